@@ -1,0 +1,235 @@
+"""Where faces come from: `FaceIndex` (the labels of a data set, in columns) and `FaceDataset`.
+
+Adding a data set (one file to write, one import line to add):
+    1. Write `readers/<name>.py` with a subclass of `FaceDataset`; its `__init__` takes plain values
+       only (str, int, float, bool, None, lists of them), so that a YAML file can spell it.
+    2. Set the class attributes `scheme`, `convention` and `primary_normaliser`, and `source` and
+       `licence` for the reader's error texts.
+    3. Implement `_read(report)`: return a `FaceIndex`; hand each bad row to `report` as a
+       `UserError("<what>, <file:row>; <cure>")` and leave the row out. `index()` raises at the
+       first report, `data check` collects them all.
+    4. A set whose images are files gives `FaceIndex.paths` and is done. A rendered set overrides
+       `load(rows)` and `content_key(rows)`.
+    5. Import the class in `data/__init__.py`: `DATASETS` and YAML know it from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.errors import UserError
+
+Report = Callable[[UserError], None]
+
+#: Concrete data sets by class name; filled by `FaceDataset.__init_subclass__`.
+DATASETS: dict[str, type[FaceDataset]] = {}
+
+
+@dataclass(frozen=True)
+class FaceIndex:
+    """The labels of n faces of one scheme (N points), in columns; no pixels.
+
+    122,000 faces of 68 points take about 90 MB. Optional columns are None where a set lacks them;
+    a row that lacks one holds NaN (`visible`: -1).
+
+    Attributes:
+        points: (n, N, 2) float32 landmarks in pixels of the image file.
+        mask: (n, N) bool, True where a point is annotated.
+        box: (n, 4) float32 face box x0, y0, x1, y1 in image pixels.
+        paths: n image paths, absolute or from the working folder; empty for rendered sets.
+        visible: (n, N) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
+        points3d: (n, N, 3) float32; x, y as `points`, z in the same pixels, away from the camera.
+        head3d: (n, N, 3) float32 head frame.
+        pose: (n, 3) float32 yaw, pitch, roll in degrees, as seen from the camera.
+        focal: (n,) float32 focal length in image pixels.
+        subsets: name -> (n,) bool membership.
+        track, time: (n,) int64 video track and frame number.
+    """
+
+    points: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    box: NDArray[np.float32]
+    paths: tuple[str, ...] = ()
+    visible: NDArray[np.int8] | None = None
+    points3d: NDArray[np.float32] | None = None
+    head3d: NDArray[np.float32] | None = None
+    pose: NDArray[np.float32] | None = None
+    focal: NDArray[np.float32] | None = None
+    subsets: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    track: NDArray[np.int64] | None = None
+    time: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that every column has the shape and type that its name promises."""
+        n, k = self.points.shape[:2]
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "points": ((n, k, 2), np.float32), "mask": ((n, k), np.bool_),
+            "box": ((n, 4), np.float32), "visible": ((n, k), np.int8),
+            "points3d": ((n, k, 3), np.float32), "head3d": ((n, k, 3), np.float32),
+            "pose": ((n, 3), np.float32), "focal": ((n,), np.float32),
+            "track": ((n,), np.int64), "time": ((n,), np.int64),
+        }  # fmt: skip
+        columns = {name: getattr(self, name) for name in shapes}
+        columns |= {f"subset {name}": column for name, column in self.subsets.items()}
+        for name, column in columns.items():
+            shape, dtype = shapes.get(name, ((n,), np.bool_))
+            if column is not None and (column.shape != shape or column.dtype != dtype):
+                raise ValueError(
+                    f"FaceIndex.{name} is {column.dtype}{column.shape}, not {shape} {dtype}"
+                )
+        if self.paths and len(self.paths) != n:
+            raise ValueError(f"FaceIndex has {len(self.paths)} paths for {n} faces")
+
+    def __len__(self) -> int:
+        """Number of faces n."""
+        return len(self.points)
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The optional labels (`types.LABELS`) that this set carries."""
+        names = ("visible", "points3d", "head3d", "pose", "focal")
+        return frozenset(name for name in names if getattr(self, name) is not None)
+
+    def select(self, rows: NDArray[Any]) -> FaceIndex:
+        """The faces named by `rows`: int indices or an (n,) bool mask."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        changes: dict[str, Any] = {
+            f.name: value[rows]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }
+        changes["subsets"] = {name: column[rows] for name, column in self.subsets.items()}
+        changes["paths"] = tuple(self.paths[i] for i in rows) if self.paths else ()
+        return replace(self, **changes)
+
+
+class FaceDataset(ABC):
+    """One data set on disk, or one made by a renderer, in one scheme and one convention.
+
+    Attributes:
+        scheme: name of its `LandmarkScheme`.
+        convention: how it places the points, from `schemes.CONVENTIONS`.
+        primary_normaliser: the normaliser of NME under which it is compared.
+        source: where its owner gets it; told when its folder is missing.
+        licence: terms of use, one line.
+    """
+
+    scheme: str = "ibug68"
+    convention: str = "custom"
+    primary_normaliser: str = "interocular"
+    source: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+
+    #: Folder from which relative paths of the arguments start; the data module sets it.
+    base: Path = Path()
+    _index: FaceIndex | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Register a concrete data set under its class name."""
+        super().__init_subclass__(**kwargs)
+        DATASETS[cls.__name__] = cls
+
+    @abstractmethod
+    def _read(self, report: Report) -> FaceIndex:
+        """Read all labels; hand each bad row to `report` and leave it out."""
+
+    def start_from(self, base: str | Path) -> None:
+        """Let relative paths start at `base` (`data.init_args.root`); call before `index`."""
+        if Path(base) != self.base:
+            self.base, self._index = Path(base), None
+
+    def resolve(self, path: str | Path) -> Path:
+        """A path argument, seen from `base`."""
+        return self.base / Path(path).expanduser()
+
+    def index(self) -> FaceIndex:
+        """The labels of all faces, read once.
+
+        Raises:
+            UserError: a row is bad or no face is left; names file and row, and the cure.
+        """
+        if self._index is None:
+
+            def stop(error: UserError) -> None:
+                raise error
+
+            self._index = self._read(stop)
+            if not len(self._index):
+                raise UserError(f"{self!r} selects no face; widen first, last, limit or subset")
+        return self._index
+
+    def scan(self) -> tuple[FaceIndex, list[UserError]]:
+        """The labels of all good rows and what is wrong with the others, for `data check`."""
+        problems: list[UserError] = []
+        return self._read(problems.append), problems
+
+    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The images of some faces, each (H, W, 3) uint8 RGB; a rendered set overrides this.
+
+        Raises:
+            UserError: a file is missing or cannot be decoded.
+        """
+        paths = self.index().paths
+        return [read_image(paths[row]) for row in rows]
+
+    def content_key(self, rows: Sequence[int]) -> str:
+        """A hash that changes when the pixels of `rows` do: file names, sizes and times.
+
+        A rendered set overrides this with a hash of all that its pixels depend on (arguments and
+        a version number of the renderer).
+        """
+        digest = hashlib.sha256()
+        paths = self.index().paths
+        for row in rows:
+            try:
+                stat = Path(paths[row]).stat()
+            except OSError as error:
+                raise missing_image(paths[row]) from error
+            digest.update(f"{paths[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        """Class and plain arguments."""
+        plain = (str, int, float, bool, type(None), list, tuple, dict)
+        args = [
+            f"{k}={v!r}"
+            for k, v in vars(self).items()
+            if isinstance(v, plain) and not k.startswith("_")
+        ]
+        return f"{type(self).__name__}({', '.join(args)})"
+
+
+def missing_image(path: str | Path) -> UserError:
+    """The error for an image that an annotation names but that is not there."""
+    return UserError(f"no image, {path}; restore the file or remove its annotation")
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Decode an image file to (H, W, 3) uint8 RGB, without applying EXIF rotation.
+
+    Landmarks were annotated on the stored pixel grid, so the orientation tag is ignored.
+
+    Raises:
+        UserError: the file is missing, truncated or no image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise missing_image(path) from error
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
+        # libjpeg fills a cut file with grey and OpenCV stays silent about it.
+        raise UserError(f"JPEG is truncated, {path}; fetch the file again")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise UserError(f"cannot decode the image, {path}; fetch the file again or remove its row")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

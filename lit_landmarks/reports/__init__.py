@@ -1,0 +1,1 @@
+"""Comparing runs: results files and README tables, tables of runs, curves, W&B reports."""

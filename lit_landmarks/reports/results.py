@@ -1,0 +1,299 @@
+"""Measured figures: a small results file beside each method, from which README tables are made.
+
+A `results.yaml` holds named tables. A table has columns (heading and metric key) and rows; a row
+has one measurement for each run, and a measurement owes its command, seed, data, commit, date and
+the class of machine it ran on, so that anybody can repeat it. Several seeds become mean ± std.
+
+    tables:
+      asm_loss:
+        columns:
+        - {heading: NME (%), key: val/nme, digits: 2}
+        rows:
+        - label: ASMNet, ASM loss
+          runs:
+          - {command: ..., seed: 0, data: ..., commit: ..., date: ..., machine: 2 CPU cores,
+             values: {val/nme: 5.31}}
+
+A table may be spread over several files (one row for each method): its rows are joined. A row
+without runs is a figure still owed and prints dashes. `markdown` turns tables into README text.
+
+Adding a figure (1 file, no code): run it, then
+`python -m lit_landmarks results record RUN... --to FILE --table NAME --row LABEL`, then
+`python -m lit_landmarks results write`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_landmarks.errors import UserError
+
+#: Name of a results file; one lies beside each method's README.
+FILE_NAME = "results.yaml"
+_HEADER = "# Measured figures. Write with `python -m lit_landmarks results record`, not by hand.\n"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run gave, and all that is needed to run it again.
+
+    Attributes:
+        command: the command line, as typed from the repository root.
+        seed: seed of the run, or None where nothing is random.
+        data: the data it was measured on, in words, with the manifest hash where there is one.
+        commit: short hash of the code; ends in "+" if files were changed on top of it.
+        date: ISO date of the end of the run.
+        machine: class of machine in words, such as "2 CPU cores".
+        values: figures by metric key, in the units of the key (percent, degrees, millions).
+    """
+
+    command: str
+    seed: int | None
+    data: str
+    commit: str
+    date: str
+    machine: str
+    values: dict[str, float]
+
+    @staticmethod
+    def parse(raw: object, where: str) -> Measurement:
+        """Read one entry of `runs`.
+
+        Raises:
+            UserError: a field is missing, empty, unknown, or a value is no finite number.
+        """
+        fields = _mapping(raw, where)
+        owed = ["command", "seed", "data", "commit", "date", "machine", "values"]
+        missing = [name for name in owed if name not in fields]
+        missing += [
+            name
+            for name in ("command", "data", "commit", "date", "machine")
+            if name in fields and not str(fields[name] or "").strip()
+        ]
+        if missing:
+            raise UserError(
+                f"{where} lacks {', '.join(missing)}; every figure says how it was made"
+            )
+        _no_others(fields, owed, where)
+        seed = fields["seed"]
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise UserError(
+                f"{where}: seed {seed!r} is no whole number; write null if there is none"
+            )
+        values = {
+            str(k): _number(v, f"{where}, {k}")
+            for k, v in _mapping(fields["values"], where).items()
+        }
+        texts = {name: str(fields[name]) for name in owed if name not in ("seed", "values")}
+        return Measurement(seed=seed, values=values, **texts)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        heading: title, with its unit.
+        key: metric key looked up in `Measurement.values`.
+        digits: digits after the point.
+    """
+
+    heading: str
+    key: str
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its label and one measurement for each run (each seed)."""
+
+    label: str
+    runs: tuple[Measurement, ...] = ()
+
+    def summary(self, key: str) -> tuple[float, float, int] | None:
+        """Mean, standard deviation (n - 1; NaN for one run) and count of `key`; None if absent."""
+        values = [run.values[key] for run in self.runs if key in run.values]
+        if not values:
+            return None
+        mean = math.fsum(values) / len(values)
+        if len(values) == 1:
+            return mean, math.nan, 1
+        variance = math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)
+        return mean, math.sqrt(variance), len(values)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table of figures."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...] = ()
+
+    def with_run(self, label: str, run: Measurement) -> Table:
+        """The table with `run` in the row `label`; a run of the same seed is replaced."""
+        old = next((row for row in self.rows if row.label == label), Row(label))
+        runs = [r for r in old.runs if r.seed != run.seed] + [run]
+        runs.sort(key=lambda r: -1 if r.seed is None else r.seed)
+        new = Row(label, tuple(runs))
+        if old in self.rows:
+            return replace(self, rows=tuple(new if r is old else r for r in self.rows))
+        return replace(self, rows=(*self.rows, new))
+
+
+def load_file(path: Path) -> dict[str, Table]:
+    """Tables of one results file by name.
+
+    Raises:
+        UserError: the file is no results file, or a measurement lacks a field.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read ({reason}); mend or remove it") from error
+    top = _mapping(raw or {}, str(path))
+    _no_others(top, ["tables"], str(path))
+    tables = _mapping(top.get("tables") or {}, f"{path}, tables")
+    return {str(name): _table(str(name), body, f"{path}, {name}") for name, body in tables.items()}
+
+
+def save_file(path: Path, tables: Mapping[str, Table]) -> None:
+    """Write a results file, by a temporary name."""
+    body = {
+        "tables": {
+            table.name: {
+                "columns": [asdict(column) for column in table.columns],
+                "rows": [
+                    asdict(row) | {"runs": [asdict(r) for r in row.runs]} for row in table.rows
+                ],
+            }
+            for table in tables.values()
+        }
+    }
+    text = _HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def result_files(root: Path) -> list[Path]:
+    """Every results file of the package under the repository `root`, sorted."""
+    return sorted((root / "lit_landmarks").rglob(FILE_NAME))
+
+
+def collect(files: Iterable[Path]) -> dict[str, Table]:
+    """All tables of all files; tables of one name are joined, columns in the order first seen.
+
+    Raises:
+        UserError: two files give one heading different keys, or one row twice.
+    """
+    joined: dict[str, Table] = {}
+    for path in files:
+        for name, table in load_file(path).items():
+            joined[name] = _join(joined[name], table, path) if name in joined else table
+    return joined
+
+
+def record(
+    runs: Sequence[Measurement],
+    path: Path,
+    table: str,
+    row: str,
+    columns: Sequence[Column] = (),
+) -> Table:
+    """Put measurements into a results file, keeping only the values that the table shows.
+
+    Args:
+        runs: one for each seed.
+        path: results file; made if it does not exist.
+        table: name of the table.
+        row: label of the row; a run with a seed that the row already has replaces the old one.
+        columns: columns to add; needed for a new table.
+
+    Returns:
+        The table as written.
+
+    Raises:
+        UserError: a new table without columns, or a run without a figure for a column.
+    """
+    tables = load_file(path) if path.is_file() else {}
+    old = tables.get(table, Table(table, ()))
+    known = {column.key for column in old.columns}
+    new = replace(old, columns=(*old.columns, *(c for c in columns if c.key not in known)))
+    if not new.columns:
+        raise UserError(f"{path} has no table {table}; name its columns with --columns KEY...")
+    required = {c.key for c in (columns or new.columns)}
+    shown = [column.key for column in new.columns]
+    for run in runs:
+        for key in sorted(required - run.values.keys()):
+            near = difflib.get_close_matches(key, run.values, n=3) or sorted(run.values)[:5]
+            raise UserError(f"run of seed {run.seed} has no figure {key}; it has {', '.join(near)}")
+        values = {key: run.values[key] for key in shown if key in run.values}
+        new = new.with_run(row, replace(run, values=values))
+    save_file(path, {**tables, table: new})
+    return new
+
+
+def _join(first: Table, second: Table, path: Path) -> Table:
+    keys = {column.heading: column.key for column in first.columns}
+    for column in second.columns:
+        if keys.get(column.heading, column.key) != column.key:
+            raise UserError(
+                f"{path}, {second.name}: column {column.heading!r} is {column.key} here and "
+                f"{keys[column.heading]} in another file; give it one key"
+            )
+    labels = {row.label for row in first.rows}
+    for row in second.rows:
+        if row.label in labels:
+            raise UserError(f"{path}, {second.name}: row {row.label!r} is in two files; rename one")
+    columns = first.columns + tuple(c for c in second.columns if c.heading not in keys)
+    return Table(first.name, columns, first.rows + second.rows)
+
+
+def _table(name: str, raw: object, where: str) -> Table:
+    body = _mapping(raw, where)
+    _no_others(body, ["columns", "rows"], where)
+    columns = []
+    for item in body.get("columns") or []:
+        fields = _mapping(item, f"{where}, columns")
+        _no_others(fields, ["heading", "key", "digits"], f"{where}, columns")
+        if not {"heading", "key"} <= fields.keys():
+            raise UserError(f"{where}: a column lacks its heading or key; write both")
+        columns.append(Column(fields["heading"], fields["key"], int(fields.get("digits", 2))))
+    rows = []
+    for item in body.get("rows") or []:
+        fields = _mapping(item, f"{where}, rows")
+        _no_others(fields, ["label", "runs"], f"{where}, rows")
+        label = str(fields.get("label", ""))
+        runs = [
+            Measurement.parse(run, f"{where}, row {label!r}") for run in fields.get("runs") or []
+        ]
+        rows.append(Row(label, tuple(runs)))
+    return Table(name, tuple(columns), tuple(rows))
+
+
+def _mapping(raw: object, where: str) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise UserError(f"{where} is no mapping of names to values; see the docstring of results")
+    return raw
+
+
+def _no_others(fields: Mapping[str, object], known: Sequence[str], where: str) -> None:
+    unknown = sorted(set(map(str, fields)) - set(known))
+    if unknown:
+        raise UserError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{where}: {value!r} is no finite number; measure it again")
+    return float(value)

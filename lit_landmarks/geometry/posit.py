@@ -1,0 +1,117 @@
+"""Head pose from 2D points and a 3D face: POSIT, batched.
+
+The algorithm is the "modern POSIT" of DeMenthon (see David et al., SoftPOSIT, IJCV 2004, §2), as
+SPIGA uses it for its pose labels: fit a scaled orthographic camera by least squares, correct every
+image point by its perspective scale w = 1 + (r3 . X) / tz under that camera, repeat; at the end take
+the nearest rotation. The stopping rule is tighter than SPIGA's, so that noise-free points give back
+their pose.
+
+Only w changes between rounds, so the least-squares solution is one constant matrix: shared by the
+batch where no point is missing, else one per face.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.geometry.camera import Scalar, per_row, per_row_point
+from lit_landmarks.geometry.rotations import matrix_to_euler
+
+#: Fewer points than unknowns per image axis (three of the rotation's row, one shift).
+MIN_POINTS = 4
+_MAX_ROUNDS = 60
+# Change of a perspective scale (about 1) below which the whole batch has converged.
+_TOLERANCE = 2e-6
+# Checking convergence waits for an accelerator, so it is not done in every round.
+_ROUNDS_PER_CHECK = 3
+# Smallest pivot of the normal matrix over its largest: below it the points lie in a plane.
+_MIN_PIVOT = 1e-3
+
+
+def _least_squares(model: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Pseudo-inverses (B or 1, 4, N) of [X 1] over the masked points, and whether they exist."""
+    weight = mask.to(model.dtype).unsqueeze(-1)
+    rows = torch.cat((model, torch.ones_like(model[..., :1])), -1) * weight
+    eye = torch.eye(4, dtype=model.dtype, device=model.device)
+    pivots, info = torch.linalg.cholesky_ex(rows.mT @ rows)
+    diagonal = pivots.diagonal(dim1=-2, dim2=-1)
+    usable = (info == 0) & (diagonal.amin(-1) > _MIN_PIVOT * diagonal.amax(-1))
+    pivots = torch.where(usable[:, None, None], pivots, eye)
+    return torch.cholesky_solve(rows.mT, pivots), usable
+
+
+def _scaled_camera(solution: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows r1, r2, r3 as (B, 3, 3), txy (B, 2) and tz (B,) of the scaled orthographic camera."""
+    scaled = solution[:, :3].mT  # (B, 2, 3): r1 / tz and r2 / tz
+    lengths = torch.linalg.vector_norm(scaled, dim=-1)
+    tz = lengths.prod(-1).clamp_min(1e-12).rsqrt()
+    rows = scaled * tz[:, None, None]
+    third = torch.linalg.cross(rows[:, 0], rows[:, 1])
+    return torch.cat((rows, third[:, None]), 1), solution[:, 3] * tz[:, None], tz
+
+
+def _nearest_rotation(rows: Tensor) -> Tensor:
+    """Rotation nearest to (B, 3, 3) rows r1, r2 and r1 x r2.
+
+    The third row is normal to the others, so the SVD's U V^T (the orthogonal polar factor) splits
+    into the third direction and (M M^T)^(-1/2) M of the 2x3 rest, whose square root is closed-form.
+    """
+    pair = rows[:, :2]
+    gram = pair @ pair.mT
+    a, b, d = gram[:, 0, 0], gram[:, 0, 1], gram[:, 1, 1]
+    root_det = (a * d - b * b).clamp_min(1e-20).sqrt()
+    # sqrt(G) = (G + sqrt(det) I) / trace_root, so its inverse is adj(G + sqrt(det) I) / ...
+    trace_root = (a + d + 2 * root_det).sqrt()
+    inverse = torch.stack((d + root_det, -b, -b, a + root_det), -1).view(-1, 2, 2)
+    pair = inverse @ pair / (root_det * trace_root)[:, None, None]
+    return torch.cat((pair, torch.linalg.cross(pair[:, 0], pair[:, 1])[:, None]), 1)
+
+
+@torch.no_grad()
+def posit(
+    points2d: Tensor,
+    mask: Tensor,
+    model: Tensor,
+    focal: Scalar,
+    center: Scalar,
+) -> tuple[Tensor, Tensor]:
+    """Poses whose perspective image of `model` fits the points.
+
+    Args:
+        points2d: (B, N, 2) pixels.
+        mask: (B, N) bool, the points to use. Contour points move with the view: pass
+            `mask & scheme.pose_mask()` for labels like SPIGA's.
+        model: (N, 3) head-frame points, for example `heads.mean_face(scheme)`.
+        focal: pixels, a number or (B,); 1.5 frame sides for the pose camera.
+        center: principal point: a number for both coordinates, (2,) or (B, 2).
+
+    Returns:
+        (B, 6) yaw, pitch, roll in degrees and tx, ty, tz in model units, 0 where not `ok`; and
+        `ok` (B,) bool, False with fewer than 4 points, points in one plane, or no finite solution.
+    """
+    enough = mask.sum(-1) >= MIN_POINTS
+    fixed = mask.all()
+    used = mask[:1] if len(mask) and bool(fixed) else mask
+    plane = (points2d - per_row_point(center, points2d)) / per_row(focal, points2d)
+    plane = plane.masked_fill(~mask.unsqueeze(-1), 0.0)
+    middle = model.mean(0)
+    centred = (model - middle).to(plane.dtype)
+    inverse, usable = _least_squares(centred, used)
+
+    w = torch.ones_like(plane[..., :1])
+    rows, txy, tz = _scaled_camera(inverse @ (w * plane))
+    for turn in range(1, _MAX_ROUNDS):
+        previous = w
+        w = 1 + centred @ (rows[:, 2] / tz[:, None]).unsqueeze(-1)
+        rows, txy, tz = _scaled_camera(inverse @ (w * plane))
+        if turn % _ROUNDS_PER_CHECK == 0:
+            change = torch.where(mask, (w - previous).squeeze(-1).abs(), 0.0)
+            if float(change.amax()) < _TOLERANCE:
+                break
+
+    rotation = _nearest_rotation(rows)
+    shift = torch.cat((txy, tz[:, None]), -1) - rotation @ middle.to(plane.dtype)
+    pose = torch.cat((matrix_to_euler(rotation), shift), -1)
+    ok = enough & usable & pose.isfinite().all(-1) & (shift[:, 2] > 0)
+    return torch.where(ok[:, None], pose, 0.0), ok

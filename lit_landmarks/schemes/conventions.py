@@ -1,0 +1,38 @@
+"""How a data set places its points: the fixed list that `FaceBatch.convention_id` indexes.
+
+The same scheme is annotated differently by different hands: the jaw line of 300W follows the
+visible contour, that of FaceSynthetics and 300W-LP is fixed to the skull; labels of videos are the
+output of a tracker. A method that corrects for such habits stores its codes by these names. The
+order is part of the format of checkpoints: append, never reorder.
+"""
+
+from __future__ import annotations
+
+from lit_landmarks.errors import UserError
+
+CONVENTIONS: tuple[str, ...] = (
+    "300w",
+    "wflw",
+    "cofw",
+    "aflw",
+    "merl_rav",
+    "300w_lp",
+    "lapa",
+    "face_synthetics",
+    "youtube_faces",
+    "position_map",
+    "synthetic_visible",
+    "synthetic_3d",
+    "custom",
+)
+
+
+def convention_index(name: str) -> int:
+    """Place of a convention in `CONVENTIONS`.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in CONVENTIONS:
+        raise UserError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")
+    return CONVENTIONS.index(name)

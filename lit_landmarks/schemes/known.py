@@ -1,0 +1,37 @@
+"""The registry of schemes: `get_scheme`, `register_scheme`."""
+
+from __future__ import annotations
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.schemes.base import LandmarkScheme
+from lit_landmarks.schemes.cofw29 import COFW29
+from lit_landmarks.schemes.face_synthetics70 import FACE_SYNTHETICS70
+from lit_landmarks.schemes.ibug68 import IBUG68
+from lit_landmarks.schemes.wflw98 import WFLW98
+
+#: Every known scheme by name.
+SCHEMES: dict[str, LandmarkScheme] = {
+    scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, FACE_SYNTHETICS70)
+}
+
+
+def get_scheme(name: str) -> LandmarkScheme:
+    """The scheme called `name`.
+
+    Raises:
+        UserError: unknown name; the message lists the known ones.
+    """
+    if name not in SCHEMES:
+        raise UserError(f"unknown landmark scheme {name!r}; known: {', '.join(sorted(SCHEMES))}")
+    return SCHEMES[name]
+
+
+def register_scheme(scheme: LandmarkScheme) -> LandmarkScheme:
+    """Make a scheme known by its name, and return it.
+
+    Raises:
+        UserError: another scheme has the name already.
+    """
+    if SCHEMES.setdefault(scheme.name, scheme) != scheme:
+        raise UserError(f"landmark scheme {scheme.name!r} exists already; choose another name")
+    return scheme

@@ -1,0 +1,110 @@
+"""Maps between schemes, where the points of one are points of the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.schemes.known import get_scheme
+
+#: WFLW's point for each of iBUG's 68: every second contour point, the upper edge of the brows, the
+#: lids without their middles. The contours agree only roughly: WFLW spaces its points evenly.
+_WFLW98_FOR_IBUG68 = (
+    *range(0, 33, 2),
+    *range(33, 38),
+    *range(42, 47),
+    *range(51, 60),
+    *(60, 61, 63, 64, 65, 67),
+    *(68, 69, 71, 72, 73, 75),
+    *range(76, 96),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SchemeMap:
+    """Which source point becomes which target point.
+
+    Attributes:
+        source, target: scheme names.
+        source_index: (M_target,) int64, the source's number for each target point; -1 for none.
+    """
+
+    source: str
+    target: str
+    source_index: Tensor
+
+    @property
+    def is_identity(self) -> bool:
+        """True when both schemes are the same."""
+        return self.source == self.target
+
+    def apply(self, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Labels in the target's order.
+
+        Args:
+            values: (B, N_source, ...) points or any other label per point.
+            mask: (B, N_source) bool, or None if all points are annotated.
+
+        Returns:
+            (B, N_target, ...) labels, 0 where the target has no counterpart, and
+            (B, N_target) bool, False there.
+        """
+        index = self.source_index.to(values.device)
+        known = index >= 0
+        if mask is None:
+            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        moved = values[:, index.clamp_min(0)]
+        shape = (1, -1) + (1,) * (values.ndim - 2)
+        moved = moved.masked_fill(~known.view(shape), 0)
+        return moved, mask[:, index.clamp_min(0)] & known
+
+
+_MAPS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("wflw98", "ibug68"): _WFLW98_FOR_IBUG68,
+    ("wflw98", "face_synthetics70"): (*_WFLW98_FOR_IBUG68, 96, 97),
+    ("face_synthetics70", "ibug68"): tuple(range(68)),
+    ("ibug68", "face_synthetics70"): (*range(68), -1, -1),
+}
+
+
+def has_map(source: str, target: str) -> bool:
+    """True if `get_map` would succeed."""
+    return source == target or (source, target) in _MAPS
+
+
+def get_map(source: str, target: str) -> SchemeMap:
+    """The map from one scheme to another; the identity if they are the same.
+
+    Raises:
+        UserError: an unknown scheme, or no map is defined between the two.
+    """
+    n_source = get_scheme(source).n_points
+    get_scheme(target)
+    if not has_map(source, target):
+        known = ", ".join(f"{a} to {b}" for a, b in sorted(_MAPS))
+        raise UserError(f"no map from scheme {source!r} to {target!r}; known: {known}")
+    index = range(n_source) if source == target else _MAPS[source, target]
+    return SchemeMap(source, target, torch.tensor(list(index), dtype=torch.int64))
+
+
+def register_map(source: str, target: str, source_index: tuple[int, ...]) -> None:
+    """Define a map at run time.
+
+    Args:
+        source: scheme of the labels.
+        target: scheme that they become.
+        source_index: for each target point the source's number, or -1.
+
+    Raises:
+        UserError: an unknown scheme, a wrong length or number, or the map exists with other points.
+    """
+    n_source, n_target = get_scheme(source).n_points, get_scheme(target).n_points
+    if len(source_index) != n_target or not all(-1 <= i < n_source for i in source_index):
+        raise UserError(
+            f"map {source!r} to {target!r}: give {n_target} numbers from -1 to {n_source - 1}"
+        )
+    if source == target or _MAPS.setdefault((source, target), source_index) != source_index:
+        raise UserError(f"the map from {source!r} to {target!r} exists already")

@@ -1,0 +1,265 @@
+"""torchmetrics classes over the kernels. Every state is a sum, so any number of shards can merge.
+
+All of them aggregate for G groups of faces at once (data sets and their subsets): a face may belong
+to several, so the value of a whole is by construction the count-weighted mean of disjoint parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lit_landmarks.metrics import functional
+
+
+class GroupedMetric(Metric):
+    """Sum states per group of faces."""
+
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self, groups: int = 1) -> None:
+        """Aggregate for `groups` groups of faces."""
+        super().__init__()
+        self.groups = groups
+
+    def _sum_state(self, name: str, *shape: int) -> None:
+        # float64: a sum over a million faces keeps the printed digits, whatever the order of shards
+        self.add_state(name, torch.zeros(self.groups, *shape, dtype=torch.float64), "sum")
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> Any:
+        """Move the states; to single precision where the device (MPS) has no double."""
+        if fn(torch.zeros(1)).device.type == "mps":
+            for name, default in self._defaults.items():
+                self._defaults[name] = default.float()  # type: ignore[union-attr]
+                setattr(self, name, getattr(self, name).float())
+        return super()._apply(fn, exclude_state)
+
+    def _members(self, members: Tensor | None, faces: int, device: torch.device) -> Tensor:
+        if members is None:
+            return torch.ones(faces, self.groups, dtype=torch.bool, device=device)
+        return members
+
+
+class MeanStates(GroupedMetric):
+    """Means of per-face values: (G, C) for G groups of faces and C columns.
+
+    `higher_is_better` is what a subclass states; it is the only place where a direction stands.
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, columns: int = 1, groups: int = 1) -> None:
+        """Aggregate `columns` values per face."""
+        super().__init__(groups)
+        self.columns = columns
+        self._sum_state("total", columns)
+        self._sum_state("count", columns)
+
+    def add(self, values: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces.
+
+        Args:
+            values: (B,) or (B, C), NaN where a face is not counted.
+            members: (B, G) bool; None puts every face in every group.
+        """
+        values = values.reshape(len(values), self.columns).to(self.total.dtype)
+        inside = self._members(members, len(values), values.device).unsqueeze(-1)
+        counted = inside & ~values.isnan().unsqueeze(1)
+        # `where` and not a matrix product: an infinite error must stay in its own group
+        self.total = self.total + torch.where(counted, values.unsqueeze(1), 0.0).sum(dim=0)
+        self.count = self.count + counted.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Means (G, C), NaN where nothing was counted."""
+        return self.total / self.count
+
+
+class GroupedMean(MeanStates):
+    """A mean whose per-face values are passed in as they are."""
+
+    def update(self, values: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces; arguments as in `add`."""
+        self.add(values, members)
+
+
+class NormalisedMeanError(GroupedMean):
+    """Mean over faces of NME in percent (`functional.nme`)."""
+
+    higher_is_better = False
+
+
+class FailureRate(MeanStates):
+    """Percentage of faces whose NME lies above a threshold, one threshold per column."""
+
+    higher_is_better = False
+    thresholds: Tensor
+
+    def __init__(self, thresholds: Sequence[float], groups: int = 1) -> None:
+        """Thresholds in percent, one per column of errors."""
+        super().__init__(len(thresholds), groups)
+        self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
+
+    def update(self, errors: Tensor, members: Tensor | None = None) -> None:
+        """Add the NME of B faces, (B, C) percent."""
+        errors = errors.reshape(len(errors), self.columns)
+        self.add(functional.failure(errors, self.thresholds), members)
+
+
+class AreaUnderCurve(MeanStates):
+    """Area under the CED curve up to a threshold, in percent of the full rectangle."""
+
+    higher_is_better = True
+    thresholds: Tensor
+
+    def __init__(self, thresholds: Sequence[float], groups: int = 1) -> None:
+        """Thresholds in percent, one per column of errors."""
+        super().__init__(len(thresholds), groups)
+        self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
+
+    def update(self, errors: Tensor, members: Tensor | None = None) -> None:
+        """Add the NME of B faces, (B, C) percent."""
+        errors = errors.reshape(len(errors), self.columns)
+        self.add(functional.area_share(errors, self.thresholds), members)
+
+
+class PoseError(MeanStates):
+    """Mean absolute error of yaw, pitch, roll and the mean of the three, in degrees."""
+
+    higher_is_better = False
+
+    def __init__(self, groups: int = 1) -> None:
+        """Four columns: yaw, pitch, roll, mean."""
+        super().__init__(4, groups)
+
+    def update(self, predicted: Tensor, truth: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces: (B, >= 3) predicted and true angles, degrees; NaN truth is not counted."""
+        errors = functional.angle_errors(predicted[:, :3], truth[:, :3])
+        self.add(torch.cat([errors, errors.mean(dim=1, keepdim=True)], dim=1), members)
+
+
+class MeanCost(GroupedMean):
+    """Mean multiply-adds per face, in millions, of methods whose cost depends on the face."""
+
+    higher_is_better = False
+
+
+class FaceCount(GroupedMetric):
+    """How many faces were met, and how many of them each column could count."""
+
+    higher_is_better = None
+    faces: Tensor
+    counted: Tensor
+
+    def __init__(self, columns: int, groups: int = 1) -> None:
+        """Count for `columns` values per face."""
+        super().__init__(groups)
+        self._sum_state("faces", 1)
+        self._sum_state("counted", columns)
+
+    def update(self, values: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces: values (B, C), NaN where a face is not counted."""
+        inside = self._members(members, len(values), values.device)
+        valid = inside.unsqueeze(-1) & ~values.isnan().unsqueeze(1)
+        self.faces = self.faces + inside.sum(dim=0).unsqueeze(-1)
+        self.counted = self.counted + valid.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """(G, 1 + C): faces met, then faces left out of each column."""
+        return torch.cat([self.faces, self.faces - self.counted], dim=1)
+
+
+class OcclusionScore(GroupedMetric):
+    """How well occluded landmarks are found; *occluded* is the positive class.
+
+    `compute` gives (G, 4) percent: precision, recall, F1 and accuracy over labelled landmarks.
+    """
+
+    higher_is_better = True
+    cells: Tensor
+
+    def __init__(self, groups: int = 1, threshold: float = 0.5) -> None:
+        """Call a point occluded when its visibility is below `threshold`."""
+        super().__init__(groups)
+        self.threshold = threshold
+        self._sum_state("cells", 4)
+
+    def update(self, visibility: Tensor, visible: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces; arguments as in `functional.occlusion_counts`."""
+        cells = functional.occlusion_counts(visibility, visible, self.threshold)
+        inside = self._members(members, len(cells), cells.device).unsqueeze(-1)
+        self.cells = self.cells + torch.where(inside, cells.unsqueeze(1), 0).sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Precision, recall, F1, accuracy (G, 4) in percent; NaN where undefined."""
+        tp, fp, fn, tn = self.cells.unbind(dim=1)
+        scores = (
+            functional.ratio(tp, tp + fp),
+            functional.ratio(tp, tp + fn),
+            functional.ratio(2 * tp, 2 * tp + fp + fn),
+            functional.ratio(tp + tn, tp + fp + fn + tn),
+        )
+        return torch.stack(scores, dim=1)
+
+
+class ErrorDistribution(GroupedMetric):
+    """Histogram of NME per group, from which the CED curve and percentiles are read.
+
+    Bins are (left, right] with a last bin for everything above the range, so the curve at a bin's
+    right edge is exact (to rounding) and a percentile is exact to one bin width.
+    """
+
+    higher_is_better = False
+    bins: Tensor
+
+    def __init__(self, groups: int = 1, upper: float = 50.0, n_bins: int = 5000) -> None:
+        """Resolve errors up to `upper` percent in `n_bins` bins."""
+        super().__init__(groups)
+        self.upper, self.n_bins = upper, n_bins
+        self._sum_state("bins", n_bins + 1)
+
+    def update(self, errors: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces.
+
+        Args:
+            errors: (B,), or (B, G) where groups measure in different normalisers; percent.
+            members: (B, G) bool.
+        """
+        errors = errors.unsqueeze(1).expand(-1, self.groups) if errors.dim() == 1 else errors
+        inside = self._members(members, len(errors), errors.device) & ~errors.isnan()
+        place = (errors.nan_to_num(0.0) / (self.upper / self.n_bins)).ceil() - 1
+        place = place.clamp(0, self.n_bins).long()
+        self.bins = self.bins.scatter_add(1, place.T, inside.T.to(self.bins.dtype))
+
+    def curve(self, bins: Tensor | None = None) -> Tensor:
+        """Fraction (G, n_bins) of faces with error <= the right edge of each bin (`edges`)."""
+        bins = self.compute() if bins is None else bins
+        return bins.cumsum(dim=1)[:, :-1] / bins.sum(dim=1, keepdim=True)
+
+    def edges(self) -> Tensor:
+        """Right edges (n_bins,) of the bins, percent."""
+        return torch.arange(1, self.n_bins + 1, dtype=torch.float64) * (self.upper / self.n_bins)
+
+    def percentiles(self, shares: Sequence[float], bins: Tensor | None = None) -> Tensor:
+        """Errors (G, len(shares)) that the given percentages of faces do not exceed.
+
+        Linear inside a bin; infinity above the range; NaN for an empty group.
+        """
+        bins = self.compute() if bins is None else bins
+        reached = torch.nn.functional.pad(bins.cumsum(dim=1), (1, 0))
+        total = reached[:, -1:]
+        target = total * torch.tensor(shares, dtype=bins.dtype, device=bins.device) / 100.0
+        place = torch.searchsorted(reached, target).clamp(1, self.n_bins + 1)
+        low, high = reached.gather(1, place - 1), reached.gather(1, place)
+        value = (place - 1 + (target - low) / (high - low)) * (self.upper / self.n_bins)
+        value = torch.where(place > self.n_bins, torch.inf, value)
+        return torch.where(total > 0, value, torch.nan)
+
+    def compute(self) -> Tensor:
+        """The histogram (G, n_bins + 1)."""
+        return self.bins

@@ -1,0 +1,23 @@
+"""What a module costs: multiply-adds (MMA), parameters, latency.
+
+`count_mma(module, example)` needs no data and no training. Two attributes of a module steer it:
+`is_preprocess = True` on a submodule of fixed filters or resampling puts its multiply-adds into
+`mma_preprocess`, and a method `cost_variants()` (see `Adaptive`) tells the exits of a module whose
+cost depends on the face.
+"""
+
+from lit_landmarks.compute.cost import Adaptive, Cost, count_mma, count_parameters, plain_attention
+from lit_landmarks.compute.latency import Latency, Profile, evaluation, latency, profile_module
+
+__all__ = [
+    "Adaptive",
+    "Cost",
+    "Latency",
+    "Profile",
+    "count_mma",
+    "count_parameters",
+    "evaluation",
+    "latency",
+    "plain_attention",
+    "profile_module",
+]

@@ -1,0 +1,131 @@
+"""Time per call of a module, as a median that a busy machine disturbs little."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lit_landmarks.compute.cost import Cost, count_mma
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of one forward pass.
+
+    Attributes:
+        median_ms: milliseconds that half of the calls stay under.
+        p90_ms: milliseconds that nine in ten calls stay under.
+        threads: CPU threads used.
+        repeats: calls measured.
+        device: where it ran.
+    """
+
+    median_ms: float
+    p90_ms: float
+    threads: int
+    repeats: int
+    device: str
+
+
+@contextlib.contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode; each one's own mode is put back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """This many threads inside operators; the old number is put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def latency(
+    module: nn.Module,
+    example: Tensor | Sequence[Tensor],
+    threads: int = 1,
+    repeats: int = 50,
+    warmup: int = 5,
+) -> Latency:
+    """Measure the forward pass on the device of the example.
+
+    Args:
+        module: on the same device; its mode is put back.
+        example: input or inputs, any batch size.
+        threads: CPU threads.
+        repeats: measured calls, at least 1.
+        warmup: calls before.
+
+    Returns:
+        Median and 90th percentile.
+
+    Raises:
+        ValueError: fewer than one call or thread.
+    """
+    if repeats < 1 or threads < 1:
+        raise ValueError(f"latency needs repeats and threads >= 1, not {repeats} and {threads}")
+    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    device = inputs[0].device
+    times: list[float] = []
+    with evaluation(module), cpu_threads(threads), torch.inference_mode():
+        for call in range(warmup + repeats):
+            _finish(device)
+            start = time.perf_counter()
+            module(*inputs)
+            _finish(device)
+            if call >= warmup:
+                times.append(1000.0 * (time.perf_counter() - start))
+    found = torch.tensor(times, dtype=torch.float64).quantile(
+        torch.tensor([0.5, 0.9], dtype=torch.float64)
+    )
+    return Latency(float(found[0]), float(found[1]), threads, repeats, str(device))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything the `profile` verb says of a module."""
+
+    cost: Cost
+    latency: Latency | None
+    input_shapes: tuple[tuple[int, ...], ...]
+
+    def record(self) -> dict[str, float]:
+        """Flat figures under `compute/...`, ready for a table or a logger."""
+        values = self.cost.record()
+        if self.latency is not None:
+            values["compute/latency_median_ms"] = self.latency.median_ms
+            values["compute/latency_p90_ms"] = self.latency.p90_ms
+            values["compute/latency_threads"] = self.latency.threads
+        return values
+
+
+def profile_module(
+    module: nn.Module,
+    example: Tensor | Sequence[Tensor],
+    threads: int = 1,
+    repeats: int = 50,
+) -> Profile:
+    """Cost and latency of one face; `repeats=0` leaves the latency out."""
+    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    timing = latency(module, inputs, threads, repeats) if repeats else None
+    return Profile(count_mma(module, inputs), timing, tuple(tuple(x.shape) for x in inputs))

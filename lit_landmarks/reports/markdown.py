@@ -26,13 +26,14 @@ _DASH = "-"
 
 def render_table(table: Table) -> str:
     """The table as Markdown: mean ± std over runs, a dash for every figure that is not there."""
-    seeds = any(len(row.runs) > 1 for row in table.rows)
+    counts = [max((_count(row, c.key) for c in table.columns), default=0) for row in table.rows]
+    seeds = any(count > 1 for count in counts)
     headings = ["", *(column.heading for column in table.columns), *(["seeds"] if seeds else [])]
     lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
-    for row in table.rows:
+    for row, count in zip(table.rows, counts, strict=True):
         cells = [row.label, *(_cell(row, column.key, column.digits) for column in table.columns)]
         if seeds:
-            cells.append(str(len(row.runs)) if row.runs else _DASH)
+            cells.append(str(count) if count else _DASH)
         lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 
@@ -124,6 +125,11 @@ def _cell(row: Row, key: str, digits: int) -> str:
     if math.isnan(std) or (digits == 0 and round(std) == 0):
         return text
     return f"{text} ± {std:,.{digits}f}"
+
+
+def _count(row: Row, key: str) -> int:
+    summary = row.summary(key)
+    return summary[2] if summary else 0
 
 
 def _seedless(command: str, seed: int | None) -> str:

@@ -138,9 +138,13 @@ class Table:
     rows: tuple[Row, ...] = ()
 
     def with_run(self, label: str, run: Measurement) -> Table:
-        """The table with `run` in the row `label`; a run of the same seed is replaced."""
+        """The table with `run` in the row `label`, instead of what it measures again.
+
+        A run of the same seed that gave one of the same figures is replaced.
+        """
         old = next((row for row in self.rows if row.label == label), Row(label))
-        runs = [r for r in old.runs if r.seed != run.seed] + [run]
+        keys = run.values.keys()
+        runs = [r for r in old.runs if r.seed != run.seed or not r.values.keys() & keys] + [run]
         runs.sort(key=lambda r: -1 if r.seed is None else r.seed)
         new = Row(label, tuple(runs))
         if old in self.rows:

@@ -2,12 +2,12 @@
 
 The algorithm is the "modern POSIT" of DeMenthon (see David et al., SoftPOSIT, IJCV 2004, §2), as
 SPIGA uses it for its pose labels: fit a scaled orthographic camera by least squares, correct every
-image point by its perspective scale w = 1 + (r3 . X) / tz under that camera, repeat; at the end take
-the nearest rotation. The stopping rule is tighter than SPIGA's, so that noise-free points give back
-their pose.
+image point by its perspective scale w = 1 + (r3 . X) / tz under that camera, repeat; at the end
+take the nearest rotation. The stopping rule is tighter than SPIGA's, so that noise-free points give
+back their pose.
 
 Only w changes between rounds, so the least-squares solution is one constant matrix: shared by the
-batch where no point is missing, else one per face.
+batch where all faces have the same points, else one per face.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from lit_landmarks.geometry.rotations import matrix_to_euler
 
 #: Fewer points than unknowns per image axis (three of the rotation's row, one shift).
 MIN_POINTS = 4
-_MAX_ROUNDS = 60
+_MAX_ROUNDS = 30
 # Change of a perspective scale (about 1) below which the whole batch has converged.
 _TOLERANCE = 2e-6
 # Checking convergence waits for an accelerator, so it is not done in every round.
 _ROUNDS_PER_CHECK = 3
 # Smallest pivot of the normal matrix over its largest: below it the points lie in a plane.
 _MIN_PIVOT = 1e-3
+# r1 and r2 of a face have about unit length and a right angle: area 1. Points on a line give 0.
+_MIN_AREA = 0.1
 
 
 def _least_squares(model: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,8 +53,8 @@ def _scaled_camera(solution: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat((rows, third[:, None]), 1), solution[:, 3] * tz[:, None], tz
 
 
-def _nearest_rotation(rows: Tensor) -> Tensor:
-    """Rotation nearest to (B, 3, 3) rows r1, r2 and r1 x r2.
+def _nearest_rotation(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation nearest to (B, 3, 3) rows r1, r2 and r1 x r2, and the area (B,) of r1 and r2.
 
     The third row is normal to the others, so the SVD's U V^T (the orthogonal polar factor) splits
     into the third direction and (M M^T)^(-1/2) M of the 2x3 rest, whose square root is closed-form.
@@ -65,7 +67,8 @@ def _nearest_rotation(rows: Tensor) -> Tensor:
     trace_root = (a + d + 2 * root_det).sqrt()
     inverse = torch.stack((d + root_det, -b, -b, a + root_det), -1).view(-1, 2, 2)
     pair = inverse @ pair / (root_det * trace_root)[:, None, None]
-    return torch.cat((pair, torch.linalg.cross(pair[:, 0], pair[:, 1])[:, None]), 1)
+    rotation = torch.cat((pair, torch.linalg.cross(pair[:, 0], pair[:, 1])[:, None]), 1)
+    return rotation, root_det
 
 
 @torch.no_grad()
@@ -90,14 +93,16 @@ def posit(
         (B, 6) yaw, pitch, roll in degrees and tx, ty, tz in model units, 0 where not `ok`; and
         `ok` (B,) bool, False with fewer than 4 points, points in one plane, or no finite solution.
     """
+    if not len(mask):
+        return points2d.new_zeros((0, 6)), mask.new_zeros(0)
     enough = mask.sum(-1) >= MIN_POINTS
-    fixed = mask.all()
-    used = mask[:1] if len(mask) and bool(fixed) else mask
+    used = mask[:1] if bool((mask == mask[:1]).all()) else mask
     plane = (points2d - per_row_point(center, points2d)) / per_row(focal, points2d)
     plane = plane.masked_fill(~mask.unsqueeze(-1), 0.0)
     middle = model.mean(0)
     centred = (model - middle).to(plane.dtype)
     inverse, usable = _least_squares(centred, used)
+    awaited = mask & (enough & usable).unsqueeze(-1)
 
     w = torch.ones_like(plane[..., :1])
     rows, txy, tz = _scaled_camera(inverse @ (w * plane))
@@ -106,12 +111,12 @@ def posit(
         w = 1 + centred @ (rows[:, 2] / tz[:, None]).unsqueeze(-1)
         rows, txy, tz = _scaled_camera(inverse @ (w * plane))
         if turn % _ROUNDS_PER_CHECK == 0:
-            change = torch.where(mask, (w - previous).squeeze(-1).abs(), 0.0)
-            if float(change.amax()) < _TOLERANCE:
+            moving = (w - previous).squeeze(-1).abs() > _TOLERANCE  # False for NaN: it stays NaN
+            if not bool((moving & awaited).any()):
                 break
 
-    rotation = _nearest_rotation(rows)
+    rotation, area = _nearest_rotation(rows)
     shift = torch.cat((txy, tz[:, None]), -1) - rotation @ middle.to(plane.dtype)
     pose = torch.cat((matrix_to_euler(rotation), shift), -1)
-    ok = enough & usable & pose.isfinite().all(-1) & (shift[:, 2] > 0)
+    ok = enough & usable & (area > _MIN_AREA) & pose.isfinite().all(-1) & (shift[:, 2] > 0)
     return torch.where(ok[:, None], pose, 0.0), ok

@@ -1,7 +1,7 @@
 """What flows between the rooms: `FaceBatch` in, `Prediction` out, `DataSpec` and `Needs` beside.
 
 Conventions (the same in every room):
-    * Pixel centres lie at integers; the origin is the centre of the top-left pixel; x right, y down.
+    * Pixel centres lie at integers, the origin is the centre of the top-left one; x right, y down.
     * *Frame* is the image that a method receives; *image* is the file that it was cut from.
     * Head frame: x to the image's right, y down, z away from the camera; a frontal face has the
       identity rotation. Angles in degrees, in the order yaw, pitch, roll.
@@ -131,7 +131,7 @@ class Prediction:
 
     def detach(self) -> Prediction:
         """A copy without graph and without `aux`, safe to keep."""
-        tensors = {
+        tensors: dict[str, Any] = {
             f.name: value.detach() if isinstance(value, Tensor) else None
             for f in fields(self)
             if f.name != "aux"

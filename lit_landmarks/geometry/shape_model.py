@@ -109,7 +109,7 @@ class ShapeModel(nn.Module):
             raise UserError(f"share of variance is {share}; give a number above 0 and up to 1")
         if share == 1.0:
             return torch.ones_like(self.variances, dtype=torch.bool)
-        ratio = self.variances.double() / self.variances.double().sum()
+        ratio = self.variances / self.variances.sum()
         return ratio.cumsum(0) - ratio <= share
 
     def n_modes(self, share: float) -> int:

@@ -1,5 +1,24 @@
-"""Faces in, batches out: readers, synthetic faces, cache, mixing and the batch transform."""
+"""Faces in, batches out: readers, synthetic faces, cache, mixing and the batch transform.
 
+The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `MixedFaces` ->
+`SourceBatch` -> to the device -> `BatchTransform` -> `FaceBatch`. `index` tells how to add a data
+set.
+"""
+
+from lit_landmarks.data.augment import Augmentation
+from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
+from lit_landmarks.data.module import LandmarkDataModule
+from lit_landmarks.data.readers.ibug import Ibug300W
+from lit_landmarks.data.transform import BatchTransform
 
-__all__ = ["DATASETS", "FaceDataset", "FaceIndex"]
+__all__ = [
+    "DATASETS",
+    "Augmentation",
+    "BatchTransform",
+    "FaceDataset",
+    "FaceIndex",
+    "Ibug300W",
+    "LandmarkDataModule",
+    "SourceBatch",
+]

@@ -9,7 +9,7 @@ Adding a data set (one file to write, one import line to add):
        `UserError("<what>, <file:row>; <cure>")` and leave the row out. `index()` raises at the
        first report, `data check` collects them all.
     4. A set whose images are files gives `FaceIndex.paths` and is done. A rendered set overrides
-       `load(rows)` and `content_key(rows)`.
+       `load(rows)` and `content_key(rows)`, and sets `rendered = True`.
     5. Import the class in `data/__init__.py`: `DATASETS` and YAML know it from then on.
 """
 
@@ -128,6 +128,8 @@ class FaceDataset(ABC):
     primary_normaliser: str = "interocular"
     source: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    #: True if `load` renders: it is then called with whole blocks of rows, from one thread.
+    rendered: ClassVar[bool] = False
 
     #: Folder from which relative paths of the arguments start; the data module sets it.
     base: Path = Path()

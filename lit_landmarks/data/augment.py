@@ -1,0 +1,154 @@
+"""What the random part of `BatchTransform` may do, and the numbers drawn for one batch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Rectangles that may cover a face.
+_RECTANGLES = 2
+#: Sizes in pixels are told at this frame size and scale with the frame.
+_REFERENCE_SIZE = 128
+_SMALLEST_OCCLUSION = 0.1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strength of each random change; 0 switches it off.
+
+    Attributes:
+        rotation: largest angle in degrees, uniform on both sides.
+        scale: the face grows or shrinks by up to 1 + scale, log-uniformly.
+        shift: largest shift along each axis, in frame sides.
+        flip: probability of a mirrored face (where the scheme has a permutation).
+        brightness: largest offset, in units of white.
+        contrast: largest relative change about mid-grey.
+        gamma: exponent in [1 / (1 + gamma), 1 + gamma], log-uniformly.
+        tint: largest relative change of each colour channel.
+        saturation: largest relative change.
+        gray: probability of a colourless image.
+        blur: probability of a Gaussian blur.
+        blur_sigma: its largest standard deviation, pixels at a frame of 128.
+        noise: probability of Gaussian noise.
+        noise_sigma: its largest standard deviation, in units of white.
+        occlusion: probability of each of two filled rectangles.
+        occlusion_size: their largest side, in frame sides.
+    """
+
+    rotation: float = 30.0
+    scale: float = 0.2
+    shift: float = 0.08
+    flip: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.3
+    gamma: float = 0.4
+    tint: float = 0.1
+    saturation: float = 0.4
+    gray: float = 0.1
+    blur: float = 0.2
+    blur_sigma: float = 2.0
+    noise: float = 0.3
+    noise_sigma: float = 0.05
+    occlusion: float = 0.25
+    occlusion_size: float = 0.4
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        """Every change off."""
+        return cls(**dict.fromkeys(cls.__dataclass_fields__, 0.0))
+
+    def blur_radius(self, size: int) -> int:
+        """Half width in pixels of the blur kernel at a frame of `size`."""
+        return math.ceil(2.5 * self.blur_sigma * size / _REFERENCE_SIZE)
+
+
+@dataclass
+class Draws:
+    """What was drawn for B faces.
+
+    Attributes:
+        rotation, scale: (B,) degrees; factor by which the face grows.
+        shift: (B, 2) of the face, in frame sides.
+        flip: (B,) bool, before asking whether the scheme allows it.
+        gamma, contrast, brightness, saturation: (B,); neutral is 1, 1, 0, 1.
+        tint: (B, 3) factors.
+        blur, noise: (B,) standard deviations in pixels and in units of white; 0 is off.
+        noise_start: (B,) in [0, 1), place in the noise bank.
+        rectangles: (B, R, 4) x0 y0 x1 y1 whole pixels, end excluded; empty ones are all 0.
+        fill: (B, R, 3) their colours in [0, 1].
+    """
+
+    rotation: Tensor
+    scale: Tensor
+    shift: Tensor
+    flip: Tensor
+    gamma: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    saturation: Tensor
+    tint: Tensor
+    blur: Tensor
+    noise: Tensor
+    noise_start: Tensor
+    rectangles: Tensor
+    fill: Tensor
+
+    def pixels_to_cpu(self) -> Draws:
+        """The same on the host, where the per-face loop of the CPU reads it."""
+        return Draws(**{name: value.cpu() for name, value in vars(self).items()})
+
+
+#: Uniform numbers that one face needs; the layout is in `draw`.
+N_UNIFORM = 18 + 8 * _RECTANGLES
+
+
+def draw(u: Tensor, strength: Augmentation, size: int) -> Draws:
+    """Turn uniform numbers into changes.
+
+    Args:
+        u: (B, N_UNIFORM) in [0, 1). The column of a change never moves, so switching one off
+            leaves the others as they were.
+        strength: what is allowed.
+        size: frame side in pixels.
+    """
+    s = strength
+    both = 2 * u - 1
+
+    def log_uniform(column: int, most: float) -> Tensor:
+        return torch.exp(both[:, column] * math.log1p(most))
+
+    def sometimes(column: int, probability: float, value: Tensor) -> Tensor:
+        return torch.where(u[:, column] < probability, value, 0.0)
+
+    saturation = 1 + both[:, 11] * s.saturation
+    sigma = s.blur_sigma * size / _REFERENCE_SIZE
+    rectangles, fill = _rectangles(u[:, 18:].reshape(len(u), _RECTANGLES, 8), s, size)
+    return Draws(
+        rotation=both[:, 0] * s.rotation,
+        scale=log_uniform(1, s.scale),
+        shift=both[:, 2:4] * s.shift,
+        flip=u[:, 4] < s.flip,
+        gamma=log_uniform(5, s.gamma),
+        contrast=1 + both[:, 6] * s.contrast,
+        brightness=both[:, 7] * s.brightness,
+        tint=1 + both[:, 8:11] * s.tint,
+        saturation=torch.where(u[:, 12] < s.gray, 0.0, saturation),
+        blur=sometimes(13, s.blur, u[:, 14] * sigma),
+        noise=sometimes(15, s.noise, u[:, 16] * s.noise_sigma),
+        noise_start=u[:, 17],
+        rectangles=rectangles,
+        fill=fill,
+    )
+
+
+def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:
+    """Corners and colours from (B, R, 8) uniform numbers: centre, sides, colour, presence."""
+    sides = _SMALLEST_OCCLUSION + u[..., 2:4] * max(s.occlusion_size - _SMALLEST_OCCLUSION, 0.0)
+    low = ((u[..., :2] - sides / 2) * size).round().clamp(0, size)
+    high = ((u[..., :2] + sides / 2) * size).round().clamp(0, size)
+    present = (u[..., 7:] < s.occlusion).float()
+    corners = torch.cat([low, high], -1) * present
+    return corners.long(), u[..., 4:7]

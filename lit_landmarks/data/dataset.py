@@ -1,0 +1,299 @@
+"""One or several data sets as one torch data set that is read a batch at a time.
+
+`PreparedFaces` joins the labels of a data set with its source crops; `MixedFaces` maps several of
+them to one target scheme (or pads them) and fetches a whole batch with one gather from the memory
+map per data set, without a Python step per face; `MixSampler` says which faces, in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from lit_landmarks import heads
+from lit_landmarks.data.batch import SourceBatch
+from lit_landmarks.data.cache import source_squares
+from lit_landmarks.data.counted import permutation
+from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.metrics import NORMALISERS, normaliser_values
+from lit_landmarks.schemes import convention_index, get_map, get_scheme
+from lit_landmarks.types import DatasetSpec
+
+_ROWS_AT_ONCE = 8192
+
+
+@dataclass
+class PreparedFaces:
+    """One data set in one role: labels, source crops and its place in the `DataSpec`.
+
+    Attributes:
+        spec: name, role, scheme it is delivered in, convention.
+        own_scheme: scheme it is annotated in.
+        index: labels in image pixels.
+        crops: (n, S, S, 3) uint8 memory map, or None where only labels are wanted.
+        size: S.
+        scale: side of a source crop in units of the face box.
+        dataset_id: its number in `DataSpec.datasets`.
+        weight: how often each face is drawn in an epoch.
+    """
+
+    spec: DatasetSpec
+    own_scheme: str
+    index: FaceIndex
+    crops: NDArray[np.uint8] | None
+    size: int
+    scale: float
+    dataset_id: int
+    weight: float = 1.0
+
+    @cached_property
+    def squares(self) -> NDArray[np.int64]:
+        """(n, 3) squares of the source crops, image pixels."""
+        return source_squares(self.index.box, self.scale)
+
+    @cached_property
+    def norms(self) -> NDArray[np.float32]:
+        """(n, K) NME denominators in image pixels, from all points of the set's own scheme."""
+        norms = np.empty((len(self.index), len(NORMALISERS)), np.float32)
+        for start in range(0, len(norms), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            points = torch.from_numpy(self.index.points[rows])
+            mask = torch.from_numpy(self.index.mask[rows])
+            norms[rows] = normaliser_values(points, mask, get_scheme(self.own_scheme)).numpy()
+        return norms
+
+    @cached_property
+    def queries(self) -> Tensor:
+        """(N, 3) template points of the delivered scheme, NaN where there are none."""
+        n_points = get_scheme(self.spec.scheme).n_points
+        if heads.has_mean_face(self.spec.scheme):
+            return heads.mean_face(self.spec.scheme)
+        return torch.full((n_points, 3), torch.nan)
+
+    def fetch(self, rows: NDArray[np.int64], n_points: int, subsets: tuple[str, ...]) -> Columns:
+        """Labels and pixels of some rows in source pixels, padded to `n_points`."""
+        index, size = self.index, self.size
+        squares = self.squares[rows].astype(np.float64)
+        corner, ratio = squares[:, None, :2], squares[:, None, 2:] / size
+        batch = len(rows)
+
+        def placed(points: NDArray[Any]) -> NDArray[np.float32]:
+            # Source pixel u covers image pixels from corner - 0.5 + u * ratio on.
+            return ((points - corner + 0.5) / ratio - 0.5).astype(np.float32)
+
+        affine = np.zeros((batch, 2, 3), np.float32)
+        affine[:, 0, 0] = affine[:, 1, 1] = ratio[:, 0, 0]
+        affine[:, :, 2] = corner[:, 0] + ratio[:, 0] / 2 - 0.5
+        columns = self._labels(rows, placed, ratio.astype(np.float32))
+        columns = {k: self._in_scheme(v, n_points) for k, v in columns.items()}
+        columns |= self._scalars(rows, ratio[:, 0].astype(np.float32))
+        columns |= {
+            "frame_to_image": affine,
+            "box": placed(index.box[rows].reshape(-1, 2, 2)).reshape(-1, 4),
+            "queries": np.broadcast_to(_padded(self.queries.numpy()[None], n_points, np.nan),
+                                       (batch, n_points, 3)),
+            "subsets": np.stack([self._subset(s)[rows] for s in subsets], 1)
+            if subsets
+            else np.zeros((batch, 0), bool),
+        }  # fmt: skip
+        if self.crops is not None:
+            columns["image"] = self.crops[rows]
+        else:
+            columns["image"] = np.zeros((batch, 0, 0, 3), np.uint8)
+        return columns
+
+    def _labels(self, rows: NDArray[np.int64], placed: Any, ratio: NDArray[np.float32]) -> Columns:
+        """Labels per point, in the order of the set's own scheme."""
+        index = self.index
+        n = len(rows), index.points.shape[1]
+        mask = index.mask[rows]
+        points3d = np.zeros((*n, 3), np.float32)
+        if index.points3d is not None:
+            points3d[..., :2] = placed(index.points3d[rows, :, :2])
+            points3d[..., 2] = index.points3d[rows, :, 2] / ratio[..., 0]
+        head3d = np.zeros((*n, 3), np.float32) if index.head3d is None else index.head3d[rows]
+        visible = np.full(n, -1, np.int8) if index.visible is None else index.visible[rows]
+        return {"points": placed(index.points[rows]), "mask": mask, "visible": visible,
+                "points3d": points3d, "head3d": head3d}  # fmt: skip
+
+    def _scalars(self, rows: NDArray[np.int64], ratio: NDArray[np.float32]) -> Columns:
+        """Labels per face; `has_*` is False where a label is NaN in the index."""
+        index, n = self.index, len(rows)
+        absent: NDArray[np.bool_] = np.zeros(n, bool)
+        pose = np.full((n, 6), np.nan, np.float32)
+        focal = np.full(n, np.nan, np.float32)
+        if index.pose is not None:
+            pose[:, :3] = index.pose[rows]
+        if index.focal is not None:
+            focal = index.focal[rows] / ratio[:, 0]
+
+        def known(column: NDArray[Any] | None) -> NDArray[np.bool_]:
+            return absent if column is None else np.asarray(np.isfinite(column[rows]).all((1, 2)))
+
+        still = np.full(n, -1)
+        seen = absent if index.visible is None else np.any(index.visible[rows] >= 0, axis=1)
+        return {
+            "pose": pose, "has_pose": np.isfinite(pose[:, :3]).all(axis=1),
+            "focal": focal, "has_focal": np.isfinite(focal),
+            "has_visible": seen,
+            "has_points3d": known(index.points3d), "has_head3d": known(index.head3d),
+            "norms": self.norms[rows] / ratio,
+            "dataset_id": np.full(n, self.dataset_id),
+            "convention_id": np.full(n, convention_index(self.spec.convention)),
+            "track": still if index.track is None else index.track[rows],
+            "time": still if index.time is None else index.time[rows],
+            "index": rows,
+        }  # fmt: skip
+
+    @cached_property
+    def _map(self) -> NDArray[np.int64] | None:
+        """Own point number for each delivered point; None if nothing moves."""
+        mapping = get_map(self.own_scheme, self.spec.scheme)
+        return None if mapping.is_identity else mapping.source_index.numpy()
+
+    def _in_scheme(self, column: NDArray[Any], n_points: int) -> NDArray[Any]:
+        if self._map is not None:
+            none = -1 if column.dtype == np.int8 else 0
+            moved = column[:, self._map.clip(0)]
+            moved[:, self._map < 0] = none
+            column = moved
+        return _padded(column, n_points, -1 if column.dtype == np.int8 else 0)
+
+    def _subset(self, name: str) -> NDArray[np.bool_]:
+        column = self.index.subsets.get(name)
+        return np.zeros(len(self.index), bool) if column is None else column
+
+
+Columns = dict[str, NDArray[Any]]
+
+
+def _padded(column: NDArray[Any], n_points: int, value: float) -> NDArray[Any]:
+    """(B, M, ...) to (B, n_points, ...)."""
+    missing = n_points - column.shape[1]
+    if not missing:
+        return column
+    widths = [(0, 0), (0, missing)] + [(0, 0)] * (column.ndim - 2)
+    return np.pad(column, widths, constant_values=value)
+
+
+class MixedFaces(Dataset[SourceBatch]):
+    """Several prepared data sets, one after the other.
+
+    Item i is face `i % total`, drawn for the `i // total`-th time; the data loader asks for whole
+    batches through `__getitems__`.
+
+    Args:
+        parts: the data sets.
+        n_points: N of the batches; smaller schemes are padded and masked.
+        subsets: columns of `FaceBatch.subsets`.
+    """
+
+    def __init__(
+        self, parts: Sequence[PreparedFaces], n_points: int, subsets: tuple[str, ...]
+    ) -> None:
+        self.parts = tuple(parts)
+        self.n_points = n_points
+        self.subsets = subsets
+        self.ends = np.cumsum([len(p.index) for p in self.parts])
+
+    def __len__(self) -> int:
+        """Number of faces of all parts."""
+        return int(self.ends[-1])
+
+    def __getitem__(self, item: int) -> SourceBatch:
+        """A batch of one face."""
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: Sequence[int]) -> SourceBatch:
+        """The faces named by `items`, in this order."""
+        chosen = np.asarray(items, np.int64)
+        draw, face = np.divmod(chosen, len(self))
+        part_of = np.searchsorted(self.ends, face, side="right")
+        used = np.unique(part_of)
+        if len(used) == 1:
+            columns = self._fetch(int(used[0]), face)
+        else:
+            places = [np.flatnonzero(part_of == p) for p in used]
+            pieces = [self._fetch(int(p), face[w]) for p, w in zip(used, places, strict=True)]
+            back = np.argsort(np.concatenate(places))
+            columns = {
+                name: np.concatenate([piece[name] for piece in pieces])[back]
+                for name in pieces[0]
+                if name != "image"
+            }
+            columns["image"] = _join_images([p["image"] for p in pieces], places)
+        columns["draw"] = draw
+        tensors = {f.name: _tensor(columns[f.name]) for f in fields(SourceBatch)}
+        tensors["image"] = tensors["image"].permute(0, 3, 1, 2)
+        return SourceBatch(**tensors)
+
+    def _fetch(self, part: int, face: NDArray[np.int64]) -> Columns:
+        start = self.ends[part] - len(self.parts[part].index)
+        return self.parts[part].fetch(face - start, self.n_points, self.subsets)
+
+
+def _tensor(column: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.require(column, requirements=["C", "W"]))
+
+
+def _join_images(
+    pieces: list[NDArray[np.uint8]], places: list[NDArray[np.intp]]
+) -> NDArray[np.uint8]:
+    """Crops of several sets in batch order, copied once."""
+    joined = np.empty((sum(map(len, pieces)), *pieces[0].shape[1:]), np.uint8)
+    for piece, place in zip(pieces, places, strict=True):
+        joined[place] = piece
+    return joined
+
+
+class MixSampler(Sampler[int]):
+    """The order of faces in an epoch, from (seed, epoch) alone.
+
+    A weight says how often each face of a set is drawn per epoch: 2 draws all twice, 0.25 a random
+    quarter, 1.5 all once and a random half again. Nothing is drawn twice before all were drawn.
+
+    Args:
+        faces: the mixed data sets; each part has its weight.
+        seed: seed of the run.
+    """
+
+    def __init__(self, faces: MixedFaces, seed: int) -> None:
+        self.faces = faces
+        self.seed = seed
+        self.epoch = 0
+        self._counts = [round(p.weight * len(p.index)) for p in faces.parts]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the trainer calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Draws per epoch."""
+        return sum(self._counts)
+
+    def __iter__(self) -> Iterator[int]:
+        """Items for `MixedFaces`, shuffled over all sets."""
+        drawn: list[Tensor] = []
+        total = len(self.faces)
+        for number, (part, count) in enumerate(zip(self.faces.parts, self._counts, strict=True)):
+            n = len(part.index)
+            start = int(self.faces.ends[number]) - n
+            for draw in range(-(-count // n)):
+                order = permutation(n, self.seed, self.epoch, part.dataset_id, draw)
+                drawn.append(order[: count - draw * n] + start + draw * total)
+        items = torch.cat(drawn)
+        # Far from the counters above: -1 is no dataset_id.
+        return iter(items[permutation(len(items), self.seed, self.epoch, -1)].tolist())
+
+
+def keep_batch(batch: SourceBatch) -> SourceBatch:
+    """Collate function: `MixedFaces` hands out whole batches already."""
+    return batch

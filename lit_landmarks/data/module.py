@@ -1,0 +1,288 @@
+"""`LandmarkDataModule`: data sets in, ready `FaceBatch`es out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lit_landmarks.data.augment import Augmentation
+from lit_landmarks.data.cache import source_crops
+from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces, keep_batch
+from lit_landmarks.data.index import FaceDataset
+from lit_landmarks.data.transform import BatchTransform
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import pca
+from lit_landmarks.schemes import convention_index, get_map, get_scheme
+from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, FrameKind, Role, ShapeStatistics
+
+#: Side of the frame in units of the longer side of the face box.
+FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
+#: A source crop is this much larger than the frame, so that a frame turned by 30 degrees, shifted
+#: and enlarged by the default augmentation still lies inside it almost always.
+SOURCE_MARGIN = 1.55
+#: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
+_SHAPES = 20_000
+_LABEL_BATCH = 1024
+_ROLES: tuple[Role, ...] = ("train", "val", "test")
+
+
+class LandmarkDataModule(lightning.LightningDataModule):
+    """Every data set of a run, mapped to one scheme, cut to one frame.
+
+    Args:
+        train, val, test: name -> data set.
+        scheme: target scheme to which every set is mapped (points without a counterpart are
+            masked), or None to pad rows that keep their own (query methods).
+        frame_size: side of the frame that a method sees, pixels.
+        frame: "tight" around the face or "wide".
+        frame_scale: side of the frame in box sides; None takes the value of `FRAME_SCALES`.
+        root: folder from which relative paths of the data sets start.
+        weights: name of a training set -> how often each of its faces is drawn per epoch (1).
+        batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
+        source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
+        source_scale: side of the source crops in box sides; None is `SOURCE_MARGIN` frames.
+        augmentation: strength of the random part.
+        num_workers: loader processes; 0 is the fastest for all but remote disks.
+        seed: seed of the order and of the augmentation.
+        cache_dir: cache folder; None is `$LIT_LANDMARKS_CACHE` or `~/.cache/lit_landmarks`.
+
+    Raises:
+        UserError: a data set is bad, does not map to `scheme`, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        train: dict[str, FaceDataset],
+        val: dict[str, FaceDataset] | None = None,
+        test: dict[str, FaceDataset] | None = None,
+        scheme: str | None = "ibug68",
+        frame_size: int = 128,
+        frame: FrameKind = "tight",
+        frame_scale: float | None = None,
+        root: str = ".",
+        weights: dict[str, float] | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        source_size: int | None = None,
+        source_scale: float | None = None,
+        augmentation: Augmentation | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.sets: dict[Role, dict[str, FaceDataset]] = {
+            "train": train,
+            "val": val or {},
+            "test": test or {},
+        }
+        self.scheme = scheme
+        self.frame_size = frame_size
+        self.frame = frame
+        self.frame_scale = frame_scale or FRAME_SCALES[frame]
+        self.root = root
+        self.weights = weights or {}
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or 2 * batch_size
+        self.source_scale = source_scale or SOURCE_MARGIN * self.frame_scale
+        same = math.ceil(frame_size * self.source_scale / self.frame_scale / 32) * 32
+        self.source_size = source_size or same
+        self.augmentation = augmentation or Augmentation()
+        self.num_workers = num_workers
+        self.seed = seed
+        self.cache_dir = cache_dir
+        self._epoch = 0
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what no data can mend."""
+        if not self.sets["train"] and not self.sets["val"] and not self.sets["test"]:
+            raise UserError("no data set in data.init_args.train, val or test; name at least one")
+        if self.frame_size < 16 or self.batch_size < 1 or self.source_scale < self.frame_scale:
+            raise UserError(
+                f"frame_size {self.frame_size} (16 or more), batch_size {self.batch_size} (1 or"
+                f" more) and source_scale {self.source_scale} (at least frame_scale,"
+                f" {self.frame_scale}) do not fit; correct data.init_args"
+            )
+        for name, weight in self.weights.items():
+            if name not in self.sets["train"]:
+                known = ", ".join(self.sets["train"])
+                raise UserError(f"weights names {name!r}, no training set; known: {known}")
+            if not (math.isfinite(weight) and weight > 0):
+                raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
+        for dataset in self._all_sets():
+            convention_index(dataset.convention)
+            if self.scheme is not None:
+                get_map(dataset.scheme, self.scheme)
+
+    def _all_sets(self) -> list[FaceDataset]:
+        return [dataset for role in _ROLES for dataset in self.sets[role].values()]
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """What the data tells a method; reads labels, no pixels."""
+        described = []
+        for role in _ROLES:
+            for name, dataset in self.sets[role].items():
+                dataset.start_from(self.root)
+                index = dataset.index()
+                described.append(
+                    DatasetSpec(
+                        name=name,
+                        role=role,
+                        scheme=self.scheme or dataset.scheme,
+                        convention=dataset.convention,
+                        primary_normaliser=dataset.primary_normaliser,
+                        size=len(index),
+                        labels=index.labels,
+                        subsets=tuple(index.subsets),
+                    )
+                )
+        n_points = max(get_scheme(d.scheme).n_points for d in described)
+        return DataSpec(self.scheme, n_points, self.frame_size, self.frame, tuple(described))
+
+    @cached_property
+    def transform(self) -> BatchTransform:
+        """Source crops to frames."""
+        return BatchTransform(
+            frame_size=self.frame_size,
+            frame_scale=self.frame_scale,
+            schemes=[d.scheme for d in self.spec.datasets],
+            n_points=self.spec.n_points,
+            augmentation=self.augmentation,
+            seed=self.seed,
+        )
+
+    def faces(self, role: Role, pixels: bool = True) -> MixedFaces | None:
+        """All sets of a role, mixed; builds the cache on first use unless `pixels` is False."""
+        parts = [
+            PreparedFaces(
+                spec=spec,
+                own_scheme=dataset.scheme,
+                index=dataset.index(),
+                crops=source_crops(dataset, self.source_size, self.source_scale, self.cache_dir)
+                if pixels
+                else None,
+                size=self.source_size,
+                scale=self.source_scale,
+                dataset_id=number,
+                weight=self.weights.get(spec.name, 1.0) if role == "train" else 1.0,
+            )
+            for number, (spec, dataset) in enumerate(
+                zip(self.spec.datasets, self._all_sets(), strict=True)
+            )
+            if spec.role == role
+        ]
+        return MixedFaces(parts, self.spec.n_points, self.spec.subsets) if parts else None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch outside of a trainer; inside, the trainer's own is used."""
+        self._epoch = epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that order and augmentation follow."""
+        return self._epoch if self.trainer is None else self.trainer.current_epoch
+
+    def _loader(self, role: Role) -> DataLoader[Any] | list[Any]:
+        faces = self.faces(role)
+        if faces is None:
+            return []
+        options: dict[str, Any] = {
+            "collate_fn": keep_batch,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+        if role != "train":
+            return DataLoader(faces, batch_size=self.eval_batch_size, **options)
+        sampler = MixSampler(faces, self.seed)
+        sampler.set_epoch(self.epoch)
+        # A last batch of one face would break batch normalisation.
+        drop = len(sampler) > self.batch_size
+        return DataLoader(
+            faces, batch_size=self.batch_size, sampler=sampler, drop_last=drop, **options
+        )
+
+    def train_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """All training sets mixed; the trainer tells the sampler the epoch."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """All validation sets, one after the other, in file order."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """All test sets, one after the other, in file order."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """The test sets."""
+        return self._loader("test")
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move a batch; pixels travel as 8 bits."""
+        if isinstance(batch, FaceBatch):
+            return batch.to(device, non_blocking=True)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Cut the frames on the device; random only while the trainer trains."""
+        random = self.trainer is not None and self.trainer.training
+        return self.transform(batch, random=random, epoch=self.epoch)
+
+    def batches(self, role: Role, random: bool = False, epoch: int = 0) -> Iterator[FaceBatch]:
+        """Ready batches without a trainer, in file order or, if `random`, as in training."""
+        faces = self.faces(role)
+        if faces is None:
+            raise UserError(f"no data set in data.init_args.{role}; name one")
+        items: Sequence[int] = range(len(faces))
+        size = self.eval_batch_size
+        if random:
+            sampler, size = MixSampler(faces, self.seed), self.batch_size
+            sampler.set_epoch(epoch)
+            items = list(sampler)
+        for start in range(0, len(items), size):
+            batch = faces.__getitems__(items[start : start + size])
+            yield self.transform(batch, random=random, epoch=epoch)
+
+    def shape_statistics(self) -> ShapeStatistics:
+        """PCA of augmented training labels in centred frame units; no image is touched.
+
+        The faces of as many epochs as give about 20,000 shapes, with the weights of the sets and
+        the augmentation of training. Faces with a missing point are left out.
+
+        Raises:
+            UserError: padded schemes, no training set, or no complete face.
+        """
+        faces = self.faces("train", pixels=False)
+        if self.scheme is None or faces is None:
+            raise UserError(
+                "shape statistics need training faces of one scheme; set data.init_args.scheme"
+                " and data.init_args.train"
+            )
+        sampler = MixSampler(faces, self.seed)
+        shapes: list[Tensor] = []
+        for epoch in range(max(1, math.ceil(_SHAPES / len(sampler)))):
+            sampler.set_epoch(epoch)
+            items = list(sampler)[:_SHAPES]
+            for start in range(0, len(items), _LABEL_BATCH):
+                batch = faces.__getitems__(items[start : start + _LABEL_BATCH])
+                batch = batch.select(batch.mask.all(1))
+                shapes.append(self.transform.points(batch, random=True, epoch=epoch))
+        found = torch.cat(shapes)
+        if len(found) < 2:
+            raise UserError(
+                "no training face has all points of the scheme, so there is no shape to measure;"
+                " add a complete training set or choose its scheme"
+            )
+        return pca((found + 0.5).flatten(1) / self.frame_size - 0.5)

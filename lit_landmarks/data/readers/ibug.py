@@ -1,0 +1,257 @@
+"""Reader for iBUG `.pts` annotations beside their images: 300W, or any folder of such pairs.
+
+Layout of 300W as its owners ship it (any part may be absent):
+
+    root/helen/{trainset,testset}  root/lfpw/{trainset,testset}  root/afw  root/ibug
+
+Subsets: the folder names; `challenging` (ibug), `common` (the test sets of helen and lfpw) and
+`full` (both). A root without these folders is searched for `.pts` files at any depth.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_landmarks.data.counted import uniform
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.errors import UserError
+
+BoxSource = Literal["ground_truth", "detector", "jittered"]
+Boxes = NDArray[np.float64]
+
+_FOLDERS = ("helen", "lfpw", "afw", "ibug")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+_COLUMNS = ("x0", "y0", "x1", "y1")
+#: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
+_LARGEST = 1e6
+
+
+class Ibug300W(FaceDataset):
+    """Faces annotated in iBUG `.pts` files.
+
+    Args:
+        root: folder of the data set.
+        boxes: "ground_truth" is the tight box of the points; "detector" reads `detector_csv`;
+            "jittered" moves the tight box by up to `jitter_shift` of its side along each axis and
+            scales it by a factor in [1 - jitter_scale, 1 + jitter_scale], uniformly, fixed by the
+            file's name.
+        detector_csv: CSV with the columns image,x0,y0,x1,y1, 0-based pixels; its image paths start
+            at the folder in which the CSV lies.
+        subset: keep only this subset (helen, lfpw, afw, ibug, common, challenging, full).
+        first, last: keep only so many faces from the start or the end of the list sorted by path.
+        jitter_shift, jitter_scale: see `boxes`.
+        convention: who placed the points, if it was not the owners of 300W.
+    """
+
+    scheme: str = "ibug68"
+    primary_normaliser: str = "interocular"
+    source: ClassVar[str] = "https://ibug.doc.ic.ac.uk/resources/300-W/"
+    licence: ClassVar[str] = "research only; images stay with their owners"
+
+    def __init__(
+        self,
+        root: str,
+        boxes: BoxSource = "ground_truth",
+        detector_csv: str | None = None,
+        subset: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+        jitter_shift: float = 0.08,
+        jitter_scale: float = 0.1,
+        convention: str = "300w",
+    ) -> None:
+        self.root = root
+        self.boxes = boxes
+        self.detector_csv = detector_csv
+        self.subset = subset
+        self.first = first
+        self.last = last
+        self.jitter_shift = jitter_shift
+        self.jitter_scale = jitter_scale
+        self.convention = convention
+        if (boxes == "detector") != (detector_csv is not None):
+            raise UserError("boxes: detector and detector_csv go together; give both or neither")
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        files = self._select(root, _annotations(root, self.source))
+        detected = _detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
+        names = {folder: _images(folder) for folder in {f.parent for f in files}}
+        paths: list[str] = []
+        shapes: list[NDArray[np.float32]] = []
+        boxes: list[Boxes] = []
+        kept: list[Path] = []
+        for file in files:
+            try:
+                points = read_pts(file, 68)
+                image = names[file.parent].get(file.stem)
+                if image is None:
+                    raise missing_image(file.with_suffix(".jpg"))
+                boxes.append(self._box(points, image, detected, file.relative_to(root).as_posix()))
+            except UserError as error:
+                report(error)
+                continue
+            paths.append(str(image))
+            shapes.append(points.astype(np.float32))
+            kept.append(file)
+        columns = np.stack(shapes) if shapes else np.zeros((0, 68, 2), np.float32)
+        return FaceIndex(
+            points=columns,
+            mask=np.ones(columns.shape[:2], bool),
+            box=np.asarray(boxes, np.float32).reshape(-1, 4),
+            paths=tuple(paths),
+            subsets=_subsets(root, kept),
+        )
+
+    def _select(self, root: Path, files: list[Path]) -> list[Path]:
+        if self.subset is not None:
+            members = _subsets(root, files)
+            if self.subset not in members:
+                there = ", ".join(members) or "none"
+                raise UserError(f"no subset {self.subset!r} in {root}; the folders give: {there}")
+            files = [f for f, keep in zip(files, members[self.subset], strict=True) if keep]
+        for name, count in (("first", self.first), ("last", self.last)):
+            if count is not None and not 0 < count <= len(files):
+                raise UserError(
+                    f"{name}: {count} faces of {root}, which has {len(files)}; choose fewer"
+                )
+        files = files[: self.first]
+        return files[-self.last :] if self.last is not None else files
+
+    def _box(
+        self, points: Boxes, image: Path, detected: dict[str, list[Boxes]] | None, name: str
+    ) -> Boxes:
+        box = np.concatenate([points.min(0), points.max(0)])
+        if not (box[2:] > box[:2]).all():
+            raise UserError(f"all points lie on one line, {image}; annotate it again")
+        if detected is not None:
+            found = detected.get(str(image.resolve()), [])
+            if not found:
+                raise UserError(
+                    f"no detector box for {image} in {self.detector_csv};"
+                    " add its row or choose boxes: ground_truth"
+                )
+            return max(found, key=lambda b: _overlap(b, box))
+        if self.boxes == "jittered":
+            key = torch.tensor([zlib.crc32(name.encode())])
+            u = uniform(0, 0, torch.zeros(1, dtype=torch.int64), key, 3)[0].double().numpy() * 2 - 1
+            side = (box[2:] - box[:2]).max()
+            center = (box[2:] + box[:2]) / 2 + u[:2] * self.jitter_shift * side
+            half = (box[2:] - box[:2]) / 2 * (1 + u[2] * self.jitter_scale)
+            return np.concatenate([center - half, center + half])
+        return box
+
+
+def read_pts(path: Path, n_points: int) -> Boxes:
+    """Read one `.pts` file.
+
+    Args:
+        path: file whose pixels count from 1.
+        n_points: number of points it must hold.
+
+    Returns:
+        (n_points, 2) float64 pixels that count from 0.
+
+    Raises:
+        UserError: the file is no `.pts` file or holds another number of points, text or NaN.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"no readable text, {path}; fetch the file again") from error
+    try:
+        opening = next(i for i, line in enumerate(lines) if line.strip() == "{")
+        closing = next(i for i, line in enumerate(lines) if line.strip() == "}")
+    except StopIteration:
+        raise UserError(f"no {{ }} around the points, {path}; fetch the file again") from None
+    for row, line in enumerate(lines[:opening], start=1):
+        key, _, value = line.partition(":")
+        if key.strip() == "n_points" and value.strip() != str(n_points):
+            raise UserError(
+                f"n_points is {value.strip()}, not {n_points}, {path}:{row};"
+                f" annotate all {n_points} points or remove the file"
+            )
+    body = [(i + 1, lines[i].split()) for i in range(opening + 1, closing) if lines[i].strip()]
+    if len(body) != n_points:
+        raise UserError(
+            f"{len(body)} points, not {n_points}, {path}:{closing + 1};"
+            f" annotate all {n_points} points or remove the file"
+        )
+    points = np.empty((n_points, 2))
+    for k, (row, cells) in enumerate(body):
+        try:
+            x, y = map(float, cells)
+        except ValueError:
+            raise UserError(
+                f"{' '.join(cells)!r} is no point x y, {path}:{row}; correct the row"
+            ) from None
+        if not (math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < _LARGEST):
+            raise UserError(f"point ({x}, {y}) is no pixel, {path}:{row}; correct the row")
+        points[k] = x, y
+    return points - 1
+
+
+def _annotations(root: Path, source: str) -> list[Path]:
+    """The `.pts` files to read, sorted by path below the root; mirrored copies are left out."""
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; correct root, or fetch the data set from {source}")
+    known = [root / name for name in _FOLDERS if (root / name).is_dir()]
+    files = [f for folder in known or [root] for f in folder.rglob("*.pts")]
+    # Some copies of 300W ship a flipped twin of every face; we flip on the device.
+    files = [f for f in files if not f.stem.endswith("_mirror")]
+    if not files:
+        raise UserError(f"no .pts file below {root}; correct root (.pts lie beside their images)")
+    return sorted(files, key=lambda f: f.relative_to(root).as_posix())
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by stem."""
+    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in _SUFFIXES}
+
+
+def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:
+    """Membership by folder name; the root's own last folders count, so a part can be a root."""
+    above = root.resolve().parts[-2:]
+    parts = [{*above, *PurePosixPath(f.relative_to(root).as_posix()).parts[:-1]} for f in files]
+    member = {name: np.array([name in p for p in parts], bool) for name in _FOLDERS}
+    test = np.array(["testset" in p for p in parts], bool)
+    member["common"] = (member["helen"] | member["lfpw"]) & test
+    member["challenging"] = member["ibug"]
+    member["full"] = member["common"] | member["challenging"]
+    return {name: column for name, column in member.items() if column.any()}
+
+
+def _detector_boxes(path: Path) -> dict[str, list[Boxes]]:
+    """Boxes by resolved image path."""
+    boxes: dict[str, list[Boxes]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"image", *_COLUMNS} <= set(rows.fieldnames or ()):
+                raise UserError(f"columns are not image,x0,y0,x1,y1, {path}:1; write that header")
+            for row in rows:
+                where = f"{path}:{rows.line_num}"
+                try:
+                    box = np.array([float(row[c]) for c in _COLUMNS])
+                except (TypeError, ValueError):
+                    raise UserError(f"box is not four numbers, {where}; correct the row") from None
+                if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+                    raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
+                boxes.setdefault(str((path.parent / row["image"]).resolve()), []).append(box)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
+    return boxes
+
+
+def _overlap(a: Boxes, b: Boxes) -> float:
+    """Intersection area of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    return float(sides.clip(0).prod())

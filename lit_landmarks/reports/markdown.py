@@ -107,6 +107,8 @@ def documents(root: Path) -> list[Path]:
 
 
 def _stale(root: Path) -> Iterator[tuple[Path, str, str]]:
+    if not (root / "README.md").is_file():
+        raise UserError(f"{root} is no checkout (no README.md); name one with --root")
     tables = collect(result_files(root))
     for path in documents(root):
         old = path.read_text(encoding="utf-8")

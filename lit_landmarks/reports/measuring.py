@@ -22,7 +22,7 @@ def read_run(path: Path, overrides: Mapping[str, str] | None = None) -> Measurem
     """The measurement that a run made.
 
     Args:
-        path: a run directory, or a JSON file of the same form as its result.json.
+        path: a run directory, a result.json, or what `validate` or `test` wrote to --output.
         overrides: texts that replace those of the run: command, data, commit, date, machine.
 
     Raises:
@@ -88,14 +88,17 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix != ".json":
         return RunDirectory(path).read_result()
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); give a run or its result.json"
         ) from error
     if not isinstance(result, dict):
         raise UserError(f"{path} holds no result; give a run or its result.json")
-    return result
+    if "seed" not in result and "checkpoint" in result:
+        # Figures of `validate` or `test`: the run of their checkpoint tells the rest.
+        return RunDirectory(Path(result["checkpoint"]).parents[1]).read_result() | result
+    return {str(key): value for key, value in result.items()}
 
 
 def _data_in_words(data: Mapping[str, Any]) -> str:

@@ -138,17 +138,21 @@ class Table:
     rows: tuple[Row, ...] = ()
 
     def with_run(self, label: str, run: Measurement) -> Table:
-        """The table with `run` in the row `label`, instead of what it measures again.
+        """The table with `run` in the row `label`.
 
-        A run of the same seed that gave one of the same figures is replaced.
+        What it measures again is taken from older runs of its seed; one left empty goes.
         """
-        old = next((row for row in self.rows if row.label == label), Row(label))
-        keys = run.values.keys()
-        runs = [r for r in old.runs if r.seed != run.seed or not r.values.keys() & keys] + [run]
+        row = next((row for row in self.rows if row.label == label), Row(label))
+        runs = [run]
+        for old in row.runs:
+            again = run.values.keys() if old.seed == run.seed else set()
+            kept = {key: value for key, value in old.values.items() if key not in again}
+            runs += [replace(old, values=kept)] if kept else []
+        # Sorting is stable: measurements of one seed stay newest first.
         runs.sort(key=lambda r: -1 if r.seed is None else r.seed)
         new = Row(label, tuple(runs))
-        if old in self.rows:
-            return replace(self, rows=tuple(new if r is old else r for r in self.rows))
+        if row in self.rows:
+            return replace(self, rows=tuple(new if r is row else r for r in self.rows))
         return replace(self, rows=(*self.rows, new))
 
 
@@ -214,14 +218,14 @@ def record(
     row: str,
     columns: Sequence[Column] = (),
 ) -> Table:
-    """Put measurements into a results file, keeping only the values that the table shows.
+    """Put measurements into a results file, keeping only the values of `columns`.
 
     Args:
         runs: one for each seed.
         path: results file; made if it does not exist.
         table: name of the table.
-        row: label of the row; a run with a seed that the row already has replaces the old one.
-        columns: columns to add; needed for a new table.
+        row: label of the row; a figure that it already has for a seed is replaced.
+        columns: columns to fill, added where the table lacks them; none means all that it has.
 
     Returns:
         The table as written.
@@ -235,13 +239,12 @@ def record(
     new = replace(old, columns=(*old.columns, *(c for c in columns if c.key not in known)))
     if not new.columns:
         raise UserError(f"{path} has no table {table}; name its columns with --columns KEY...")
-    required = {c.key for c in (columns or new.columns)}
-    shown = [column.key for column in new.columns]
+    wanted = [column.key for column in columns or new.columns]
     for run in runs:
-        for key in sorted(required - run.values.keys()):
+        for key in sorted(set(wanted) - run.values.keys()):
             near = difflib.get_close_matches(key, run.values, n=3) or sorted(run.values)[:5]
             raise UserError(f"run of seed {run.seed} has no figure {key}; it has {', '.join(near)}")
-        values = {key: run.values[key] for key in shown if key in run.values}
+        values = {key: run.values[key] for key in wanted}
         new = new.with_run(row, replace(run, values=values))
     save_file(path, {**tables, table: new})
     return new

@@ -78,6 +78,18 @@ def test_record_keeps_only_shown_values_and_replaces_a_seed(tmp_path: Path) -> N
     ]
 
 
+def test_a_row_joins_figures_of_several_runs_of_one_seed(tmp_path: Path) -> None:
+    path = tmp_path / "results.yaml"
+    record([RUN], path, "t", "ours", COLUMNS)
+    other = replace(RUN, command="other", values={"val/nme": 4.0, "compute/mma": 1.0})
+    (row,) = record([other], path, "t", "ours", COLUMNS[:1]).rows
+    assert [(r.command, r.values) for r in row.runs] == [
+        ("other", {"val/nme": 4.0}),
+        (RUN.command, {"compute/mma": 256.5}),
+    ]
+    assert markdown.render_table(load_file(path)["t"]).splitlines()[-1] == "| ours | 4.00 | 256.5 |"
+
+
 def test_record_names_near_figures_when_one_is_absent(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no figure val/nmee; it has val/nme"):
         record([RUN], tmp_path / "results.yaml", "t", "ours", [Column("x", "val/nmee")])

@@ -32,12 +32,17 @@ class GroupedMetric(Metric):
         self.add_state(name, torch.zeros(self.groups, *shape, dtype=torch.float64), "sum")
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> Any:
-        """Move the states; to single precision where the device (MPS) has no double."""
-        if fn(torch.zeros(1)).device.type == "mps":
+        """Move the states; to single precision where the device (MPS) has no double.
+
+        Casts of the module around it (`.half()`, `.to(torch.bfloat16)`) do not reach the sums.
+        """
+        probe = fn(torch.zeros(1))
+        if probe.device.type == "mps":
             for name, default in self._defaults.items():
                 self._defaults[name] = default.float()  # type: ignore[union-attr]
                 setattr(self, name, getattr(self, name).float())
-        return super()._apply(fn, exclude_state)
+        cast = probe.dtype != torch.float32
+        return super()._apply((lambda t: t.to(probe.device)) if cast else fn, exclude_state)
 
     def _members(self, members: Tensor | None, faces: int, device: torch.device) -> Tensor:
         if members is None:
@@ -76,7 +81,7 @@ class MeanStates(GroupedMetric):
         self.count = self.count + counted.sum(dim=0)
 
     def compute(self) -> Tensor:
-        """Means (G, C), NaN where nothing was counted."""
+        """Means (G, C), NaN where nothing was counted; a single one comes as a scalar."""
         return self.total / self.count
 
 

@@ -158,7 +158,11 @@ class FaceMetrics(nn.Module):
         with warnings.catch_warnings():
             # a metric that no prediction fed is normal here, and must still join the reduction
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-            tables = {name: metric.compute().cpu() for name, metric in self.metrics()}
+            # torchmetrics makes a scalar of a single value
+            tables = {
+                name: metric.compute().cpu().reshape(len(self.faces), -1)
+                for name, metric in self.metrics()
+            }
         values: dict[str, float] = {}
         for row, group in enumerate(self.faces.groups):
             named = _named(group, {name: table[row] for name, table in tables.items()}, self.cuts)

@@ -1,0 +1,149 @@
+"""Kernels and normalisers against values worked out by hand and against plain NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lit_landmarks.metrics import NORMALISERS, normaliser_values
+from lit_landmarks.metrics import functional as f
+from lit_landmarks.schemes import SCHEMES, get_scheme
+
+NAN, INF = math.nan, math.inf
+
+
+def numpy_nme(predicted: Tensor, truth: Tensor, mask: Tensor, norm: Tensor) -> list[float]:
+    """One face and one landmark at a time, as the definition reads."""
+    faces = []
+    for p, g, m, d in zip(
+        predicted.numpy(), truth.numpy(), mask.numpy(), norm.numpy(), strict=True
+    ):
+        errors = [np.sqrt(((a - b) ** 2).sum()) for a, b, k in zip(p, g, m, strict=True) if k]
+        faces.append(100 * sum(errors) / len(errors) / d if errors and d > 0 else NAN)
+    return faces
+
+
+def test_nme_by_hand() -> None:
+    truth = torch.tensor([[[0.0, 0.0], [10.0, 0.0], [5.0, 5.0]]])
+    predicted = truth + torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]])
+    # distances 5, 1, 0: mean 2, of a normaliser of 10 is 20 %; without the last landmark 30 %
+    norm = torch.tensor([10.0])
+    assert f.nme(predicted, truth, norm).tolist() == pytest.approx([20.0])
+    mask = torch.tensor([[True, True, False]])
+    assert f.nme(predicted, truth, norm, mask).tolist() == pytest.approx([30.0])
+    groups = torch.tensor([[True, False, False], [False, True, True]])
+    both = f.nme(predicted, truth, torch.tensor([[10.0, 20.0]]), None, groups)
+    assert both.shape == (1, 2, 2)
+    assert both[0].tolist() == [pytest.approx([50.0, 25.0]), pytest.approx([5.0, 2.5])]
+
+
+def test_3d_nme_by_hand_ignores_the_mean_depth() -> None:
+    truth = torch.tensor([[[0.0, 0.0, 1.0], [4.0, 0.0, 3.0]]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    predicted = truth + torch.tensor([[0.0, 3.0, 11.0], [0.0, 3.0, 3.0]])
+    # depths about their means: truth -1, +1; prediction 3, -3 -> distances 5, 5
+    p, g = f.depth_centred(predicted, mask), f.depth_centred(truth, mask)
+    assert f.nme(p, g, torch.tensor([50.0]), mask).tolist() == pytest.approx([10.0])
+
+
+def test_missing_and_broken_points() -> None:
+    truth = torch.tensor([[[0.0, 0.0], [NAN, 0.0]]] * 4)
+    predicted = torch.zeros(4, 2, 2)
+    predicted[1, 0, 0] = NAN  # the prediction is broken where the truth is known
+    predicted[2, 1, 0] = NAN  # and where it is not
+    mask = torch.tensor([[True, True]] * 3 + [[False, True]])
+    found = f.nme(predicted, truth, torch.ones(4), mask).tolist()
+    assert found[:3] == [0.0, INF, 0.0]
+    assert math.isnan(found[3])
+    for bad in (0.0, -1.0, NAN):
+        assert f.nme(predicted[:1], truth[:1], torch.tensor([bad])).isnan().all()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 12))
+def test_nme_is_the_definition(seed: int, faces: int, n: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    truth = torch.rand(faces, n, 2, generator=g, dtype=torch.float64) * 100
+    predicted = truth + torch.randn(faces, n, 2, generator=g, dtype=torch.float64)
+    mask = torch.rand(faces, n, generator=g) > 0.3
+    norm = torch.rand(faces, generator=g, dtype=torch.float64) * 50 - 5
+    mine = f.nme(predicted, truth, norm, mask).numpy()
+    np.testing.assert_allclose(mine, numpy_nme(predicted, truth, mask, norm), rtol=1e-9)
+
+
+def test_threshold_kernels_by_hand() -> None:
+    errors = torch.tensor([0.0, 2.0, 8.0, 10.0, INF, NAN])
+    assert f.failure(errors, 8.0)[:5].tolist() == [0, 0, 0, 100, 100]
+    assert f.area_share(errors, 8.0)[:5].tolist() == pytest.approx([100, 75, 0, 0, 0])
+    assert f.failure(errors, 8.0)[5].isnan()
+    assert f.area_share(errors, 8.0)[5].isnan()
+    assert f.ced(errors, torch.tensor([1.0, 8.0, 20.0])).tolist() == pytest.approx([0.2, 0.6, 0.8])
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=40), st.floats(0.5, 20))
+def test_auc_is_the_area_under_the_ced(errors: list[float], t: float) -> None:
+    x = torch.tensor(errors, dtype=torch.float64)
+    middles = (torch.arange(200_000, dtype=torch.float64)[::100] + 50) * t / 200_000
+    area = 100 * float(f.ced(x, middles).mean())
+    assert float(f.area_share(x, t).mean()) == pytest.approx(area, abs=0.05)
+
+
+def test_angles_take_the_short_way() -> None:
+    predicted = torch.tensor([[170.0, -10.0, 0.0], [NAN, 5.0, 360.0]])
+    truth = torch.tensor([[-170.0, 20.0, NAN], [0.0, 0.0, -1.0]])
+    found = f.angle_errors(predicted, truth)
+    assert found[0, :2].tolist() == [20.0, 30.0]
+    assert found[0, 2].isnan()
+    assert found[1].tolist() == [INF, 5.0, 1.0]
+
+
+def test_occlusion_counts_by_hand() -> None:
+    visible = torch.tensor([[0, 2, 1, 1, -1, 0]], dtype=torch.int8)
+    probability = torch.tensor([[0.1, 0.9, 0.2, 0.8, 0.1, NAN]])
+    # one hit, one false alarm, two misses (a NaN calls nothing), one clear; the unknown is left out
+    assert f.occlusion_counts(probability, visible).tolist() == [[1, 1, 2, 1]]
+
+
+def test_normalisers_by_hand() -> None:
+    scheme = get_scheme("ibug68")
+    points = torch.zeros(1, 68, 2)
+    points[0, 36] = torch.tensor([10.0, 20.0])
+    points[0, 45] = torch.tensor([40.0, 60.0])  # 30, 40: 50 apart
+    points[0, 37:42] = torch.tensor([10.0, 20.0])
+    points[0, 42:45] = points[0, 46:48] = torch.tensor([16.0, 28.0])
+    # right pupil (10, 20); left (5 * (16, 28) + (40, 60)) / 6 = (20, 33.33); box 40 x 60
+    expected = [50.0, math.hypot(10, 40 / 3), math.sqrt(2400), 60.0, math.hypot(40, 60)]
+    assert normaliser_values(points, None, scheme)[0].tolist() == pytest.approx(expected)
+
+
+def test_undefined_normalisers_are_nan() -> None:
+    points = torch.rand(4, 68, 2) * 100
+    mask = torch.ones(4, 68, dtype=torch.bool)
+    mask[0, 36] = False  # an eye corner
+    mask[1, 43] = False  # a pupil point that is no corner
+    mask[2, 1:] = False  # one point has no box
+    mask[3] = False
+    nan = normaliser_values(points, mask, "ibug68").isnan().tolist()
+    assert nan[0] == [True, True, False, False, False]
+    assert nan[1] == [False, True, False, False, False]
+    assert nan[2] == [True] * 5
+    assert nan[3] == [True] * 5
+    assert normaliser_values(points, None, None)[:, :2].isnan().all()
+    points[0, 36, 0] = NAN  # a point that is not a number counts as missing
+    assert normaliser_values(points, None, "ibug68")[0, 0].isnan()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+@given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10))
+def test_normalisers_are_lengths(name: str, seed: int, scale: float) -> None:
+    g = torch.Generator().manual_seed(seed)
+    points = torch.rand(3, SCHEMES[name].n_points, 2, generator=g, dtype=torch.float64) * 100
+    before = normaliser_values(points, None, name)
+    after = normaliser_values(points * scale + 7, None, name)
+    assert before.shape == (3, len(NORMALISERS))
+    torch.testing.assert_close(after, before * scale)

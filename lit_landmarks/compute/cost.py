@@ -7,8 +7,9 @@ quoted. Traps that this file steps around:
 * Fused attention kernels count as 0 on some devices: attention runs on the math backend with the
   transformer fast path off, and both switches are put back.
 * Matrix-vector and dot products are not in PyTorch's table; they are added here.
-* Message passing by scatter (torch_geometric) counts as 0: graph layers should be written densely,
-  or offer their dense form when `torch.is_grad_enabled()` makes no difference to it.
+* Message passing by gather and scatter (torch_geometric) counts as 0 beyond its linear maps: a
+  graph layer is to be counted in its dense form, messages as matrix products over all pairs.
+* Products without a sum (outer products, gates) are elementwise and counted by no one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+"""Training of ASMNet (paper, section 3.2-3.3), whatever network regresses the coordinates.
+
+ASMNet and its MobileNetV2 baseline differ in their network alone; what they share is here, so that
+the comparison compares networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.shape_model import ShapeModel
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.nets.asm_loss import (
+    ASMLossOptions,
+    blended_target,
+    from_centred,
+    point_distance,
+    pose_distance,
+    to_centred,
+)
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
+
+#: Rounds in which unannotated points are replaced by what the shape model makes of the others.
+IMPUTATIONS = 5
+
+DEFAULT_LOSS = ASMLossOptions()
+
+
+class ASMRegression(LandmarkModule, abstract=True):
+    """Coordinate (and pose) regression towards the truth and its smoothed version.
+
+    A subclass sets `network`: image to landmarks (B, 2n) in centred frame units and pose (B, 3) in
+    units of `loss.pose_scale` degrees, or None.
+
+    Args:
+        loss: the options of the loss.
+        **base: see `LandmarkModule`.
+    """
+
+    needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
+
+    def __init__(self, *, loss: ASMLossOptions = DEFAULT_LOSS, **base: Any) -> None:
+        super().__init__(**base)
+        if self.scheme is None:
+            raise UserError(f"{type(self).__name__} predicts fixed points; set model.scheme")
+        self.n_points = get_scheme(self.scheme).n_points
+        self.loss = loss
+        self.shape_model = ShapeModel(self.n_points)
+
+    def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
+        """See `LandmarkModule.forward`; `queries` are not used."""
+        landmarks, angles = self.network(image)
+        points = from_centred(landmarks.unflatten(1, (self.n_points, 2)), image.shape[-1])
+        if angles is None:
+            return Prediction(points=points)
+        degrees = angles * self.loss.pose_scale
+        return Prediction(points=points, pose=nn.functional.pad(degrees, (0, 3), value=torch.nan))
+
+    def learn_from(self, statistics: ShapeStatistics) -> None:
+        """Take the PCA of the augmented training labels (paper, section 3.2)."""
+        self.shape_model.set_statistics(statistics)
+
+    def smooth(self, shapes: Tensor, mask: Tensor) -> Tensor:
+        """A(x): shapes rebuilt from the kept modes, each clamped (paper, section 3.2).
+
+        Args:
+            shapes: (B, N, 2) centred frame units.
+            mask: (B, N) bool; the other points are filled in by the model itself.
+
+        Returns:
+            (B, N, 2), without graph.
+        """
+        with torch.no_grad():
+            mean = self.shape_model.mean.view(1, -1, 2)
+            known = torch.where(mask[..., None], shapes, mean)
+            rounds = 1 if bool(mask.all()) else IMPUTATIONS
+            smooth = known
+            for _ in range(rounds):
+                filled = torch.where(mask[..., None], known, smooth)
+                smooth = self.shape_model.smooth(
+                    filled.flatten(1), share=self.loss.share, clamp=self.loss.clamp
+                ).view_as(shapes)
+            return smooth
+
+    def targets(self, batch: FaceBatch) -> tuple[Tensor, Tensor]:
+        """G and A of a batch, (B, N, 2) each, centred frame units."""
+        truth = to_centred(batch.points, self.frame_size)
+        return truth, self.smooth(truth, batch.mask)
+
+    def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
+        """Where the squared loss at `alpha` is smallest, (B, N, 2) frame pixels."""
+        truth, smooth = self.targets(batch)
+        return from_centred(blended_target(truth, smooth, alpha), self.frame_size)
+
+    def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """`points` d(P, G), `smooth` d(P, A) and `pose` (paper, section 3.3)."""
+        options = self.loss
+        predicted = to_centred(prediction.points, self.frame_size)
+        truth = to_centred(batch.points, self.frame_size)
+        losses = {"points": point_distance(predicted, truth, batch.mask, options.distance)}
+        if options.alpha_schedule != "off":
+            source = truth if options.smooth == "truth" else predicted.detach()
+            smooth = self.smooth(source, batch.mask)
+            losses["smooth"] = point_distance(predicted, smooth, batch.mask, options.distance)
+        if prediction.pose is not None and options.pose_weight > 0.0:
+            angles = prediction.pose[:, :3] / options.pose_scale
+            losses["pose"] = pose_distance(angles, batch.pose, batch.has_pose, options.pose_scale)
+        return losses
+
+    def loss_weights(self) -> Mapping[str, float]:
+        """1, alpha of this epoch, and the pose weight."""
+        weights = {"points": 1.0}
+        if self.loss.alpha_schedule != "off":
+            weights["smooth"] = self.alpha
+        if self.loss.pose_weight > 0.0:
+            weights["pose"] = self.loss.pose_weight
+        return weights
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the smooth term in this epoch."""
+        return self.loss.alpha_at(self.current_epoch, self.total_epochs)
+
+    def on_train_epoch_start(self) -> None:
+        """Say which alpha is at work."""
+        self.log("train/alpha", self.alpha)

@@ -1,0 +1,82 @@
+"""The network of ASMNet: a MobileNetV2 cut after block 15, read at six depths (paper, figure 2).
+
+image -> stem -> block 0 ... block 15                (Keras numbering, 16 inverted residuals)
+|taps at 1, 3, 6, 10, 13, 15, each pooled over the whole map
+v
+24 + 32 + 64 + 96 + 160 + 160 = 536 -> dropout -> landmarks 2n
+-> yaw, pitch, roll
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Literal
+
+import torch
+from timm.models import EfficientNet
+from torch import Tensor, nn
+
+from lit_landmarks.nets.backbone import InputNorm, InputScale, create_trunk, set_batch_norm
+
+#: Blocks (Keras numbering) whose output is pooled into the feature vector.
+TAPS = (1, 3, 6, 10, 13, 15)
+#: Blocks kept of the 17; the last (320 channels) and the 1280-channel layer are left out.
+KEPT_BLOCKS = 16
+#: Length of the concatenated vector.
+FEATURES = 536
+
+LastTap = Literal["sum", "batch_norm"]
+
+
+class ASMNetwork(nn.Module):
+    """Image to raw landmarks and pose.
+
+    Args:
+        n_points: landmarks n; the first head has 2n outputs.
+        pose: with the second head (yaw, pitch, roll)?
+        dropout: on the 536 features (authors' code: 0.3).
+        last_tap: block 15 is read after its residual "sum" (the code; the natural block output) or
+            at its last "batch_norm", before the sum (the figure).
+        bn_eps: batch-norm epsilon (Keras: 1e-3).
+        bn_momentum: torch's momentum (Keras: 0.001, too slow for short runs).
+        input_scale: the authors only divide by 255: "unit".
+    """
+
+    def __init__(
+        self,
+        n_points: int,
+        *,
+        pose: bool = True,
+        dropout: float = 0.3,
+        last_tap: LastTap = "sum",
+        bn_eps: float = 1e-3,
+        bn_momentum: float = 0.1,
+        input_scale: InputScale = "unit",
+    ) -> None:
+        super().__init__()
+        mobilenet = create_trunk("mobilenetv2_100")
+        assert isinstance(mobilenet, EfficientNet)
+        self.normalise = InputNorm(input_scale)
+        self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)
+        self.blocks = nn.ModuleList(list(chain(*mobilenet.blocks))[:KEPT_BLOCKS])
+        self.last_tap = last_tap
+        self.dropout = nn.Dropout(dropout)
+        self.landmarks = nn.Linear(FEATURES, 2 * n_points)
+        self.pose = nn.Linear(FEATURES, 3) if pose else None
+        set_batch_norm(self, eps=bn_eps, momentum=bn_momentum)
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] to the (B, 536) concatenation."""
+        x = self.stem(self.normalise(image))
+        pooled = []
+        for number, block in enumerate(self.blocks):
+            before, x = x, block(x)
+            if number in TAPS:
+                branch_only = number == TAPS[-1] and self.last_tap == "batch_norm"
+                pooled.append((x - before if branch_only else x).mean(dim=(2, 3)))
+        return torch.cat(pooled, dim=1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Landmarks (B, 2n), order x0, y0, x1, ..., and pose (B, 3) or None."""
+        features = self.dropout(self.features(image))
+        return self.landmarks(features), None if self.pose is None else self.pose(features)

@@ -163,10 +163,9 @@ def build_skin() -> Skin:
     ring[: len(rings)] = rings
     loop = np.arange(EYE_RINGS[0][1])
     triangles = triangles[~np.isin(triangles, loop).all(1)]
-    cross = np.cross(
-        plane[triangles[:, 1]] - plane[triangles[:, 0]],
-        plane[triangles[:, 2]] - plane[triangles[:, 0]],
-    )
+    one = plane[triangles[:, 1]] - plane[triangles[:, 0]]
+    other = plane[triangles[:, 2]] - plane[triangles[:, 0]]
+    cross = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
     triangles = triangles[np.abs(cross) > 1e-9]
     cross = cross[np.abs(cross) > 1e-9]
     triangles[cross < 0] = triangles[cross < 0][:, ::-1]

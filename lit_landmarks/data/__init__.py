@@ -7,6 +7,7 @@ set.
 
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.batch import SourceBatch
+from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
 from lit_landmarks.data.readers.ibug import Ibug300W
@@ -16,9 +17,11 @@ __all__ = [
     "DATASETS",
     "Augmentation",
     "BatchTransform",
+    "CheckReport",
     "FaceDataset",
     "FaceIndex",
     "Ibug300W",
     "LandmarkDataModule",
     "SourceBatch",
+    "check_dataset",
 ]

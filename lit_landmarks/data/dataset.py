@@ -128,7 +128,7 @@ class PreparedFaces:
         """Labels per face; `has_*` is False where a label is NaN in the index."""
         index, n = self.index, len(rows)
         absent: NDArray[np.bool_] = np.zeros(n, bool)
-        pose = np.full((n, 6), np.nan, np.float32)
+        pose: NDArray[np.float32] = np.full((n, 6), np.nan, np.float32)
         focal = np.full(n, np.nan, np.float32)
         if index.pose is not None:
             pose[:, :3] = index.pose[rows]

@@ -170,9 +170,13 @@ class FaceDataset(ABC):
         return self._index
 
     def scan(self) -> tuple[FaceIndex, list[UserError]]:
-        """The labels of all good rows and what is wrong with the others, for `data check`."""
+        """The labels of all good rows and what is wrong with the others, for `data check`.
+
+        From then on `index` gives the good rows.
+        """
         problems: list[UserError] = []
-        return self._read(problems.append), problems
+        self._index = self._read(problems.append)
+        return self._index, problems
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The images of some faces, each (H, W, 3) uint8 RGB; a rendered set overrides this.

@@ -7,7 +7,7 @@ the comparison compares networks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class ASMRegression(LandmarkModule, abstract=True):
     """Coordinate (and pose) regression towards the truth and its smoothed version.
 
     A subclass sets `network`: image to landmarks (B, 2n) in centred frame units and pose (B, 3) in
-    units of `loss.pose_scale` degrees, or None.
+    units of `loss.pose_scale` degrees, or None. Its linear landmark head is called `landmarks`.
 
     Args:
         loss: the options of the loss.
@@ -63,8 +63,16 @@ class ASMRegression(LandmarkModule, abstract=True):
         return Prediction(points=points, pose=nn.functional.pad(degrees, (0, 3), value=torch.nan))
 
     def learn_from(self, statistics: ShapeStatistics) -> None:
-        """Take the PCA of the augmented training labels (paper, section 3.2)."""
+        """Take the PCA of the augmented training labels (paper, section 3.2).
+
+        The landmark head starts at their mean (ours): from a zero bias, Adam spends the first
+        hundreds of steps on finding the face's place in the frame. Weights from `init_from` know it
+        already and are kept.
+        """
         self.shape_model.set_statistics(statistics)
+        if self.init_from is None:
+            with torch.no_grad():
+                cast(nn.Linear, self.network.landmarks).bias.copy_(statistics.mean)
 
     def smooth(self, shapes: Tensor, mask: Tensor) -> Tensor:
         """A(x): shapes rebuilt from the kept modes, each clamped (paper, section 3.2).

@@ -1,0 +1,11 @@
+"""The command line: `python -m lit_landmarks <verb>`. The only room that knows argv and argument files.
+
+Adding a verb (2 files to touch):
+    1. A module here with `run(arguments: list[str]) -> int`: build an `ArgumentParser` from
+       `cli/parsing.py`, raise `UserError` for bad input, return the exit status.
+    2. One row in `VERBS` (`cli/verbs.py`).
+"""
+
+from lit_landmarks.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,46 @@
+"""`main`: verb in, exit status out. Bad input is one line and status 2; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+
+from lit_landmarks.cli.verbs import run_verb
+from lit_landmarks.errors import UserError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+#: Errors of the file system that a user can mend; any other `OSError` is a bug.
+_MENDABLE = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
+             errno.EACCES: "check the permissions", errno.EROFS: "choose another folder"}  # fmt: skip
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one verb. May be called any number of times in a process; nothing global changes.
+
+    Args:
+        args: verb and arguments; None takes them from `sys.argv`.
+
+    Returns:
+        The exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted.
+    """
+    verb, *arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
+    try:
+        return run_verb(verb, arguments)
+    except UserError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt as error:
+        print(f"\n{error}" if str(error) else "\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        where = f", {error.filename}" if error.filename else ""
+        return _complain(f"{error.strerror}{where}; {_MENDABLE[error.errno]}")
+
+
+def _complain(message: str) -> int:
+    # A loader's worker sends its whole traceback as text; the last line is the error itself.
+    own = message.rpartition("UserError: ")[2]
+    print("error: " + " ".join(own.split()), file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,161 @@
+"""`fit`, `validate`, `test` and `predict`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback
+from rich.console import Console
+
+from lit_landmarks.cli.configs import Composed
+from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
+from lit_landmarks.cli.parsing import Request, read_request
+from lit_landmarks.training.build import connect, run_name
+from lit_landmarks.training.checkpoints import check_checkpoint
+from lit_landmarks.training.evaluation import evaluation_trainer, measure, print_metrics, save_points
+from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.run_directory import create_run, write_json
+
+
+class FitCLI(LandmarkCLI):
+    """Builds and runs a fit; `result` is the content of its result.json."""
+
+    def __init__(
+        self,
+        request: Request,
+        composed: Composed,
+        file: Path,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.callbacks = callbacks
+        self.result: dict[str, Any] = {}
+        super().__init__(request, composed, file)
+
+    def instantiate_classes(self) -> None:
+        """Method, data, their comparison; only then the run directory and the trainer."""
+        self.refuse_unset_variables()
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+        spec = connect(self.model, self.datamodule, "fit")
+        resume = self.request.resume
+        if resume is not None:
+            check_checkpoint(resume.last, self.model)
+        text = self.resolved()
+        run = resume or create_run(self.request.run, run_name(self.model, spec))
+        self.plan = Fit(
+            run=run,
+            config=yaml.safe_load(text),
+            config_text=text,
+            seed=int(self.settings()["seed_everything"]),
+            command=command_line(self.request),
+            tracking=self._get(self.config_init, "wandb"),
+            resume=resume is not None,
+        )
+        try:
+            self.trainer, self.tracker = self.make_trainer(
+                equip,
+                arguments=dict(self._get(self.config_init, "trainer")),
+                plan=self.plan,
+                extra=self.callbacks,
+            )
+        except BaseException:
+            run.remove_if_barren()
+            raise
+
+    def fit(self, **_: Any) -> None:
+        """Called by LightningCLI in place of the trainer's own."""
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"run directory: {self.plan.run.root}")
+        self.result = run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
+        print_metrics(self.result["metrics"], f"{self.plan.run.root}")
+        console.print(f"results: {self.plan.run.result}")
+
+
+class EvaluateCLI(LandmarkCLI):
+    """Builds a trainer that writes nothing, and measures or predicts with a checkpoint."""
+
+    def instantiate_classes(self) -> None:
+        """Method, data, their comparison, and the comparison with the checkpoint."""
+        self.refuse_unset_variables()
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+        connect(self.model, self.datamodule, self.request.verb)  # type: ignore[arg-type]
+        assert self.request.checkpoint is not None
+        check_checkpoint(self.request.checkpoint, self.model)
+        self.trainer = self.make_trainer(
+            evaluation_trainer, arguments=dict(self._get(self.config_init, "trainer"))
+        )
+
+    def validate(self, **_: Any) -> None:
+        """Called by LightningCLI in place of the trainer's own."""
+        self._measure("validate")
+
+    def test(self, **_: Any) -> None:
+        """Called by LightningCLI in place of the trainer's own."""
+        self._measure("test")
+
+    def predict(self, **_: Any) -> None:
+        """Called by LightningCLI in place of the trainer's own."""
+        output = self.settings().get("output") or self._beside("predictions.npz")
+        count = save_points(
+            self.trainer, self.model, self.datamodule, self.request.checkpoint, Path(output)
+        )
+        Console(highlight=False, soft_wrap=True).print(f"{count} faces: {output}")
+
+    def _measure(self, verb: str) -> None:
+        metrics = measure(
+            self.trainer, self.model, self.datamodule, verb, self.request.checkpoint
+        )
+        print_metrics(metrics, f"{verb} {self.request.checkpoint}")
+        if output := self.settings().get("output"):
+            write_json(Path(output), {"checkpoint": str(self.request.checkpoint), "metrics": metrics})
+
+    def _beside(self, name: str) -> Path:
+        return (self.request.run or Path()) / name
+
+
+def command_line(request: Request) -> str:
+    """The command that repeats this, as typed."""
+    words = ["python", "-m", "lit_landmarks", request.verb]
+    if request.resume is not None:
+        words += ["--resume", str(request.resume.root)]
+    else:
+        words += [word for path in request.configs for word in ("--config", str(path))]
+        words += ["--run", str(request.run)] if request.run is not None else []
+    return shlex.join([*words, *request.rest])
+
+
+def fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """A fit in this process, for studies; what a callback raises reaches the caller.
+
+    Args:
+        arguments: what follows `fit` on the command line.
+        callbacks: beside those of the configuration, such as a study's pruning.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        UserError: bad settings or data.
+    """
+    done: FitCLI = run_cli(FitCLI, read_request("fit", list(arguments)), callbacks)
+    return done.result
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a training verb; `arguments` begin with its name."""
+    verb, *rest = arguments
+    if {"-h", "--help"} & set(rest):
+        print_help(verb)
+        return 0
+    if verb == "fit":
+        fit(rest)
+    else:
+        run_cli(EvaluateCLI, read_request(verb, rest))
+    return 0

@@ -1,0 +1,72 @@
+"""The verbs, what each does in one line, and the module that runs it."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import NamedTuple
+
+from lit_landmarks.errors import UserError
+
+
+class Verb(NamedTuple):
+    """A verb's module, which has `run(arguments) -> int`, and its line in the help."""
+
+    module: str
+    summary: str
+
+
+#: Modules are imported when their verb is asked for, so that `--help` does not wait for torch.
+VERBS: dict[str, Verb] = {
+    "fit": Verb("train", "train a method and evaluate its best checkpoint"),
+    "validate": Verb("train", "measure a run on its validation sets, or on others"),
+    "test": Verb("train", "measure a run on its test sets, or on others"),
+    "predict": Verb("train", "write a run's landmarks for data sets to a file"),
+    "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
+    "data": Verb("data", "check: read a data set, print counts, bad rows and a contact sheet"),
+    "bench": Verb("bench", "data: how fast batches are made, beside plain libraries"),
+    "results": Verb("results", "record measured figures and write the tables in READMEs"),
+}
+
+
+def run_verb(verb: str, arguments: list[str]) -> int:
+    """Runs a verb and gives its exit status.
+
+    Raises:
+        UserError: no such verb, or what the verb itself finds wrong.
+    """
+    if verb in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if verb == "--version":
+        from lit_landmarks import __version__
+
+        print(f"lit_landmarks {__version__}")
+        return 0
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        cure = f"did you mean {close[0]}?" if close else "see --help"
+        raise UserError(f"unknown verb '{verb}'; known: {', '.join(VERBS)}; {cure}")
+    from lit_landmarks.cli.isolation import isolated
+
+    name = VERBS[verb].module
+    with isolated():
+        module = import_module(f"lit_landmarks.cli.{name}")
+        status: int = module.run([verb, *arguments] if name == "train" else arguments)
+    return status
+
+
+def overview() -> str:
+    """The text of `--help`."""
+    width = max(map(len, VERBS))
+    rows = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return f"""usage: python -m lit_landmarks <verb> [arguments]
+
+Facial landmark detection under a compute budget.
+
+{rows}
+
+  python -m lit_landmarks fit --config configs/asmnet.yaml
+  python -m lit_landmarks fit --resume runs/asmnet-synthetic-001
+  python -m lit_landmarks profile --config configs/asmnet.yaml
+  python -m lit_landmarks <verb> --help"""

@@ -1,0 +1,158 @@
+"""`SyntheticFaces`: faces rendered by our own code, with exact labels; the embedded default.
+
+A face is a function of (seed, row): it is the same whatever the size of the set, the batch that it
+is rendered in and the order of calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
+from lit_landmarks.errors import UserError
+from lit_landmarks.heads import parametric_head
+from lit_landmarks.heads.draws import Draws
+from lit_landmarks.heads.faces import FaceParameters, Ranges, sample_faces
+from lit_landmarks.heads.labels import Contour, FaceLabels, face_labels
+from lit_landmarks.heads.render import RENDER_VERSION, Renderer
+from lit_landmarks.schemes import get_scheme
+
+#: Names of the two conventions in `schemes.CONVENTIONS` and how each draws the jaw.
+_CONTOURS: dict[str, Contour] = {"synthetic_visible": "visible", "synthetic_3d": "3d"}
+#: Rows whose labels are made together.
+_ROWS_AT_ONCE = 32
+
+
+class SyntheticFaces(FaceDataset):
+    """Rendered heads with 2D, 3D, visibility, pose and camera labels.
+
+    Args:
+        n: number of faces.
+        seed: of the set; sets of different seeds share no face.
+        max_yaw: largest yaw in degrees, up to 90.
+        max_pitch: largest pitch in degrees.
+        max_roll: largest roll in degrees.
+        scheme: any scheme with points on the head.
+        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W) or
+            "synthetic_3d" (fixed to the skull). "visible" and "3d" are short for them.
+        image_size: side of the rendered picture in pixels.
+        face_scale: side of the picture in face widths.
+        device: where to render; "auto" takes a GPU if there is one.
+
+    Raises:
+        UserError: an argument is out of range, or the scheme has no place on the head.
+    """
+
+    source = "rendered by this package"
+    licence = "none needed: made in code, no asset"
+    rendered = True
+
+    def __init__(
+        self,
+        n: int = 2000,
+        seed: int = 0,
+        max_yaw: float = 60.0,
+        max_pitch: float = 30.0,
+        max_roll: float = 30.0,
+        scheme: str = "ibug68",
+        convention: str = "synthetic_visible",
+        image_size: int = 192,
+        face_scale: float = 1.9,
+        device: str = "cpu",
+    ) -> None:
+        convention = {"visible": "synthetic_visible", "3d": "synthetic_3d"}.get(
+            convention, convention
+        )
+        if convention not in _CONTOURS:
+            known = ", ".join(_CONTOURS)
+            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {known}")
+        if n < 1:
+            raise UserError(f"SyntheticFaces needs at least one face, n={n}; raise n")
+        if not 0 <= max_yaw <= 90 or not 0 <= max_pitch <= 80 or not 0 <= max_roll <= 180:
+            raise UserError(
+                f"SyntheticFaces: max_yaw={max_yaw}, max_pitch={max_pitch}, max_roll={max_roll};"
+                " keep them within 90, 80 and 180 degrees"
+            )
+        if not 32 <= image_size <= 2048:
+            raise UserError(f"SyntheticFaces: image_size={image_size}; take 32 to 2048 pixels")
+        self.n, self.seed = n, seed
+        self.max_yaw, self.max_pitch, self.max_roll = max_yaw, max_pitch, max_roll
+        self.scheme = get_scheme(scheme).name
+        self.convention = convention
+        self.image_size, self.face_scale = image_size, face_scale
+        self.device = device
+        self.primary_normaliser = "interocular" if max_yaw <= 60 else "box"
+        self._renderer: Renderer | None = None
+
+    @property
+    def _ranges(self) -> Ranges:
+        return Ranges(
+            max_yaw=self.max_yaw, max_pitch=self.max_pitch, max_roll=self.max_roll,
+            image_size=self.image_size, face_scale=self.face_scale,
+        )  # fmt: skip
+
+    def faces(self, rows: Sequence[int]) -> FaceParameters:
+        """Identity, expression, pose and camera of some faces."""
+        return self._sample(Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64)))
+
+    def _sample(self, draws: Draws) -> FaceParameters:
+        return sample_faces(draws, parametric_head(), self._ranges)
+
+    def labels(self, rows: Sequence[int], scheme: str | None = None) -> FaceLabels:
+        """Exact labels of some faces in any scheme, without rendering them."""
+        contour = _CONTOURS[self.convention]
+        return face_labels(parametric_head(), self.faces(rows), scheme or self.scheme, contour)
+
+    def _read(self, report: Report) -> FaceIndex:
+        parts = []
+        boxes = []
+        for start in range(0, self.n, _ROWS_AT_ONCE):
+            rows = range(start, min(start + _ROWS_AT_ONCE, self.n))
+            parts.append(self.labels(rows))
+            contour = _CONTOURS[self.convention]
+            # The box is that of the 68 points in every scheme, so that crops agree.
+            outline = face_labels(
+                parametric_head(), self.faces(rows), "ibug68", contour, visibility=False
+            ).points
+            boxes.append(torch.cat([outline.amin(1), outline.amax(1)], -1))
+
+        def column(name: str) -> NDArray[np.float32]:
+            return torch.cat([getattr(p, name) for p in parts]).numpy()
+
+        points = column("points")
+        yaw = np.abs(column("pose")[:, 0])
+        return FaceIndex(
+            points=points,
+            mask=np.ones(points.shape[:2], dtype=np.bool_),
+            box=torch.cat(boxes).numpy(),
+            visible=torch.cat([p.visible for p in parts]).numpy(),
+            points3d=column("points3d"),
+            head3d=column("head3d"),
+            pose=column("pose"),
+            focal=column("focal"),
+            subsets={"frontal": yaw < 30, "half": (yaw >= 30) & (yaw < 60), "profile": yaw >= 60},
+        )
+
+    def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """(B, S, S, 3) uint8 RGB pictures of some faces."""
+        if self._renderer is None:
+            device = self.device
+            if device == "auto":
+                device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._renderer = Renderer(parametric_head(), device)
+        draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
+        return self._renderer(draws, self._sample).cpu().numpy()
+
+    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The pictures of some faces, for the cache."""
+        return list(self.render(rows))
+
+    def content_key(self, rows: Sequence[int]) -> str:
+        """A hash of all that the pixels depend on."""
+        told = (RENDER_VERSION, self.seed, self._ranges, list(rows))
+        return hashlib.sha256(repr(told).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""What data brings against what a method asks for, compared when both are built.
+
+Data and methods do not know each other. Here, and only here, `Needs` meets `DataSpec`, so that a
+mismatch is one line before the first step and not a NaN after an hour.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Protocol
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.heads import has_mean_face
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.types import DataSpec, Needs, Role
+
+Stage = Literal["fit", "validate", "test", "predict"]
+
+#: Roles that a stage cannot do without.
+REQUIRED: dict[Stage, tuple[Role, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": (),
+}
+
+
+class HasSpec(Protocol):
+    """A data module, as far as building is concerned."""
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the data brings."""
+
+
+def connect(method: LandmarkModule, data: HasSpec, stage: Stage) -> DataSpec:
+    """Compares a method with its data and binds them.
+
+    Args:
+        method: the method.
+        data: the data module; its labels are read here, its images are not.
+        stage: what will be run, which decides what data sets must be there.
+
+    Returns:
+        The data's spec.
+
+    Raises:
+        UserError: what the method needs and the data lacks, both named.
+    """
+    spec = data.spec
+    for role in REQUIRED[stage]:
+        if not spec.in_role(role):
+            raise UserError(
+                f"`{stage}` needs a {role} set, and the data has none; set data.init_args.{role}"
+            )
+    if stage == "fit":
+        compare(type(method).__name__, type(method).needs, spec)
+    method.bind(spec)
+    return spec
+
+
+def compare(name: str, needs: Needs, spec: DataSpec) -> None:
+    """Raises when `spec` lacks what the method called `name` needs for training.
+
+    Raises:
+        UserError: a label that no training set carries, another kind of frame, or no common scheme.
+    """
+    sets = spec.in_role("train")
+    brought = frozenset().union(*(s.labels for s in sets))
+    if spec.scheme is not None and has_mean_face(spec.scheme):
+        brought |= {"pose"}
+    names = ", ".join(s.name for s in sets)
+    if lacking := sorted(needs.labels - brought):
+        raise UserError(
+            f"{name} needs the label {', '.join(lacking)}, which no training set ({names}) carries; "
+            "add a set that has it, such as SyntheticFaces"
+        )
+    if needs.frame is not None and needs.frame != spec.frame:
+        raise UserError(
+            f"{name} needs {needs.frame} frames, and the data ({names}) makes {spec.frame} ones; "
+            f"set data.init_args.frame to {needs.frame}"
+        )
+    if needs.one_scheme and spec.scheme is None:
+        raise UserError(
+            f"{name} needs one scheme for all rows, and the data ({names}) keeps each set's own; "
+            "set data.init_args.scheme"
+        )
+
+
+def run_name(method: LandmarkModule, spec: DataSpec) -> str:
+    """`asmnet-synthetic`: the method and its training sets, for the run directory."""
+    words = [type(method).__name__, *(s.name for s in spec.in_role("train"))]
+    return "-".join(re.sub(r"\W+", "_", word).lower() for word in words)[:80]
+
+
+def manifest_hash(data: Any) -> str | None:
+    """The data module's own hash of all labels and files, or None if it has none."""
+    method = getattr(data, "manifest_hash", None)
+    return str(method()) if callable(method) else None

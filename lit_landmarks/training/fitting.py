@@ -1,0 +1,223 @@
+"""One fit from the first step to result.json, with everything that must not be forgotten.
+
+The callbacks named here are in every run; a YAML may tune one by listing its class with other
+arguments, and cannot lose one.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loggers import Logger, WandbLogger
+from rich.console import Console
+
+from lit_landmarks.compute import count_mma
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.training.build import manifest_hash
+from lit_landmarks.training.callbacks import (
+    EpochLines,
+    EpochSeed,
+    LastCheckpoint,
+    NmeProgressBar,
+    RunState,
+    best_checkpoint,
+)
+from lit_landmarks.training.checkpoints import read_checkpoint
+from lit_landmarks.training.ema import EMA
+from lit_landmarks.training.evaluation import measure
+from lit_landmarks.training.metrics_table import MetricsTable
+from lit_landmarks.training.provenance import git_state, machine, package_versions
+from lit_landmarks.training.run_directory import RunDirectory, write_json, write_text
+from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a fit; its text says how to go on."""
+
+
+@dataclass
+class Fit:
+    """What a fit is made of, beside its trainer, method and data.
+
+    Attributes:
+        run: where everything is written.
+        config: resolved arguments, nested, of plain values.
+        config_text: the same as YAML, as it is saved.
+        seed: the run's seed.
+        command: how it was started, to be told in result.json.
+        tracking: W&B options.
+        resume: continue from last.ckpt.
+    """
+
+    run: RunDirectory
+    config: Mapping[str, Any]
+    config_text: str
+    seed: int
+    command: str
+    tracking: WandbOptions
+    resume: bool = False
+
+
+def equip(
+    arguments: dict[str, Any], plan: Fit, extra: Sequence[Callback] = ()
+) -> tuple[Trainer, WandbLogger | None]:
+    """Makes the trainer of a fit: the user's arguments and what every run has.
+
+    Args:
+        arguments: the configured arguments of `Trainer`.
+        plan: the fit.
+        extra: callbacks of a caller, such as a study's pruning.
+
+    Returns:
+        The trainer and the open W&B logger, which the caller hands to `run_fit`.
+    """
+    plan.run.checkpoints.mkdir(parents=True, exist_ok=True)
+    resume_step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else None
+    write_text(plan.run.config, plan.config_text)
+    tracker = open_tracker(plan.tracking, plan.run, plan.config)
+    try:
+        loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
+        loggers += [tracker] if tracker is not None else []
+        loggers += _own_loggers(arguments.get("logger"))
+        own = [*_listed(arguments.get("callbacks")), *extra]
+        bar = arguments.get("enable_progress_bar") is not False
+        trainer = Trainer(
+            **{
+                **arguments,
+                "callbacks": required_callbacks(plan, own, progress=bar),
+                "logger": loggers,
+                "default_root_dir": str(plan.run.root),
+                "enable_progress_bar": bar and Console().is_terminal,
+                "enable_model_summary": False,
+            }
+        )
+    except BaseException:
+        close_tracker(tracker, exit_code=1)
+        raise
+    return trainer, tracker
+
+
+def required_callbacks(
+    plan: Fit, own: Sequence[Callback], progress: bool = True
+) -> list[Callback]:
+    """The user's callbacks and those of every run; one that the user lists replaces ours."""
+    terminal = Console().is_terminal
+    ours: list[Callback] = [
+        RunState(),
+        EpochSeed(plan.seed),
+        EMA(),
+        LearningRateMonitor("epoch"),
+        best_checkpoint(plan.run.checkpoints),
+        LastCheckpoint(plan.run.last),
+    ]
+    if progress:
+        ours.append(NmeProgressBar() if terminal else EpochLines())
+    tunable = (EMA, LearningRateMonitor)
+    listed = {type(callback) for callback in own}
+    return [*own, *(c for c in ours if not (isinstance(c, tunable) and type(c) in listed))]
+
+
+def run_fit(
+    plan: Fit, trainer: Trainer, method: LandmarkModule, data: Any, tracker: WandbLogger | None
+) -> dict[str, Any]:
+    """Trains, evaluates the best checkpoint and writes result.json; closes W&B whatever happens.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        Interrupted: Ctrl-C; the text says how to go on.
+    """
+    state = next(c for c in trainer.callbacks if isinstance(c, RunState))  # type: ignore[attr-defined]
+    result: dict[str, Any] = {}
+    try:
+        trainer.fit(
+            method,
+            datamodule=data,
+            ckpt_path=plan.run.last if plan.resume else None,
+            weights_only=True,
+        )
+        metrics = evaluate(plan.run, trainer, method, data)
+        result = describe(plan, method, data, metrics, state, trainer)
+        write_json(plan.run.result, result)
+    except (SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, SystemExit) and not state.interrupted:
+            raise
+        raise Interrupted(_how_to_go_on(plan.run)) from None
+    except UserError:
+        plan.run.remove_if_barren()
+        raise
+    finally:
+        close_tracker(tracker, 0 if result else 1, {"final": result.get("metrics", {})})
+    return result
+
+
+def evaluate(
+    run: RunDirectory, trainer: Trainer, method: LandmarkModule, data: Any
+) -> dict[str, float]:
+    """Final metrics: the best checkpoint on the validation sets and, if any, on the test sets."""
+    best = run.best if run.best.is_file() else None
+    metrics = measure(trainer, method, data, "validate", best)
+    if data.spec.in_role("test"):
+        metrics |= measure(trainer, method, data, "test", best)
+    return dict(sorted(metrics.items()))
+
+
+def describe(
+    plan: Fit,
+    method: LandmarkModule,
+    data: Any,
+    metrics: Mapping[str, float],
+    state: RunState,
+    trainer: Trainer,
+) -> dict[str, Any]:
+    """The content of result.json."""
+    cost = count_mma(method, torch.zeros(1, 3, method.frame_size, method.frame_size))
+    return {
+        "format": 1,
+        "method": type(method).__name__,
+        "scheme": method.scheme,
+        "frame_size": method.frame_size,
+        "metrics": {**metrics, **cost.record()},
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seed": plan.seed,
+        "command": plan.command,
+        "data": {
+            "manifest": manifest_hash(data),
+            "sets": [
+                {"name": s.name, "role": s.role, "convention": s.convention, "faces": s.size}
+                for s in data.spec.datasets
+            ],
+        },
+        "versions": package_versions(),
+        "git": git_state(),
+        "machine": machine(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "wall_seconds": round(state.wall_seconds, 1),
+    }
+
+
+def _how_to_go_on(run: RunDirectory) -> str:
+    if run.last.is_file():
+        return f"interrupted; continue with: python -m lit_landmarks fit --resume {run.root}"
+    return f"interrupted before the first epoch ended; {run.root} holds nothing to resume"
+
+
+def _listed(value: Any) -> list[Callback]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _own_loggers(value: Any) -> list[Logger]:
+    if value is None or isinstance(value, bool):
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

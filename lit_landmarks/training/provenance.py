@@ -1,0 +1,61 @@
+"""Where a result came from: versions, git state, command, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lit_landmarks
+
+#: Packages whose version can move a number.
+PACKAGES = ("torch", "lightning", "torchmetrics", "timm", "kornia", "numpy", "opencv-python-headless")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, of this package and of those in `PACKAGES` that are installed."""
+    versions = {"python": platform.python_version(), "lit_landmarks": lit_landmarks.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that this package runs from and whether it has changes; None outside."""
+    folder = Path(lit_landmarks.__file__).resolve().parents[1]
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", "pyproject.toml") is None:
+        # Installed into an environment that lies in some other checkout.
+        return None
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": bool(status)}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, its usable cores, and the accelerator if there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"system": platform.system(), "cores": cores, "gpu": gpu, "executable": sys.platform}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,161 @@
+"""The run directory: everything that one fit leaves behind, and all that resume and reports need.
+
+    RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
+    RUN/checkpoints/best.ckpt weights with the lowest val/nme; last.ckpt: all state, each epoch's end
+    RUN/metrics.csv           one row per logged step
+    RUN/overlays/             faces with predicted and true points
+    RUN/result.json           final metrics, cost, seed, versions, git state, data hash, wall time
+    RUN/wandb/                the W&B run, offline unless the config asks for online
+
+Every file is written to a temporary name and renamed, so a kill leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_landmarks.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Names of the files of one run, below `root`."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Resolved arguments."""
+        return self.root / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of best.ckpt and last.ckpt."""
+        return self.root / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the best monitored value."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """Full state at the end of the last finished epoch."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """Logged values, one row per step."""
+        return self.root / "metrics.csv"
+
+    @property
+    def result(self) -> Path:
+        """Final metrics and provenance."""
+        return self.root / "result.json"
+
+    @property
+    def overlays(self) -> Path:
+        """Folder of drawn predictions."""
+        return self.root / "overlays"
+
+    @property
+    def tracker(self) -> Path:
+        """Folder of the W&B run and its id."""
+        return self.root / "wandb"
+
+    def read_result(self) -> dict[str, Any]:
+        """The content of result.json.
+
+        Raises:
+            UserError: the run has none (it did not finish).
+        """
+        try:
+            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
+            ) from error
+        return result
+
+    def remove_if_barren(self) -> None:
+        """Deletes a run that failed before its first checkpoint: nothing is left behind."""
+        if not self.last.exists() and not self.best.exists():
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def create_run(path: Path | None, name: str, runs: Path = Path("runs")) -> RunDirectory:
+    """Makes a new, empty run directory and never overwrites one.
+
+    Args:
+        path: where the user wants it, or None for `runs/<name>-<counter>`.
+        name: method and data, for the default.
+        runs: folder of the default.
+
+    Raises:
+        UserError: `path` exists and is not empty, or cannot be made.
+    """
+    try:
+        if path is not None:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise UserError(
+                    f"{path} exists; choose another --run, or continue it with `fit --resume {path}`"
+                )
+            path.mkdir(parents=True, exist_ok=True)
+            return RunDirectory(path)
+        runs.mkdir(parents=True, exist_ok=True)
+        for counter in range(1, 1_000_000):
+            candidate = runs / f"{name}-{counter:03d}"
+            try:
+                candidate.mkdir()
+            except FileExistsError:
+                continue
+            return RunDirectory(candidate)
+    except OSError as error:
+        raise UserError(f"cannot make a run directory: {error}; choose another --run") from error
+    raise UserError(f"{runs} is full of runs named {name}; choose a name with --run")
+
+
+def open_run(path: Path) -> RunDirectory:
+    """An existing run.
+
+    Raises:
+        UserError: no such folder, or one without config.yaml.
+    """
+    run = RunDirectory(path)
+    if not path.is_dir():
+        raise UserError(f"no run directory at {path}; give the folder that `fit` made (runs/...)")
+    if not run.config.is_file():
+        raise UserError(f"{path} holds no config.yaml, so it is no run; give a folder that `fit` made")
+    return run
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON atomically; NaN becomes null, since strict readers refuse NaN."""
+    write_text(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

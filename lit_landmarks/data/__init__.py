@@ -11,6 +11,7 @@ from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
 from lit_landmarks.data.readers.ibug import Ibug300W
+from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.data.transform import BatchTransform
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Ibug300W",
     "LandmarkDataModule",
     "SourceBatch",
+    "SyntheticFaces",
     "check_dataset",
 ]

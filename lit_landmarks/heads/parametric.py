@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.heads import features, loft, parts
+from lit_landmarks.heads.hair import Hair, HairStyle
 from lit_landmarks.heads.loft import Array
 from lit_landmarks.heads.outlines import EYE_CENTER, EYE_RADIUS
+from lit_landmarks.heads.paint import build_paint
 from lit_landmarks.heads.parameters import EXPRESSION, IDENTITY
 from lit_landmarks.heads.parts import Block, Material
 from lit_landmarks.heads.surface_points import ContourPaths, SurfaceFinder, SurfacePoints
@@ -39,14 +41,14 @@ class ParametricHead:
     def __init__(self) -> None:
         skin = build_skin()
         self.skin = skin
+        self.hair = Hair()
         base = loft.surface(skin.angle, skin.row)
         face = features.neutral(base)
         blocks = [self._skin_block(skin, base, face)]
-        for block in (
-            *parts.lid_rims(skin, face), *parts.mouth_cavity(skin, face), *parts.teeth(),
-            parts.tongue(), *parts.eyeballs(), *parts.ears(),
-        ):  # fmt: skip
-            blocks.append(block)
+        blocks += [*parts.lid_rims(skin, face), *parts.mouth_cavity(skin, face), *parts.teeth()]
+        blocks += [parts.tongue(), *parts.eyeballs(), *parts.ears()]
+        self.hair_start = sum(len(b.points) for b in blocks)
+        blocks += self.hair.blocks()
         pupils = EYE_CENTER * np.array([[-1.0, 1, 1], [1.0, 1, 1]]) - np.array([0, 0, EYE_RADIUS])
         self._assemble(blocks, pupils)
         lift = [i for i, ring in enumerate(skin.ring) if 0 <= ring <= 4]
@@ -84,6 +86,11 @@ class ParametricHead:
         self.texture = torch.from_numpy(texture)
         eye = [s for s, b in zip(starts, blocks, strict=True) if b.material is Material.EYE]
         self.eyes = torch.tensor(eye)
+        self.side = (self.neutral[self.triangles].mean(1)[:, 0] > 0).long()
+        self.paint = build_paint()
+        low = torch.from_numpy(source[:, 1] + 0.30 * np.clip(source[:, 2] - 0.6, 0.0, 1.0))
+        share = ((low - 1.36) / 0.62).clamp(0.0, 1.0)
+        self.body = share * share * (3.0 - 2.0 * share)
         self.eye_vertices = torch.stack(
             [torch.arange(s, s + len(b.points)) for s, b in zip(starts, blocks, strict=True)
              if b.material is Material.EYE]
@@ -104,13 +111,16 @@ class ParametricHead:
         below = (center[:, 1] > collar) & (material == int(Material.SKIN))
         return np.where(below, int(Material.CLOTH), material).astype(np.int64)
 
-    def vertices(self, identity: Tensor, expression: Tensor, gaze: Tensor) -> Tensor:
+    def vertices(
+        self, identity: Tensor, expression: Tensor, gaze: Tensor, hair: HairStyle | None = None
+    ) -> Tensor:
         """Meshes of B faces.
 
         Args:
             identity: (B, K) float64 in the order of `identity_names`.
             expression: (B, E) float64 in the order of `expression_names`.
             gaze: (B, 2, 3) unit directions of both eyes, head frame, (0, 0, -1) straight ahead.
+            hair: style of each face; without one the hair lies on the scalp.
 
         Returns:
             (B, V, 3) float64 head frame.
@@ -125,6 +135,10 @@ class ParametricHead:
         pole = points[:, self.eyes]
         center = pole + pole.new_tensor([0.0, 0.0, EYE_RADIUS])
         points = self._lift_lids(points, center)
+        scalp = points[:, self.hair_start : -2]
+        points[:, self.hair_start : -2] = (
+            self.hair.sink(scalp) if hair is None else self.hair.place(scalp, hair)
+        )
         points[:, -2:] = center + EYE_RADIUS * gaze
         return points
 

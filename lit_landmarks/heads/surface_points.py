@@ -34,6 +34,10 @@ JAW: Array = np.array(
     ]
 )
 
+#: Height, and how far towards the middle a jaw point of that height may slide: not onto eye, nose
+#: or mouth, but over the whole chin.
+_PATH_END: Array = np.array([[-0.1, 0.60], [0.15, 0.56], [0.45, 0.34], [0.85, 0.32], [1.1, 0.0]])
+
 _SEAM_CORNER = 0.245
 _BROW_X = (0.665, 0.555, 0.420, 0.270, 0.125)
 
@@ -258,7 +262,7 @@ class SurfaceFinder:
     def _path_point(self, place: Array, share: float) -> tuple[Indices, Array]:
         """A point on the way from the jaw towards the nose at equal height, seen from the front."""
         x, y = float(place[0]), float(place[1])
-        end = 0.30 * float(np.clip((1.10 - y) / 0.25, 0.0, 1.0))
+        end = float(np.interp(y, _PATH_END[:, 0], _PATH_END[:, 1]))
         return self.locate(x + share * (min(end, x) - x), y)
 
 

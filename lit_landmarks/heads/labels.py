@@ -1,0 +1,139 @@
+"""Exact labels of heads: points in 2D and 3D, visible or fixed contour, visibility, pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.geometry import zbuffer
+from lit_landmarks.geometry.rotations import euler_to_matrix
+from lit_landmarks.heads.faces import (
+    FaceParameters,
+    Head,
+    camera_vertices,
+    head_vertices,
+    project,
+)
+from lit_landmarks.heads.parametric import blend
+from lit_landmarks.heads.parts import Material
+from lit_landmarks.heads.surface_points import ContourPaths, SurfacePoints
+
+#: "visible": far jaw points slide along the silhouette, as annotators of 300W place them.
+#: "3d": all jaw points stay fixed to the skull.
+Contour = Literal["visible", "3d"]
+
+#: A jaw point leaves its place only for a gain of this many head units, so frontal faces agree
+#: in both conventions.
+_LEAST_GAIN = 0.008
+#: Side of the z-buffer that decides visibility, and how far behind it a point may lie.
+_BUFFER, _BEHIND = 96, 0.05
+
+
+@dataclass(frozen=True)
+class FaceLabels:
+    """Labels of B faces at N points; float32 unless said.
+
+    Attributes:
+        points: (B, N, 2) image pixels.
+        points3d: (B, N, 3) x and y as `points`, z in the same pixels, away from the camera, mean 0.
+        head3d: (B, N, 3) the same surface points in the head frame.
+        visible: (B, N) int8: 0 occluded by hair, 1 visible, 2 self-occluded.
+        pose: (B, 3) yaw, pitch, roll in degrees, exact.
+        focal: (B,) pixels.
+    """
+
+    points: Tensor
+    points3d: Tensor
+    head3d: Tensor
+    visible: Tensor
+    pose: Tensor
+    focal: Tensor
+
+
+def _silhouette(
+    paths: ContourPaths, head_points: Tensor, camera: Tensor, faces: FaceParameters
+) -> tuple[Tensor, Tensor]:
+    """The outermost place of each jaw point: head-frame and camera points (B, C, 3)."""
+    along = blend(camera, paths.paths)
+    pixels = project(along, faces)
+    up = euler_to_matrix(faces.angles)[:, :2, 1]
+    across = torch.stack([up[:, 1], -up[:, 0]], -1)
+    length: Tensor = across.norm(dim=-1, keepdim=True)
+    across = across / length.clamp_min(1e-6)
+    side = torch.from_numpy(paths.sides).to(along)
+    outward = (pixels * across[:, None, None]).sum(-1) * side[:, None]
+    unit = (faces.focal / faces.translation[:, 2])[:, None]
+    best, place = outward.max(-1)
+    moves = (best - outward[..., 0]) > _LEAST_GAIN * unit
+    place = torch.where(moves, place, torch.zeros_like(place))[..., None, None]
+    head_along = blend(head_points, paths.paths)
+    index = place.expand(-1, -1, 1, 3)
+    return head_along.gather(2, index)[:, :, 0], along.gather(2, index)[:, :, 0]
+
+
+def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tensor) -> Tensor:
+    """(B, N) int8 from a small z-buffer; `points` (B, N, 3) are in the camera frame."""
+    scale = _BUFFER / faces.image_size
+    small = replace(faces, focal=faces.focal * scale, image_size=_BUFFER)
+    triangles = head.triangles
+    screen, depth = zbuffer.snap(project(camera, small)), camera[..., 2]
+    hit = zbuffer.rasterize(screen, depth, triangles, _BUFFER, _BUFFER)
+    inverse = zbuffer.interpolate((1.0 / depth).float()[..., None], screen, triangles, hit)[..., 0]
+    nearest = torch.where(hit >= 0, 1.0 / inverse.clamp_min(1e-6), 1e6)
+    place = project(points, small).round().long()
+    rows = torch.arange(len(hit))[:, None]
+    seen = torch.zeros(points.shape[:2], dtype=torch.bool)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            x = (place[..., 0] + dx).clamp(0, _BUFFER - 1)
+            y = (place[..., 1] + dy).clamp(0, _BUFFER - 1)
+            seen |= points[..., 2] <= nearest[rows, y, x].double() + _BEHIND
+    x, y = (place[..., k].clamp(0, _BUFFER - 1) for k in (0, 1))
+    hair = head.material[hit[rows, y, x].clamp_min(0)] == int(Material.HAIR)
+    return torch.where(seen, 1, torch.where(hair, 0, 2)).to(torch.int8)
+
+
+def face_labels(
+    head: Head, faces: FaceParameters, scheme: str, contour: Contour, visibility: bool = True
+) -> FaceLabels:
+    """Labels of faces without drawing them.
+
+    Args:
+        head: the mesh.
+        faces: B faces.
+        scheme: name of a scheme that has points on the head.
+        contour: convention of the jaw line.
+        visibility: fill `visible` (the slow part); -1 otherwise.
+
+    Raises:
+        UserError: the head has no place for a point of the scheme.
+    """
+    surface: SurfacePoints = head.points(scheme)
+    vertices = head_vertices(head, faces)
+    camera = camera_vertices(head, faces, vertices)
+    points, place = blend(vertices, surface), blend(camera, surface)
+    if contour == "visible":
+        paths = head.contour(scheme)
+        if len(paths.points):
+            moved = _silhouette(paths, vertices, camera, faces)
+            numbers = torch.from_numpy(paths.points)
+            points[:, numbers], place[:, numbers] = moved
+    pixels = project(place, faces)
+    z = place[..., 2]
+    middle = z.mean(1, keepdim=True)
+    deep = (z - middle) * (faces.focal[:, None] / middle)
+    if visibility:
+        visible = _visibility(head, camera, faces, place)
+    else:
+        visible = torch.full(z.shape, -1, dtype=torch.int8)
+    return FaceLabels(
+        points=pixels.float(),
+        points3d=torch.cat([pixels, deep[..., None]], -1).float(),
+        head3d=points.float(),
+        visible=visible,
+        pose=faces.angles.float(),
+        focal=faces.focal.float(),
+    )

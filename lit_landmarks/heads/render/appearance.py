@@ -1,0 +1,198 @@
+"""`Appearance`: colours, light and camera faults of a face, drawn for (seed, index)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.heads.draws import Draws
+
+#: sRGB palettes, 0 to 255.
+_SKIN = (
+    (250, 224, 205), (240, 205, 178), (228, 184, 150), (206, 156, 118), (172, 120, 84),
+    (130, 86, 60), (94, 60, 44), (64, 42, 34),
+)  # fmt: skip
+_HAIR = (
+    (22, 19, 18), (38, 28, 23), (62, 42, 30), (92, 62, 40), (128, 78, 44), (168, 128, 82),
+    (206, 172, 122), (150, 148, 146), (214, 212, 208), (120, 40, 30),
+)  # fmt: skip
+_HAIR_WEIGHTS = (4.0, 4.0, 3.0, 2.5, 1.2, 1.5, 1.5, 1.0, 0.7, 0.3)
+_IRIS = (
+    (46, 28, 18), (74, 46, 26), (104, 76, 42), (86, 98, 60), (84, 116, 140), (104, 138, 172),
+    (110, 118, 122),
+)  # fmt: skip
+_IRIS_WEIGHTS = (3.0, 3.0, 1.5, 1.0, 1.5, 1.2, 1.0)
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How B faces look. Colours are linear RGB in [0, 1], float32, (B, 3) unless said.
+
+    Attributes:
+        skin, lip, brow, hair, iris, sclera, cloth: base colours.
+        paint: (B, 8) strength of each `paint.Channel`.
+        beard: colour of beard and moustache.
+        blotch: (B, 2) strength of large and fine skin texture.
+        gloss: (B,) strength of highlights on skin.
+        ambient, key, fill: light colours.
+        key_way, fill_way: (B, 3) unit vectors towards the lights, camera frame.
+        shadow: (B,) how dark a cast shadow is.
+        strand: (B, 3) hair texture: frequency, contrast, gloss.
+        iris_size, pupil_size: (B,) sine of the angle that each covers.
+        offset: (B, 2) int64 place in the noise tile.
+        gamma, contrast, brightness, saturation, noise, blur: (B,) of the finished picture.
+        tint: (B, 3) white balance.
+        gray: (B,) bool.
+    """
+
+    skin: Tensor
+    lip: Tensor
+    brow: Tensor
+    hair: Tensor
+    iris: Tensor
+    sclera: Tensor
+    cloth: Tensor
+    paint: Tensor
+    beard: Tensor
+    blotch: Tensor
+    gloss: Tensor
+    ambient: Tensor
+    key: Tensor
+    fill: Tensor
+    key_way: Tensor
+    fill_way: Tensor
+    shadow: Tensor
+    strand: Tensor
+    iris_size: Tensor
+    pupil_size: Tensor
+    offset: Tensor
+    gamma: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    saturation: Tensor
+    noise: Tensor
+    blur: Tensor
+    tint: Tensor
+    gray: Tensor
+
+
+def _linear(palette: tuple[tuple[int, int, int], ...]) -> Tensor:
+    return (torch.tensor(palette, dtype=torch.float64) / 255.0) ** 2.2
+
+
+def _along(palette: tuple[tuple[int, int, int], ...], at: Tensor) -> Tensor:
+    """Colours at places (B,) in [0, 1] along a palette."""
+    table = _linear(palette)
+    place = at.clamp(0, 1) * (len(table) - 1)
+    k = place.long().clamp_max(len(table) - 2)
+    share = (place - k)[:, None]
+    return table[k] * (1 - share) + table[k + 1] * share
+
+
+def _way(draws: Draws, name: str, spread: float, height: float) -> Tensor:
+    """Unit vectors towards a light in front of and mostly above the face."""
+    side = draws.uniform(f"{name} side", 1, -spread, spread)
+    up = draws.uniform(f"{name} up", 1, -0.35, height)
+    way = torch.stack([torch.sin(side), -up, -torch.cos(side)], -1)
+    length: Tensor = way.norm(dim=-1, keepdim=True)
+    return way / length
+
+
+def _warm(draws: Draws, name: str, size: float) -> Tensor:
+    """Light colours between warm and cold."""
+    t = draws.normal(name) * size
+    return torch.stack([1.0 + t, 1.0 + 0.15 * t, 1.0 - t], -1).clamp(0.35, 1.6)
+
+
+def _colours(draws: Draws) -> dict[str, Tensor]:
+    tone = draws.uniform("skin tone") ** 1.25
+    skin = _along(_SKIN, tone) * (1.0 + 0.08 * draws.normal("skin tint", 3))
+    rosy = torch.tensor([0.86, 0.52, 0.52], dtype=torch.float64)
+    lip = skin * (rosy + 0.08 * draws.normal("lip tint", 3)).clamp(0.3, 1.1)
+    stick = draws.chance("lipstick", 0.2)[:, None]
+    red = torch.stack(
+        [draws.uniform("stick r", 1, 0.25, 0.75), draws.uniform("stick g", 1, 0.01, 0.16),
+         draws.uniform("stick b", 1, 0.02, 0.25)], -1)  # fmt: skip
+    hair = _linear(_HAIR)[draws.choice("hair colour", _HAIR_WEIGHTS)]
+    dark = draws.chance("dark hair", 0.85) & (tone > 0.5)
+    hair = torch.where(dark[:, None], _linear(_HAIR)[draws.choice("dark colour", (1, 1))], hair)
+    hair = hair * (1.0 + 0.12 * draws.normal("hair tint", 3))
+    iris = _linear(_IRIS)[draws.choice("iris", _IRIS_WEIGHTS)]
+    iris = torch.where(
+        (tone > 0.5)[:, None], _linear(_IRIS)[draws.choice("dark iris", (1, 1))], iris
+    )
+    cloth = draws.uniform("cloth", 3) ** 1.8 * 0.75
+    pale = torch.tensor([0.78, 0.73, 0.70], dtype=torch.float64)
+    return {
+        "skin": skin, "lip": torch.where(stick, red * (1 - 0.3 * tone[:, None]), lip),
+        "brow": (hair * 0.55).clamp_max(0.16) * (0.6 + 0.6 * draws.uniform("brow"))[:, None],
+        "hair": hair, "beard": (hair * 0.7).clamp_max(0.35), "iris": iris * 1.25,
+        "sclera": pale * draws.uniform("sclera", 1, 0.72, 1.08)[:, None], "cloth": cloth,
+    }  # fmt: skip
+
+
+def _paint(draws: Draws) -> Tensor:
+    """Strength of each paint channel."""
+    n = len(draws)
+    man = draws.chance("bearded", 0.30)
+    stubble = torch.where(draws.chance("full beard", 0.45), 0.92, 0.35) * draws.uniform(
+        "beard", 1, 0.6, 1.0
+    )
+    beard = torch.where(man & draws.chance("chin beard", 0.75), stubble, 0.0 * stubble)
+    moustache = torch.where(man, stubble, 0.0 * stubble)
+    columns = [
+        draws.uniform("lip paint", 1, 0.55, 1.0),
+        draws.uniform("brow paint", 1, 0.45, 1.0),
+        draws.uniform("dark paint", 1, 0.75, 1.0),
+        draws.uniform("shade paint", 1, 0.45, 0.9),
+        draws.uniform("red paint", 1, 0.0, 0.55),
+        beard,
+        moustache,
+        draws.uniform("eye paint") ** 2.5 * 0.7,
+    ]
+    return torch.stack([c.expand(n) for c in columns], -1)
+
+
+def sample_appearance(draws: Draws) -> Appearance:
+    """The looks that belong to `draws`."""
+    level = draws.uniform("exposure", 1, 0.75, 1.25)[:, None]
+    share = draws.uniform("key share", 1, 0.15, 0.92)[:, None]
+    key = 2.05 * level * share * _warm(draws, "key colour", 0.08)
+    ambient = 0.95 * level * (1.0 - 0.72 * share) * _warm(draws, "ambient colour", 0.10)
+    fill = (
+        0.7 * level * draws.uniform("fill", 1)[:, None] ** 1.5 * _warm(draws, "fill colour", 0.15)
+    )
+    faults = draws.chance("poor camera", 0.35)
+    return Appearance(
+        **_colours(draws),
+        paint=_paint(draws),
+        blotch=draws.uniform("blotch", 2) * torch.tensor([0.10, 0.14], dtype=torch.float64),
+        gloss=draws.uniform("gloss") ** 2 * 0.34,
+        ambient=ambient,
+        key=key,
+        fill=fill,
+        key_way=_way(draws, "key", 1.25, 1.1),
+        fill_way=_way(draws, "fill", 1.6, 0.8),
+        shadow=draws.uniform("shadow", 1, 0.25, 0.9),
+        strand=torch.stack(
+            [
+                draws.uniform("strand", 1, 9.0, 30.0),
+                draws.uniform("strand contrast", 1, 0.35, 1.0),
+                draws.uniform("hair gloss", 1, 0.0, 0.5),
+            ],
+            -1,
+        ),
+        iris_size=draws.uniform("iris size", 1, 0.45, 0.52),
+        pupil_size=draws.uniform("pupil size", 1, 0.14, 0.26),
+        offset=draws.bits("tile", 2) & 1023,
+        gamma=draws.uniform("gamma", 1, 0.85, 1.18),
+        contrast=draws.uniform("contrast", 1, 0.82, 1.15),
+        brightness=draws.normal("brightness") * 0.035,
+        saturation=draws.uniform("saturation", 1, 0.65, 1.20),
+        noise=draws.uniform("noise") ** 2 * torch.where(faults, 0.055, 0.015),
+        blur=torch.where(faults, draws.uniform("blur", 1, 0.0, 1.3), 0.0 * faults.double()),
+        tint=1.0 + 0.045 * draws.normal("tint", 3),
+        gray=draws.chance("gray", 0.05),
+    )

@@ -11,6 +11,7 @@ processes that build at once, both write a complete file and the last rename win
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -143,7 +144,8 @@ def _build(dataset: FaceDataset, path: Path, shape: tuple[int, ...], scale: floa
             " set LIT_LANDMARKS_CACHE to a folder that you may write"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or its folder is none
+            temporary.unlink()
 
 
 def _write(file: BinaryIO, dataset: FaceDataset, shape: tuple[int, ...], scale: float) -> None:

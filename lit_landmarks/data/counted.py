@@ -55,7 +55,7 @@ def bits(seed: int, *counters: Tensor | int, n: int) -> Tensor:
 
 def uniform(
     seed: int,
-    epoch: int,
+    epoch: int | Tensor,
     dataset_id: Tensor,
     index: Tensor,
     n: int,
@@ -65,7 +65,7 @@ def uniform(
 
     Args:
         seed: seed of the run.
-        epoch: epoch, from 0.
+        epoch: epoch from 0, one for all or (B,) int64.
         dataset_id: (B,) int64.
         index: (B,) int64 row of the face in its data set.
         n: numbers per face.

@@ -129,7 +129,7 @@ class PreparedFaces:
         index, n = self.index, len(rows)
         absent: NDArray[np.bool_] = np.zeros(n, bool)
         pose: NDArray[np.float32] = np.full((n, 6), np.nan, np.float32)
-        focal = np.full(n, np.nan, np.float32)
+        focal: NDArray[np.float32] = np.full(n, np.nan, np.float32)
         if index.pose is not None:
             pose[:, :3] = index.pose[rows]
         if index.focal is not None:
@@ -141,7 +141,7 @@ class PreparedFaces:
         still = np.full(n, -1)
         seen = absent if index.visible is None else np.any(index.visible[rows] >= 0, axis=1)
         return {
-            "pose": pose, "has_pose": np.isfinite(pose[:, :3]).all(axis=1),
+            "pose": pose, "has_pose": np.asarray(np.isfinite(pose[:, :3]).all(axis=1)),
             "focal": focal, "has_focal": np.isfinite(focal),
             "has_visible": seen,
             "has_points3d": known(index.points3d), "has_head3d": known(index.head3d),
@@ -269,7 +269,7 @@ class MixSampler(Sampler[int]):
         self.faces = faces
         self.seed = seed
         self.epoch = 0
-        self._counts = [round(p.weight * len(p.index)) for p in faces.parts]
+        self._counts = [max(1, round(p.weight * len(p.index))) for p in faces.parts]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the trainer calls this."""

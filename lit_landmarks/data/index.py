@@ -49,7 +49,8 @@ class FaceIndex:
         visible: (n, N) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
         points3d: (n, N, 3) float32; x, y as `points`, z in the same pixels, away from the camera.
         head3d: (n, N, 3) float32 head frame.
-        pose: (n, 3) float32 yaw, pitch, roll in degrees, as seen from the camera.
+        pose: (n, 3) float32 yaw, pitch, roll in degrees, as seen along the ray from the camera to
+            the middle of the face (a frame is centred there; POSIT finds this rotation).
         focal: (n,) float32 focal length in image pixels.
         subsets: name -> (n,) bool membership.
         track, time: (n,) int64 video track and frame number.

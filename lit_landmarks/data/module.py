@@ -224,8 +224,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """The test sets."""
-        return self._loader("test")
+        """The test sets, or the validation sets where there are none."""
+        return self._loader("test" if self.sets["test"] else "val")
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
@@ -271,14 +271,19 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 " and data.init_args.train"
             )
         sampler = MixSampler(faces, self.seed)
+        items: list[int] = []
+        epochs: list[int] = []
+        while len(items) < _SHAPES:
+            sampler.set_epoch(epochs[-1] + 1 if epochs else 0)
+            drawn = list(sampler)[:_SHAPES]
+            items += drawn
+            epochs += [sampler.epoch] * len(drawn)
         shapes: list[Tensor] = []
-        for epoch in range(max(1, math.ceil(_SHAPES / len(sampler)))):
-            sampler.set_epoch(epoch)
-            items = list(sampler)[:_SHAPES]
-            for start in range(0, len(items), _LABEL_BATCH):
-                batch = faces.__getitems__(items[start : start + _LABEL_BATCH])
-                batch = batch.select(batch.mask.all(1))
-                shapes.append(self.transform.points(batch, random=True, epoch=epoch))
+        for start in range(0, len(items), _LABEL_BATCH):
+            part = slice(start, start + _LABEL_BATCH)
+            batch = faces.__getitems__(items[part])
+            points = self.transform.points(batch, random=True, epoch=torch.tensor(epochs[part]))
+            shapes.append(points[batch.mask.all(1)])
         found = torch.cat(shapes)
         if len(found) < 2:
             raise UserError(

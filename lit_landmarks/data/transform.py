@@ -79,15 +79,15 @@ class BatchTransform:
         image = frames(batch.image, warp, self.frame_size, draws, radius)
         return replace(self._labels(batch, warp, draws), image=image)
 
-    def points(self, batch: SourceBatch, random: bool, epoch: int = 0) -> Tensor:
-        """(B, N, 2) points that `__call__` gives, without pixels and other labels."""
+    def points(self, batch: SourceBatch, random: bool, epoch: int | Tensor = 0) -> Tensor:
+        """(B, N, 2) points that `__call__` gives, pixels untouched; `epoch` may differ by row."""
         draws = self._draws(batch, epoch) if random else None
         points = transform_points(invert_affine(self._warp(batch, draws)), batch.points)
         if draws is None:
             return points
         return points.gather(1, self._order(batch, draws.flip)[..., None].expand(-1, -1, 2))
 
-    def _draws(self, batch: SourceBatch, epoch: int) -> Draws:
+    def _draws(self, batch: SourceBatch, epoch: int | Tensor) -> Draws:
         u = uniform(self.seed, epoch, batch.dataset_id, batch.index, N_UNIFORM, batch.draw)
         draws = draw(u, self.augmentation, self.frame_size)
         self._to(u.device)

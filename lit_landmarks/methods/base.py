@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -200,24 +201,31 @@ class LandmarkModule(LightningModule):
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
         """One optimiser step's loss."""
-        return self._step(batch, "train")
+        return self._step(batch, "train")[0]
 
-    def validation_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Losses and metrics of a validation batch."""
-        self._step(batch, "val")
+    def validation_step(
+        self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Losses and metrics of a validation batch; the prediction for callbacks that draw."""
+        return {"prediction": self._step(batch, "val")[1]}
 
-    def test_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Metrics of a test batch."""
-        self._step(batch, "test")
+    def test_step(
+        self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Losses and metrics of a test batch; the prediction for callbacks that draw."""
+        return {"prediction": self._step(batch, "test")[1]}
 
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Prediction of a batch, without graph."""
         return self.infer(batch).detach()
 
-    def _step(self, batch: FaceBatch, stage: Role) -> Tensor:
+    def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
         prediction = self.infer(batch)
         if stage != "train":
             self.face_metrics(stage).update(prediction.detach(), batch)
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            # Outside of a fit a loss has no epoch to take its weights from, and no use.
+            return prediction.points.new_zeros(()), prediction.detach()
         losses = self.losses(prediction, batch)
         total = self.total_loss(losses)
         values = {f"{stage}/loss": total} | {f"{stage}/loss_{k}": v for k, v in losses.items()}
@@ -229,7 +237,7 @@ class LandmarkModule(LightningModule):
             add_dataloader_idx=False,
             sync_dist=True,
         )
-        return total
+        return total, prediction.detach()
 
     def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of named losses."""

@@ -1,0 +1,33 @@
+"""Batch normalisation frozen late in training, so that what is trained is what is evaluated."""
+
+from __future__ import annotations
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lit_landmarks.errors import UserError
+
+
+class FreezeBatchNorm(Callback):
+    """From a point of training on, batch norms use and keep their running statistics.
+
+    In training a batch norm divides by the biased variance of the batch, in evaluation by running
+    averages of the unbiased one. Where a layer sees few values (8 faces of 3 x 3 pixels: 72) this
+    alone moves the points by several percent of the eye distance, and a network that fits its
+    training batch to 0.0001 % evaluates at 3 %. Scale and shift are still trained.
+
+    Args:
+        after: part of the epochs after which statistics are frozen.
+    """
+
+    def __init__(self, after: float = 0.5) -> None:
+        if not 0.0 <= after <= 1.0:
+            raise UserError(f"FreezeBatchNorm.after is {after}; it is a part of training, 0 to 1")
+        self.after = after
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Freeze once the epoch is reached; a resumed run freezes at the same one."""
+        if trainer.current_epoch >= self.after * (trainer.max_epochs or 0):
+            for layer in pl_module.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.eval()

@@ -1,4 +1,4 @@
-"""The command line: `python -m lit_landmarks <verb>`. The only room that knows argv and argument files.
+"""The command line, `python -m lit_landmarks <verb>`: the only room that knows argv.
 
 Adding a verb (2 files to touch):
     1. A module here with `run(arguments: list[str]) -> int`: build an `ArgumentParser` from

@@ -1,10 +1,10 @@
 """Argument files: several YAMLs become one tree, and a clash between them is told with both names.
 
 Rules, in order:
-    1. Later files win. Dicts are merged key by key; lists, and the dicts of data sets (`train`, `val`,
-       `test`), are replaced whole; a key that ends in `+` appends to the list of that name.
-    2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning rate
-       meant for SGD says nothing about AdamW.
+    1. Later files win. Dicts are merged key by key; lists, and the dicts of data sets (`train`,
+       `val`, `test`), are replaced whole; a key that ends in `+` appends to the list of that name.
+    2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning
+       rate meant for SGD says nothing about AdamW.
     3. Two files that name different model or data classes are an error, never a silent choice.
     4. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
        `$NAME` and `~` are expanded in every string.

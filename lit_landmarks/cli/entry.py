@@ -1,4 +1,4 @@
-"""`main`: verb in, exit status out. Bad input is one line and status 2; a bug keeps its traceback."""
+"""`main`: verb in, exit status out. Bad input is one line and status 2; a bug is a traceback."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from lit_landmarks.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 #: Errors of the file system that a user can mend; any other `OSError` is a bug.
-_MENDABLE = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
-             errno.EACCES: "check the permissions", errno.EROFS: "choose another folder"}  # fmt: skip
+_MENDABLE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "check the permissions",
+    errno.EROFS: "choose another folder",
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -13,16 +13,16 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_landmarks.cli.configs import LINKED, Composed, compose, unset_variables
 from lit_landmarks.cli.messages import one_line, unknown_name
@@ -39,8 +39,8 @@ DESCRIPTIONS = {
     "fit": "Train a method and evaluate its best checkpoint. "
     "Settings come from --config files (later ones win), then from --key value pairs. "
     "Ctrl-C keeps the last finished epoch; continue with --resume RUN.",
-    "validate": "Measure a run's best checkpoint on its validation sets (--run RUN), or on the sets "
-    "of further --config files.",
+    "validate": "Measure a run's best checkpoint on its validation sets (--run RUN), or on the "
+    "sets of further --config files.",
     "test": "Measure a run's best checkpoint on its test sets (--run RUN), or on the sets of "
     "further --config files.",
     "predict": "Write a run's landmarks, in pixels of the image files, to an .npz file.",
@@ -118,7 +118,7 @@ class LandmarkCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Without the warning about `sys.argv`, which is nobody's business here."""
-        self.config = parser.parse_args(args)
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: what the user passes wins over what a checkpoint remembers."""
@@ -133,7 +133,9 @@ class LandmarkCLI(LightningCLI):
         kept = self.settings().clone()
         for key in NOT_SAVED:
             kept.pop(key, None)
-        text: str = self._parser(self.request.verb).dump(kept, skip_none=False, skip_validation=True)
+        text: str = self._parser(self.request.verb).dump(
+            kept, skip_none=False, skip_validation=True
+        )
         return text
 
     def make_trainer(self, factory: Any = Trainer, **arguments: Any) -> Any:
@@ -177,6 +179,7 @@ def refuse_unknown_names(composed: Composed) -> None:
         UserError: the name, its file, and the known names.
     """
     model, data = composed.tree.get("model") or {}, composed.tree.get("data") or {}
+    asked: list[tuple[str, str, Any, Collection[str]]]
     asked = [("method", "model.class_path", model.get("class_path"), METHODS)]
     for role in ("train", "val", "test"):
         sets = (data.get("init_args") or {}).get(role) or {}

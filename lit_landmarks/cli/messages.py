@@ -28,7 +28,13 @@ _UNKNOWN_FLAG = re.compile(r"unrecognized arguments: (.+)")
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _EXPECTED = re.compile(r"Expected an? (?!<class 'NoneType'>)(.+?)(?:\. Got value|\n|$)")
 _GIVEN = re.compile(r"(?:Got value|Given value): (.+)")
-_NOISE = ("Subtypes:", "Errors:", "Given value", "Expected a <class 'NoneType'>", "Does not validate")
+_NOISE = (
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'NoneType'>",
+    "Does not validate",
+)
 
 
 def one_line(message: str, composed: Composed | None, keys: Iterable[str] = ()) -> str:
@@ -88,8 +94,10 @@ def settings_of(class_path: str) -> list[str]:
     for base in inspect.getmro(cls):
         if "__init__" not in vars(base) or base is object:
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        names.update(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        names.update(
+            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        )
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return sorted(names - {"self"})
@@ -115,7 +123,9 @@ def _candidates(message: str) -> tuple[str, list[str]]:
 
 def _subclasses(cls: type[Any]) -> list[type[Any]]:
     below = [sub for child in cls.__subclasses__() for sub in (child, *_subclasses(child))]
-    return [sub for sub in below if not inspect.isabstract(sub) and not sub.__name__.startswith("_")]
+    return [
+        sub for sub in below if not inspect.isabstract(sub) and not sub.__name__.startswith("_")
+    ]
 
 
 def unknown_name(kind: str, name: str, known: list[str], origin: Path | None) -> str:

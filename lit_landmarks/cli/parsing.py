@@ -1,4 +1,4 @@
-"""Parsers that complain in one line, and the few flags that are read before LightningCLI is asked."""
+"""Parsers that complain in one line, and the flags that are read before LightningCLI is asked."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def read_request(verb: str, arguments: list[str]) -> Request:
     Raises:
         UserError: flags that exclude each other, a run that is none, nothing to train or evaluate.
     """
-    parser = OneLineParser(prog=f"python -m lit_landmarks {verb}", add_help=False, allow_abbrev=False)
+    parser = OneLineParser(
+        prog=f"python -m lit_landmarks {verb}", add_help=False, allow_abbrev=False
+    )
     parser.add_argument("-c", "--config", action="append", default=[], type=Path)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--resume" if verb == "fit" else "--ckpt_path", dest="other", type=Path)
@@ -73,7 +75,7 @@ def _plan_fit(request: Request, resume: Path | None) -> None:
     if resume is None:
         if not request.configs:
             raise UserError(
-                "fit needs --config FILE (such as configs/asmnet.yaml) or --resume RUN; see fit --help"
+                "fit needs --config FILE (such as configs/asmnet.yaml) or --resume RUN; see --help"
             )
         return
     if request.configs or request.run is not None:

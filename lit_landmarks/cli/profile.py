@@ -19,7 +19,8 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.training.run_directory import open_run
 
-_DESCRIPTION = """Multiply-adds (MMA, millions per face), parameters and latency of a configured method.
+_DESCRIPTION = """Multiply-adds (MMA, millions per face), parameters and latency of a configured
+method.
 Needs no data and no training. A config is an argument file, a run's config.yaml or a run's folder;
 further --key value pairs override it.
 
@@ -62,14 +63,17 @@ def build_method(configs: list[Path], settings: list[str]) -> LandmarkModule:
     files = [open_run(path).config if path.is_dir() else path for path in configs]
     if not files:
         raise UserError("profile needs a config or a run, such as configs/asmnet.yaml; see --help")
-    built: MethodCLI = run_cli(MethodCLI, Request("fit", configs=files, rest=settings))
-    return built.model  # type: ignore[return-value]
+    built = run_cli(MethodCLI, Request("fit", configs=files, rest=settings))
+    model: LandmarkModule = built.model
+    return model
 
 
 def run(arguments: list[str]) -> int:
     """Runs the verb."""
     parser = verb_parser("profile", _DESCRIPTION)
-    parser.add_argument("paths", nargs="*", type=Path, metavar="CONFIG", help="argument file or run")
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="CONFIG", help="argument file or run"
+    )
     parser.add_argument("-c", "--config", action="append", default=[], type=Path, help="the same")
     parser.add_argument("--run", action="append", default=[], type=Path, help="the same, a run")
     parser.add_argument("--repeats", type=int, default=50, help="timed calls; 0: no latency")

@@ -16,7 +16,12 @@ from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
 from lit_landmarks.training.build import connect, run_name
 from lit_landmarks.training.checkpoints import check_checkpoint
-from lit_landmarks.training.evaluation import evaluation_trainer, measure, print_metrics, save_points
+from lit_landmarks.training.evaluation import (
+    evaluation_trainer,
+    measure,
+    print_metrics,
+    save_points,
+)
 from lit_landmarks.training.fitting import Fit, equip, run_fit
 from lit_landmarks.training.run_directory import create_run, write_json
 
@@ -109,12 +114,12 @@ class EvaluateCLI(LandmarkCLI):
         Console(highlight=False, soft_wrap=True).print(f"{count} faces: {output}")
 
     def _measure(self, verb: str) -> None:
-        metrics = measure(
-            self.trainer, self.model, self.datamodule, verb, self.request.checkpoint
-        )
+        metrics = measure(self.trainer, self.model, self.datamodule, verb, self.request.checkpoint)
         print_metrics(metrics, f"{verb} {self.request.checkpoint}")
         if output := self.settings().get("output"):
-            write_json(Path(output), {"checkpoint": str(self.request.checkpoint), "metrics": metrics})
+            write_json(
+                Path(output), {"checkpoint": str(self.request.checkpoint), "metrics": metrics}
+            )
 
     def _beside(self, name: str) -> Path:
         return (self.request.run or Path()) / name

@@ -6,9 +6,14 @@ mismatch is one line before the first step and not a NaN after an hour.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
+import numpy as np
+
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads import has_mean_face
 from lit_landmarks.methods.base import LandmarkModule
@@ -72,7 +77,7 @@ def compare(name: str, needs: Needs, spec: DataSpec) -> None:
     names = ", ".join(s.name for s in sets)
     if lacking := sorted(needs.labels - brought):
         raise UserError(
-            f"{name} needs the label {', '.join(lacking)}, which no training set ({names}) carries; "
+            f"{name} needs the label {', '.join(lacking)}, which no training set ({names}) has; "
             "add a set that has it, such as SyntheticFaces"
         )
     if needs.frame is not None and needs.frame != spec.frame:
@@ -93,7 +98,17 @@ def run_name(method: LandmarkModule, spec: DataSpec) -> str:
     return "-".join(re.sub(r"\W+", "_", word).lower() for word in words)[:80]
 
 
-def manifest_hash(data: Any) -> str | None:
-    """The data module's own hash of all labels and files, or None if it has none."""
-    method = getattr(data, "manifest_hash", None)
-    return str(method()) if callable(method) else None
+def manifest_hash(data: LandmarkDataModule) -> str:
+    """A hash of all labels: roles, names, file names, points, masks and boxes.
+
+    Pixels are not read, and folders do not count: the same data set elsewhere has the same hash.
+    """
+    digest = hashlib.sha256()
+    for role, sets in data.sets.items():
+        for name, dataset in sets.items():
+            index = dataset.index()
+            files = [Path(path).name for path in index.paths]
+            digest.update(repr((role, name, dataset.scheme, dataset.convention, files)).encode())
+            for column in (index.points, index.mask, index.box):
+                digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()

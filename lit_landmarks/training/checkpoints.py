@@ -25,7 +25,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"no checkpoint at {path}; give a .ckpt file or a run with --run") from error
+        raise UserError(
+            f"no checkpoint at {path}; give a .ckpt file or a run with --run"
+        ) from error
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
         raise UserError(
             f"{path} is no readable checkpoint; give a .ckpt file that `fit` wrote"

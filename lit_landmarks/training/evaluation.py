@@ -106,7 +106,7 @@ def save_points(
     columns["datasets"] = np.array([s.name for s in data.spec.datasets])
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.npz")
-    np.savez_compressed(temporary, **columns)
+    np.savez_compressed(temporary, allow_pickle=False, **columns)
     temporary.replace(output)
     return len(columns.get("points", ()))
 

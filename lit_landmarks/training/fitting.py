@@ -32,9 +32,10 @@ from lit_landmarks.training.callbacks import (
 from lit_landmarks.training.checkpoints import read_checkpoint
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import measure
+from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.provenance import git_state, machine, package_versions
-from lit_landmarks.training.run_directory import RunDirectory, write_json, write_text
+from lit_landmarks.training.run_directory import RunDirectory, strict, write_json, write_text
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
 
@@ -104,22 +105,21 @@ def equip(
     return trainer, tracker
 
 
-def required_callbacks(
-    plan: Fit, own: Sequence[Callback], progress: bool = True
-) -> list[Callback]:
+def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> list[Callback]:
     """The user's callbacks and those of every run; one that the user lists replaces ours."""
     terminal = Console().is_terminal
     ours: list[Callback] = [
         RunState(),
         EpochSeed(plan.seed),
         EMA(),
+        Media(),
         LearningRateMonitor("epoch"),
         best_checkpoint(plan.run.checkpoints),
         LastCheckpoint(plan.run.last),
     ]
     if progress:
         ours.append(NmeProgressBar() if terminal else EpochLines())
-    tunable = (EMA, LearningRateMonitor)
+    tunable = (EMA, Media, LearningRateMonitor)
     listed = {type(callback) for callback in own}
     return [*own, *(c for c in ours if not (isinstance(c, tunable) and type(c) in listed))]
 
@@ -145,7 +145,7 @@ def run_fit(
             weights_only=True,
         )
         metrics = evaluate(plan.run, trainer, method, data)
-        result = describe(plan, method, data, metrics, state, trainer)
+        result = strict(describe(plan, method, data, metrics, state, trainer))
         write_json(plan.run.result, result)
     except (SystemExit, KeyboardInterrupt) as error:
         if isinstance(error, SystemExit) and not state.interrupted:

@@ -15,7 +15,15 @@ import torch
 import lit_landmarks
 
 #: Packages whose version can move a number.
-PACKAGES = ("torch", "lightning", "torchmetrics", "timm", "kornia", "numpy", "opencv-python-headless")
+PACKAGES = (
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "timm",
+    "kornia",
+    "numpy",
+    "opencv-python-headless",
+)
 
 
 def package_versions() -> dict[str, str]:
@@ -30,7 +38,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that this package runs from and whether it has changes; None outside."""
+    """Commit of the checkout this package runs from and whether it has changes; None outside."""
     folder = Path(lit_landmarks.__file__).resolve().parents[1]
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None or _git(folder, "ls-files", "--error-unmatch", "pyproject.toml") is None:

@@ -1,7 +1,7 @@
 """The run directory: everything that one fit leaves behind, and all that resume and reports need.
 
     RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
-    RUN/checkpoints/best.ckpt weights with the lowest val/nme; last.ckpt: all state, each epoch's end
+    RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
     RUN/overlays/             faces with predicted and true points
     RUN/result.json           final metrics, cost, seed, versions, git state, data hash, wall time
@@ -104,7 +104,7 @@ def create_run(path: Path | None, name: str, runs: Path = Path("runs")) -> RunDi
         if path is not None:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise UserError(
-                    f"{path} exists; choose another --run, or continue it with `fit --resume {path}`"
+                    f"{path} exists; choose another --run or continue it: fit --resume {path}"
                 )
             path.mkdir(parents=True, exist_ok=True)
             return RunDirectory(path)
@@ -131,7 +131,9 @@ def open_run(path: Path) -> RunDirectory:
     if not path.is_dir():
         raise UserError(f"no run directory at {path}; give the folder that `fit` made (runs/...)")
     if not run.config.is_file():
-        raise UserError(f"{path} holds no config.yaml, so it is no run; give a folder that `fit` made")
+        raise UserError(
+            f"{path} holds no config.yaml, so it is no run; give a folder that `fit` made"
+        )
     return run
 
 
@@ -148,14 +150,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON atomically; NaN becomes null, since strict readers refuse NaN."""
-    write_text(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """`value` with None for what JSON cannot say (NaN, infinity)."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

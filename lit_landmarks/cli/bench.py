@@ -1,0 +1,38 @@
+"""`bench data`: how fast batches are made, beside a training step and plain albumentations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.errors import UserError
+from lit_landmarks.reports.bench_data import bench_data
+
+_DESCRIPTION = """Measures on embedded synthetic faces, in one run, in rounds that take turns:
+  cached source crops to augmented batches of 32, and the same without augmentation
+  a training step of a timm backbone on such a batch, and which part of it a batch takes
+  albumentations and OpenCV doing the same work (pip install 'lit-landmarks[bench]')
+  rendering of synthetic faces
+
+  python -m lit_landmarks bench data
+  python -m lit_landmarks bench data --size 224 --json"""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs `bench data`."""
+    parser = verb_parser("bench", _DESCRIPTION)
+    parser.add_argument("part", choices=["data"], help="what to measure")
+    parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
+    parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
+    parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    known = parser.parse_args(arguments)
+    if known.size < 32 or known.faces < 32 or known.rounds < 1:
+        raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
+    found = bench_data(known.size, known.faces, known.rounds)
+    if known.json:
+        print(json.dumps({**asdict(found), "faces_per_s": found.faces_per_second}, indent=2))
+    else:
+        print("\n".join(found.lines()))
+    return 0

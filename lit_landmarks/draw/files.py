@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
@@ -32,7 +33,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         reason = error.strerror or str(error)
         raise UserError(f"cannot write {path}: {reason}; choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone after success; there may be no folder at all
+            temporary.unlink()
 
 
 def save_png(image: Image, path: Path | str) -> Path:

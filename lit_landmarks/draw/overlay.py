@@ -22,7 +22,7 @@ from lit_landmarks.schemes import LandmarkScheme, get_scheme
 Colour = tuple[int, int, int]
 TRUTH: Colour = (60, 220, 90)
 PREDICTED: Colour = (255, 96, 40)
-HIDDEN: Colour = (150, 150, 160)
+HIDDEN: Colour = (225, 225, 235)
 #: Head axes: x to the image's right, y down, and the direction of the nose.
 AXES: tuple[Colour, ...] = ((230, 60, 60), (70, 200, 70), (80, 130, 255))
 #: Length of a drawn axis in head units (outer eye corners 1 apart).
@@ -76,7 +76,7 @@ def overlay(
         predicted: (N, 2) predicted landmarks, or None.
         pose: (6,) yaw pitch roll tx ty tz: head axes, for square frames in the pose camera; with a
             missing translation they stand at the middle of the points, without perspective.
-        visible: (N,) int, as in `FaceBatch`: occluded true points (0, 2) are drawn grey and open.
+        visible: (N,) int, as in `FaceBatch`: occluded true points (0, 2) are drawn white and open.
         zoom: enlarge the picture this many times before drawing.
         residuals: join each predicted point with its true one.
 
@@ -147,10 +147,10 @@ def _shape(
     zoom: int,
 ) -> None:
     if scheme is not None and len(points) >= scheme.n_points:
-        faint: Colour = (int(0.7 * colour[0]), int(0.7 * colour[1]), int(0.7 * colour[2]))
+        faint: Colour = (int(0.6 * colour[0]), int(0.6 * colour[1]), int(0.6 * colour[2]))
         for indices, closed in scheme.polylines.values():
             _polyline(canvas, points[list(indices)], closed, faint, zoom)
-    radius = max(1.0, canvas.shape[1] / 256)
+    radius = max(1.0, canvas.shape[1] / 160)
     for row, point in enumerate(points):
         if not np.isfinite(point).all():
             continue

@@ -25,6 +25,7 @@ def new_figure(width: float = 6.0, height: float = 4.0, title: str = "") -> tupl
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.grid(alpha=0.3, linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if title:
         axes.set_title(title)

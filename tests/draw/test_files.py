@@ -1,0 +1,124 @@
+"""Sheets, plots and files: right size, right place, same bytes, all or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lit_landmarks.draw import (
+    bar_plot,
+    ced_plot,
+    contact_sheet,
+    curve_plot,
+    figure_image,
+    save_figure,
+    save_png,
+)
+from lit_landmarks.errors import UserError
+
+
+def plain(value: int, height: int = 40, width: int = 60) -> np.ndarray:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_sheet_puts_every_picture_in_its_cell() -> None:
+    images = [plain(50 + i) for i in range(4)] + [plain(99, 20, 30)]
+    sheet = contact_sheet(images, columns=3, gap=4)
+    assert sheet.shape == (2 * 44 + 4, 3 * 64 + 4, 3)
+    for i in range(4):
+        row, column = divmod(i, 3)
+        cell = sheet[4 + 44 * row :, 4 + 64 * column :][:40, :60]
+        np.testing.assert_array_equal(cell, images[i])
+    # the small one stands in the middle of cell (1, 1); the rest of that cell is background
+    np.testing.assert_array_equal(sheet[58:78, 83:113], images[4])
+    assert (sheet[48:58, 68:128] == 24).all()
+
+
+def test_sheet_titles_stay_in_their_strip() -> None:
+    images = [plain(0), plain(0)]
+    sheet = contact_sheet(images, 2, ["a very long title that cannot fit", "é"], gap=0)
+    assert sheet.shape == (58, 120, 3)
+    assert sheet[:18, :60].max() > 100
+    assert sheet[:18, 60:].max() > 100
+    assert (sheet[18:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "columns", "titles"),
+    [([], 2, None), ([plain(0)], 0, None), ([plain(0)], 1, ["a", "b"])],
+)
+def test_sheets_that_make_no_sense(
+    images: list[np.ndarray], columns: int, titles: list[str] | None
+) -> None:
+    with pytest.raises(ValueError, match="pictures"):
+        contact_sheet(images, columns, titles)
+
+
+def test_png_keeps_every_pixel_and_the_order_of_colours(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    path = save_png(image, tmp_path / "new" / "a.png")
+    read = cv2.imread(str(path))
+    assert read is not None
+    np.testing.assert_array_equal(read[..., ::-1], image)
+    again = save_png(image, tmp_path / "b.png")
+    assert path.read_bytes() == again.read_bytes()
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["a.png", "b.png"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_png(plain(1), tmp_path / "a.png")
+    before = path.read_bytes()
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"cannot write .*a\.png: No space left on device"):
+        save_png(plain(2), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        save_png(plain(0), tmp_path / "file" / "a.png")
+
+
+def test_plots_are_the_same_twice_and_use_no_pyplot(tmp_path: Path) -> None:
+    x = np.linspace(0.01, 50, 500)
+    curves = {"one": (x, 1 - np.exp(-x / 3)), "two": (x, 1 - np.exp(-x / 4))}
+    first = save_figure(ced_plot(curves), tmp_path / "a.png").read_bytes()
+    second = save_figure(ced_plot(curves), tmp_path / "b.png").read_bytes()
+    assert first == second
+    other = save_figure(ced_plot(curves, threshold=5), tmp_path / "c.png").read_bytes()
+    assert other != first
+    assert figure_image(ced_plot(curves)).shape == (480, 720, 3)
+
+
+def test_ced_plot_holds_the_curve_from_zero() -> None:
+    figure = ced_plot({"a": ([1.0, 2.0], [0.25, 0.5])}, threshold=8, xlabel="NME box (%)")
+    axes = figure.axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [0, 1, 2]
+    assert axes.lines[0].get_ydata().tolist() == [0, 0.25, 0.5]
+    assert axes.get_xlim() == (0, 8)
+    assert axes.get_xlabel() == "NME box (%)"
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["a"]
+
+
+def test_bars_and_curves_hold_the_values() -> None:
+    figure = bar_plot(["full", "pose"], {"a": [4, 7], "b": [5, float("nan")]}, "NME (%)")
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights[:3] == [4, 7, 5]
+    with pytest.raises(ValueError, match="'b' has 1 values for 2 groups"):
+        bar_plot(["full", "pose"], {"b": [5]}, "NME (%)")
+    lines = curve_plot({"a": ([10, 100], [6, 5])}, "MMA", "NME (%)", log_x=True).axes[0]
+    assert lines.get_xscale() == "log"
+    assert lines.lines[0].get_ydata().tolist() == [6, 5]

@@ -146,7 +146,8 @@ def draw(u: Tensor, strength: Augmentation, size: int) -> Draws:
 
 def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:
     """Corners and colours from (B, R, 8) uniform numbers: centre, sides, colour, presence."""
-    sides = _SMALLEST_OCCLUSION + u[..., 2:4] * max(s.occlusion_size - _SMALLEST_OCCLUSION, 0.0)
+    smallest = min(_SMALLEST_OCCLUSION, s.occlusion_size)
+    sides = smallest + u[..., 2:4] * (s.occlusion_size - smallest)
     low = ((u[..., :2] - sides / 2) * size).round().clamp(0, size)
     high = ((u[..., :2] + sides / 2) * size).round().clamp(0, size)
     present = (u[..., 7:] < s.occlusion).float()

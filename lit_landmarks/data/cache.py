@@ -114,10 +114,10 @@ def source_crops(
     path = cache_folder(folder) / f"{type(dataset).__name__.lower()}-{digest.hexdigest()[:32]}.npy"
     if not path.exists():
         _build(dataset, path, shape, scale)
-    crops = np.load(path, mmap_mode="r", allow_pickle=False)
+    crops: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     if crops.shape != shape or crops.dtype != np.uint8:
         raise UserError(f"no source crops of ours, {path}; remove the file")
-    return np.asarray(crops)
+    return crops
 
 
 def _build(dataset: FaceDataset, path: Path, shape: tuple[int, ...], scale: float) -> None:

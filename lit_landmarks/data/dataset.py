@@ -54,6 +54,19 @@ class PreparedFaces:
     dataset_id: int
     weight: float = 1.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes that are spawned: the file of the crops instead of its bytes."""
+        state = dict(self.__dict__)
+        if isinstance(self.crops, np.memmap):
+            state["crops"] = str(self.crops.filename)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the crops again."""
+        if isinstance(state["crops"], str):
+            state["crops"] = np.load(state["crops"], mmap_mode="r", allow_pickle=False)
+        self.__dict__.update(state)
+
     @cached_property
     def squares(self) -> NDArray[np.int64]:
         """(n, 3) squares of the source crops, image pixels."""
@@ -105,7 +118,7 @@ class PreparedFaces:
             else np.zeros((batch, 0), bool),
         }  # fmt: skip
         if self.crops is not None:
-            columns["image"] = self.crops[rows]
+            columns["image"] = np.asarray(self.crops)[rows]
         else:
             columns["image"] = np.zeros((batch, 0, 0, 3), np.uint8)
         return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,17 @@ def test_padded_schemes_flip_and_pose_each_by_their_own(dot_faces: MakeSet, tmp_
     assert bool(ready.has_pose.all())
     with pytest.raises(UserError, match="one scheme"):
         module.shape_statistics()
+
+
+def test_spawned_workers_get_the_file_and_not_its_bytes(dot_faces: MakeSet, tmp_path: Path) -> None:
+    module = LandmarkDataModule(train={"a": dot_faces(n=6)}, cache_dir=str(tmp_path))
+    faces = module.faces("train")
+    assert faces is not None
+    data = pickle.dumps(faces)
+    assert faces.parts[0].crops is not None
+    assert len(data) < faces.parts[0].crops.nbytes / 10
+    twin = pickle.loads(data)
+    assert torch.equal(twin.__getitems__([4, 1]).image, faces.__getitems__([4, 1]).image)
 
 
 def test_labels_of_122_000_faces_stay_small() -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from lit_landmarks.compute import Cost, count_mma
 from lit_landmarks.compute import cost as cost_module
+from lit_landmarks.metrics import FaceMetrics
+from lit_landmarks.types import DatasetSpec, DataSpec
 
 IMAGE = torch.zeros(1, 3, 32, 32)
 M = 1_000_000
@@ -192,6 +194,18 @@ def test_the_module_and_the_switches_are_left_alone() -> None:
         torch.testing.assert_close(frozen.state_dict()[name], value)
     assert not frozen._forward_hooks
     assert not network[0]._forward_hooks
+
+
+def test_a_method_that_carries_its_metrics_is_counted() -> None:
+    data = DatasetSpec("a", "val", "ibug68", "300w", "box", 1)
+    metrics = FaceMetrics(DataSpec("ibug68", 68, 32, "tight", (data,)), "val")
+    network = Peeking()  # counted on the meta device first, then on the CPU
+    network.metrics = nn.ModuleDict({"val": metrics})
+    assert mma(network, torch.zeros(1, 4)) == 12
+    assert metrics.nme.total.device.type == "cpu"
+    twin = cost_module._copy(network, "meta")
+    assert {p.device.type for p in twin.parameters()} == {"meta"}
+    assert twin.metrics["val"].nme.total.device.type == "meta"
 
 
 def test_bad_examples_are_refused() -> None:

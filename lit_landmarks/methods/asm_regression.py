@@ -36,7 +36,8 @@ class ASMRegression(LandmarkModule, abstract=True):
     """Coordinate (and pose) regression towards the truth and its smoothed version.
 
     A subclass sets `network`: image to landmarks (B, 2n) in centred frame units and pose (B, 3) in
-    units of `loss.pose_scale` degrees, or None. Its linear landmark head is called `landmarks`.
+    units of `loss.pose_scale` degrees, or None. Its linear heads are called `landmarks`
+    and `pose`.
 
     Args:
         loss: the options of the loss.
@@ -119,6 +120,10 @@ class ASMRegression(LandmarkModule, abstract=True):
         if prediction.pose is not None and options.pose_weight > 0.0:
             angles = prediction.pose[:, :3] / options.pose_scale
             losses["pose"] = pose_distance(angles, batch.pose, batch.has_pose, options.pose_scale)
+        if options.head_l2 > 0.0:
+            heads = (self.network.landmarks, self.network.pose)
+            parameters = [p for h in heads if isinstance(h, nn.Linear) for p in h.parameters()]
+            losses["head_l2"] = torch.stack([p.square().sum() for p in parameters]).sum()
         return losses
 
     def loss_weights(self) -> Mapping[str, float]:
@@ -128,6 +133,8 @@ class ASMRegression(LandmarkModule, abstract=True):
             weights["smooth"] = self.alpha
         if self.loss.pose_weight > 0.0:
             weights["pose"] = self.loss.pose_weight
+        if self.loss.head_l2 > 0.0:
+            weights["head_l2"] = self.loss.head_l2
         return weights
 
     @property

@@ -50,6 +50,8 @@ class ASMLossOptions:
             "l1" and "wing" (ours) weigh small errors more, for low final error.
         pose_weight: 0.5 in the paper, 1.0 in the authors' code; 0 leaves the pose head out.
         pose_scale: degrees that become 1 in the pose target (the authors' earlier code: 65).
+        head_l2: weight of the squared weights and biases of both heads (the authors' code declares
+            0.01, which its training loop never adds; 0 here, weight decay is the optimiser's).
     """
 
     alpha_schedule: AlphaSchedule = "thirds"
@@ -60,6 +62,7 @@ class ASMLossOptions:
     distance: Distance = "squared"
     pose_weight: float = 0.5
     pose_scale: float = 65.0
+    head_l2: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values that no schedule or distance has."""

@@ -26,7 +26,17 @@ SHORT = {
     "test": ["--trainer.limit_test_batches=1"],
     "predict": ["--trainer.limit_predict_batches=1"],
     "profile": ["--repeats=1"],
+    "bench": ["--faces=32", "--rounds=1"],
 }  # fmt: skip
+#: Put after the configs of a command that trains on rendered faces: fewer of them.
+FEW_FACES = """
+data:
+  init_args:
+    train:
+      synthetic: {class_path: SyntheticFaces, init_args: {n: 48, seed: 1}}
+    val:
+      synthetic: {class_path: SyntheticFaces, init_args: {n: 16, seed: 2}}
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("configs", "sweeps", "Makefile", "pyproject.toml", "lit_landmarks", "README.md"):
         if (ROOT / name).exists():
             (folder / name).symlink_to(ROOT / name)
+    (folder / "few.yaml").write_text(FEW_FACES)
     return folder
 
 
@@ -78,7 +89,12 @@ def runnable(command: str) -> list[str] | None:
     words = shlex.split(command, comments=True)
     if words[:3] != ["python", "-m", "lit_landmarks"]:
         return None
-    return [sys.executable, *words[1:], *SHORT.get(words[3], [])]
+    few = words[3] == "fit" and "--config" in words and "configs/data/" not in command
+    more = ["--config", "few.yaml"] if few else []
+    if "--resume" in words:
+        # A finished run has nothing left to do, unless it is given one more epoch.
+        return [sys.executable, *words[1:], "--trainer.max_epochs=2"]
+    return [sys.executable, *words[1:], *more, *SHORT.get(words[3], [])]
 
 
 def test_readme_is_short() -> None:

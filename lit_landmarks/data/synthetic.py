@@ -62,7 +62,7 @@ class SyntheticFaces(FaceDataset):
         scheme: str = "ibug68",
         convention: str = "synthetic_visible",
         image_size: int = 192,
-        face_scale: float = 1.9,
+        face_scale: float = 2.1,
         device: str = "cpu",
     ) -> None:
         convention = {"visible": "synthetic_visible", "3d": "synthetic_3d"}.get(

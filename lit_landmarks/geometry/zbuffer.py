@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 #: Sides of the pixel blocks of the size classes; the last is extended to the image.
-_BLOCKS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+_BLOCKS = (3, 6, 12, 24, 64)
 _ID_BITS = 20
-_DEPTH_STEPS = float(2**40)
+_EMPTY = torch.iinfo(torch.int64).max
 #: Vertices are snapped to this part of a pixel, so that rounding noise cannot move an edge.
 _SUBPIXEL = 256.0
 #: Blocks larger than this many fragments are cut into pieces to bound memory.
@@ -33,103 +33,89 @@ def rasterize(
 
     Args:
         points: (B, V, 2) float32 pixel positions (pass them through `snap`).
-        depth: (B, V) positive depth along the optical axis; triangles that touch depth <= 0 are
-            left out.
-        triangles: (T, 3) or (B, T, 3) int64.
+        depth: (B, V) depth along the optical axis; triangles that touch depth <= 0 are left out.
+        triangles: (T, 3) int64, T < 2**20.
         height: of the image.
         width: of the image.
         cull: leave out triangles whose corners run counter-clockwise in the image (y down).
 
     Returns:
-        (B, height, width) int64 triangle number, -1 where nothing is hit.
+        (B, height, width) int64 triangle number, -1 where nothing is hit. Of two triangles at
+        the same depth the lower number wins.
     """
-    batch = points.shape[0]
-    corner, inverse = _corners(points, depth, triangles)
-    ab, ac = corner[..., 1, :] - corner[..., 0, :], corner[..., 2, :] - corner[..., 0, :]
-    area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
-    low = torch.ceil(corner.amin(-2)).clamp_min(0.0)
-    last = corner.new_tensor([width - 1.0, height - 1.0])
-    high = torch.minimum(torch.floor(corner.amax(-2)), last)
-    extent = (high - low).amax(-1) + 1.0
-    used = (high >= low).all(-1) & (inverse > 0).all(-1)
-    used &= area > 0 if cull else area != 0
-    pixels = height * width
-    packed = torch.full((batch * pixels,), torch.iinfo(torch.int64).max, device=points.device)
-    blocks = [b for b in _BLOCKS if b < max(height, width)] + [max(height, width)]
-    smallest = 0
-    for block in blocks:
-        chosen = (used & (extent > smallest) & (extent <= block)).flatten().nonzero()[:, 0]
-        smallest = block
-        for part in torch.split(chosen, max(1, _MOST_FRAGMENTS // block**2)):
-            if len(part):
-                _splat(packed, part, block, corner, inverse, area, low, high, width, pixels)
-    hit = packed & ((1 << _ID_BITS) - 1)
-    empty = packed == torch.iinfo(torch.int64).max
-    return torch.where(empty, -1, hit).reshape(batch, height, width)
-
-
-def _corners(points: Tensor, depth: Tensor, triangles: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, T, 3, 2) corner positions and (B, T, 3) inverse depths (0 behind the camera)."""
+    batch, count = points.shape[0], triangles.shape[0]
     inverse = torch.where(depth > 0, 1.0 / depth, torch.zeros_like(depth)).float()
-    if triangles.ndim == 2:
-        return points[:, triangles], inverse[:, triangles]
-    rows = torch.arange(len(points), device=points.device)[:, None, None]
-    return points[rows, triangles], inverse[rows, triangles]
+    corner, near = points[:, triangles].flatten(0, 1), inverse[:, triangles].flatten(0, 1)
+    ab, ac = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    first = torch.ceil(corner.amin(1)).clamp_min(0.0)
+    last = corner.new_tensor([width - 1.0, height - 1.0])
+    extent = torch.minimum(torch.floor(corner.amax(1)), last) - first
+    used = (extent.amin(1) >= 0) & (near.amin(1) > 0) & (area > 0 if cull else area != 0)
+    chosen = used.nonzero()[:, 0]
+    setup = _setup(corner[chosen], near[chosen], area[chosen], first[chosen])
+    reach = extent[chosen]
+    largest = reach.amax(1) + 1.0
+    face = torch.div(chosen, count, rounding_mode="floor")
+    number = chosen - face * count
+    corner_pixel = first[chosen].long()
+    origin = face * (height * width) + corner_pixel[:, 1] * width + corner_pixel[:, 0]
+    packed = torch.full((batch * height * width,), _EMPTY, device=points.device)
+    smallest = 0
+    for block in [b for b in _BLOCKS if b < max(height, width)] + [max(height, width)]:
+        members = ((largest > smallest) & (largest <= block)).nonzero()[:, 0]
+        smallest = block
+        for part in torch.split(members, max(1, _MOST_FRAGMENTS // block**2)):
+            if len(part):
+                _splat(packed, setup[part], reach[part], number[part], origin[part], block, width)
+    hit = torch.where(packed == _EMPTY, -1, packed & ((1 << _ID_BITS) - 1))
+    return hit.reshape(batch, height, width)
+
+
+def _setup(corner: Tensor, near: Tensor, area: Tensor, first: Tensor) -> Tensor:
+    """(n, 12) per triangle: value at the first pixel, slope along x, slope along y.
+
+    Each for the three edge functions, then for the inverse depth (linear on the screen).
+    """
+    sign = torch.sign(area)[:, None]
+    tail = corner.roll(-1, 1)
+    edge = (corner.roll(-2, 1) - tail) * sign[..., None]
+    away = first[:, None] - tail
+    start = away[..., 1] * edge[..., 0] - away[..., 0] * edge[..., 1]
+    slopes = _slopes(corner, near[..., None], area)[..., 0]
+    depth = near[:, 0] + ((first - corner[:, 0]) * slopes).sum(1)
+    values = torch.cat([start, depth[:, None]], 1)
+    along_x = torch.cat([-edge[..., 1], slopes[:, :1]], 1)
+    along_y = torch.cat([edge[..., 0], slopes[:, 1:]], 1)
+    return torch.cat([values, along_x, along_y], 1)
 
 
 def _splat(
     packed: Tensor,
-    part: Tensor,
+    setup: Tensor,
+    reach: Tensor,
+    number: Tensor,
+    origin: Tensor,
     block: int,
-    corner: Tensor,
-    inverse: Tensor,
-    area: Tensor,
-    low: Tensor,
-    high: Tensor,
     width: int,
-    pixels: int,
 ) -> None:
-    """Enters the triangles `part` (flat numbers over B x T), each on a block of pixels."""
-    count = area.shape[1]
-    xy, z = corner.flatten(0, 1)[part], inverse.flatten(0, 1)[part]
-    size, first, end = area.flatten()[part], low.flatten(0, 1)[part], high.flatten(0, 1)[part]
-    step = torch.arange(block, device=part.device, dtype=torch.float32)
-    # Outside the bounding box the column or row term is minus infinity: never covered.
-    lost = torch.tensor(-torch.inf, device=part.device)
-    right = torch.where(first[:, :1] + step <= end[:, :1], step, lost)
-    down = torch.where(first[:, 1:] + step <= end[:, 1:], step, lost)
-    sign = torch.sign(size)[:, None]
-    cover = None
-    weights = []
-    for k in range(3):
-        a, b = xy[:, (k + 1) % 3], xy[:, (k + 2) % 3]
-        slope = (b - a) * sign
-        start = (first[:, 1] - a[:, 1]) * slope[:, 0] - (first[:, 0] - a[:, 0]) * slope[:, 1]
-        across, along = -slope[:, 1:] * step, slope[:, :1] * step + start[:, None]
-        if k == 0:
-            across = torch.where(torch.isinf(right), lost, across)
-            along = torch.where(torch.isinf(down), lost, along)
-        weights.append((across, along))
-        edge = across[:, None, :] + along[:, :, None]
-        cover = edge if cover is None else torch.minimum(cover, edge)
-    assert cover is not None
+    """Enters triangles into the buffer, each over a block of pixels from its first pixel on."""
+    step = torch.arange(block, device=setup.device, dtype=torch.float32)
+    across = setup[:, 4:7, None] * step
+    down = setup[:, 8:11, None] * step + setup[:, 0:3, None]
+    # Outside the bounding box a column or row is minus infinity: never covered.
+    across = across.masked_fill((step > reach[:, :1])[:, None], -torch.inf)
+    down = down.masked_fill((step > reach[:, 1:])[:, None], -torch.inf)
+    cover = across[:, 0, None, :] + down[:, 0, :, None]
+    for k in (1, 2):
+        cover = torch.minimum(cover, across[:, k, None, :] + down[:, k, :, None])
     which, row, column = (cover >= 0).nonzero().unbind(1)
-    # Inverse depth is linear on the screen.
-    plane = _depth_plane(xy, z, size)
-    dx, dy = first[which, 0] + column - xy[which, 0, 0], first[which, 1] + row - xy[which, 0, 1]
-    near = plane[which, 0] + plane[which, 1] * dx + plane[which, 2] * dy
-    number = part[which]
-    face = torch.div(number, count, rounding_mode="floor")
-    x, y = first[which].long().unbind(-1)
-    target = face * pixels + (y + row) * width + x + column
-    # Nearest first: depth counts downwards from the camera, ties go to the lower number.
-    steps = ((1.0 - near.double().clamp(0.0, 1.0)) * _DEPTH_STEPS).long()
-    packed.scatter_reduce_(0, target, (steps << _ID_BITS) | (number - face * count), "amin")
-
-
-def _depth_plane(xy: Tensor, z: Tensor, area: Tensor) -> Tensor:
-    """(n, 3) inverse depth at corner 0 and its slopes along x and y."""
-    return torch.stack([z[:, 0], *_slopes(xy, z[..., None], area)[..., 0].unbind(1)], -1)
+    plane = setup[:, 3::4][which]
+    depth = plane[:, 0] + plane[:, 1] * column + plane[:, 2] * row
+    # The bits of a positive float are ordered like the number: the nearest has the most.
+    order = 0x7FFFFFFF - depth.clamp_min(1e-30).view(torch.int32).long()
+    target = origin[which] + row * width + column
+    packed.scatter_reduce_(0, target, (order << _ID_BITS) | number[which], "amin")
 
 
 def _slopes(xy: Tensor, values: Tensor, area: Tensor) -> Tensor:
@@ -143,46 +129,48 @@ def _slopes(xy: Tensor, values: Tensor, area: Tensor) -> Tensor:
 
 
 def interpolate(
-    values: Tensor, points: Tensor, triangles: Tensor, hit: Tensor, depth: Tensor | None = None
+    values: Tensor, points: Tensor, triangles: Tensor, hit: Tensor, place: Tensor | None = None
 ) -> Tensor:
-    """Vertex values at the pixels of `rasterize`.
+    """Vertex values at the pixels of `rasterize`, linear on the screen.
+
+    Inverse depth is linear on the screen; other values are all but linear where triangles are
+    small beside their depth.
 
     Args:
-        values: (B, V, K) or (V, K) float32.
+        values: (B, V, K) float32.
         points: (B, V, 2) as given to `rasterize`.
         triangles: (T, 3).
-        hit: (B, H, W) triangle numbers; pixels without one get the values of triangle 0.
-        depth: (B, V); with it the result is perspective-correct, without it linear on the screen
-            (equal for triangles that are small beside their depth).
+        hit: (B, H, W) triangle numbers.
+        place: (N,) numbers of the wanted pixels in the flattened `hit`, all of them covered; None
+            for all (pixels without a triangle then get the values of triangle 0).
 
     Returns:
-        (B, H, W, K).
+        (N, K), or (B, H, W, K) without `place`.
     """
-    if depth is not None:
-        inverse = (1.0 / depth).float()[..., None]
-        whole = torch.cat([values.expand(len(points), -1, -1) * inverse, inverse], -1)
-        flat = interpolate(whole, points, triangles, hit)
-        return flat[..., :-1] / flat[..., -1:]
-    corner = points[:, triangles]
-    at = (
-        values[:, triangles]
-        if values.ndim == 3
-        else values[triangles].expand(len(points), -1, -1, -1)
-    )
-    ab, ac = corner[..., 1, :] - corner[..., 0, :], corner[..., 2, :] - corner[..., 0, :]
-    area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
-    slopes = _slopes(corner, at, area)
-    table = torch.cat([corner[..., 0, :], at[..., 0, :], slopes.flatten(-2)], -1)
-    batch, height, width = hit.shape
-    count = triangles.shape[0]
-    offset = torch.arange(batch, device=hit.device).reshape(-1, 1, 1) * count
-    rows = table.flatten(0, 1).index_select(0, (hit.clamp_min(0) + offset).flatten())
-    rows = rows.reshape(batch, height, width, -1)
-    k = at.shape[-1]
-    x = torch.arange(width, device=hit.device, dtype=torch.float32)
-    y = torch.arange(height, device=hit.device, dtype=torch.float32)[:, None]
-    dx, dy = (x - rows[..., 0])[..., None], (y - rows[..., 1])[..., None]
-    return rows[..., 2 : 2 + k] + rows[..., 2 + k : 2 + 2 * k] * dx + rows[..., 2 + 2 * k :] * dy
+    _, height, width = hit.shape
+    flat = hit.flatten().clamp_min(0)
+    at = torch.arange(len(flat), device=hit.device) if place is None else place
+    line = torch.div(at, width, rounding_mode="floor")
+    face = torch.div(line, height, rounding_mode="floor")
+    count, k = len(triangles), values.shape[-1]
+    owner = flat[at] + face * count
+    # Slopes only of triangles that are seen.
+    seen = torch.zeros(len(hit) * count, dtype=torch.bool, device=hit.device)
+    seen[owner] = True
+    number = seen.nonzero()[:, 0]
+    short = torch.zeros(len(seen), dtype=torch.int64, device=hit.device)
+    short[number] = torch.arange(len(number), device=hit.device)
+    row = torch.div(number, count, rounding_mode="floor")
+    vertex = triangles[number - row * count] + (row * points.shape[1])[:, None]
+    corner, value = points.flatten(0, 1)[vertex], values.flatten(0, 1)[vertex]
+    ab, ac = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    slopes = _slopes(corner, value, ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+    table = torch.cat([corner[:, 0], value[:, 0], slopes.flatten(1)], 1)
+    rows = table.index_select(0, short[owner])
+    dx = ((at - line * width) - rows[:, 0])[:, None]
+    dy = ((line - face * height) - rows[:, 1])[:, None]
+    found = rows[:, 2 : 2 + k] + rows[:, 2 + k : 2 + 2 * k] * dx + rows[:, 2 + 2 * k :] * dy
+    return found if place is not None else found.reshape(*hit.shape, k)
 
 
 def incidence(triangles: Tensor, n_vertices: int) -> Tensor:

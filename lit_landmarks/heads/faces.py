@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.heads.draws import Draws
+from lit_landmarks.heads.glasses import sample_glasses
 from lit_landmarks.heads.hair import HairStyle, sample_hair
 from lit_landmarks.heads.surface_points import ContourPaths, SurfacePoints
 
@@ -38,7 +39,12 @@ class Head(Protocol):
     expression_names: tuple[str, ...]
 
     def vertices(
-        self, identity: Tensor, expression: Tensor, gaze: Tensor, hair: HairStyle | None = None
+        self,
+        identity: Tensor,
+        expression: Tensor,
+        gaze: Tensor,
+        hair: HairStyle | None = None,
+        glasses: Tensor | None = None,
     ) -> Tensor:
         """(B, V, 3) float64 head frame."""
         ...
@@ -60,7 +66,7 @@ class Ranges:
         max_yaw, max_pitch, max_roll: degrees.
         image_size: side of the rendered image in pixels.
         face_scale: side of the image in units of the width of a frontal face (about 1.7 head
-            units); 1.9 leaves room to turn and shift a crop.
+            units); 2.1 leaves room to turn and shift a crop.
         jitter: largest shift of the face's middle, in image sides.
         zoom: largest change of the face's size, as a share.
     """
@@ -69,7 +75,7 @@ class Ranges:
     max_pitch: float = 30.0
     max_roll: float = 30.0
     image_size: int = 192
-    face_scale: float = 1.9
+    face_scale: float = 2.1
     jitter: float = 0.03
     zoom: float = 0.10
 
@@ -82,6 +88,7 @@ class FaceParameters:
         identity, expression: (B, K), (B, E) float64, see `parameters`.
         gaze: (B, 2, 3) unit direction of each eye, head frame.
         hair: styles.
+        glasses: (B, 3) see `glasses.Glasses.place`.
         angles: (B, 3) yaw, pitch, roll of the head in degrees.
         body_angles: (B, 3) of neck and shoulders.
         translation: (B, 3) of the head frame's origin, camera frame, head units.
@@ -93,6 +100,7 @@ class FaceParameters:
     expression: Tensor
     gaze: Tensor
     hair: HairStyle
+    glasses: Tensor
     angles: Tensor
     body_angles: Tensor
     translation: Tensor
@@ -213,6 +221,7 @@ def sample_faces(draws: Draws, head: Head, ranges: Ranges) -> FaceParameters:
         expression=_expression(draws, head.expression_names),
         gaze=_gaze(draws, angles),
         hair=sample_hair(draws),
+        glasses=sample_glasses(draws),
         angles=angles,
         body_angles=body,
         translation=translation,
@@ -223,7 +232,7 @@ def sample_faces(draws: Draws, head: Head, ranges: Ranges) -> FaceParameters:
 
 def head_vertices(head: Head, faces: FaceParameters) -> Tensor:
     """(B, V, 3) float64 head frame."""
-    return head.vertices(faces.identity, faces.expression, faces.gaze, faces.hair)
+    return head.vertices(faces.identity, faces.expression, faces.gaze, faces.hair, faces.glasses)
 
 
 def camera_vertices(head: Head, faces: FaceParameters, vertices: Tensor) -> Tensor:

@@ -40,6 +40,8 @@ class HairStyle:
         start: (B,) angle in degrees at which the curtain begins.
         flare: (B,) how much the curtain widens downwards.
         wave: (B, 3) amplitude, frequency and phase of waves.
+        skew: (B,) how much lower the line is on the image's right of the forehead.
+        curl: (B, 2) size and phase of lumps, for curly hair.
         ragged: (B, 41) relative length of each column of the curtain.
     """
 
@@ -50,6 +52,8 @@ class HairStyle:
     start: Tensor
     flare: Tensor
     wave: Tensor
+    skew: Tensor
+    curl: Tensor
     ragged: Tensor
 
 
@@ -69,18 +73,22 @@ def sample_hair(draws: Draws) -> HairStyle:
     lean = draws.normal("fringe lean") * 0.3
     low = torch.stack([depth, depth + lean, depth + 0.1, depth + 0.5], 1)
     line[:, :4] = torch.where(fringe[:, None], low, line[:, :4])
-    bald = draws.chance("bald", 0.06)
-    thickness = draws.uniform("hair thickness", 1, 0.015, 0.13)
+    bald = draws.chance("bald", 0.05)
+    low_high = torch.tensor([[0.006, 0.02], [0.03, 0.09], [0.08, 0.16], [0.16, 0.34]]).double()
+    kind = draws.choice("hair kind", (0.8, 3.5, 2.5, 0.8))
+    low_high = low_high[kind]
+    thickness = low_high[:, 0] + (low_high[:, 1] - low_high[:, 0]) * draws.uniform("hair thickness")
     thickness = torch.where(bald, torch.zeros_like(thickness), thickness)
-    long = draws.chance("long hair", 0.42) & ~bald
+    long = draws.chance("long hair", 0.40) & ~bald & (kind > 0) & (kind < 3)
     length = torch.where(long, draws.uniform("hair length", 1, 0.5, 2.6), 0.0 * thickness)
+    curly = draws.chance("curly", 0.25) | (kind == 3)
     side = draws.uniform("sideburn", 1, -0.6, 1.0)
     line[:, 4] += side
     line[:, 3:6] = torch.where(long[:, None], line[:, 3:6].clamp_min(7.0), line[:, 3:6])
     return HairStyle(
         line=line,
         thickness=thickness,
-        top=draws.uniform("hair top", 1, 0.0, 0.14) * ~bald,
+        top=draws.uniform("hair top", 1, 0.0, 0.16) * ~bald * (kind > 0),
         length=length,
         start=draws.uniform("curtain start", 1, 58.0, 100.0),
         flare=draws.uniform("flare", 1, -0.08, 0.22),
@@ -89,6 +97,14 @@ def sample_hair(draws: Draws) -> HairStyle:
                 draws.uniform("wave", 1, 0.0, 0.035),
                 draws.uniform("wave frequency", 1, 4.0, 16.0),
                 draws.uniform("wave phase", 1, 0.0, 6.3),
+            ],
+            1,
+        ),
+        skew=draws.normal("hair skew") * torch.where(draws.chance("skewed", 0.6), 0.45, 0.05),
+        curl=torch.stack(
+            [
+                curly * draws.uniform("curl", 1, 0.10, 0.35),
+                draws.uniform("curl phase", 1, 0.0, 6.3),
             ],
             1,
         ),
@@ -147,32 +163,39 @@ class Hair:
         hanging = np.stack([self.curtain_angle, 7.0 + 6.0 * self.share], -1)
         curtain = grid_triangles(CURTAIN_ROWS, CURTAIN_COLUMNS)
         none = np.zeros(len(root), dtype=np.int64)
+        # The curtain is seen from both sides; its inner side is darker, as if deep in the hair.
+        inner = hanging + np.array([0.0, 7.0])
         return [
             Block(cap, triangles, Material.HAIR, texture, cap, zeros),
             Block(root, curtain, Material.HAIR, hanging, root, none),
+            Block(root, curtain[:, ::-1], Material.HAIR, inner, root, none),
         ]
 
     def sink(self, skull: Tensor) -> Tensor:
         """No hair at all: the lattice lies inside the skull."""
-        out = torch.cat([self._cap_out, self._curtain_out]).to(skull.device)
+        out = torch.cat([self._cap_out, self._curtain_out, self._curtain_out]).to(skull.device)
         return skull - 0.1 * out
 
     def place(self, skull: Tensor, style: HairStyle) -> Tensor:
         """Moves the lattice points (B, H, 3) from the scalp to where the style wants them."""
         n = len(self.angle)
-        cap = self._place_cap(skull[:, :n], style)
-        return torch.cat([cap, self._place_curtain(skull[:, n:], style)], 1)
+        m = n + len(self.curtain_angle)
+        curtain = self._place_curtain(skull[:, n:m], style)
+        return torch.cat([self._place_cap(skull[:, :n], style), curtain, curtain], 1)
 
     def _place_cap(self, points: Tensor, style: HairStyle) -> Tensor:
         device = points.device
         angle = torch.from_numpy(self.angle).to(device)
         row = torch.from_numpy(self.row).to(device)
-        line = hairline(style.line.to(device), angle)
+        line = hairline(style.line.to(device), style.skew.to(device), angle)
         rise = ((line - row) / 1.3).clamp(-0.6, 1.0)
         rise = torch.where(rise > 0, rise * (2.0 - rise), rise)
         thick = style.thickness[:, None].to(device)
         wave = style.wave.to(device)
         ripple = 1.0 + 3.0 * wave[:, :1] * torch.sin(angle * 7.0 + wave[:, 2:] + row * 0.9)
+        size, phase = style.curl.to(device)[:, :1], style.curl.to(device)[:, 1:]
+        lumps = torch.sin(angle * 19.0 + phase + 2.0 * torch.sin(row * 2.9 + phase))
+        ripple = ripple + size * lumps * torch.sin(row * 4.3 + 2.0 * phase)
         height = (thick + style.top[:, None].to(device) * self._top.to(device)) * ripple * rise
         # Below the line the cap dives under the skin, deep enough for its hollows.
         height = torch.where((rise < 0) | (thick <= 0), 0.16 * rise.clamp_max(0.0) - 0.004, height)
@@ -187,7 +210,7 @@ class Hair:
         start = torch.deg2rad(style.start.to(device))[:, None]
         present = ((angle.abs() - start) / 0.25).clamp(0.0, 1.0)
         length = style.length.to(device)[:, None] * style.ragged.to(device).repeat(1, CURTAIN_ROWS)
-        fall = length * share * present
+        fall = length * share * present**0.3
         wave = style.wave.to(device)
         swing = wave[:, :1] * torch.sin(share * wave[:, 1:2] * 0.5 + angle * 5.0 + wave[:, 2:])
         thick = style.thickness.to(device)[:, None] + 0.035
@@ -200,11 +223,12 @@ class Hair:
         return moved + drop
 
 
-def hairline(line: Tensor, angle: Tensor) -> Tensor:
-    """Row number of the hairline: (B, 9) knots at angles (P,) radians -> (B, P)."""
+def hairline(line: Tensor, skew: Tensor, angle: Tensor) -> Tensor:
+    """Row number of the hairline: (B, 9) knots and (B,) skew at angles (P,) radians -> (B, P)."""
     knots = torch.tensor(LINE_ANGLES, dtype=line.dtype, device=line.device)
     at = torch.rad2deg(angle.abs()).to(line.dtype).clamp(0.0, 180.0)
     k = torch.searchsorted(knots, at.contiguous(), right=True).clamp(1, len(knots) - 1)
     share = (at - knots[k - 1]) / (knots[k] - knots[k - 1])
     share = share * share * (3.0 - 2.0 * share)
-    return line[:, k - 1] * (1.0 - share) + line[:, k] * share
+    front = torch.sin(2.2 * angle.clamp(-1.42, 1.42)).to(line.dtype)
+    return line[:, k - 1] * (1.0 - share) + line[:, k] * share + skew[:, None] * front

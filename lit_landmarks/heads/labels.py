@@ -40,7 +40,7 @@ class FaceLabels:
         points: (B, N, 2) image pixels.
         points3d: (B, N, 3) x and y as `points`, z in the same pixels, away from the camera, mean 0.
         head3d: (B, N, 3) the same surface points in the head frame.
-        visible: (B, N) int8: 0 occluded by hair, 1 visible, 2 self-occluded.
+        visible: (B, N) int8: 0 occluded by hair or glasses, 1 visible, 2 self-occluded.
         pose: (B, 3) yaw, pitch, roll in degrees, exact.
         focal: (B,) pixels.
     """
@@ -92,8 +92,9 @@ def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tenso
             y = (place[..., 1] + dy).clamp(0, _BUFFER - 1)
             seen |= points[..., 2] <= nearest[rows, y, x].double() + _BEHIND
     x, y = (place[..., k].clamp(0, _BUFFER - 1) for k in (0, 1))
-    hair = head.material[hit[rows, y, x].clamp_min(0)] == int(Material.HAIR)
-    return torch.where(seen, 1, torch.where(hair, 0, 2)).to(torch.int8)
+    front = head.material[hit[rows, y, x].clamp_min(0)]
+    worn = (front == int(Material.HAIR)) | (front == int(Material.GLASSES))
+    return torch.where(seen, 1, torch.where(worn, 0, 2)).to(torch.int8)
 
 
 def face_labels(

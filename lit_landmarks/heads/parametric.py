@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.heads import features, loft, parts
+from lit_landmarks.heads.glasses import Glasses
 from lit_landmarks.heads.hair import Hair, HairStyle
 from lit_landmarks.heads.loft import Array
 from lit_landmarks.heads.outlines import EYE_CENTER, EYE_RADIUS
@@ -41,7 +42,7 @@ class ParametricHead:
     def __init__(self) -> None:
         skin = build_skin()
         self.skin = skin
-        self.hair = Hair()
+        self.hair, self.glasses = Hair(), Glasses()
         base = loft.surface(skin.angle, skin.row)
         face = features.neutral(base)
         blocks = [self._skin_block(skin, base, face)]
@@ -49,6 +50,8 @@ class ParametricHead:
         blocks += [parts.tongue(), *parts.eyeballs(), *parts.ears()]
         self.hair_start = sum(len(b.points) for b in blocks)
         blocks += self.hair.blocks()
+        self.glasses_start = sum(len(b.points) for b in blocks)
+        blocks += self.glasses.blocks()
         pupils = EYE_CENTER * np.array([[-1.0, 1, 1], [1.0, 1, 1]]) - np.array([0, 0, EYE_RADIUS])
         self._assemble(blocks, pupils)
         lift = [i for i, ring in enumerate(skin.ring) if 0 <= ring <= 4]
@@ -79,7 +82,7 @@ class ParametricHead:
         source = np.concatenate([*(b.source for b in blocks), pupils])
         lower = np.concatenate([*(b.lower for b in blocks), np.zeros(2, dtype=np.int64)])
         texture = np.concatenate([*(b.texture for b in blocks), np.zeros((2, 2))])
-        cloth = self._cloth(source, np.concatenate(triangles), np.concatenate(material))
+        cloth = self._cloth(texture, np.concatenate(triangles), np.concatenate(material))
         self.neutral = torch.from_numpy(points)
         self.triangles = torch.from_numpy(np.concatenate(triangles))
         self.material = torch.from_numpy(cloth)
@@ -103,16 +106,19 @@ class ParametricHead:
         self.identity_basis, self.expression_basis = bases
 
     @staticmethod
-    def _cloth(source: Array, triangles: Array, material: Array) -> Array:
-        """Skin triangles below the collar become cloth."""
-        center = source[triangles].mean(1)
-        collar = 1.93 - 0.12 * np.exp(-((center[:, 0] / 0.5) ** 2)) * (center[:, 2] > 1.0)
-        collar += 0.16 * np.exp(-((center[:, 0] / 0.35) ** 2)) * (center[:, 2] < 0.9)
-        below = (center[:, 1] > collar) & (material == int(Material.SKIN))
+    def _cloth(texture: Array, triangles: Array, material: Array) -> Array:
+        """Skin triangles from the neck down are the torso, where the shader draws a collar."""
+        torso = loft.unroll(np.zeros(1), np.array([loft.ROW_THROAT + 0.6]))[0, 1]
+        below = (texture[triangles][..., 1].min(1) > torso) & (material == int(Material.SKIN))
         return np.where(below, int(Material.CLOTH), material).astype(np.int64)
 
     def vertices(
-        self, identity: Tensor, expression: Tensor, gaze: Tensor, hair: HairStyle | None = None
+        self,
+        identity: Tensor,
+        expression: Tensor,
+        gaze: Tensor,
+        hair: HairStyle | None = None,
+        glasses: Tensor | None = None,
     ) -> Tensor:
         """Meshes of B faces.
 
@@ -120,7 +126,8 @@ class ParametricHead:
             identity: (B, K) float64 in the order of `identity_names`.
             expression: (B, E) float64 in the order of `expression_names`.
             gaze: (B, 2, 3) unit directions of both eyes, head frame, (0, 0, -1) straight ahead.
-            hair: style of each face; without one the hair lies on the scalp.
+            hair: style of each face; without one the hair is left out.
+            glasses: (B, 3) style of each face, see `Glasses.place`; none without.
 
         Returns:
             (B, V, 3) float64 head frame.
@@ -135,10 +142,13 @@ class ParametricHead:
         pole = points[:, self.eyes]
         center = pole + pole.new_tensor([0.0, 0.0, EYE_RADIUS])
         points = self._lift_lids(points, center)
-        scalp = points[:, self.hair_start : -2]
-        points[:, self.hair_start : -2] = (
+        start, end = self.hair_start, self.glasses_start
+        scalp = points[:, start:end]
+        points[:, start:end] = (
             self.hair.sink(scalp) if hair is None else self.hair.place(scalp, hair)
         )
+        worn = points.new_zeros(len(points), 3) if glasses is None else glasses
+        points[:, end:-2] = self.glasses.place(points[:, end:-2], worn)
         points[:, -2:] = center + EYE_RADIUS * gaze
         return points
 

@@ -78,7 +78,10 @@ def lid_rims(skin: Skin, points: Array) -> list[Block]:
         back[:, :2] += 0.06 * (center - margin)[:, :2]
         n = len(loop)
         both = np.concatenate([margin, back])
-        texture = np.stack([np.zeros(2 * n), np.repeat([0.0, 1.0], n)], -1)
+        # First texture coordinate: 1 on the upper lid, where the lashes grow.
+        upper = np.zeros(n)
+        upper[1 : n // 2] = 1.0
+        texture = np.stack([np.tile(upper, 2), np.repeat([0.0, 1.0], n)], -1)
         triangles = grid_triangles(2, n, closed=True, flip=side == 0)
         source = np.concatenate([margin, margin])
         lower = np.zeros(2 * n, dtype=np.int64)
@@ -120,7 +123,7 @@ def teeth() -> list[Block]:
         rows = []
         for share in (0.0, 0.5, 1.0):
             y = edge + side * 0.115 * (1.0 - share) - side * 0.004 * u**2
-            z = -0.232 + 2.9 * x**2 + 0.016 * (side > 0) + 0.014 * (1.0 - share)
+            z = -0.222 + 2.9 * x**2 + 0.016 * (side > 0) + 0.014 * (1.0 - share)
             rows.append(np.stack([x, np.full_like(x, 0.0) + y, z], -1))
         points = np.concatenate(rows)
         texture = np.stack([np.tile(u, 3), np.repeat([0.0, 0.5, 1.0], len(u))], -1)

@@ -11,7 +11,7 @@ from lit_landmarks.heads.draws import Draws
 
 #: sRGB palettes, 0 to 255.
 _SKIN = (
-    (250, 224, 205), (240, 205, 178), (228, 184, 150), (206, 156, 118), (172, 120, 84),
+    (242, 210, 192), (236, 192, 168), (226, 172, 142), (204, 146, 112), (172, 120, 84),
     (130, 86, 60), (94, 60, 44), (64, 42, 34),
 )  # fmt: skip
 _HAIR = (
@@ -31,7 +31,11 @@ class Appearance:
     """How B faces look. Colours are linear RGB in [0, 1], float32, (B, 3) unless said.
 
     Attributes:
-        skin, lip, brow, hair, iris, sclera, cloth: base colours.
+        skin, lip, brow, hair, iris, sclera, cloth, trim, frame: base colours; trim is the cloth's
+            second one, frame that of glasses.
+        collar: (B, 3) height in the unrolled plane at the nape, how much lower it is in front, and
+            depth of a V.
+        pattern: (B, 3) strength of stripes and their frequency down and across.
         paint: (B, 8) strength of each `paint.Channel`.
         beard: colour of beard and moustache.
         blotch: (B, 2) strength of large and fine skin texture.
@@ -42,6 +46,7 @@ class Appearance:
         strand: (B, 3) hair texture: frequency, contrast, gloss.
         iris_size, pupil_size: (B,) sine of the angle that each covers.
         offset: (B, 2) int64 place in the noise tile.
+        noise_key: (B, 1) int64 counter of the image noise.
         gamma, contrast, brightness, saturation, noise, blur: (B,) of the finished picture.
         tint: (B, 3) white balance.
         gray: (B,) bool.
@@ -54,6 +59,10 @@ class Appearance:
     iris: Tensor
     sclera: Tensor
     cloth: Tensor
+    trim: Tensor
+    frame: Tensor
+    collar: Tensor
+    pattern: Tensor
     paint: Tensor
     beard: Tensor
     blotch: Tensor
@@ -68,6 +77,7 @@ class Appearance:
     iris_size: Tensor
     pupil_size: Tensor
     offset: Tensor
+    noise_key: Tensor
     gamma: Tensor
     contrast: Tensor
     brightness: Tensor
@@ -108,7 +118,7 @@ def _warm(draws: Draws, name: str, size: float) -> Tensor:
 
 def _colours(draws: Draws) -> dict[str, Tensor]:
     tone = draws.uniform("skin tone") ** 1.25
-    skin = _along(_SKIN, tone) * (1.0 + 0.08 * draws.normal("skin tint", 3))
+    skin = _along(_SKIN, tone) * (1.0 + 0.045 * draws.normal("skin tint", 3))
     rosy = torch.tensor([0.86, 0.52, 0.52], dtype=torch.float64)
     lip = skin * (rosy + 0.08 * draws.normal("lip tint", 3)).clamp(0.3, 1.1)
     stick = draws.chance("lipstick", 0.2)[:, None]
@@ -129,7 +139,7 @@ def _colours(draws: Draws) -> dict[str, Tensor]:
         "skin": skin, "lip": torch.where(stick, red * (1 - 0.3 * tone[:, None]), lip),
         "brow": (hair * 0.55).clamp_max(0.16) * (0.6 + 0.6 * draws.uniform("brow"))[:, None],
         "hair": hair, "beard": (hair * 0.7).clamp_max(0.35), "iris": iris * 1.25,
-        "sclera": pale * draws.uniform("sclera", 1, 0.72, 1.08)[:, None], "cloth": cloth,
+        "sclera": pale * draws.uniform("sclera", 1, 0.55, 0.95)[:, None], "cloth": cloth,
     }  # fmt: skip
 
 
@@ -155,27 +165,58 @@ def _paint(draws: Draws) -> Tensor:
     return torch.stack([c.expand(n) for c in columns], -1)
 
 
+def _lights(draws: Draws, skin: Tensor) -> dict[str, Tensor]:
+    """Three lights, exposed as a camera would for this skin."""
+    share = draws.uniform("key share", 1, 0.10, 0.92)[:, None]
+    key = 2.1 * share * _warm(draws, "key colour", 0.07)
+    ambient = (1.0 - 0.72 * share) * _warm(draws, "ambient colour", 0.08)
+    fill = 0.8 * draws.uniform("fill", 1)[:, None] ** 1.5 * _warm(draws, "fill colour", 0.13)
+    key_way, fill_way = _way(draws, "key", 1.25, 1.1), _way(draws, "fill", 1.6, 0.8)
+    facing = (-key_way[:, 2:]).clamp_min(0.0)
+    light = ambient + key * (0.25 + 0.55 * facing) + 0.4 * fill
+    weight = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+    bright = (skin * weight).sum(-1, keepdim=True)
+    seen = (skin * light * weight).sum(-1, keepdim=True)
+    # Dark skin stays darker than light skin, but less than without the camera's exposure.
+    wanted = 0.39 * (bright / 0.5) ** 0.62 * 2.0 ** (0.45 * draws.normal("exposure"))[:, None]
+    gain = (wanted / seen).clamp(0.2, 2.5)
+    return {
+        "key": key * gain,
+        "ambient": ambient * gain,
+        "fill": fill * gain,
+        "key_way": key_way,
+        "fill_way": fill_way,
+        "shadow": draws.uniform("shadow", 1, 0.25, 0.9),
+    }
+
+
+def _dress(draws: Draws) -> dict[str, Tensor]:
+    """Collar, stripes and the colour of glasses."""
+    neck = 3.86 + draws.uniform("collar", 1, -0.28, 0.16)
+    vee = draws.chance("vee", 0.3) * draws.uniform("vee depth", 1, 0.1, 0.45)
+    striped = draws.chance("stripes", 0.3) * draws.uniform("stripe", 1, 0.3, 1.0)
+    down = draws.uniform("stripe down", 1, 0.0, 60.0)
+    across = draws.uniform("stripe across", 1, 0.0, 40.0) * draws.chance("slanted", 0.4)
+    dark = draws.uniform("frame", 3) ** 3 * 0.35
+    return {
+        "collar": torch.stack([neck, draws.uniform("scoop", 1, -0.05, 0.25), vee], 1),
+        "pattern": torch.stack([striped, 8.0 + down, across], 1),
+        "trim": draws.uniform("trim", 3) ** 1.6 * 0.8,
+        "frame": dark,
+    }
+
+
 def sample_appearance(draws: Draws) -> Appearance:
     """The looks that belong to `draws`."""
-    level = draws.uniform("exposure", 1, 0.75, 1.25)[:, None]
-    share = draws.uniform("key share", 1, 0.15, 0.92)[:, None]
-    key = 2.05 * level * share * _warm(draws, "key colour", 0.08)
-    ambient = 0.95 * level * (1.0 - 0.72 * share) * _warm(draws, "ambient colour", 0.10)
-    fill = (
-        0.7 * level * draws.uniform("fill", 1)[:, None] ** 1.5 * _warm(draws, "fill colour", 0.15)
-    )
+    colours = _colours(draws)
     faults = draws.chance("poor camera", 0.35)
     return Appearance(
-        **_colours(draws),
+        **colours,
+        **_lights(draws, colours["skin"]),
+        **_dress(draws),
         paint=_paint(draws),
         blotch=draws.uniform("blotch", 2) * torch.tensor([0.10, 0.14], dtype=torch.float64),
         gloss=draws.uniform("gloss") ** 2 * 0.34,
-        ambient=ambient,
-        key=key,
-        fill=fill,
-        key_way=_way(draws, "key", 1.25, 1.1),
-        fill_way=_way(draws, "fill", 1.6, 0.8),
-        shadow=draws.uniform("shadow", 1, 0.25, 0.9),
         strand=torch.stack(
             [
                 draws.uniform("strand", 1, 9.0, 30.0),
@@ -187,6 +228,7 @@ def sample_appearance(draws: Draws) -> Appearance:
         iris_size=draws.uniform("iris size", 1, 0.45, 0.52),
         pupil_size=draws.uniform("pupil size", 1, 0.14, 0.26),
         offset=draws.bits("tile", 2) & 1023,
+        noise_key=draws.bits("pixels", 1),
         gamma=draws.uniform("gamma", 1, 0.85, 1.18),
         contrast=draws.uniform("contrast", 1, 0.82, 1.15),
         brightness=draws.normal("brightness") * 0.035,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +22,26 @@ from lit_landmarks.heads.faces import (
 )
 from lit_landmarks.heads.parts import Material
 from lit_landmarks.heads.render.appearance import Appearance, sample_appearance
-from lit_landmarks.heads.render.background import background
+from lit_landmarks.heads.render.background import (
+    Background,
+    paint_background,
+    sample_background,
+)
 from lit_landmarks.heads.render.shade import Pixels, Shader
 
 #: Raise when the pixels of the same face change: caches of rendered faces are keyed by it.
-RENDER_VERSION = 1
+RENDER_VERSION = 2
+#: Distances towards the light, in head units, at which a shadow is looked for.
+_SHADOW_STEPS = (0.06, 0.12, 0.20, 0.30)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """B faces, their looks and what is behind them."""
+
+    faces: FaceParameters
+    look: Appearance
+    back: Background
 
 
 class Renderer:
@@ -61,100 +77,106 @@ class Renderer:
             sample: function from draws to `FaceParameters`.
         """
         # Parameters are drawn for all faces at once, pixels a chunk at a time.
-        faces, look = sample(draws), sample_appearance(draws)
-        pictures = []
-        for rows in torch.split(torch.arange(len(draws)), self.chunk):
-            part = draws.of(draws.index[rows])
-            pictures.append(self.render(part, select(faces, rows), select(look, rows)))
-        return torch.cat(pictures)
+        scene = Scene(sample(draws), sample_appearance(draws), sample_background(draws))
+        parts = torch.split(torch.arange(len(draws)), self.chunk)
+        return torch.cat([self.render(select(scene, rows)) for rows in parts])
 
     @torch.no_grad()
-    def render(self, draws: Draws, faces: FaceParameters, look: Appearance) -> Tensor:
+    def render(self, scene: Scene) -> Tensor:
         """(B, S, S, 3) uint8 pictures of one chunk."""
-        size = faces.image_size
-        faces, look = to_device(faces, self.device), to_device(look, self.device, floats=True)
+        faces = to_device(scene.faces, self.device)
+        look = to_device(scene.look, self.device, floats=True)
+        back = to_device(scene.back, self.device, floats=True)
         camera = camera_vertices(self.head, faces, head_vertices(self.head, faces))
-        colour, alpha = self._head_layer(camera, faces, look)
-        s = self.supersample
-        layer = torch.cat([colour * alpha[..., None], alpha[..., None]], -1).permute(0, 3, 1, 2)
-        layer = F.avg_pool2d(layer, s).permute(0, 2, 3, 1) if s > 1 else layer.permute(0, 2, 3, 1)
-        back = background(draws, size, self.device) * (0.35 + 0.65 * look.ambient[:, None, None])
-        picture = layer[..., :3] + back * (1.0 - layer[..., 3:])
-        return finish(picture, draws, look)
+        layer = self._head_layer(camera, faces, look).permute(0, 3, 1, 2)
+        layer = F.avg_pool2d(layer, self.supersample).permute(0, 2, 3, 1)
+        wall = paint_background(back, faces.image_size) * (
+            0.35 + 0.65 * look.ambient[:, None, None]
+        )
+        return finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), look)
 
-    def _head_layer(
-        self, camera: Tensor, faces: FaceParameters, look: Appearance
-    ) -> tuple[Tensor, Tensor]:
-        """Supersampled colour (B, H, W, 3) and coverage (B, H, W) of the head."""
+    def _head_layer(self, camera: Tensor, faces: FaceParameters, look: Appearance) -> Tensor:
+        """(B, H, W, 4) colour times coverage, and coverage, supersampled."""
         s = self.supersample
         side = faces.image_size * s
         # Pixel centres: output pixel u covers supersamples u*s .. u*s + s - 1.
         points = zbuffer.snap((project(camera, faces) + 0.5) * s - 0.5)
         depth = camera[..., 2]
         hit = zbuffer.rasterize(points, depth, self.triangles, side, side)
+        place = (hit >= 0).flatten().nonzero()[:, 0]
+        triangle = hit.flatten()[place]
         normal = zbuffer.vertex_normals(camera, self.triangles, self._incidence).float()
         texture = self._texture.expand(len(normal), -1, -1)
-        inverse = (1.0 / depth).float()[..., None]
-        values = torch.cat([normal, texture, inverse], -1)
-        whole = zbuffer.interpolate(values, points, self.triangles, hit)
-        covered = hit >= 0
-        light = self._cast(whole[..., 5], covered, faces, look)
-        colour = torch.zeros(*hit.shape, 3, device=self.device).reshape(-1, 3)
-        kind = torch.where(covered, self.material[hit.clamp_min(0)], -1).flatten()
-        flat, triangle, shade = whole.reshape(-1, 6), hit.flatten(), light.flatten()
+        values = torch.cat([normal, texture, (1.0 / depth).float()[..., None]], -1)
+        found = zbuffer.interpolate(values, points, self.triangles, hit, place)
+        raw, texture, inverse = found[:, :3], found[:, 3:5], found[:, 5]
+        length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
+        normal = raw / length.clamp_min(1e-6)
+        light = self._cast(inverse.clamp_min(1e-6), place, side, faces, look)
+        face = torch.div(place, side * side, rounding_mode="floor")
+        kind = self.material[triangle]
+        colour = torch.ones(len(place), 4, device=self.device)
         for number in self._used:
-            place = (kind == number).nonzero()[:, 0]
-            if not len(place):
-                continue
-            rows = flat[place]
-            raw = rows[:, :3]
-            length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
-            face = torch.div(place, side * side, rounding_mode="floor")
-            pixels = Pixels(
-                face, triangle[place], raw / length.clamp_min(1e-6), rows[:, 3:5], shade[place]
-            )
-            colour[place] = self.shader(Material(number), pixels, look, faces)
-        return colour.reshape(*hit.shape, 3), covered.float()
+            rows = (kind == number).nonzero()[:, 0]
+            if len(rows):
+                pixels = Pixels(
+                    face[rows], triangle[rows], normal[rows], texture[rows], light[rows]
+                )
+                colour[rows, :3] = self.shader(Material(number), pixels, look, faces)
+        layer = torch.zeros(hit.numel(), 4, device=self.device)
+        layer[place] = colour
+        return layer.reshape(*hit.shape, 4)
 
     def _cast(
-        self, inverse: Tensor, covered: Tensor, faces: FaceParameters, look: Appearance
+        self, inverse: Tensor, place: Tensor, side: int, faces: FaceParameters, look: Appearance
     ) -> Tensor:
-        """Share of the key light at each pixel: marches towards the light through the z-buffer.
+        """Share of the key light at each covered pixel: a march towards the light.
 
         A step that lands behind the surface seen there is in shadow. What the camera does not see
         casts none: a cheap shadow, right where it matters (brow, nose, chin).
+
+        Args:
+            inverse: (N,) inverse depth of covered pixels.
+            place: (N,) their numbers in the flat (B, side, side) picture.
+            side: of the supersampled picture.
+            faces: for the focal length.
+            look: for the light.
         """
-        batch, side, _ = inverse.shape
-        depth = torch.where(covered, 1.0 / inverse.clamp_min(1e-6), 1e6).flatten()
-        unit = (faces.focal * self.supersample).float()[:, None, None]
-        way = look.key_way
-        axis = torch.arange(side, device=self.device, dtype=torch.float32)
-        here = torch.where(covered, 1.0 / inverse.clamp_min(1e-6), 1.0)
-        start = torch.arange(batch, device=self.device)[:, None, None] * side * side
+        batch = len(faces.focal)
+        here = 1.0 / inverse
+        depth = torch.full((batch * side * side,), 1e6, device=self.device)
+        depth[place] = here
+        face = torch.div(place, side * side, rounding_mode="floor")
+        row = torch.div(place, side, rounding_mode="floor")
+        x, y = (place - row * side).float(), (row - face * side).float()
+
+        def of(value: Tensor) -> Tensor:
+            return value if batch == 1 else value[face]
+
+        unit = of((faces.focal * self.supersample).float()) * inverse
+        way = of(look.key_way)
         dark = torch.zeros_like(inverse)
-        for distance in (0.06, 0.12, 0.20, 0.30):
-            scale = unit * distance / here
-            x = (axis + way[:, 0, None, None] * scale).round().clamp(0, side - 1)
-            y = (axis[:, None] + way[:, 1, None, None] * scale).round().clamp(0, side - 1)
-            seen = depth[(start + (y * side + x).long())]
-            below = here + way[:, 2, None, None] * distance - seen
+        for distance in _SHADOW_STEPS:
+            column = (x + way[:, 0] * unit * distance).round().clamp(0, side - 1)
+            line = (y + way[:, 1] * unit * distance).round().clamp(0, side - 1)
+            seen = depth[face * (side * side) + (line * side + column).long()]
+            below = here + way[:, 2] * distance - seen
             # Blocked by something nearer, but not by something far in front.
             blocked = ((below - 0.012) / 0.03).clamp(0, 1) * ((0.5 - below) / 0.1).clamp(0, 1)
             dark = torch.maximum(dark, blocked)
-        return 1.0 - look.shadow[:, None, None] * dark
+        return 1.0 - of(look.shadow) * dark
 
 
-def _hash_noise(draws: Draws, size: int, device: torch.device) -> Tensor:
-    """(B, size, size, 3) noise, close to N(0, 1), from the counters."""
-    key = draws.bits("pixels", 1).to(device)
-    bits = mix(key + torch.arange(size * size * 3, device=device))
+def _hash_noise(key: Tensor, size: int) -> Tensor:
+    """(B, size, size, 3) noise, close to N(0, 1), from keys (B, 1)."""
+    bits = mix(key + torch.arange(size * size * 3, device=key.device))
     total = sum(((bits >> shift) & 0xFFFF).float() for shift in (0, 16, 32, 48))
     assert isinstance(total, Tensor)
     # Four uniform 16-bit numbers: mean 2 * 65535, variance 4 / 12 * 65536**2.
     return ((total - 131070.0) / 37837.2).reshape(len(key), size, size, 3)
 
 
-def finish(picture: Tensor, draws: Draws, look: Appearance) -> Tensor:
+def finish(picture: Tensor, look: Appearance) -> Tensor:
     """Linear light (B, S, S, 3) to uint8: tone curve, white balance, blur, noise."""
 
     def per(value: Tensor) -> Tensor:
@@ -171,7 +193,7 @@ def finish(picture: Tensor, draws: Draws, look: Appearance) -> Tensor:
     picture = gray + (picture - gray) * strength
     picture = (picture - 0.5) * per(look.contrast) + 0.5 + per(look.brightness)
     picture = _blur(picture, look.blur)
-    noise = _hash_noise(draws, picture.shape[1], picture.device)
+    noise = _hash_noise(look.noise_key, picture.shape[1])
     picture = picture + per(look.noise) * noise
     return (picture.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
 

@@ -55,6 +55,10 @@ class Pixels:
     texture: Tensor
     light: Tensor
 
+    def of(self, value: Tensor) -> Tensor:
+        """Values (B, ...) of each pixel's face; for one face (1, ...), to be broadcast."""
+        return value if len(value) == 1 else value[self.face]
+
 
 def _tile(tile: Tensor, u: Tensor, v: Tensor, offset: Tensor) -> Tensor:
     """Noise at continuous tile coordinates, nearest texel: (N, 3)."""
@@ -65,14 +69,14 @@ def _tile(tile: Tensor, u: Tensor, v: Tensor, offset: Tensor) -> Tensor:
 
 def _lit(p: Pixels, look: Appearance, wrap: tuple[float, float, float]) -> Tensor:
     """Arriving light (N, 3) for a diffuse surface whose light wraps round by `wrap` per colour."""
-    total = look.ambient[p.face] * (0.80 - 0.20 * p.normal[:, 1:2])
+    total = p.of(look.ambient) * (0.80 - 0.20 * p.normal[:, 1:2])
     for way, colour, cast in ((look.key_way, look.key, True), (look.fill_way, look.fill, False)):
-        cosine = (p.normal * way[p.face]).sum(-1, keepdim=True)
+        cosine = (p.normal * p.of(way)).sum(-1, keepdim=True)
         w = torch.tensor(wrap, device=cosine.device)
         diffuse = ((cosine + w) / (1.0 + w)).clamp_min(0.0)
         if cast:
             diffuse = diffuse * p.light[:, None]
-        total = total + colour[p.face] * diffuse
+        total = total + p.of(colour) * diffuse
     return total
 
 
@@ -81,7 +85,7 @@ def _shine(p: Pixels, look: Appearance, squarings: int) -> Tensor:
     half = look.key_way + look.key_way.new_tensor([0.0, 0.0, -1.0])
     length: Tensor = half.norm(dim=-1, keepdim=True)
     half = half / length.clamp_min(1e-6)
-    value = (p.normal * half[p.face]).sum(-1, keepdim=True).clamp_min(0.0)
+    value = (p.normal * p.of(half)).sum(-1, keepdim=True).clamp_min(0.0)
     for _ in range(squarings):
         value = value * value
     return value * p.light[:, None]
@@ -122,7 +126,9 @@ class Shader:
             case Material.EAR:
                 return self._ear(p, look)
             case Material.CLOTH:
-                return self._cloth(p, look)
+                return self._torso(p, look, faces)
+            case Material.GLASSES:
+                return self._glasses(p, look)
             case _:
                 return self._mouth(material, p, look)
 
@@ -131,31 +137,31 @@ class Shader:
         x = (p.texture[:, 0].abs() * (columns / loft.PLANE[0])).long().clamp(0, columns - 1)
         y = (p.texture[:, 1] * (rows / loft.PLANE[1])).long().clamp(0, rows - 1)
         paint = self.paint.reshape(-1, len(Channel))[y * columns + x]
-        on = (paint * look.paint[p.face]).unbind(-1)
-        offset = look.offset[p.face]
+        on = (paint * p.of(look.paint)).unbind(-1)
+        offset = p.of(look.offset)
         noise = _tile(self.tile, p.texture[:, 0] * 90.0, p.texture[:, 1] * 90.0, offset)
         strands = _tile(self.tile, p.texture[:, 0] * 120.0 + 60.0 * p.texture[:, 1],
                         p.texture[:, 1] * 24.0, offset)  # fmt: skip
-        blotch = look.blotch[p.face]
+        blotch = p.of(look.blotch)
         grain = 1.0 + blotch[:, 0] * noise[:, 0] + 0.5 * blotch[:, 1] * noise[:, 2]
-        colour = look.skin[p.face] * grain[:, None]
+        colour = p.of(look.skin) * grain[:, None]
         red = colour * colour.new_tensor([1.0, 0.62, 0.60])
         colour = _blend(colour, red, on[Channel.RED] * (1.0 + 0.3 * noise[:, 0]))
-        colour = _blend(colour, look.brow[p.face], 0.5 * on[Channel.EYE])
-        colour = _blend(colour, look.lip[p.face] * (1 + 0.08 * noise[:, 1:2]), on[Channel.LIP])
+        colour = _blend(colour, p.of(look.brow), 0.5 * on[Channel.EYE])
+        colour = _blend(colour, p.of(look.lip) * (1 + 0.08 * noise[:, 1:2]), on[Channel.LIP])
         tuft = (0.62 + 0.45 * strands[:, 2] + 0.3 * strands[:, 1]).clamp(0.0, 1.0)
         hairy = torch.maximum(on[Channel.BEARD], on[Channel.MOUSTACHE])
-        colour = _blend(colour, look.beard[p.face], hairy * (0.35 + 0.65 * tuft))
-        colour = _blend(colour, look.brow[p.face], on[Channel.BROW] * (0.45 + 0.55 * tuft))
+        colour = _blend(colour, p.of(look.beard), hairy * (0.35 + 0.65 * tuft))
+        colour = _blend(colour, p.of(look.brow), on[Channel.BROW] * (0.45 + 0.55 * tuft))
         colour = self._scalp(colour, p, look, faces, tuft)
         colour = colour * (1.0 - 0.90 * on[Channel.DARK])[:, None]
         shade = (1.0 - on[Channel.SHADE])[:, None]
         soft = _lit(p, look, (0.38, 0.22, 0.16))
         wet = 0.5 + 1.4 * on[Channel.LIP] - 0.4 * hairy
-        shine = _shine(p, look, 4) * (look.gloss[p.face] * wet.clamp_min(0.0))[:, None]
+        shine = _shine(p, look, 4) * (p.of(look.gloss) * wet.clamp_min(0.0))[:, None]
         rim = (1.0 + p.normal[:, 2:3]).clamp(0.0, 1.0)
-        sheen = 0.05 * rim * rim * look.ambient[p.face]
-        return (colour * soft * shade + shine * look.key[p.face] * shade + sheen).clamp_min(0.0)
+        sheen = 0.05 * rim * rim * p.of(look.ambient)
+        return (colour * soft * shade + shine * p.of(look.key) * shade + sheen).clamp_min(0.0)
 
     def _scalp(
         self, colour: Tensor, p: Pixels, look: Appearance, faces: FaceParameters, tuft: Tensor
@@ -164,34 +170,33 @@ class Shader:
         angle = p.texture[:, 0] / loft.ANGLE_SCALE
         place = (p.texture[:, 1] * (len(self._rows) / loft.PLANE[1])).long()
         row = self._rows[place.clamp(0, len(self._rows) - 1)]
-        line = faces.hair.line.float().to(angle.device)
-        # One knot row per pixel: look the hairline up in a table of 64 angles per face.
-        angles = torch.linspace(0.0, torch.pi, 64, device=angle.device)
-        table = hairline(line, angles)
-        step = (angle.abs() * (63.0 / torch.pi)).round().long().clamp(0, 63)
-        here = table.reshape(-1)[p.face * 64 + step]
-        thick = (faces.hair.thickness.float().to(angle.device) > 0).float()[p.face]
+        # One knot row per pixel: look the hairline up in a table of 128 angles per face.
+        angles = torch.linspace(-torch.pi, torch.pi, 128, device=angle.device)
+        table = hairline(faces.hair.line.float(), faces.hair.skew.float(), angles)
+        step = ((angle + torch.pi) * (127.0 / (2 * torch.pi))).round().long().clamp(0, 127)
+        here = table.reshape(-1)[p.face * 128 + step]
+        thick = p.of((faces.hair.thickness > 0).float())
         share = ((here - row + 0.18) / 0.40).clamp(0.0, 1.0) * thick
-        return _blend(colour, look.hair[p.face], share * (0.55 + 0.45 * tuft))
+        return _blend(colour, p.of(look.hair), share * (0.55 + 0.45 * tuft))
 
     def _eye(self, p: Pixels, look: Appearance, faces: FaceParameters) -> Tensor:
         xy = p.texture
         z = (1.0 - (xy * xy).sum(-1)).clamp_min(0.0).sqrt()
         way = torch.cat([xy, -z[:, None]], -1)
-        gaze = faces.gaze.float().to(xy.device)[p.face, self.side[p.triangle]]
+        gaze = faces.gaze.float()[p.face, self.side[p.triangle]]
         along = (way * gaze).sum(-1)
         radius = (1.0 - along * along).clamp_min(0.0).sqrt() + (along < 0) * 2.0
-        iris, pupil = look.iris_size[p.face], look.pupil_size[p.face]
+        iris, pupil = p.of(look.iris_size), p.of(look.pupil_size)
         edge = 0.035
         in_iris = ((iris - radius) / edge + 0.5).clamp(0.0, 1.0)
         in_pupil = ((pupil - radius) / edge + 0.5).clamp(0.0, 1.0)
         ring = 1.0 - 0.65 * ((radius - 0.72 * iris) / (0.28 * iris)).clamp(0.0, 1.0)
         off = (way - gaze) * 300.0
-        spokes = _tile(self.tile, off[:, 0], off[:, 1], look.offset[p.face])[:, 2]
-        inner = look.iris[p.face] * (ring * (1.0 + 0.22 * spokes))[:, None]
+        spokes = _tile(self.tile, off[:, 0], off[:, 1], p.of(look.offset))[:, 2]
+        inner = p.of(look.iris) * (ring * (1.0 + 0.22 * spokes))[:, None]
         veins = xy.new_tensor([1.0, 0.78, 0.74])
         corner = (xy[:, 0].abs() * 0.9 - 0.45).clamp(0.0, 1.0)
-        white = look.sclera[p.face]
+        white = p.of(look.sclera)
         colour = _blend(white, white * veins, corner)
         colour = _blend(colour, inner, in_iris)
         colour = _blend(colour, colour * 0.06, in_pupil)
@@ -201,33 +206,54 @@ class Shader:
         return colour * _lit(p, look, (0.5, 0.5, 0.5)) * lid[:, None] * 0.92 + 0.8 * glint
 
     def _hair(self, p: Pixels, look: Appearance) -> Tensor:
-        strand = look.strand[p.face]
-        offset = look.offset[p.face]
+        strand = p.of(look.strand)
+        offset = p.of(look.offset)
         u = p.texture[:, 0] * strand[:, 0] * 2.4
         fine = _tile(self.tile, u * 3.0 + 5.0 * p.texture[:, 1], p.texture[:, 1] * 3.0, offset)
         wide = _tile(self.tile, u + 2.0 * p.texture[:, 1], p.texture[:, 1] * 2.0, offset)
         value = 0.82 + strand[:, 1] * (0.20 * fine[:, 2] + 0.26 * wide[:, 1])
-        deep = (0.80 + 0.035 * (6.0 - p.texture[:, 1])).clamp(0.45, 1.05)
-        colour = look.hair[p.face] * (value.clamp(0.25, 1.6) * deep)[:, None]
+        deep = (0.80 + 0.035 * (6.0 - p.texture[:, 1])).clamp(0.38, 1.05)
+        colour = p.of(look.hair) * (value.clamp(0.25, 1.6) * deep)[:, None]
         tangent = (1.0 - p.normal[:, 1] ** 2).clamp(0.0, 1.0)
         band = _shine(p, look, 3)[:, 0] * tangent * strand[:, 2] * value.clamp(0.0, 1.4)
-        tone = look.hair[p.face] * 0.7 + 0.10
-        return colour * _lit(p, look, (0.3, 0.3, 0.3)) + tone * (band[:, None] * look.key[p.face])
+        tone = p.of(look.hair) * 0.7 + 0.10
+        return colour * _lit(p, look, (0.3, 0.3, 0.3)) + tone * (band[:, None] * p.of(look.key))
 
     def _ear(self, p: Pixels, look: Appearance) -> Tensor:
         x, y = p.texture.unbind(-1)
         bowl = torch.exp(-(((x + 0.15) / 0.36) ** 2) - ((y - 0.08) / 0.32) ** 2)
         groove = torch.exp(-((((x * x + y * y).sqrt() - 0.70) / 0.10) ** 2)) * (y < 0.5)
         red = look.skin.new_tensor([1.0, 0.80, 0.78])
-        colour = look.skin[p.face] * red * (1.0 - 0.55 * bowl - 0.28 * groove)[:, None]
+        colour = p.of(look.skin) * red * (1.0 - 0.55 * bowl - 0.28 * groove)[:, None]
         return colour * _lit(p, look, (0.5, 0.28, 0.2)) + 0.03 * _shine(p, look, 4)
 
-    def _cloth(self, p: Pixels, look: Appearance) -> Tensor:
-        weave = _tile(
-            self.tile, p.texture[:, 0] * 60.0, p.texture[:, 1] * 60.0, look.offset[p.face]
-        )
-        colour = look.cloth[p.face] * (1.0 + 0.08 * weave[:, 0] + 0.06 * weave[:, 2])[:, None]
-        return (colour * _lit(p, look, (0.1, 0.1, 0.1))).clamp_min(0.0)
+    def _torso(self, p: Pixels, look: Appearance, faces: FaceParameters) -> Tensor:
+        """Throat and shoulders: cloth below the collar, skin above it."""
+        angle, y = p.texture[:, 0] / loft.ANGLE_SCALE, p.texture[:, 1]
+        collar = p.of(look.collar)
+        front = torch.cos(0.5 * angle.clamp(-3.1, 3.1)) ** 2
+        point = (1.0 - 2.2 * angle.abs()).clamp_min(0.0)
+        edge = collar[:, 0] + collar[:, 1] * front + collar[:, 2] * point
+        share = ((y - edge) / 0.012 + 0.5).clamp(0.0, 1.0)
+        u, v = p.texture[:, 0] * 60.0, p.texture[:, 1] * 60.0
+        weave = _tile(self.tile, u, v, p.of(look.offset))
+        pattern = p.of(look.pattern)
+        wave = torch.sin(y * pattern[:, 1] + p.texture[:, 0] * pattern[:, 2])
+        stripe = ((wave * 4.0).clamp(-1.0, 1.0) * 0.5 + 0.5) * pattern[:, 0]
+        cloth = _blend(p.of(look.cloth), p.of(look.trim), stripe)
+        hem = ((0.05 - (y - edge).abs()) / 0.02).clamp(0.0, 1.0)
+        cloth = cloth * (1.0 + 0.10 * weave[:, 0] + 0.07 * weave[:, 2] - 0.22 * hem)[:, None]
+        cloth = (cloth * _lit(p, look, (0.1, 0.1, 0.1))).clamp_min(0.0)
+        return _blend(self._skin(p, look, faces), cloth, share)
+
+    def _glasses(self, p: Pixels, look: Appearance) -> Tensor:
+        lens = p.texture[:, :1]
+        frame = p.of(look.frame)
+        colour = frame + (0.012 - frame) * lens
+        normal = torch.where(p.normal[:, 2:] > 0, -p.normal, p.normal)
+        turned = Pixels(p.face, p.triangle, normal, p.texture, p.light)
+        sky = (0.5 - normal[:, 1:2]).clamp(0.0, 1.0) * 0.10 * p.of(look.ambient)
+        return colour * _lit(turned, look, (0.2, 0.2, 0.2)) + 0.5 * _shine(turned, look, 5) + sky
 
     def _mouth(self, material: Material, p: Pixels, look: Appearance) -> Tensor:
         u, v = p.texture.unbind(-1)
@@ -237,15 +263,17 @@ class Shader:
             line = 1.0 - 0.40 * ((gap - 0.42) / 0.08).clamp(0.0, 1.0)
             gum = ((0.32 - v) / 0.15).clamp(0.0, 1.0)
             enamel = light.new_tensor([0.74, 0.69, 0.60]) * (line * (1.0 - 0.5 * u * u))[:, None]
-            colour = _blend(enamel, look.lip[p.face] * 0.75, gum)
+            colour = _blend(enamel, p.of(look.lip) * 0.75, gum)
             return colour * light * 0.72 + 0.10 * _shine(p, look, 6)
         if material is Material.RIM:
-            return look.skin[p.face] * light.new_tensor([0.72, 0.46, 0.44]) * light * 0.62
+            pink = p.of(look.skin) * light.new_tensor([0.80, 0.50, 0.47]) * 0.75
+            lash = (u * 1.6).clamp(0.0, 1.0) * p.of(look.paint)[:, Channel.DARK]
+            return _blend(pink, pink * 0.10, lash) * light
         if material is Material.TONGUE:
             tone = light.new_tensor([0.52, 0.16, 0.16])
             return tone * light * (0.35 + 0.45 * v)[:, None] + 0.05 * _shine(p, look, 5)
         # The inner lip continues the lip, then it gets dark fast.
         dim = (1.0 - 2.6 * v).clamp(0.035, 1.0)
         flesh = light.new_tensor([0.16, 0.03, 0.03])
-        inside = _blend(look.lip[p.face], flesh.expand(len(v), 3), (v * 3.0).clamp(0.0, 1.0))
+        inside = _blend(p.of(look.lip), flesh.expand(len(v), 3), (v * 3.0).clamp(0.0, 1.0))
         return inside * light * dim[:, None] * 0.75

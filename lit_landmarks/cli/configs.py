@@ -6,7 +6,9 @@ Rules, in order:
     2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning
        rate meant for SGD says nothing about AdamW.
     3. Two files that name different model or data classes are an error, never a silent choice.
-    4. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
+    4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`, which
+       were chosen for other faces.
+    5. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
        `$NAME` and `~` are expanded in every string.
 """
 
@@ -28,6 +30,8 @@ Tree = dict[str, Any]
 CLASSES = {"model": "method", "data": "data module"}
 #: Dicts that a file writes whole.
 WHOLE = ("data.init_args.train", "data.init_args.val", "data.init_args.test")
+#: Settings of the data that belong to the training sets of the file that names them.
+WITH_TRAIN = ("augmentation", "weights")
 #: What the data states and the model receives; stated in both, they could disagree.
 LINKED = ("scheme", "frame_size")
 #: The only data module; files may leave its name out.
@@ -65,6 +69,7 @@ def compose(paths: Sequence[Path]) -> Composed:
         sources: dict[str, Path] = {}
         part = _read(path, sources)
         _refuse_other_class(tree, part, origins, path)
+        _drop_with_train(tree, part)
         _merge(tree, part, "")
         origins.update(sources)
     data = tree.get("data")
@@ -130,8 +135,10 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
         elif isinstance(value, str) and key in CLASSES:
             tree[key] = {"class_path": value}
             sources[f"{key}.class_path"] = path
-    data = tree.get("data")
-    arguments = data.get("init_args") if isinstance(data, dict) else None
+        elif not isinstance(value, dict | None):
+            raise UserError(f"{path}: `{key}` is {value!r}, not a group of settings; write its keys")
+    data = tree.get("data") or {}
+    arguments = data.get("init_args")
     if isinstance(arguments, dict) and isinstance(arguments.get("root"), str):
         root = arguments["root"]
         # An unset variable is told when the data is read: `profile` needs none.
@@ -166,6 +173,13 @@ def _merge(into: Tree, part: Tree, prefix: str) -> None:
                 _merge(old, value, f"{name}.")
         else:
             into[key] = value
+
+
+def _drop_with_train(tree: Tree, part: Tree) -> None:
+    old, new = ((t.get("data") or {}).get("init_args") or {} for t in (tree, part))
+    if isinstance(new, dict) and "train" in new:
+        for key in WITH_TRAIN:
+            old.pop(key, None)
 
 
 def _changes_class(old: Tree, new: Tree) -> bool:

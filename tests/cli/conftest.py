@@ -1,0 +1,95 @@
+"""A fit that takes seconds: six rendered faces of 32 pixels, three steps an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_landmarks.cli import main
+
+Tree = dict[str, object]
+
+
+def tiny_tree() -> Tree:
+    """The settings; each call gives a fresh copy."""
+
+    def faces(n: int, seed: int) -> Tree:
+        return {
+            "class_path": "SyntheticFaces",
+            "init_args": {"n": n, "seed": seed, "max_yaw": 30.0, "image_size": 48},
+        }
+
+    return {
+        "seed_everything": 3,
+        "model": {"class_path": "ASMNet", "init_args": {"dropout": 0.3}},
+        "data": {
+            "class_path": "LandmarkDataModule",
+            "init_args": {
+                "frame_size": 32,
+                "batch_size": 4,
+                "weights": {"faces": 2},
+                "train": {"faces": faces(6, 1)},
+                "val": {"faces": faces(4, 2)},
+            },
+        },
+        "trainer": {
+            "accelerator": "cpu",
+            "max_epochs": 3,
+            "limit_train_batches": 3,
+            "enable_progress_bar": False,
+            "callbacks": [
+                {
+                    "class_path": "lit_landmarks.training.media.Media",
+                    "init_args": {"faces": 1},
+                }
+            ],
+        },
+        "wandb": {"mode": "disabled"},
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_shapes() -> Iterator[None]:
+    """Shape statistics of 300 shapes, not 20,000: they are tested with the data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lit_landmarks.data.module._SHAPES", 300)
+        yield
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = folder / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tiny_tree()))
+    assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """The settings as a file."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny_tree()))
+    return path
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must fail as bad input does, and gives its one line."""
+
+    def run(*arguments: object) -> str:
+        capsys.readouterr()
+        status = main([str(a) for a in arguments])
+        streams = capsys.readouterr()
+        assert status == 2, streams.err
+        lines = streams.err.strip().splitlines()
+        assert len(lines) == 1, streams.err
+        assert lines[0].startswith("error: ")
+        assert "usage:" not in streams.out
+        return lines[0]
+
+    return run

@@ -18,7 +18,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.heads import parametric_head
 from lit_landmarks.heads.draws import Draws
 from lit_landmarks.heads.faces import FaceParameters, Ranges, sample_faces
-from lit_landmarks.heads.labels import Contour, FaceLabels, face_labels
+from lit_landmarks.heads.labels import Contour, FaceLabels, PlacedHeads
 from lit_landmarks.heads.render import RENDER_VERSION, Renderer
 from lit_landmarks.schemes import get_scheme
 
@@ -105,20 +105,18 @@ class SyntheticFaces(FaceDataset):
 
     def labels(self, rows: Sequence[int], scheme: str | None = None) -> FaceLabels:
         """Exact labels of some faces in any scheme, without rendering them."""
-        contour = _CONTOURS[self.convention]
-        return face_labels(parametric_head(), self.faces(rows), scheme or self.scheme, contour)
+        placed = PlacedHeads.of(parametric_head(), self.faces(rows))
+        return placed.labels(scheme or self.scheme, _CONTOURS[self.convention])
 
     def _read(self, report: Report) -> FaceIndex:
-        parts = []
-        boxes = []
+        contour = _CONTOURS[self.convention]
+        parts, boxes = [], []
         for start in range(0, self.n, _ROWS_AT_ONCE):
             rows = range(start, min(start + _ROWS_AT_ONCE, self.n))
-            parts.append(self.labels(rows))
-            contour = _CONTOURS[self.convention]
+            placed = PlacedHeads.of(parametric_head(), self.faces(rows))
+            parts.append(placed.labels(self.scheme, contour))
             # The box is that of the 68 points in every scheme, so that crops agree.
-            outline = face_labels(
-                parametric_head(), self.faces(rows), "ibug68", contour, visibility=False
-            ).points
+            outline = placed.labels("ibug68", contour, visibility=False).points
             boxes.append(torch.cat([outline.amin(1), outline.amax(1)], -1))
 
         def column(name: str) -> NDArray[np.float32]:

@@ -97,44 +97,59 @@ def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tenso
     return torch.where(seen, 1, torch.where(worn, 0, 2)).to(torch.int8)
 
 
-def face_labels(
-    head: Head, faces: FaceParameters, scheme: str, contour: Contour, visibility: bool = True
-) -> FaceLabels:
-    """Labels of faces without drawing them.
+@dataclass(frozen=True)
+class PlacedHeads:
+    """Meshes of B faces, before and after they are placed in front of the camera.
 
-    Args:
-        head: the mesh.
-        faces: B faces.
-        scheme: name of a scheme that has points on the head.
-        contour: convention of the jaw line.
-        visibility: fill `visible` (the slow part); -1 otherwise.
-
-    Raises:
-        UserError: the head has no place for a point of the scheme.
+    Attributes:
+        head: whose meshes.
+        faces: parameters.
+        vertices: (B, V, 3) float64 head frame.
+        camera: (B, V, 3) float64 camera frame.
     """
-    surface: SurfacePoints = head.points(scheme)
-    vertices = head_vertices(head, faces)
-    camera = camera_vertices(head, faces, vertices)
-    points, place = blend(vertices, surface), blend(camera, surface)
-    if contour == "visible":
-        paths = head.contour(scheme)
-        if len(paths.points):
-            moved = _silhouette(paths, vertices, camera, faces)
-            numbers = torch.from_numpy(paths.points)
-            points[:, numbers], place[:, numbers] = moved
-    pixels = project(place, faces)
-    z = place[..., 2]
-    middle = z.mean(1, keepdim=True)
-    deep = (z - middle) * (faces.focal[:, None] / middle)
-    if visibility:
-        visible = _visibility(head, camera, faces, place)
-    else:
+
+    head: Head
+    faces: FaceParameters
+    vertices: Tensor
+    camera: Tensor
+
+    @classmethod
+    def of(cls, head: Head, faces: FaceParameters) -> PlacedHeads:
+        """Computes the meshes."""
+        vertices = head_vertices(head, faces)
+        return cls(head, faces, vertices, camera_vertices(head, faces, vertices))
+
+    def labels(self, scheme: str, contour: Contour, visibility: bool = True) -> FaceLabels:
+        """Labels without drawing.
+
+        Args:
+            scheme: name of a scheme that has points on the head.
+            contour: convention of the jaw line.
+            visibility: fill `visible` (the slow part); -1 otherwise.
+
+        Raises:
+            UserError: the head has no place for a point of the scheme.
+        """
+        surface: SurfacePoints = self.head.points(scheme)
+        points, place = blend(self.vertices, surface), blend(self.camera, surface)
+        if contour == "visible":
+            paths = self.head.contour(scheme)
+            if len(paths.points):
+                numbers = torch.from_numpy(paths.points)
+                moved = _silhouette(paths, self.vertices, self.camera, self.faces)
+                points[:, numbers], place[:, numbers] = moved
+        pixels = project(place, self.faces)
+        z = place[..., 2]
+        middle = z.mean(1, keepdim=True)
+        deep = (z - middle) * (self.faces.focal[:, None] / middle)
         visible = torch.full(z.shape, -1, dtype=torch.int8)
-    return FaceLabels(
-        points=pixels.float(),
-        points3d=torch.cat([pixels, deep[..., None]], -1).float(),
-        head3d=points.float(),
-        visible=visible,
-        pose=faces.angles.float(),
-        focal=faces.focal.float(),
-    )
+        if visibility:
+            visible = _visibility(self.head, self.camera, self.faces, place)
+        return FaceLabels(
+            points=pixels.float(),
+            points3d=torch.cat([pixels, deep[..., None]], -1).float(),
+            head3d=points.float(),
+            visible=visible,
+            pose=self.faces.angles.float(),
+            focal=self.faces.focal.float(),
+        )

@@ -93,10 +93,13 @@ def surface(angle: Array, t: Array) -> Array:
     return np.stack([x, y, z], -1)
 
 
+_FINE = np.linspace(0.0, N_ROWS - 1.0, 2201)
+_FRONT_HEIGHT = row(_FINE)[:, 0]
+
+
 def _row_of_front(y: Array) -> Array:
     """Row number whose front midline has height `y` (the front profile falls monotonously)."""
-    grid = np.linspace(0.0, N_ROWS - 1.0, 2201)
-    return np.interp(y, row(grid)[:, 0], grid)
+    return np.interp(y, _FRONT_HEIGHT, _FINE)
 
 
 def invert_front(x: Array, y: Array) -> tuple[Array, Array]:

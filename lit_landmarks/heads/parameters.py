@@ -290,8 +290,8 @@ def _turned(p: Array, degrees: float, pivot_y: float, pivot_z: float) -> Array:
 
 @expression
 def jaw_open(p: Array, lower: Indices) -> Array:
-    """The lower jaw turns about its joint by 17 degrees."""
-    return _turned(p, 17.0, 0.15, 0.62) * _jaw_weight(p, lower)[:, None]
+    """The lower jaw turns about its joint by 19 degrees."""
+    return _turned(p, 19.0, 0.15, 0.62) * _jaw_weight(p, lower)[:, None]
 
 
 @expression

@@ -239,12 +239,13 @@ class SurfaceFinder:
         names = get_scheme(name).point_names
         count = sum(s.startswith("left_jaw_") for s in names)
         points, sides, vertices, weights = [], [], [], []
+        shares = np.linspace(0.0, 1.0, samples) ** 1.3
         for number, point in enumerate(names):
             side, _, part = point.partition("_")
             if point != "chin" and not part.startswith("jaw_"):
                 continue
             place = jaw_place(1.0 if point == "chin" else (int(part[4:]) - 1) / count)
-            path = [self._path_point(place, s) for s in np.linspace(0.0, 1.0, samples) ** 1.3]
+            path = self._path(place, shares)
             nodes = np.stack([p[0] for p in path])
             if side == "right":
                 nodes = np.stack([self._mirrored(row) for row in nodes])
@@ -259,11 +260,13 @@ class SurfaceFinder:
             np.array(sides, dtype=np.int64),
         )  # fmt: skip
 
-    def _path_point(self, place: Array, share: float) -> tuple[Indices, Array]:
-        """A point on the way from the jaw towards the nose at equal height, seen from the front."""
+    def _path(self, place: Array, shares: Array) -> list[tuple[Indices, Array]]:
+        """Points on the way from the jaw towards the nose at equal height, seen from the front."""
         x, y = float(place[0]), float(place[1])
         end = float(np.interp(y, _PATH_END[:, 0], _PATH_END[:, 1]))
-        return self.locate(x + share * (min(end, x) - x), y)
+        across = x + shares * (min(end, x) - x)
+        plane = loft.unroll(*loft.invert_front(across, np.full_like(across, y)))
+        return [self.locate_plane(p) for p in plane]
 
 
 def jaw_place(share: float) -> Array:

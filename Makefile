@@ -14,7 +14,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
 
 fit: $(VENV)/.installed  ## train ASMNet on embedded synthetic faces, into runs/
-	$(PY) -m lit_landmarks fit --config configs/asmnet.yaml
+	$(PY) -m lit_landmarks fit --config configs/asmnet_quick.yaml
 
 test: $(VENV)/.installed-dev  ## fast tests, about ten minutes on 2 cores
 	$(PYTEST) -m "not slow"

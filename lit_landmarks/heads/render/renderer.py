@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -79,7 +80,23 @@ class Renderer:
         # Parameters are drawn for all faces at once, pixels a chunk at a time.
         scene = Scene(sample(draws), sample_appearance(draws), sample_background(draws))
         parts = torch.split(torch.arange(len(draws)), self.chunk)
-        return torch.cat([self.render(select(scene, rows)) for rows in parts])
+        return torch.cat(self._each([select(scene, rows) for rows in parts]))
+
+    def _each(self, scenes: list[Scene]) -> list[Tensor]:
+        """Pictures of every scene: on a CPU one scene a core.
+
+        A face is hundreds of operations that are each too small to share among cores, so whole
+        faces are shared; the operations let go of Python's lock while they run.
+        """
+        threads = torch.get_num_threads()
+        if self.device.type != "cpu" or threads == 1 or len(scenes) == 1:
+            return [self.render(scene) for scene in scenes]
+        try:
+            torch.set_num_threads(1)  # new threads start with it
+            with ThreadPoolExecutor(min(threads, len(scenes))) as pool:
+                return list(pool.map(self.render, scenes))
+        finally:
+            torch.set_num_threads(threads)
 
     @torch.no_grad()
     def render(self, scene: Scene) -> Tensor:

@@ -6,8 +6,8 @@ Rules, in order:
     2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning
        rate meant for SGD says nothing about AdamW.
     3. Two files that name different model or data classes are an error, never a silent choice.
-    4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`, which
-       were chosen for other faces.
+    4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`,
+       which were chosen for other faces.
     5. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
        `$NAME` and `~` are expanded in every string.
 """
@@ -136,7 +136,9 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
             tree[key] = {"class_path": value}
             sources[f"{key}.class_path"] = path
         elif not isinstance(value, dict | None):
-            raise UserError(f"{path}: `{key}` is {value!r}, not a group of settings; write its keys")
+            raise UserError(
+                f"{path}: `{key}` is {value!r}, not a group of settings; write its keys"
+            )
     data = tree.get("data") or {}
     arguments = data.get("init_args")
     if isinstance(arguments, dict) and isinstance(arguments.get("root"), str):

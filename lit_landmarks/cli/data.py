@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from lit_landmarks.cli.configs import compose, unset_variables
-from lit_landmarks.cli.lightning import refuse_unknown_names
+from lit_landmarks.cli.lightning import refuse_unknown_names, reraise
 from lit_landmarks.cli.messages import one_line, unknown_name
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS, FaceDataset
@@ -102,5 +102,8 @@ def _instantiate(
         keys = [a.dest for a in parser._actions if a.dest.startswith("set.")]
         message = one_line(str(error), None, keys).replace("set.", "")
         raise UserError(message) from error
-    built: FaceDataset = parser.instantiate_classes(parsed)["set"]
+    try:
+        built: FaceDataset = parser.instantiate(parsed)["set"]
+    except ValueError as error:
+        reraise(error)
     return built

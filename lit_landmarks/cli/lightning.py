@@ -11,12 +11,11 @@ What differs from plain LightningCLI:
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import Namespace
@@ -57,10 +56,10 @@ class LandmarkCLI(LightningCLI):
     Args:
         request: the verb and its flags.
         composed: the merged argument files.
-        file: where the merged tree was written for the parser.
+        file: where the merged tree was written for the parser; None for --help.
     """
 
-    def __init__(self, request: Request, composed: Composed, file: Path) -> None:
+    def __init__(self, request: Request, composed: Composed, file: Path | None) -> None:
         self.request = request
         self.composed = composed
         shared = {"exit_on_error": False, "allow_abbrev": False}
@@ -76,7 +75,7 @@ class LandmarkCLI(LightningCLI):
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=[request.verb, "--config", str(file), *request.rest],
+            args=[request.verb, *(["--config", str(file)] if file else []), *request.rest],
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
@@ -133,9 +132,10 @@ class LandmarkCLI(LightningCLI):
         kept = self.settings().clone()
         for key in NOT_SAVED:
             kept.pop(key, None)
-        text: str = self._parser(self.request.verb).dump(
-            kept, skip_none=False, skip_validation=True
-        )
+        # Relative to the working folder until now; read again, it would start at the run's.
+        root = kept["data"]["init_args"]["root"]
+        kept["data"]["init_args"]["root"] = root if "$" in root else str(Path(root).resolve())
+        text: str = self._parser(self.request.verb).dump(kept, skip_validation=True)
         return text
 
     def make_trainer(self, factory: Any = Trainer, **arguments: Any) -> Any:
@@ -224,12 +224,21 @@ def run_cli(cli: type[LandmarkCLI], request: Request, callbacks: Sequence[Callba
         except argparse.ArgumentError as error:
             message = str(error).replace(str(file), "the configuration")
             raise UserError(one_line(message, composed, _known_keys(request.verb))) from error
+        except ValueError as error:
+            reraise(error)
+
+
+def reraise(error: Exception) -> NoReturn:
+    """Raises the `UserError` that a class raised when it was made: the parser wraps it."""
+    found: BaseException | None = error.__cause__ or error.__context__
+    while found is not None and not isinstance(found, UserError):
+        found = found.__cause__ or found.__context__
+    raise error if found is None or isinstance(error, UserError) else found
 
 
 def print_help(verb: str) -> None:
     """`<verb> --help`: the long list of settings that LightningCLI knows."""
-    sys.argv[0] = "lit_landmarks"
-    LandmarkCLI(Request(verb, rest=["--help"]), Composed({}), Path("unused"))
+    LandmarkCLI(Request(verb, rest=["--help"]), Composed({}), None)
 
 
 def _known_keys(verb: str) -> list[str]:

@@ -42,9 +42,9 @@ class MethodCLI(LandmarkCLI):
         """The method alone; the links have filled in scheme and frame size."""
         parser = LightningArgumentParser(exit_on_error=False)
         parser.add_lightning_class_args(LandmarkModule, "model", subclass_mode=True)
-        self.model = parser.instantiate_classes(
-            parser.parse_object({"model": self.settings()["model"]})
-        )["model"]
+        self.model = parser.instantiate(parser.parse_object({"model": self.settings()["model"]}))[
+            "model"
+        ]
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Nothing to run."""

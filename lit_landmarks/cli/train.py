@@ -12,6 +12,7 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from lit_landmarks.cli.configs import Composed
+from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
 from lit_landmarks.training.build import connect, run_name
@@ -43,7 +44,7 @@ class FitCLI(LandmarkCLI):
     def instantiate_classes(self) -> None:
         """Method, data, their comparison; only then the run directory and the trainer."""
         self.refuse_unset_variables()
-        self.config_init = self.parser.instantiate_classes(self.config)
+        self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
         spec = connect(self.model, self.datamodule, "fit")
@@ -87,7 +88,7 @@ class EvaluateCLI(LandmarkCLI):
     def instantiate_classes(self) -> None:
         """Method, data, their comparison, and the comparison with the checkpoint."""
         self.refuse_unset_variables()
-        self.config_init = self.parser.instantiate_classes(self.config)
+        self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
         connect(self.model, self.datamodule, self.request.verb)  # type: ignore[arg-type]
@@ -149,7 +150,8 @@ def fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[st
     Raises:
         UserError: bad settings or data.
     """
-    done: FitCLI = run_cli(FitCLI, read_request("fit", list(arguments)), callbacks)
+    with isolated():
+        done: FitCLI = run_cli(FitCLI, read_request("fit", list(arguments)), callbacks)
     return done.result
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -30,15 +30,7 @@ REQUIRED: dict[Stage, tuple[Role, ...]] = {
 }
 
 
-class HasSpec(Protocol):
-    """A data module, as far as building is concerned."""
-
-    @property
-    def spec(self) -> DataSpec:
-        """What the data brings."""
-
-
-def connect(method: LandmarkModule, data: HasSpec, stage: Stage) -> DataSpec:
+def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> DataSpec:
     """Compares a method with its data and binds them.
 
     Args:
@@ -52,12 +44,12 @@ def connect(method: LandmarkModule, data: HasSpec, stage: Stage) -> DataSpec:
     Raises:
         UserError: what the method needs and the data lacks, both named.
     """
-    spec = data.spec
     for role in REQUIRED[stage]:
-        if not spec.in_role(role):
+        if not data.sets[role]:
             raise UserError(
                 f"`{stage}` needs a {role} set, and the data has none; set data.init_args.{role}"
             )
+    spec = data.spec
     if stage == "fit":
         compare(type(method).__name__, type(method).needs, spec)
     method.bind(spec)

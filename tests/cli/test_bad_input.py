@@ -1,0 +1,181 @@
+"""Bad input: one line that names the cause and the cure, status 2, nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_landmarks.cli import main
+
+Complaint = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"trainr": {"a": 1}}, ["unknown key 'trainr.a'", "tiny.yaml", "did you mean trainer"]),
+        ({"trainer": {"max_epoch": 3}}, ["unknown key 'trainer.max_epoch'", "max_epochs"]),
+        ({"model": {"class_path": "ASMNt"}}, ["unknown method 'ASMNt'", "MobileNetBaseline"]),
+        (
+            {"model": {"class_path": "ASMNet", "init_args": {"drop": 1}}},
+            ["unknown setting of ASMNet 'drop'", "did you mean dropout?"],
+        ),
+        (
+            {"model": {"class_path": "ASMNet", "init_args": {"dropout": "much"}}},
+            ["dropout: expected float, got much"],
+        ),
+        (
+            {"model": {"class_path": "ASMNet", "init_args": {"loss": {"distance": "far"}}}},
+            ["loss.distance: expected one of", "'squared'", "got far"],
+        ),
+        (
+            {"data": {"init_args": {"train": {"a": {"class_path": "Helen"}}}}},
+            ["unknown data set 'Helen'", "Ibug300W", "SyntheticFaces"],
+        ),
+        (
+            {"data": {"init_args": {"train": {"a": {"class_path": "Ibug300W"}}}}},
+            ["Ibug300W needs a value for root"],
+        ),
+        (
+            {
+                "data": {
+                    "init_args": {
+                        "train": {"a": {"class_path": "Ibug300W", "init_args": {"root": "gone"}}}
+                    }
+                }
+            },
+            ["gone", "correct root"],
+        ),
+        ({"data": {"init_args": {"val": {}}}}, ["needs a val set", "data.init_args.val"]),
+        ({"data": {"init_args": {"scheme": "ibug69"}}}, ["ibug69", "ibug68"]),
+        ({"data": {"init_args": {"root": "$NO_SUCH/x"}}}, ["$NO_SUCH/x", "export it"]),
+        ({"trainer": {"accelerator": "abacus"}}, ["trainer:", "abacus"]),
+        ({"model": {"init_args": {"scheme": "wflw98"}}}, ["data.init_args.scheme"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_settings(
+    tiny: Path, tmp_path: Path, complaint: Complaint, change: dict[str, object], told: list[str]
+) -> None:
+    tree = yaml.safe_load(tiny.read_text())
+    for key, value in change.items():
+        old = tree.get(key, {})
+        if isinstance(value, dict) and "init_args" in value and "class_path" not in value:
+            old["init_args"] = {**old["init_args"], **value["init_args"]}
+            if "train" in value["init_args"]:
+                old["init_args"].pop("weights")
+            tree[key] = old
+        else:
+            tree[key] = {**old, **value} if isinstance(value, dict) else value
+    tiny.write_text(yaml.safe_dump(tree))
+    line = complaint("fit", "--config", tiny, "--run", tmp_path / "run")
+    assert all(word in line for word in told), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["fti"], ["unknown verb 'fti'", "did you mean fit?"]),
+        (["fit"], ["--config FILE", "--resume RUN"]),
+        (["fit", "--config", "none.yaml"], ["no such file: none.yaml"]),
+        (["fit", "--resume", "none"], ["no run directory at none"]),
+        (["fit", "--resume", "none", "--config", "a.yaml"], ["leave --config"]),
+        (["validate"], ["--run RUN or --ckpt_path FILE"]),
+        (["test", "--run", "none"], ["no run directory at none"]),
+        (["validate", "--ckpt_path", "none.ckpt"], ["lies in no run"]),
+        (["profile"], ["needs a config or a run"]),
+        (["bench", "dat"], ["invalid choice", "bench --help"]),
+        (["data", "check", "--dataset", "Helen"], ["unknown data set 'Helen'", "Ibug300W"]),
+        (["data", "check", "--rot", "x"], ["unknown argument '--rot'", "--root"]),
+        (["results"], ["results --help"]),
+    ],
+    ids=lambda value: " ".join(value[:2]),
+)
+def test_bad_arguments(complaint: Complaint, arguments: list[str], told: list[str]) -> None:
+    line = complaint(*arguments)
+    assert all(word in line for word in told), line
+
+
+def test_unknown_flag_and_value_on_the_command_line(tiny: Path, complaint: Complaint) -> None:
+    line = complaint("fit", "--config", tiny, "--trainer.max_epoch", 3)
+    assert "unknown argument '--trainer.max_epoch'" in line
+    assert "did you mean --trainer.max_epochs?" in line
+    line = complaint("fit", "--config", tiny, "--trainer.max_epochs", "many")
+    assert "trainer.max_epochs: expected int, got many" in line
+    line = complaint("fit", "--config", tiny, "--model.init_args.frame_size", 32)
+    assert "--data.init_args.frame_size" in line
+
+
+def test_two_files_with_different_methods(tiny: Path, tmp_path: Path, complaint: Complaint) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("model: MobileNetBaseline\n")
+    line = complaint("fit", "--config", tiny, "--config", other)
+    assert all(word in line for word in (str(tiny), str(other), "ASMNet", "MobileNetBaseline"))
+
+
+def test_a_used_folder_is_not_overwritten(tiny: Path, tmp_path: Path, complaint: Complaint) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "mine.txt").write_text("precious")
+    assert f"--resume {run}" in complaint("fit", "--config", tiny, "--run", run)
+    assert [p.name for p in run.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_without_checkpoint_is_not_resumed(tmp_path: Path, complaint: Complaint) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert "holds no config.yaml" in complaint("fit", "--resume", run)
+    (run / "config.yaml").write_text("model: ASMNet\n")
+    assert "no checkpoint to resume from" in complaint("fit", "--resume", run)
+
+
+def test_a_checkpoint_that_is_none(tmp_path: Path, finished: Path, complaint: Complaint) -> None:
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(b"no zip at all")
+    run = ("validate", "--run", finished, "--ckpt_path")
+    assert "no readable checkpoint" in complaint(*run, path)
+    torch.save({"weights": torch.zeros(2)}, path)
+    assert "no checkpoint of ours" in complaint(*run, path)
+
+
+def test_a_checkpoint_of_something_else(
+    finished: Path, tmp_path: Path, complaint: Complaint
+) -> None:
+    best = finished / "checkpoints" / "best.ckpt"
+    other = tmp_path / "other.yaml"
+    tree = yaml.safe_load((finished / "config.yaml").read_text())
+    tree["data"]["init_args"]["scheme"] = "cofw29"
+    for role in ("train", "val"):
+        tree["data"]["init_args"][role]["faces"]["init_args"]["scheme"] = "cofw29"
+    other.write_text(yaml.safe_dump(tree))
+    line = complaint("validate", "--config", other, "--ckpt_path", best)
+    assert all(word in line for word in ("scheme", "ibug68", "cofw29", str(best)))
+
+    tree = yaml.safe_load((finished / "config.yaml").read_text())
+    tree["model"] = {"class_path": "MobileNetBaseline"}
+    other.write_text(yaml.safe_dump(tree))
+    line = complaint("validate", "--config", other, "--ckpt_path", best)
+    assert all(word in line for word in ("ASMNet", "MobileNetBaseline"))
+
+    # The same class with other settings: what the user passes wins, and then does not fit.
+    line = complaint(
+        "validate", "--run", finished, "--model.init_args.loss", '{"pose_weight": 0.0}'
+    )
+    assert "does not fit the configured method" in line
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate", "profile", "data", "bench", "results"])
+def test_help_explains(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main([verb, "--help"])
+    except SystemExit as done:
+        status = int(done.code or 0)
+    text = capsys.readouterr().out
+    assert status == 0
+    assert "--" in text
+    assert len(text.splitlines()) > 5

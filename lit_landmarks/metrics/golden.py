@@ -171,9 +171,7 @@ def main(args: list[str] | None = None) -> int:
         note = "" if verdict == "agrees" else f"  {verdict}"
         print(f"{key:<45}{measured:>10}{published:>11}{note}")
     if any(verdict == "histogram" for *_, verdict in rows):
-        print(
-            "histogram: an effect of their bins: exact 57.256, theirs 57.268 by one bin"
-        )
+        print("histogram: an effect of their bins: exact 57.256, theirs 57.268 by one bin")
     return int(any(verdict == "differs" for *_, verdict in rows))
 
 

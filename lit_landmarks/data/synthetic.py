@@ -42,6 +42,7 @@ class SyntheticFaces(FaceDataset):
             "synthetic_3d" (fixed to the skull). "visible" and "3d" are short for them.
         image_size: side of the rendered picture in pixels.
         face_scale: side of the picture in face widths.
+        visibility: say of every point whether it is seen (the slow part of the labels).
         device: where to render; "auto" takes a GPU if there is one.
 
     Raises:
@@ -63,6 +64,7 @@ class SyntheticFaces(FaceDataset):
         convention: str = "synthetic_visible",
         image_size: int = 192,
         face_scale: float = 2.1,
+        visibility: bool = True,
         device: str = "cpu",
     ) -> None:
         convention = {"visible": "synthetic_visible", "3d": "synthetic_3d"}.get(
@@ -85,7 +87,7 @@ class SyntheticFaces(FaceDataset):
         self.scheme = get_scheme(scheme).name
         self.convention = convention
         self.image_size, self.face_scale = image_size, face_scale
-        self.device = device
+        self.visibility, self.device = visibility, device
         self.primary_normaliser = "interocular" if max_yaw <= 60 else "box"
         self._renderer: Renderer | None = None
 
@@ -114,9 +116,12 @@ class SyntheticFaces(FaceDataset):
         for start in range(0, self.n, _ROWS_AT_ONCE):
             rows = range(start, min(start + _ROWS_AT_ONCE, self.n))
             placed = PlacedHeads.of(parametric_head(), self.faces(rows))
-            parts.append(placed.labels(self.scheme, contour))
+            parts.append(placed.labels(self.scheme, contour, self.visibility))
             # The box is that of the 68 points in every scheme, so that crops agree.
-            outline = placed.labels("ibug68", contour, visibility=False).points
+            box_labels = parts[-1]
+            if self.scheme != "ibug68":
+                box_labels = placed.labels("ibug68", contour, visibility=False)
+            outline = box_labels.points
             boxes.append(torch.cat([outline.amin(1), outline.amax(1)], -1))
 
         def column(name: str) -> NDArray[np.float32]:
@@ -128,7 +133,7 @@ class SyntheticFaces(FaceDataset):
             points=points,
             mask=np.ones(points.shape[:2], dtype=np.bool_),
             box=torch.cat(boxes).numpy(),
-            visible=torch.cat([p.visible for p in parts]).numpy(),
+            visible=torch.cat([p.visible for p in parts]).numpy() if self.visibility else None,
             points3d=column("points3d"),
             head3d=column("head3d"),
             pose=column("pose"),

@@ -45,7 +45,9 @@ def rasterize(
     """
     batch, count = points.shape[0], triangles.shape[0]
     inverse = torch.where(depth > 0, 1.0 / depth, torch.zeros_like(depth)).float()
-    corner, near = points[:, triangles].flatten(0, 1), inverse[:, triangles].flatten(0, 1)
+    whole = torch.cat([points, inverse[..., None]], -1)
+    whole = whole.index_select(1, triangles.flatten()).reshape(-1, 3, 3)
+    corner, near = whole[..., :2], whole[..., 2]
     ab, ac = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     first = torch.ceil(corner.amin(1)).clamp_min(0.0)
@@ -53,12 +55,13 @@ def rasterize(
     extent = torch.minimum(torch.floor(corner.amax(1)), last) - first
     used = (extent.amin(1) >= 0) & (near.amin(1) > 0) & (area > 0 if cull else area != 0)
     chosen = used.nonzero()[:, 0]
-    setup = _setup(corner[chosen], near[chosen], area[chosen], first[chosen])
-    reach = extent[chosen]
+    whole = whole.index_select(0, chosen)
+    first, reach = first.index_select(0, chosen), extent.index_select(0, chosen)
+    setup = _setup(whole[..., :2], whole[..., 2], area.index_select(0, chosen), first)
     largest = reach.amax(1) + 1.0
     face = torch.div(chosen, count, rounding_mode="floor")
     number = chosen - face * count
-    corner_pixel = first[chosen].long()
+    corner_pixel = first.long()
     origin = face * (height * width) + corner_pixel[:, 1] * width + corner_pixel[:, 0]
     packed = torch.full((batch * height * width,), _EMPTY, device=points.device)
     smallest = 0
@@ -67,7 +70,8 @@ def rasterize(
         smallest = block
         for part in torch.split(members, max(1, _MOST_FRAGMENTS // block**2)):
             if len(part):
-                _splat(packed, setup[part], reach[part], number[part], origin[part], block, width)
+                some = [t.index_select(0, part) for t in (setup, reach, number, origin)]
+                _splat(packed, some, block, width)
     hit = torch.where(packed == _EMPTY, -1, packed & ((1 << _ID_BITS) - 1))
     return hit.reshape(batch, height, width)
 
@@ -90,16 +94,16 @@ def _setup(corner: Tensor, near: Tensor, area: Tensor, first: Tensor) -> Tensor:
     return torch.cat([values, along_x, along_y], 1)
 
 
-def _splat(
-    packed: Tensor,
-    setup: Tensor,
-    reach: Tensor,
-    number: Tensor,
-    origin: Tensor,
-    block: int,
-    width: int,
-) -> None:
-    """Enters triangles into the buffer, each over a block of pixels from its first pixel on."""
+def _splat(packed: Tensor, triangles: list[Tensor], block: int, width: int) -> None:
+    """Enters triangles into the buffer, each over a block of pixels from its first pixel on.
+
+    Args:
+        packed: (B * H * W,) the buffer.
+        triangles: setup, reach of the bounding box, number and first pixel of n triangles.
+        block: side of the blocks.
+        width: of the image.
+    """
+    setup, reach, number, origin = triangles
     step = torch.arange(block, device=setup.device, dtype=torch.float32)
     across = setup[:, 4:7, None] * step
     down = setup[:, 8:11, None] * step + setup[:, 0:3, None]
@@ -110,12 +114,13 @@ def _splat(
     for k in (1, 2):
         cover = torch.minimum(cover, across[:, k, None, :] + down[:, k, :, None])
     which, row, column = (cover >= 0).nonzero().unbind(1)
-    plane = setup[:, 3::4][which]
+    plane = setup[:, 3::4].contiguous().index_select(0, which)
     depth = plane[:, 0] + plane[:, 1] * column + plane[:, 2] * row
     # The bits of a positive float are ordered like the number: the nearest has the most.
     order = 0x7FFFFFFF - depth.clamp_min(1e-30).view(torch.int32).long()
-    target = origin[which] + row * width + column
-    packed.scatter_reduce_(0, target, (order << _ID_BITS) | number[which], "amin")
+    target = origin.index_select(0, which) + row * width + column
+    value = (order << _ID_BITS) | number.index_select(0, which)
+    packed.scatter_reduce_(0, target, value, "amin")
 
 
 def _slopes(xy: Tensor, values: Tensor, area: Tensor) -> Tensor:
@@ -153,7 +158,7 @@ def interpolate(
     line = torch.div(at, width, rounding_mode="floor")
     face = torch.div(line, height, rounding_mode="floor")
     count, k = len(triangles), values.shape[-1]
-    owner = flat[at] + face * count
+    owner = flat.index_select(0, at) + face * count
     # Slopes only of triangles that are seen.
     seen = torch.zeros(len(hit) * count, dtype=torch.bool, device=hit.device)
     seen[owner] = True
@@ -161,12 +166,14 @@ def interpolate(
     short = torch.zeros(len(seen), dtype=torch.int64, device=hit.device)
     short[number] = torch.arange(len(number), device=hit.device)
     row = torch.div(number, count, rounding_mode="floor")
-    vertex = triangles[number - row * count] + (row * points.shape[1])[:, None]
-    corner, value = points.flatten(0, 1)[vertex], values.flatten(0, 1)[vertex]
+    vertex = triangles.index_select(0, number - row * count) + (row * points.shape[1])[:, None]
+    both = torch.cat([points, values], -1).flatten(0, 1)
+    both = both.index_select(0, vertex.flatten()).reshape(-1, 3, 2 + k)
+    corner, value = both[..., :2], both[..., 2:]
     ab, ac = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     slopes = _slopes(corner, value, ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
     table = torch.cat([corner[:, 0], value[:, 0], slopes.flatten(1)], 1)
-    rows = table.index_select(0, short[owner])
+    rows = table.index_select(0, short.index_select(0, owner))
     dx = ((at - line * width) - rows[:, 0])[:, None]
     dy = ((line - face * height) - rows[:, 1])[:, None]
     found = rows[:, 2 : 2 + k] + rows[:, 2 + k : 2 + 2 * k] * dx + rows[:, 2 + 2 * k :] * dy
@@ -196,10 +203,11 @@ def vertex_normals(vertices: Tensor, triangles: Tensor, table: Tensor) -> Tensor
         triangles: (T, 3), clockwise in the image (y down) when seen from outside.
         table: from `incidence`.
     """
-    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
+    corner = vertices.index_select(1, triangles.flatten()).reshape(len(vertices), -1, 3, 3)
+    a, b, c = corner.unbind(2)
     # With y down and z away, clockwise corners have a cross product that points away from us.
     face = torch.linalg.cross(c - a, b - a)
     face = torch.cat([face, face.new_zeros(len(face), 1, 3)], 1)
-    total = face[:, table].sum(2)
+    total = face.index_select(1, table.flatten()).reshape(len(face), *table.shape, 3).sum(2)
     length: Tensor = total.norm(dim=-1, keepdim=True)
     return total / length.clamp_min(1e-12)

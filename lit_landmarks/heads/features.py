@@ -85,7 +85,7 @@ def lips(x: Array, y: Array) -> Array:
 
 def relief(x: Array, y: Array) -> Array:
     """Everything else that stands out (+) or back (-): sockets, cheeks, chin, folds."""
-    height = -0.058 * bump(x, y, 0.215, -0.045, 0.075, 0.095)
+    height = -0.088 * bump(x, y, 0.205, -0.030, 0.075, 0.090)
     height += -0.030 * bump(x, y, 0.37, -0.105, 0.13, 0.060)
     height += 0.022 * bump(x, y, 0.36, -0.255, 0.20, 0.060)
     height += -0.022 * bump(x, y, 0.30, 0.130, 0.14, 0.060)

@@ -117,7 +117,7 @@ def _warm(draws: Draws, name: str, size: float) -> Tensor:
 
 
 def _colours(draws: Draws) -> dict[str, Tensor]:
-    tone = draws.uniform("skin tone") ** 1.25
+    tone = draws.uniform("skin tone") ** 1.5
     skin = _along(_SKIN, tone) * (1.0 + 0.045 * draws.normal("skin tint", 3))
     rosy = torch.tensor([0.86, 0.52, 0.52], dtype=torch.float64)
     lip = skin * (rosy + 0.08 * draws.normal("lip tint", 3)).clamp(0.3, 1.1)
@@ -154,8 +154,8 @@ def _paint(draws: Draws) -> Tensor:
     moustache = torch.where(man, stubble, 0.0 * stubble)
     columns = [
         draws.uniform("lip paint", 1, 0.55, 1.0),
-        draws.uniform("brow paint", 1, 0.45, 1.0),
-        draws.uniform("dark paint", 1, 0.75, 1.0),
+        draws.uniform("brow paint", 1, 0.6, 1.0),
+        draws.uniform("dark paint", 1, 0.85, 1.0),
         draws.uniform("shade paint", 1, 0.45, 0.9),
         draws.uniform("red paint", 1, 0.0, 0.55),
         beard,
@@ -215,7 +215,7 @@ def sample_appearance(draws: Draws) -> Appearance:
         **_lights(draws, colours["skin"]),
         **_dress(draws),
         paint=_paint(draws),
-        blotch=draws.uniform("blotch", 2) * torch.tensor([0.10, 0.14], dtype=torch.float64),
+        blotch=draws.uniform("blotch", 2) * torch.tensor([0.055, 0.12], dtype=torch.float64),
         gloss=draws.uniform("gloss") ** 2 * 0.34,
         strand=torch.stack(
             [

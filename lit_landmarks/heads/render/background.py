@@ -50,7 +50,7 @@ def sample_background(draws: Draws) -> Background:
     """The backgrounds that belong to `draws`."""
     n = len(draws)
     vivid = draws.uniform("wall colour")[:, None, None] ** 1.5
-    power = draws.uniform("clouds", len(_CLOUDS)) ** 2.5 * 0.5
+    power = draws.uniform("clouds", len(_CLOUDS)) ** 3 * torch.tensor([0.6, 0.45, 0.3]).double()
     layers = []
     for k, cells in enumerate(_CLOUDS):
         grid = draws.uniform(f"cloud {cells}", cells * cells * 4, -1.0, 1.0)

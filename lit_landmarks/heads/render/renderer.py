@@ -31,7 +31,7 @@ from lit_landmarks.heads.render.background import (
 from lit_landmarks.heads.render.shade import Pixels, Shader
 
 #: Raise when the pixels of the same face change: caches of rendered faces are keyed by it.
-RENDER_VERSION = 2
+RENDER_VERSION = 3
 #: Distances towards the light, in head units, at which a shadow is looked for.
 _SHADOW_STEPS = (0.06, 0.12, 0.20, 0.30)
 
@@ -121,24 +121,23 @@ class Renderer:
         depth = camera[..., 2]
         hit = zbuffer.rasterize(points, depth, self.triangles, side, side)
         place = (hit >= 0).flatten().nonzero()[:, 0]
-        triangle = hit.flatten()[place]
-        normal = zbuffer.vertex_normals(camera, self.triangles, self._incidence).float()
+        triangle = hit.flatten().index_select(0, place)
+        normal = zbuffer.vertex_normals(camera.float(), self.triangles, self._incidence)
         texture = self._texture.expand(len(normal), -1, -1)
         values = torch.cat([normal, texture, (1.0 / depth).float()[..., None]], -1)
-        found = zbuffer.interpolate(values, points, self.triangles, hit, place)
-        raw, texture, inverse = found[:, :3], found[:, 3:5], found[:, 5]
+        at = zbuffer.interpolate(values, points, self.triangles, hit, place)
+        raw, texture, inverse = at[:, :3], at[:, 3:5], at[:, 5]
         length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
         normal = raw / length.clamp_min(1e-6)
         light = self._cast(inverse.clamp_min(1e-6), place, side, faces, look)
         face = torch.div(place, side * side, rounding_mode="floor")
-        kind = self.material[triangle]
+        found = (face, triangle, normal, texture, light)
+        kind = self.material.index_select(0, triangle)
         colour = torch.ones(len(place), 4, device=self.device)
         for number in self._used:
             rows = (kind == number).nonzero()[:, 0]
             if len(rows):
-                pixels = Pixels(
-                    face[rows], triangle[rows], normal[rows], texture[rows], light[rows]
-                )
+                pixels = Pixels(*(t.index_select(0, rows) for t in found))
                 colour[rows, :3] = self.shader(Material(number), pixels, look, faces)
         layer = torch.zeros(hit.numel(), 4, device=self.device)
         layer[place] = colour
@@ -176,7 +175,7 @@ class Renderer:
         for distance in _SHADOW_STEPS:
             column = (x + way[:, 0] * unit * distance).round().clamp(0, side - 1)
             line = (y + way[:, 1] * unit * distance).round().clamp(0, side - 1)
-            seen = depth[face * (side * side) + (line * side + column).long()]
+            seen = depth.index_select(0, face * (side * side) + (line * side + column).long())
             below = here + way[:, 2] * distance - seen
             # Blocked by something nearer, but not by something far in front.
             blocked = ((below - 0.012) / 0.03).clamp(0, 1) * ((0.5 - below) / 0.1).clamp(0, 1)

@@ -57,14 +57,14 @@ class Pixels:
 
     def of(self, value: Tensor) -> Tensor:
         """Values (B, ...) of each pixel's face; for one face (1, ...), to be broadcast."""
-        return value if len(value) == 1 else value[self.face]
+        return value if len(value) == 1 else value.index_select(0, self.face)
 
 
 def _tile(tile: Tensor, u: Tensor, v: Tensor, offset: Tensor) -> Tensor:
     """Noise at continuous tile coordinates, nearest texel: (N, 3)."""
     column = (u.floor().long() + offset[:, 0]) & (TILE - 1)
     row = (v.floor().long() + offset[:, 1]) & (TILE - 1)
-    return tile.reshape(-1, 3)[row * TILE + column]
+    return tile.reshape(-1, 3).index_select(0, row * TILE + column)
 
 
 def _lit(p: Pixels, look: Appearance, wrap: tuple[float, float, float]) -> Tensor:
@@ -136,7 +136,7 @@ class Shader:
         rows, columns = self.paint.shape[:2]
         x = (p.texture[:, 0].abs() * (columns / loft.PLANE[0])).long().clamp(0, columns - 1)
         y = (p.texture[:, 1] * (rows / loft.PLANE[1])).long().clamp(0, rows - 1)
-        paint = self.paint.reshape(-1, len(Channel))[y * columns + x]
+        paint = self.paint.reshape(-1, len(Channel)).index_select(0, y * columns + x)
         on = (paint * p.of(look.paint)).unbind(-1)
         offset = p.of(look.offset)
         noise = _tile(self.tile, p.texture[:, 0] * 90.0, p.texture[:, 1] * 90.0, offset)
@@ -151,8 +151,8 @@ class Shader:
         colour = _blend(colour, p.of(look.lip) * (1 + 0.08 * noise[:, 1:2]), on[Channel.LIP])
         tuft = (0.62 + 0.45 * strands[:, 2] + 0.3 * strands[:, 1]).clamp(0.0, 1.0)
         hairy = torch.maximum(on[Channel.BEARD], on[Channel.MOUSTACHE])
-        colour = _blend(colour, p.of(look.beard), hairy * (0.35 + 0.65 * tuft))
-        colour = _blend(colour, p.of(look.brow), on[Channel.BROW] * (0.45 + 0.55 * tuft))
+        colour = _blend(colour, p.of(look.beard), hairy * (0.58 + 0.42 * tuft))
+        colour = _blend(colour, p.of(look.brow), on[Channel.BROW] * (0.62 + 0.38 * tuft))
         colour = self._scalp(colour, p, look, faces, tuft)
         colour = colour * (1.0 - 0.90 * on[Channel.DARK])[:, None]
         shade = (1.0 - on[Channel.SHADE])[:, None]
@@ -169,12 +169,12 @@ class Shader:
         """Roots of the hair: a soft edge for the cap."""
         angle = p.texture[:, 0] / loft.ANGLE_SCALE
         place = (p.texture[:, 1] * (len(self._rows) / loft.PLANE[1])).long()
-        row = self._rows[place.clamp(0, len(self._rows) - 1)]
+        row = self._rows.index_select(0, place.clamp(0, len(self._rows) - 1))
         # One knot row per pixel: look the hairline up in a table of 128 angles per face.
         angles = torch.linspace(-torch.pi, torch.pi, 128, device=angle.device)
         table = hairline(faces.hair.line.float(), faces.hair.skew.float(), angles)
         step = ((angle + torch.pi) * (127.0 / (2 * torch.pi))).round().long().clamp(0, 127)
-        here = table.reshape(-1)[p.face * 128 + step]
+        here = table.reshape(-1).index_select(0, p.face * 128 + step)
         thick = p.of((faces.hair.thickness > 0).float())
         share = ((here - row + 0.18) / 0.40).clamp(0.0, 1.0) * thick
         return _blend(colour, p.of(look.hair), share * (0.55 + 0.45 * tuft))
@@ -203,7 +203,7 @@ class Shader:
         # Lids shade the ball from above and at the corners.
         lid = (0.42 + 0.9 * (xy[:, 1] + 0.42)).clamp(0.30, 1.0) * (1.08 - 0.5 * xy[:, 0] ** 2)
         glint = _shine(p, look, 7)
-        return colour * _lit(p, look, (0.5, 0.5, 0.5)) * lid[:, None] * 0.92 + 0.8 * glint
+        return colour * _lit(p, look, (0.5, 0.5, 0.5)) * lid[:, None] * 0.80 + 0.8 * glint
 
     def _hair(self, p: Pixels, look: Appearance) -> Tensor:
         strand = p.of(look.strand)

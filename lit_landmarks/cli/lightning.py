@@ -71,7 +71,7 @@ class LandmarkCLI(LightningCLI):
             seed_everything_default=0,
             parser_kwargs={
                 **shared,
-                **{verb: {"description": text, **shared} for verb, text in DESCRIPTIONS.items()},
+                **{verb: {**texts(verb), **shared} for verb in DESCRIPTIONS},
             },
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -236,9 +236,16 @@ def reraise(error: Exception) -> NoReturn:
     raise error if found is None or isinstance(error, UserError) else found
 
 
-def print_help(verb: str) -> None:
-    """`<verb> --help`: the long list of settings that LightningCLI knows."""
-    LandmarkCLI(Request(verb, rest=["--help"]), Composed({}), None)
+def texts(verb: str) -> dict[str, str]:
+    """What `<verb> --help` says before its long list of settings."""
+    flags = "--config FILE... | --resume RUN" if verb == "fit" else "--run RUN | --ckpt_path FILE"
+    usage = f"python -m lit_landmarks {verb} {flags} [--key value ...]"
+    return {"usage": usage, "description": DESCRIPTIONS[verb]}
+
+
+def print_help(verb: str, asked: list[str]) -> None:
+    """`<verb> --help`, or `--model.help NAME` and its like: all that LightningCLI knows."""
+    LandmarkCLI(Request(verb, rest=asked), Composed({}), None)
 
 
 def _known_keys(verb: str) -> list[str]:

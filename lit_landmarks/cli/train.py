@@ -158,8 +158,8 @@ def fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[st
 def run(arguments: list[str]) -> int:
     """Runs a training verb; `arguments` begin with its name."""
     verb, *rest = arguments
-    if {"-h", "--help"} & set(rest):
-        print_help(verb)
+    if any(word.split("=")[0].endswith((".help", "--help")) or word == "-h" for word in rest):
+        print_help(verb, rest)
         return 0
     if verb == "fit":
         fit(rest)

@@ -1,4 +1,4 @@
-# `make fit` trains ASMNet on the embedded faces; `make test` runs the fast tests. Each installs what it
+# `make fit` trains on the embedded faces; `make test` runs the fast tests. Each installs what it
 # needs into .venv, once: the stamps below are renewed only when pyproject.toml changes.
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,10 +13,10 @@ PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
 
-fit: $(VENV)/.installed  ## train ASMNet on embedded synthetic faces, into runs/
-	$(PY) -m lit_landmarks fit --config configs/asmnet_quick.yaml
+fit: $(VENV)/.installed  ## train a small network on embedded synthetic faces, into runs/
+	$(PY) -m lit_landmarks fit --config configs/quick.yaml
 
-test: $(VENV)/.installed-dev  ## fast tests, about ten minutes on 2 cores
+test: $(VENV)/.installed-dev  ## fast tests, about four minutes on 2 cores
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.installed-dev  ## the slow tests that `make test` leaves out

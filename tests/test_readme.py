@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -25,7 +26,7 @@ SHORT = {
     "validate": ["--trainer.limit_val_batches=1"],
     "test": ["--trainer.limit_test_batches=1"],
     "predict": ["--trainer.limit_predict_batches=1"],
-    "profile": ["--repeats=1"],
+    "profile": ["--repeats=0"],
     "bench": ["--faces=32", "--rounds=1"],
 }  # fmt: skip
 #: Put after the configs of a command that trains on rendered faces: fewer of them.
@@ -36,6 +37,18 @@ data:
       synthetic: {class_path: SyntheticFaces, init_args: {n: 48, seed: 1}}
     val:
       synthetic: {class_path: SyntheticFaces, init_args: {n: 16, seed: 2}}
+"""
+
+
+#: Runs commands (a JSON list of word lists) in one process, so that torch is imported once.
+DRIVER = """
+import json, sys
+from lit_landmarks.cli import main
+for words in json.loads(sys.argv[1]):
+    status = main(words)
+    print("status", status, *words, flush=True)
+    if status:
+        sys.exit(status)
 """
 
 
@@ -80,21 +93,27 @@ def execute(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command with this Python, this package and two quiet threads."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
     return subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        words,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
     )
 
 
-def runnable(command: str) -> list[str] | None:
-    """The words to run for a command of ours, shortened; None for a command of another tool."""
+def arguments(command: str) -> list[str] | None:
+    """What follows `python -m lit_landmarks`, shortened; None for a command of another tool."""
     words = shlex.split(command, comments=True)
     if words[:3] != ["python", "-m", "lit_landmarks"]:
         return None
-    few = words[3] == "fit" and "--config" in words and "configs/data/" not in command
-    more = ["--config", "few.yaml"] if few else []
+    words = [os.path.expandvars(word) for word in words[3:]]
     if "--resume" in words:
         # A finished run has nothing left to do, unless it is given one more epoch.
-        return [sys.executable, *words[1:], "--trainer.max_epochs=2"]
-    return [sys.executable, *words[1:], *more, *SHORT.get(words[3], [])]
+        return [*words, "--trainer.max_epochs=2"]
+    few = words[0] == "fit" and "configs/data/" not in command
+    return [*words, *(["--config", "few.yaml"] if few else []), *SHORT.get(words[0], [])]
 
 
 def test_readme_is_short() -> None:
@@ -123,7 +142,7 @@ def test_installation_commands_name_what_exists() -> None:
             elif "pip" in words:
                 asked = re.findall(r"\[([\w,]+)\]", command)
                 assert {e for group in asked for e in group.split(",")} <= extras.keys()
-            elif runnable(command) is None:
+            elif arguments(command) is None:
                 known = {("python3", "-m", "venv"), ("git", "clone"), (".", ".venv/bin/activate")}
                 assert any(tuple(words[: len(k)]) == k for k in known), command
             seen += 1
@@ -132,19 +151,31 @@ def test_installation_commands_name_what_exists() -> None:
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
-    # In one test and in order: later commands read the runs that earlier ones made.
+    # In order, and in one test: later commands read the runs that earlier ones made.
     data = Path(os.environ["LIT_LANDMARKS_DATA"])
-    ran = []
-    for block in README:
-        for command in commands(block.text) if block.language == "bash" else ():
-            words = runnable(command)
-            if words is None or ("$LIT_LANDMARKS_DATA" in command and not data.is_dir()):
-                continue
-            words = [os.path.expandvars(word) for word in words]
-            done = execute(words, folder)
-            assert done.returncode == 0, f"README.md:{block.row}: {command}\n{done.stderr[-3000:]}"
-            ran.append(words[3])
-    assert {"fit", "profile", "validate", "data"} <= set(ran)
+    asked = [
+        words
+        for block in README
+        for command in (commands(block.text) if block.language == "bash" else ())
+        if (words := arguments(command)) is not None
+        and ("$LIT_LANDMARKS_DATA" not in block.text or data.is_dir())
+    ]
+    assert {"fit", "profile", "validate"} <= {words[0] for words in asked}
+    done = execute([sys.executable, "-c", DRIVER, json.dumps(asked)], folder)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    assert done.stdout.count("\nstatus 0 ") == len(asked)
+    # The output that the README shows is the output; only the padding of a terminal may differ.
+    told = {" ".join(row.split()) for row in done.stdout.splitlines()}
+    shown = [row for block in README if block.language == "text" for row in block.text.splitlines()]
+    assert {" ".join(row.split()) for row in shown} <= told
+
+
+def test_the_module_is_a_command(folder: Path) -> None:
+    done = execute([sys.executable, "-m", "lit_landmarks", "--help"], folder)
+    assert done.returncode == 0
+    assert "usage: python -m lit_landmarks" in done.stdout
+    done = execute([sys.executable, "-m", "lit_landmarks", "train"], folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.slow

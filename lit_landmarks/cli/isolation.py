@@ -23,6 +23,7 @@ _CHATTER = (
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
     ".*module\\(s\\) in eval mode at the start of training.*",
     ".*sync_dist=True.*",
+    ".*Be aware that when using `ckpt_path`.*",
 )
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 

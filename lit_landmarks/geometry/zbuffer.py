@@ -1,24 +1,40 @@
 """A z-buffer in plain torch: triangles to pixels, on CPU and GPU, without a loop over triangles.
 
-Triangles are sorted into classes by the size of their bounding box. Each class is laid over a
-small block of pixels at once, edge functions (Pineda, SIGGRAPH 1988, Eq. 1) say which of them are
-covered, and a scatter-minimum of depth and triangle number, packed in one integer, finds the
-nearest. Every step is exact or element-wise, so a face gives the same pixels in any batch.
+Triangles become rows of pixels, rows become pixels, all of them at once. Edge functions (Pineda,
+SIGGRAPH 1988, Eq. 1) say where a row begins and ends, and a scatter-minimum of depth and triangle
+number, packed in one integer, finds the nearest. Every step is exact or element-wise, so a face
+gives the same pixels in any batch.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-#: Sides of the pixel blocks of the size classes; the last is extended to the image.
-_BLOCKS = (3, 6, 12, 24, 64)
 _ID_BITS = 20
+#: Bits of inverse depth are taken from this number, so that the nearest is the least.
+_ORDER = 0x7FFFFFFF
 _EMPTY = torch.iinfo(torch.int64).max
 #: Vertices are snapped to this part of a pixel, so that rounding noise cannot move an edge.
 _SUBPIXEL = 256.0
-#: Blocks larger than this many fragments are cut into pieces to bound memory.
+#: Triangles that meet at a vertex, except at a few.
+_USUAL_DEGREE = 8
+#: Triangles whose bounding boxes hold more pixels than this are worked in pieces to bound memory.
 _MOST_FRAGMENTS = 1 << 24
+
+
+class Nearest(NamedTuple):
+    """What is seen at each pixel centre.
+
+    Attributes:
+        triangle: (B, H, W) int64 number, -1 where nothing is hit.
+        inverse: (B, H, W) float32 inverse depth there, 0 where nothing is hit.
+    """
+
+    triangle: Tensor
+    inverse: Tensor
 
 
 def snap(points: Tensor) -> Tensor:
@@ -28,7 +44,7 @@ def snap(points: Tensor) -> Tensor:
 
 def rasterize(
     points: Tensor, depth: Tensor, triangles: Tensor, height: int, width: int, cull: bool = True
-) -> Tensor:
+) -> Nearest:
     """The nearest triangle at each pixel centre.
 
     Args:
@@ -40,8 +56,8 @@ def rasterize(
         cull: leave out triangles whose corners run counter-clockwise in the image (y down).
 
     Returns:
-        (B, height, width) int64 triangle number, -1 where nothing is hit. Of two triangles at
-        the same depth the lower number wins.
+        The triangle at each pixel and its inverse depth. Of two triangles at the same depth the
+        lower number wins.
     """
     batch, count = points.shape[0], triangles.shape[0]
     inverse = torch.where(depth > 0, 1.0 / depth, torch.zeros_like(depth)).float()
@@ -56,71 +72,103 @@ def rasterize(
     used = (extent.amin(1) >= 0) & (near.amin(1) > 0) & (area > 0 if cull else area != 0)
     chosen = used.nonzero()[:, 0]
     whole = whole.index_select(0, chosen)
-    first, reach = first.index_select(0, chosen), extent.index_select(0, chosen)
-    setup = _setup(whole[..., :2], whole[..., 2], area.index_select(0, chosen), first)
-    largest = reach.amax(1) + 1.0
+    first, extent = first.index_select(0, chosen), extent.index_select(0, chosen)
     face = torch.div(chosen, count, rounding_mode="floor")
-    number = chosen - face * count
-    corner_pixel = first.long()
-    origin = face * (height * width) + corner_pixel[:, 1] * width + corner_pixel[:, 0]
     packed = torch.full((batch * height * width,), _EMPTY, device=points.device)
-    smallest = 0
-    for block in [b for b in _BLOCKS if b < max(height, width)] + [max(height, width)]:
-        members = ((largest > smallest) & (largest <= block)).nonzero()[:, 0]
-        smallest = block
-        for part in torch.split(members, max(1, _MOST_FRAGMENTS // block**2)):
-            if len(part):
-                some = [t.index_select(0, part) for t in (setup, reach, number, origin)]
-                _splat(packed, some, block, width)
-    hit = torch.where(packed == _EMPTY, -1, packed & ((1 << _ID_BITS) - 1))
-    return hit.reshape(batch, height, width)
+    jobs = _Triangles(
+        edges=_edges(whole[..., :2], area.index_select(0, chosen), first),
+        plane=_plane(whole[..., :2], whole[..., 2], area.index_select(0, chosen), first),
+        reach=extent,
+        origin=((face * height + first[:, 1].long()) * width + first[:, 0].long()),
+        number=chosen - face * count,
+    )
+    boxes = (extent[:, 0].double() + 1.0) * (extent[:, 1] + 1.0)
+    piece = torch.div(torch.cumsum(boxes, 0), _MOST_FRAGMENTS, rounding_mode="floor").long()
+    for size in torch.bincount(piece).tolist() if len(piece) else []:
+        some, jobs = jobs.cut(size)
+        _enter(packed, some, width)
+    empty = packed == _EMPTY
+    hit = (packed & ((1 << _ID_BITS) - 1)).masked_fill_(empty, -1)
+    bits = (_ORDER - (packed >> _ID_BITS)).masked_fill_(empty, 0).int()
+    shape = (batch, height, width)
+    return Nearest(hit.reshape(shape), bits.view(torch.float32).reshape(shape))
 
 
-def _setup(corner: Tensor, near: Tensor, area: Tensor, first: Tensor) -> Tensor:
-    """(n, 12) per triangle: value at the first pixel, slope along x, slope along y.
+class _Triangles(NamedTuple):
+    """n triangles on the screen, each from its first pixel: the corner of its bounding box.
 
-    Each for the three edge functions, then for the inverse depth (linear on the screen).
+    Attributes:
+        edges: (9, n) float64, see `_edges`.
+        plane: (3, n) float32 inverse depth there, its slope along x, its slope along y.
+        reach: (n, 2) last column and row of the bounding box, counted from the first pixel.
+        origin: (n,) number of the first pixel in the flat buffer.
+        number: (n,) of the triangle in the mesh.
     """
-    sign = torch.sign(area)[:, None]
+
+    edges: Tensor
+    plane: Tensor
+    reach: Tensor
+    origin: Tensor
+    number: Tensor
+
+    def cut(self, size: int) -> tuple[_Triangles, _Triangles]:
+        """The first `size` of them, and the others."""
+        ends = [(t[..., :size], t[..., size:]) for t in self[:2]]
+        ends += [(t[:size], t[size:]) for t in self[2:]]
+        return _Triangles(*(e[0] for e in ends)), _Triangles(*(e[1] for e in ends))
+
+
+def _edges(corner: Tensor, area: Tensor, first: Tensor) -> Tensor:
+    """(9, n) three edge functions: values at the first pixel, slopes along x, slopes along y.
+
+    Exact: corners are multiples of 1/256 pixel, whose products fit into float64.
+    """
+    corner = corner.double()
+    sign = torch.sign(area).double()[:, None]
     tail = corner.roll(-1, 1)
     edge = (corner.roll(-2, 1) - tail) * sign[..., None]
-    away = first[:, None] - tail
+    away = first.double()[:, None] - tail
     start = away[..., 1] * edge[..., 0] - away[..., 0] * edge[..., 1]
+    return torch.cat([start, -edge[..., 1], edge[..., 0]], 1).T.contiguous()
+
+
+def _plane(corner: Tensor, near: Tensor, area: Tensor, first: Tensor) -> Tensor:
+    """(3, n) inverse depth at the first pixel, slope along x, slope along y."""
     slopes = _slopes(corner, near[..., None], area)[..., 0]
-    depth = near[:, 0] + ((first - corner[:, 0]) * slopes).sum(1)
-    values = torch.cat([start, depth[:, None]], 1)
-    along_x = torch.cat([-edge[..., 1], slopes[:, :1]], 1)
-    along_y = torch.cat([edge[..., 0], slopes[:, 1:]], 1)
-    return torch.cat([values, along_x, along_y], 1)
+    start = near[:, 0] + ((first - corner[:, 0]) * slopes).sum(1)
+    return torch.cat([start[:, None], slopes], 1).T.contiguous()
 
 
-def _splat(packed: Tensor, triangles: list[Tensor], block: int, width: int) -> None:
-    """Enters triangles into the buffer, each over a block of pixels from its first pixel on.
-
-    Args:
-        packed: (B * H * W,) the buffer.
-        triangles: setup, reach of the bounding box, number and first pixel of n triangles.
-        block: side of the blocks.
-        width: of the image.
-    """
-    setup, reach, number, origin = triangles
-    step = torch.arange(block, device=setup.device, dtype=torch.float32)
-    across = setup[:, 4:7, None] * step
-    down = setup[:, 8:11, None] * step + setup[:, 0:3, None]
-    # Outside the bounding box a column or row is minus infinity: never covered.
-    across = across.masked_fill((step > reach[:, :1])[:, None], -torch.inf)
-    down = down.masked_fill((step > reach[:, 1:])[:, None], -torch.inf)
-    cover = across[:, 0, None, :] + down[:, 0, :, None]
-    for k in (1, 2):
-        cover = torch.minimum(cover, across[:, k, None, :] + down[:, k, :, None])
-    which, row, column = (cover >= 0).nonzero().unbind(1)
-    plane = setup[:, 3::4].contiguous().index_select(0, which)
-    depth = plane[:, 0] + plane[:, 1] * column + plane[:, 2] * row
+def _enter(packed: Tensor, some: _Triangles, width: int) -> None:
+    """Enters triangles into the buffer (B * H * W,): triangles to rows, rows to pixels."""
+    device = packed.device
+    rows = some.reach[:, 1].long() + 1
+    total = torch.cumsum(rows, 0)
+    owner = torch.repeat_interleave(torch.arange(len(rows), device=device), rows)
+    row = torch.arange(len(owner), device=device) - (total - rows).index_select(0, owner)
+    low = torch.zeros(len(owner), dtype=torch.float64, device=device)
+    high = some.reach[:, 0].double().index_select(0, owner)
+    edges = some.edges.index_select(1, owner)
+    for value, along, down in zip(edges[:3], edges[3:6], edges[6:], strict=True):
+        # Where the edge function is zero in this row: covered from there on, or up to there. A
+        # horizontal edge bounds no row within the bounding box.
+        zero = -(value + down * row) / along
+        low = torch.where(along > 0, torch.maximum(low, zero), low)
+        high = torch.where(along < 0, torch.minimum(high, zero), high)
+    low = torch.ceil(low)
+    length = (torch.floor(high) - low + 1.0).clamp_min(0.0).long()
+    # Pixel k of all rows is column k plus something that belongs to its row.
+    shift = low.long() - (torch.cumsum(length, 0) - length)
+    near, along, down = some.plane.index_select(1, owner)
+    start = some.origin.index_select(0, owner) + row * width
+    line = torch.repeat_interleave(torch.arange(len(owner), device=device), length)
+    column = shift.index_select(0, line).add_(torch.arange(len(line), device=device))
+    depth = (near + down * row).index_select(0, line) + along.index_select(0, line) * column
     # The bits of a positive float are ordered like the number: the nearest has the most.
-    order = 0x7FFFFFFF - depth.clamp_min(1e-30).view(torch.int32).long()
-    target = origin.index_select(0, which) + row * width + column
-    value = (order << _ID_BITS) | number.index_select(0, which)
-    packed.scatter_reduce_(0, target, value, "amin")
+    order = _ORDER - depth.clamp_min_(1e-30).view(torch.int32).long()
+    number = some.number.index_select(0, owner).index_select(0, line)
+    target = start.index_select(0, line).add_(column)
+    packed.scatter_reduce_(0, target, (order << _ID_BITS) | number, "amin")
 
 
 def _slopes(xy: Tensor, values: Tensor, area: Tensor) -> Tensor:
@@ -145,7 +193,7 @@ def interpolate(
         values: (B, V, K) float32.
         points: (B, V, 2) as given to `rasterize`.
         triangles: (T, 3).
-        hit: (B, H, W) triangle numbers.
+        hit: (B, H, W) triangle numbers, from `rasterize`.
         place: (N,) numbers of the wanted pixels in the flattened `hit`, all of them covered; None
             for all (pixels without a triangle then get the values of triangle 0).
 
@@ -180,8 +228,22 @@ def interpolate(
     return found if place is not None else found.reshape(*hit.shape, k)
 
 
-def incidence(triangles: Tensor, n_vertices: int) -> Tensor:
-    """(V, D) triangle numbers at each vertex, padded with T, so that sums have one order."""
+class Incidence(NamedTuple):
+    """Which triangles meet at each vertex, as tables, so that sums have one order.
+
+    Attributes:
+        table: (V, 8) triangle numbers, padded with T.
+        hubs: (R,) vertices where more than 8 meet.
+        more: (R, D) their other triangles, padded with T.
+    """
+
+    table: Tensor
+    hubs: Tensor
+    more: Tensor
+
+
+def incidence(triangles: Tensor, n_vertices: int) -> Incidence:
+    """The tables of a mesh (T, 3)."""
     count = len(triangles)
     vertex = triangles.flatten()
     order = torch.argsort(vertex, stable=True)
@@ -190,24 +252,30 @@ def incidence(triangles: Tensor, n_vertices: int) -> Tensor:
     degree = torch.bincount(vertex, minlength=n_vertices)
     start = torch.cumsum(degree, 0) - degree
     rank = torch.arange(len(vertex), device=triangles.device) - start[vertex]
-    table = torch.full((n_vertices, int(degree.max())), count, device=triangles.device)
+    width = max(int(degree.max()), _USUAL_DEGREE)
+    table = torch.full((n_vertices, width), count, device=triangles.device)
     table[vertex, rank] = owner
-    return table
+    hubs = (degree > _USUAL_DEGREE).nonzero()[:, 0]
+    return Incidence(table[:, :_USUAL_DEGREE].contiguous(), hubs, table[hubs, _USUAL_DEGREE:])
 
 
-def vertex_normals(vertices: Tensor, triangles: Tensor, table: Tensor) -> Tensor:
+def vertex_normals(vertices: Tensor, triangles: Tensor, meeting: Incidence) -> Tensor:
     """Unit normals that point outwards, weighted by area: (B, V, 3).
 
     Args:
         vertices: (B, V, 3) camera or head frame.
         triangles: (T, 3), clockwise in the image (y down) when seen from outside.
-        table: from `incidence`.
+        meeting: from `incidence`.
     """
     corner = vertices.index_select(1, triangles.flatten()).reshape(len(vertices), -1, 3, 3)
     a, b, c = corner.unbind(2)
     # With y down and z away, clockwise corners have a cross product that points away from us.
     face = torch.linalg.cross(c - a, b - a)
     face = torch.cat([face, face.new_zeros(len(face), 1, 3)], 1)
-    total = face.index_select(1, table.flatten()).reshape(len(face), *table.shape, 3).sum(2)
-    length: Tensor = total.norm(dim=-1, keepdim=True)
+    total = torch.zeros_like(vertices)
+    for column in meeting.table.unbind(1):
+        total = total + face.index_select(1, column)
+    for column in meeting.more.unbind(1):
+        total[:, meeting.hubs] += face.index_select(1, column)
+    length: Tensor = (total * total).sum(-1, keepdim=True).sqrt()
     return total / length.clamp_min(1e-12)

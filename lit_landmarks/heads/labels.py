@@ -78,11 +78,9 @@ def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tenso
     """(B, N) int8 from a small z-buffer; `points` (B, N, 3) are in the camera frame."""
     scale = _BUFFER / faces.image_size
     small = replace(faces, focal=faces.focal * scale, image_size=_BUFFER)
-    triangles = head.triangles
     screen, depth = zbuffer.snap(project(camera, small)), camera[..., 2]
-    hit = zbuffer.rasterize(screen, depth, triangles, _BUFFER, _BUFFER)
-    inverse = zbuffer.interpolate((1.0 / depth).float()[..., None], screen, triangles, hit)[..., 0]
-    nearest = torch.where(hit >= 0, 1.0 / inverse.clamp_min(1e-6), 1e6)
+    hit, inverse = zbuffer.rasterize(screen, depth, head.triangles, _BUFFER, _BUFFER)
+    nearest = 1.0 / inverse.clamp_min(1e-6)
     place = project(points, small).round().long()
     rows = torch.arange(len(hit))[:, None]
     seen = torch.zeros(points.shape[:2], dtype=torch.bool)

@@ -52,7 +52,7 @@ def _mesh(seed: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
 @given(st.integers(0, 10_000), st.integers(1, 12))
 def test_nearest_triangle_is_that_of_a_slow_loop(seed: int, n: int) -> None:
     points, depth, triangles = _mesh(seed, n)
-    hit = zbuffer.rasterize(points[None], depth[None], triangles, H, W)[0].numpy()
+    hit = zbuffer.rasterize(points[None], depth[None], triangles, H, W).triangle[0].numpy()
     best, sure = _slow(points, depth, triangles)
     np.testing.assert_array_equal(hit[sure], best[sure])
 
@@ -61,16 +61,18 @@ def test_a_face_is_the_same_alone_and_in_a_batch() -> None:
     faces = [_mesh(seed, 30) for seed in range(4)]
     triangles = faces[0][2]
     points, depth = torch.stack([f[0] for f in faces]), torch.stack([f[1] for f in faces])
-    together = zbuffer.rasterize(points, depth, triangles, H, W)
+    together = zbuffer.rasterize(points, depth, triangles, H, W).triangle
     for row in range(4):
-        alone = zbuffer.rasterize(points[row : row + 1], depth[row : row + 1], triangles, H, W)
+        alone = zbuffer.rasterize(
+            points[row : row + 1], depth[row : row + 1], triangles, H, W
+        ).triangle
         assert torch.equal(alone[0], together[row])
 
 
 def test_two_halves_of_a_square_leave_no_gap_and_agree_with_hand_counting() -> None:
     points = torch.tensor([[[2.0, 3.0], [9.0, 3.0], [9.0, 10.0], [2.0, 10.0]]])
     triangles = torch.tensor([[0, 1, 2], [0, 2, 3]])
-    hit = zbuffer.rasterize(points, torch.ones(1, 4), triangles, H, W)[0]
+    hit = zbuffer.rasterize(points, torch.ones(1, 4), triangles, H, W).triangle[0]
     inside = torch.zeros(H, W, dtype=torch.bool)
     inside[3:11, 2:10] = True
     assert torch.equal(hit >= 0, inside)
@@ -83,17 +85,17 @@ def test_two_halves_of_a_square_leave_no_gap_and_agree_with_hand_counting() -> N
 def test_triangles_turned_away_or_behind_the_camera_are_left_out() -> None:
     points = torch.tensor([[[1.0, 1.0], [10.0, 1.0], [1.0, 10.0]]])
     away = torch.tensor([[0, 2, 1]])
-    assert (zbuffer.rasterize(points, torch.ones(1, 3), away, H, W) < 0).all()
-    assert (zbuffer.rasterize(points, torch.ones(1, 3), away, H, W, cull=False) == 0).any()
+    assert (zbuffer.rasterize(points, torch.ones(1, 3), away, H, W).triangle < 0).all()
+    assert (zbuffer.rasterize(points, torch.ones(1, 3), away, H, W, cull=False).triangle == 0).any()
     behind = torch.tensor([[1.0, -1.0, 1.0]])
-    assert (zbuffer.rasterize(points, behind, torch.tensor([[0, 1, 2]]), H, W) < 0).all()
+    assert (zbuffer.rasterize(points, behind, torch.tensor([[0, 1, 2]]), H, W).triangle < 0).all()
 
 
 @given(st.integers(0, 10_000))
 def test_values_that_are_linear_on_the_screen_come_back(seed: int) -> None:
     points, depth, triangles = _mesh(seed, 6)
     values = torch.stack([points[:, 0], 3.0 - 2.0 * points[:, 1]], -1)[None]
-    hit = zbuffer.rasterize(points[None], depth[None], triangles, H, W)
+    hit, inverse = zbuffer.rasterize(points[None], depth[None], triangles, H, W)
     area = torch.linalg.det(points[triangles][:, 1:] - points[triangles][:, :1]).abs()
     # Slivers amplify float32 noise; a pixel in the others is exact to 1e-3.
     good = (hit >= 0) & (area[hit.clamp_min(0)] > 1.0)
@@ -104,6 +106,9 @@ def test_values_that_are_linear_on_the_screen_come_back(seed: int) -> None:
     place = good.flatten().nonzero()[:, 0]
     listed = zbuffer.interpolate(values, points[None], triangles, hit, place)
     assert torch.equal(listed, whole.reshape(-1, 2)[place])
+    deep = zbuffer.interpolate((1 / depth).float()[None, :, None], points[None], triangles, hit)
+    assert torch.allclose(inverse[good], deep[good][:, 0], atol=2e-3)
+    assert (inverse[hit < 0] == 0).all()
 
 
 def test_normals_of_a_sphere_point_outwards() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.geometry import zbuffer
@@ -31,9 +29,57 @@ from lit_landmarks.heads.render.background import (
 from lit_landmarks.heads.render.shade import Pixels, Shader
 
 #: Raise when the pixels of the same face change: caches of rendered faces are keyed by it.
-RENDER_VERSION = 3
+RENDER_VERSION = 4
 #: Distances towards the light, in head units, at which a shadow is looked for.
 _SHADOW_STEPS = (0.06, 0.12, 0.20, 0.30)
+
+
+#: Change of depth over a pixel, in units of its width, above which it shows an edge.
+_MOST_SLOPE = 4.0
+
+
+@dataclass(frozen=True)
+class Spots:
+    """The places of a supersampled picture that get a colour of their own.
+
+    A pixel whose samples show one smooth surface is `whole`: it has one colour, that of its
+    middle, between its first and its last sample. Others are `split`: each covered sample counts.
+
+    Attributes:
+        first: (W + K,) first sample of each whole pixel, then the K samples of the others.
+        last: (W,) number of the last sample of whole pixels.
+        whole: (W,) numbers of whole pixels.
+        split: (P,) numbers of the others that are covered at all.
+        slot: (K,) place of each sample among the `per_pixel` samples of all P pixels.
+        per_pixel: samples of a pixel.
+    """
+
+    first: Tensor
+    last: Tensor
+    whole: Tensor
+    split: Tensor
+    slot: Tensor
+    per_pixel: int
+
+    def places(self) -> Tensor:
+        """(W + K + W,) samples whose values are wanted."""
+        return torch.cat([self.first, self.last])
+
+    def values(self, found: Tensor) -> Tensor:
+        """(W + K, C) values of the places that get a colour, from those at `places`."""
+        middle, count = found[: len(self.first)], len(self.last)
+        middle[:count] = 0.5 * (middle[:count] + found[len(self.first) :])
+        return middle
+
+    def picture(self, colour: Tensor, batch: int, size: int) -> Tensor:
+        """(B, size, size, C) from colours (W + K, C)."""
+        count, channels = len(self.last), colour.shape[1]
+        mixed = colour.new_zeros(len(self.split) * self.per_pixel, channels)
+        mixed[self.slot] = colour[count:]
+        layer = colour.new_zeros(batch * size * size, channels)
+        layer[self.whole] = colour[:count]
+        layer[self.split] = mixed.reshape(-1, self.per_pixel, channels).mean(1)
+        return layer.reshape(batch, size, size, channels)
 
 
 @dataclass(frozen=True)
@@ -52,8 +98,8 @@ class Renderer:
         head: the mesh.
         device: where to work.
         supersample: samples per pixel and axis; 2 gives smooth edges.
-        chunk: faces rendered at once; None is 1 on a CPU (its cache holds one face) and 64 on a
-            GPU. On a CPU the pixels do not depend on it.
+        chunk: faces rendered at once; None is 8 on a CPU and 64 on a GPU. On a CPU the pixels do
+            not depend on it.
     """
 
     def __init__(
@@ -62,9 +108,11 @@ class Renderer:
     ) -> None:  # fmt: skip
         self.head, self.device = head, torch.device(device)
         self.supersample = supersample
-        self.chunk = chunk or (64 if self.device.type == "cuda" else 1)
+        self.chunk = chunk or (64 if self.device.type == "cuda" else 8)
         self.triangles = head.triangles.to(self.device)
         self.material = head.material.to(self.device)
+        #: Number -1, nothing, is the last.
+        self._kind = torch.cat([head.material, torch.tensor([-1])]).to(self.device, torch.int8)
         self._incidence = zbuffer.incidence(self.triangles, len(head.texture))
         self._texture = head.texture.float().to(self.device)
         self.shader = Shader(head, self.device)
@@ -80,23 +128,7 @@ class Renderer:
         # Parameters are drawn for all faces at once, pixels a chunk at a time.
         scene = Scene(sample(draws), sample_appearance(draws), sample_background(draws))
         parts = torch.split(torch.arange(len(draws)), self.chunk)
-        return torch.cat(self._each([select(scene, rows) for rows in parts]))
-
-    def _each(self, scenes: list[Scene]) -> list[Tensor]:
-        """Pictures of every scene: on a CPU one scene a core.
-
-        A face is hundreds of operations that are each too small to share among cores, so whole
-        faces are shared; the operations let go of Python's lock while they run.
-        """
-        threads = torch.get_num_threads()
-        if self.device.type != "cpu" or threads == 1 or len(scenes) == 1:
-            return [self.render(scene) for scene in scenes]
-        try:
-            torch.set_num_threads(1)  # new threads start with it
-            with ThreadPoolExecutor(min(threads, len(scenes))) as pool:
-                return list(pool.map(self.render, scenes))
-        finally:
-            torch.set_num_threads(threads)
+        return torch.cat([self.render(select(scene, rows)) for rows in parts])
 
     @torch.no_grad()
     def render(self, scene: Scene) -> Tensor:
@@ -105,63 +137,87 @@ class Renderer:
         look = to_device(scene.look, self.device, floats=True)
         back = to_device(scene.back, self.device, floats=True)
         camera = camera_vertices(self.head, faces, head_vertices(self.head, faces))
-        layer = self._head_layer(camera, faces, look).permute(0, 3, 1, 2)
-        layer = F.avg_pool2d(layer, self.supersample).permute(0, 2, 3, 1)
+        layer = self._head_layer(camera, faces, look)
         wall = paint_background(back, faces.image_size) * (
             0.35 + 0.65 * look.ambient[:, None, None]
         )
         return finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), look)
 
     def _head_layer(self, camera: Tensor, faces: FaceParameters, look: Appearance) -> Tensor:
-        """(B, H, W, 4) colour times coverage, and coverage, supersampled."""
+        """(B, S, S, 4) colour times coverage, and coverage."""
         s = self.supersample
         side = faces.image_size * s
         # Pixel centres: output pixel u covers supersamples u*s .. u*s + s - 1.
         points = zbuffer.snap((project(camera, faces) + 0.5) * s - 0.5)
-        depth = camera[..., 2]
-        hit = zbuffer.rasterize(points, depth, self.triangles, side, side)
-        place = (hit >= 0).flatten().nonzero()[:, 0]
-        triangle = hit.flatten().index_select(0, place)
+        hit, inverse = zbuffer.rasterize(points, camera[..., 2], self.triangles, side, side)
+        spots = self._spots(hit, inverse, faces)
         normal = zbuffer.vertex_normals(camera.float(), self.triangles, self._incidence)
-        texture = self._texture.expand(len(normal), -1, -1)
-        values = torch.cat([normal, texture, (1.0 / depth).float()[..., None]], -1)
-        at = zbuffer.interpolate(values, points, self.triangles, hit, place)
-        raw, texture, inverse = at[:, :3], at[:, 3:5], at[:, 5]
+        values = torch.cat([normal, self._texture.expand(len(normal), -1, -1)], -1)
+        at = zbuffer.interpolate(values, points, self.triangles, hit, spots.places())
+        at = spots.values(at)
+        raw, texture = at[:, :3], at[:, 3:5]
         length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
         normal = raw / length.clamp_min(1e-6)
-        light = self._cast(inverse.clamp_min(1e-6), place, side, faces, look)
-        face = torch.div(place, side * side, rounding_mode="floor")
-        found = (face, triangle, normal, texture, light)
+        triangle = hit.flatten().index_select(0, spots.first)
+        light = self._cast(inverse, spots.first, faces, look)
+        owner = torch.div(spots.first, side * side, rounding_mode="floor")
+        found = (owner, triangle, normal, texture, light)
         kind = self.material.index_select(0, triangle)
-        colour = torch.ones(len(place), 4, device=self.device)
+        grain = faces.focal.float() / faces.translation[:, 2].float()
+        colour = torch.ones(len(owner), 4, device=self.device)
         for number in self._used:
             rows = (kind == number).nonzero()[:, 0]
             if len(rows):
-                pixels = Pixels(*(t.index_select(0, rows) for t in found))
+                face, triangle, normal, texture, light = (t.index_select(0, rows) for t in found)
+                pixels = Pixels(face, triangle, normal, texture, light, grain)
                 colour[rows, :3] = self.shader(Material(number), pixels, look, faces)
-        layer = torch.zeros(hit.numel(), 4, device=self.device)
-        layer[place] = colour
-        return layer.reshape(*hit.shape, 4)
+        return spots.picture(colour, len(hit), faces.image_size)
+
+    def _spots(self, hit: Tensor, inverse: Tensor, faces: FaceParameters) -> Spots:
+        """Where colours are needed: once in a pixel that shows one smooth surface."""
+        s, size = self.supersample, faces.image_size
+        # The samples of a pixel as s * s pictures.
+        grids = [slice(k, None, s) for k in range(s)]
+        corners = [(slice(None), row, column) for row in grids for column in grids]
+        kinds, nears = self._kind[hit], [inverse[at] for at in corners]
+        least, most = nears[0], nears[0]
+        same = torch.ones_like(least, dtype=torch.bool)
+        for at, near in zip(corners[1:], nears[1:], strict=True):
+            least, most = torch.minimum(least, near), torch.maximum(most, near)
+            same &= kinds[at] == kinds[corners[0]]
+        # Inverse depth changes by slope / focal length from pixel to pixel, over depth.
+        steep = most * (_MOST_SLOPE / faces.focal.float())[:, None, None]
+        one = (same & (least > 0) & (most - least < steep)).flatten()
+        whole = one.nonzero()[:, 0]
+        split = ((most > 0).flatten() & ~one).nonzero()[:, 0]
+        line = torch.div(whole, size, rounding_mode="floor")
+        first = line * (size * s * s) + (whole - line * size) * s
+        last = first + (s - 1) * (size * s + 1)
+        line = torch.div(split, size, rounding_mode="floor")
+        place = line * (size * s * s) + (split - line * size) * s
+        step = torch.arange(s, device=self.device)
+        place = (place[:, None, None] + step[:, None] * (size * s) + step).flatten()
+        slot = (hit.flatten().index_select(0, place) >= 0).nonzero()[:, 0]
+        samples = torch.cat([first, place.index_select(0, slot)])
+        return Spots(samples, last, whole, split, slot, s * s)
 
     def _cast(
-        self, inverse: Tensor, place: Tensor, side: int, faces: FaceParameters, look: Appearance
+        self, inverse: Tensor, place: Tensor, faces: FaceParameters, look: Appearance
     ) -> Tensor:
-        """Share of the key light at each covered pixel: a march towards the light.
+        """Share of the key light at some samples: a march towards the light.
 
         A step that lands behind the surface seen there is in shadow. What the camera does not see
         casts none: a cheap shadow, right where it matters (brow, nose, chin).
 
         Args:
-            inverse: (N,) inverse depth of covered pixels.
-            place: (N,) their numbers in the flat (B, side, side) picture.
-            side: of the supersampled picture.
+            inverse: (B, side, side) inverse depth of the supersampled picture.
+            place: (N,) numbers of covered samples in it.
             faces: for the focal length.
             look: for the light.
         """
-        batch = len(faces.focal)
-        here = 1.0 / inverse
-        depth = torch.full((batch * side * side,), 1e6, device=self.device)
-        depth[place] = here
+        batch, side = inverse.shape[:2]
+        depth = 1.0 / inverse.flatten().clamp_min(1e-6)
+        here = depth.index_select(0, place)
         face = torch.div(place, side * side, rounding_mode="floor")
         row = torch.div(place, side, rounding_mode="floor")
         x, y = (place - row * side).float(), (row - face * side).float()
@@ -169,9 +225,9 @@ class Renderer:
         def of(value: Tensor) -> Tensor:
             return value if batch == 1 else value[face]
 
-        unit = of((faces.focal * self.supersample).float()) * inverse
+        unit = of((faces.focal * self.supersample).float()) / here
         way = of(look.key_way)
-        dark = torch.zeros_like(inverse)
+        dark = torch.zeros_like(here)
         for distance in _SHADOW_STEPS:
             column = (x + way[:, 0] * unit * distance).round().clamp(0, side - 1)
             line = (y + way[:, 1] * unit * distance).round().clamp(0, side - 1)
@@ -215,17 +271,20 @@ def finish(picture: Tensor, look: Appearance) -> Tensor:
 
 
 def _blur(picture: Tensor, sigma: Tensor) -> Tensor:
-    """Separable binomial-like blur; taps from each face's sigma."""
-    if not bool((sigma > 0.2).any()):
+    """Separable Gaussian blur of the faces whose sigma is more than 0.2 pixels."""
+    rows = (sigma > 0.2).nonzero()[:, 0]
+    if len(rows) == 0:
         return picture
-    steps = torch.arange(-3, 4, device=picture.device, dtype=torch.float32)
-    taps = torch.exp(-(steps**2) / (2 * sigma.clamp_min(0.2)[:, None] ** 2))
-    taps = taps / taps.sum(-1, keepdim=True)
+    reach = 3
+    steps = torch.arange(-reach, reach + 1, device=picture.device, dtype=torch.float32)
+    taps = torch.exp(-(steps**2) / (2 * sigma[rows][:, None] ** 2))
+    taps = (taps / taps.sum(-1, keepdim=True))[..., None, None, None]
+    blurred = picture[rows]
     for axis in (1, 2):
         size = picture.shape[axis]
-        total = torch.zeros_like(picture)
-        for k in range(7):
-            at = (torch.arange(size, device=picture.device) + k - 3).clamp(0, size - 1)
-            total = total + picture.index_select(axis, at) * taps[:, k].reshape(-1, 1, 1, 1)
-        picture = total
-    return picture
+        at = torch.arange(-reach, size + reach, device=picture.device).clamp_(0, size - 1)
+        wide = blurred.index_select(axis, at)
+        blurred = wide.narrow(axis, 0, size) * taps[:, 0]
+        for k in range(1, 2 * reach + 1):
+            blurred += wide.narrow(axis, k, size) * taps[:, k]
+    return picture.index_copy(0, rows, blurred)

@@ -10,17 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.heads import loft
 from lit_landmarks.heads.draws import mix
 from lit_landmarks.heads.faces import FaceParameters, Head
 from lit_landmarks.heads.hair import hairline
+from lit_landmarks.heads.outlines import EYE_RADIUS
 from lit_landmarks.heads.paint import Channel
 from lit_landmarks.heads.parts import Material
 from lit_landmarks.heads.render.appearance import Appearance
 
 TILE = 256
+#: Versions of the paint table, from 400 x 720 texels down.
+_PAINT_LEVELS = 4
+_NOISE_LEVELS = 4
 
 
 def noise_tile() -> Tensor:
@@ -47,6 +52,7 @@ class Pixels:
         normal: (N, 3) unit, camera frame, outwards.
         texture: (N, 2) texture coordinates.
         light: (N,) share of the key light that arrives.
+        grain: (B,) pixels per head unit, which says how fine the paint is looked at.
     """
 
     face: Tensor
@@ -54,17 +60,52 @@ class Pixels:
     normal: Tensor
     texture: Tensor
     light: Tensor
+    grain: Tensor
 
     def of(self, value: Tensor) -> Tensor:
         """Values (B, ...) of each pixel's face; for one face (1, ...), to be broadcast."""
         return value if len(value) == 1 else value.index_select(0, self.face)
 
 
-def _tile(tile: Tensor, u: Tensor, v: Tensor, offset: Tensor) -> Tensor:
-    """Noise at continuous tile coordinates, nearest texel: (N, 3)."""
-    column = (u.floor().long() + offset[:, 0]) & (TILE - 1)
-    row = (v.floor().long() + offset[:, 1]) & (TILE - 1)
-    return tile.reshape(-1, 3).index_select(0, row * TILE + column)
+def _levels(table: Tensor, count: int) -> list[Tensor]:
+    """A table (H, W, C) and smaller ones, each half as fine, without aliasing."""
+    levels = [table]
+    for _ in range(count - 1):
+        half: Tensor = F.avg_pool2d(levels[-1].permute(2, 0, 1), 2)
+        levels.append(half.permute(1, 2, 0).contiguous())
+    return levels
+
+
+class Noise:
+    """Seamless noise, looked up no finer than the pixels are."""
+
+    def __init__(self, device: torch.device) -> None:
+        levels = _levels(noise_tile(), _NOISE_LEVELS)
+        self._table = torch.cat([level.flatten(0, 1) for level in levels]).to(device)
+
+    def __call__(
+        self, p: Pixels, u: Tensor, v: Tensor, scale: Tensor | float, look: Appearance
+    ) -> Tensor:
+        """(N, 3) noise at tile coordinates u, v.
+
+        Args:
+            p: pixels.
+            u: (N,) texels across.
+            v: (N,) texels down.
+            scale: texels per texture unit, (B,) or for all, to choose the level whose texels are
+                not much smaller than the pixels.
+            look: for the place in the tile, (B, 2) finest texels.
+        """
+        texels = scale / p.grain
+        level = torch.log2(texels.clamp_min(1.0)).long().clamp_max(_NOISE_LEVELS - 1)
+        side = TILE >> level
+        # Tiles lie one after the other, each a quarter of the one before.
+        start = (TILE * TILE - side * side) * 4 // 3
+        place = torch.stack([level, side - 1, start, *look.offset.unbind(1)], 1)
+        level, wrap, start, right, low = p.of(place).unbind(1)
+        column = ((u.floor().long() + right) >> level) & wrap
+        row = ((v.floor().long() + low) >> level) & wrap
+        return self._table.index_select(0, start + row * (wrap + 1) + column)
 
 
 def _lit(p: Pixels, look: Appearance, wrap: tuple[float, float, float]) -> Tensor:
@@ -104,9 +145,10 @@ class Shader:
     """
 
     def __init__(self, head: Head, device: torch.device) -> None:
-        self.paint = head.paint.to(device)
+        self._paint = [level.to(device) for level in _levels(head.paint, _PAINT_LEVELS)]
+        self._paint_table = torch.cat([level.flatten(0, 1) for level in self._paint])
         self.side = head.side.to(device)
-        self.tile = noise_tile().to(device)
+        self.noise = Noise(device)
         grid = torch.linspace(0.0, loft.PLANE[1], 512, dtype=torch.float64)
         rows = loft.roll(torch.stack([torch.zeros_like(grid), grid], -1).numpy())[1]
         #: Row number of the loft by height in the unrolled plane.
@@ -133,15 +175,10 @@ class Shader:
                 return self._mouth(material, p, look)
 
     def _skin(self, p: Pixels, look: Appearance, faces: FaceParameters) -> Tensor:
-        rows, columns = self.paint.shape[:2]
-        x = (p.texture[:, 0].abs() * (columns / loft.PLANE[0])).long().clamp(0, columns - 1)
-        y = (p.texture[:, 1] * (rows / loft.PLANE[1])).long().clamp(0, rows - 1)
-        paint = self.paint.reshape(-1, len(Channel)).index_select(0, y * columns + x)
-        on = (paint * p.of(look.paint)).unbind(-1)
-        offset = p.of(look.offset)
-        noise = _tile(self.tile, p.texture[:, 0] * 90.0, p.texture[:, 1] * 90.0, offset)
-        strands = _tile(self.tile, p.texture[:, 0] * 120.0 + 60.0 * p.texture[:, 1],
-                        p.texture[:, 1] * 24.0, offset)  # fmt: skip
+        on = (self._painted(p) * p.of(look.paint)).unbind(-1)
+        across, down = p.texture.unbind(-1)
+        noise = self.noise(p, across * 90.0, down * 90.0, 90.0, look)
+        strands = self.noise(p, across * 120.0 + down * 60.0, down * 24.0, 120.0, look)
         blotch = p.of(look.blotch)
         grain = 1.0 + blotch[:, 0] * noise[:, 0] + 0.5 * blotch[:, 1] * noise[:, 2]
         colour = p.of(look.skin) * grain[:, None]
@@ -162,6 +199,19 @@ class Shader:
         rim = (1.0 + p.normal[:, 2:3]).clamp(0.0, 1.0)
         sheen = 0.05 * rim * rim * p.of(look.ambient)
         return (colour * soft * shade + shine * p.of(look.key) * shade + sheen).clamp_min(0.0)
+
+    def _painted(self, p: Pixels) -> Tensor:
+        """(N, 8) paint, from the level whose texels are a little smaller than the pixels."""
+        sizes = torch.tensor([level.shape[:2] for level in self._paint])
+        starts = torch.cumsum(sizes.prod(1), 0) - sizes.prod(1)
+        texels = sizes[0, 1] / loft.PLANE[0] / p.grain
+        level = torch.log2(texels.clamp_min(1.0)).long().clamp_max(len(sizes) - 1)
+        table = torch.cat([sizes, starts[:, None]], 1).to(level.device)[level]
+        rows, columns, start = p.of(table).unbind(-1)
+        x = (p.texture[:, 0].abs() * (columns / loft.PLANE[0])).long()
+        y = (p.texture[:, 1] * (rows / loft.PLANE[1])).long()
+        x, y = torch.minimum(x, columns - 1), torch.minimum(y.clamp_min(0), rows - 1)
+        return self._paint_table.index_select(0, start + y * columns + x)
 
     def _scalp(
         self, colour: Tensor, p: Pixels, look: Appearance, faces: FaceParameters, tuft: Tensor
@@ -192,7 +242,7 @@ class Shader:
         in_pupil = ((pupil - radius) / edge + 0.5).clamp(0.0, 1.0)
         ring = 1.0 - 0.65 * ((radius - 0.72 * iris) / (0.28 * iris)).clamp(0.0, 1.0)
         off = (way - gaze) * 300.0
-        spokes = _tile(self.tile, off[:, 0], off[:, 1], p.of(look.offset))[:, 2]
+        spokes = self.noise(p, off[:, 0], off[:, 1], 300.0 / EYE_RADIUS, look)[:, 2]
         inner = p.of(look.iris) * (ring * (1.0 + 0.22 * spokes))[:, None]
         veins = xy.new_tensor([1.0, 0.78, 0.74])
         corner = (xy[:, 0].abs() * 0.9 - 0.45).clamp(0.0, 1.0)
@@ -207,10 +257,10 @@ class Shader:
 
     def _hair(self, p: Pixels, look: Appearance) -> Tensor:
         strand = p.of(look.strand)
-        offset = p.of(look.offset)
         u = p.texture[:, 0] * strand[:, 0] * 2.4
-        fine = _tile(self.tile, u * 3.0 + 5.0 * p.texture[:, 1], p.texture[:, 1] * 3.0, offset)
-        wide = _tile(self.tile, u + 2.0 * p.texture[:, 1], p.texture[:, 1] * 2.0, offset)
+        v, scale = p.texture[:, 1], look.strand[:, 0] * 2.4
+        fine = self.noise(p, u * 3.0 + 5.0 * v, v * 3.0, 3.0 * scale, look)
+        wide = self.noise(p, u + 2.0 * v, v * 2.0, scale, look)
         value = 0.82 + strand[:, 1] * (0.20 * fine[:, 2] + 0.26 * wide[:, 1])
         deep = (0.80 + 0.035 * (6.0 - p.texture[:, 1])).clamp(0.38, 1.05)
         colour = p.of(look.hair) * (value.clamp(0.25, 1.6) * deep)[:, None]
@@ -236,7 +286,7 @@ class Shader:
         edge = collar[:, 0] + collar[:, 1] * front + collar[:, 2] * point
         share = ((y - edge) / 0.012 + 0.5).clamp(0.0, 1.0)
         u, v = p.texture[:, 0] * 60.0, p.texture[:, 1] * 60.0
-        weave = _tile(self.tile, u, v, p.of(look.offset))
+        weave = self.noise(p, u, v, 60.0, look)
         pattern = p.of(look.pattern)
         wave = torch.sin(y * pattern[:, 1] + p.texture[:, 0] * pattern[:, 2])
         stripe = ((wave * 4.0).clamp(-1.0, 1.0) * 0.5 + 0.5) * pattern[:, 0]
@@ -251,7 +301,7 @@ class Shader:
         frame = p.of(look.frame)
         colour = frame + (0.012 - frame) * lens
         normal = torch.where(p.normal[:, 2:] > 0, -p.normal, p.normal)
-        turned = Pixels(p.face, p.triangle, normal, p.texture, p.light)
+        turned = Pixels(p.face, p.triangle, normal, p.texture, p.light, p.grain)
         sky = (0.5 - normal[:, 1:2]).clamp(0.0, 1.0) * 0.10 * p.of(look.ambient)
         return colour * _lit(turned, look, (0.2, 0.2, 0.2)) + 0.5 * _shine(turned, look, 5) + sky
 

@@ -76,6 +76,8 @@ def commands(text: str) -> list[str]:
 
 
 README = list(blocks(ROOT / "README.md"))
+CHECKS = list(blocks(ROOT / "lit_landmarks" / "metrics" / "README.md"))
+_GOLDEN = ["python", "-m", "lit_landmarks.metrics.golden"]
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +191,32 @@ def test_every_python_block_of_the_readme_runs(block: Block, folder: Path) -> No
         [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", block.text], folder
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_every_check_that_the_metrics_page_names_is_there(folder: Path) -> None:
+    data, asked = Path(os.environ["LIT_LANDMARKS_DATA"]), []
+    for block in CHECKS:
+        for command in commands(block.text) if block.language == "bash" else ():
+            words = shlex.split(command, comments=True)
+            if words[:3] == ["python", "-m", "pytest"]:
+                # They run with the other tests; here: that they are where the page says.
+                paths = [word for word in words[3:] if not word.startswith("-")]
+                assert paths, command
+                assert all((ROOT / path).exists() for path in paths), command
+            elif words[:3] == _GOLDEN:
+                if data.is_dir():
+                    told = [sys.executable, *words[1:3], os.path.expandvars(words[3])]
+                    done = execute(told, folder)
+                    assert (done.returncode, done.stderr) == (0, "")
+            else:
+                called = arguments(command)
+                assert called is not None, command
+                asked.append(called)
+    done = execute([sys.executable, "-c", DRIVER, json.dumps(asked)], folder)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    assert "1,412,435" in done.stdout
+    assert "256.50" in done.stdout
 
 
 def test_links_lead_somewhere() -> None:

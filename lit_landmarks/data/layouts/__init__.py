@@ -1,0 +1,19 @@
+"""Published file layouts, for writing: one module per data set; each registers in `LAYOUTS`."""
+
+from lit_landmarks.data.layouts.base import (
+    LAYOUTS,
+    Face,
+    Layout,
+    write_bytes,
+    write_image,
+    write_text,
+)
+
+__all__ = [
+    "LAYOUTS",
+    "Face",
+    "Layout",
+    "write_bytes",
+    "write_image",
+    "write_text",
+]

@@ -1,0 +1,134 @@
+"""`Layout`: writes labelled faces in the files that a data set is published in.
+
+`data synthesize` writes rendered heads with it, and tests make small copies of gated data sets.
+Adding a layout (one file, one import line): a subclass in `layouts/<name>.py` with `name`, `scheme`
+and `write`; `finish` where some file lists all faces; import it in `layouts/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
+
+Contour = Literal["visible", "3d"]
+
+#: Every layout by its name; filled by `Layout.__init_subclass__`.
+LAYOUTS: dict[str, type[Layout]] = {}
+
+
+@dataclass(frozen=True)
+class Face:
+    """One labelled picture to be written.
+
+    Attributes:
+        number: of the face in its set, from 0; file names follow it.
+        image: (H, W, 3) uint8 RGB; None where only the labels are needed (`Layout.finish`).
+        points: (N, 2) float32 in the layout's scheme, 0-based pixels.
+        box: (4,) float32 face box x0, y0, x1, y1, 0-based pixels.
+        visible: (N,) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
+        points3d: (N, 3) float32; x, y as `points`, z in pixels away from the camera; or None.
+        pose: (3,) float32 yaw, pitch, roll in degrees, signs as in `geometry`; or None.
+        focal: focal length in pixels, or None.
+    """
+
+    number: int
+    image: NDArray[np.uint8] | None
+    points: NDArray[np.float32]
+    box: NDArray[np.float32]
+    visible: NDArray[np.int8]
+    points3d: NDArray[np.float32] | None = None
+    pose: NDArray[np.float32] | None = None
+    focal: float | None = None
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The image.
+
+        Raises:
+            ValueError: the face came without one.
+        """
+        if self.image is None:
+            raise ValueError(f"face {self.number} has labels only")
+        return self.image
+
+
+class Layout(ABC):
+    """The files of one published data set.
+
+    Attributes:
+        name: what `data synthesize --layout` takes.
+        scheme: the landmark scheme of its points.
+        contour: whether its jaw line follows the visible contour or is fixed to the skull.
+    """
+
+    name: ClassVar[str]
+    scheme: ClassVar[str]
+    contour: ClassVar[Contour] = "visible"
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Register a layout under its name; a base for several layouts has none."""
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            LAYOUTS[cls.name] = cls
+
+    @abstractmethod
+    def write(self, root: Path, face: Face) -> None:
+        """Write the files of one face below `root`, each atomically.
+
+        Called from several processes, in any order, and again for the same face after a kill.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+
+    def finish(self, root: Path, faces: Sequence[Face]) -> None:  # noqa: B027
+        """Write the files that list all faces, in the order of their numbers.
+
+        Args:
+            root: as in `write`.
+            faces: labels of every face; images may be None.
+        """
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file through a temporary name; folders are made.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_atomic(path, data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
+    """Write (H, W, 3) uint8 RGB as the kind of file that the suffix names.
+
+    Args:
+        path: ends with .png, .jpg or .jpeg.
+        image: the pixels.
+        quality: of a JPEG, 1 to 100.
+
+    Raises:
+        UserError: another suffix, or the file cannot be written.
+    """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"cannot write a {path.suffix or 'nameless'} image, {path}; use png or jpg")
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(image[..., ::-1]), options)
+    if not done:
+        raise UserError(f"cannot encode an image of shape {image.shape}, {path}; give (H, W, 3)")
+    write_bytes(path, data.tobytes())

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lit_landmarks"
 
 #: From the ground up. Rooms of one floor do not know each other, except where NEIGHBOURS says so.
 FLOORS = (
-    {"types", "errors", "geometry"},
+    {"types", "errors", "files", "splitmix", "geometry"},
     {"schemes"},
     {"heads", "draw", "metrics", "compute", "nets"},
     {"data", "methods"},
@@ -24,7 +24,12 @@ FLOORS = (
     {"__main__"},
 )
 #: `errors` and `types` are the ground that all stand on.
-NEIGHBOURS = {("geometry", "types"), ("geometry", "errors"), ("types", "errors")}
+NEIGHBOURS = {
+    ("geometry", "types"),
+    ("geometry", "errors"),
+    ("types", "errors"),
+    ("files", "errors"),
+}
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Libraries that only these rooms may import.

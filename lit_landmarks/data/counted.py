@@ -2,8 +2,7 @@
 
 A number depends on (seed, epoch, data set, face, position) alone and on no state, so an augmented
 face is the same whatever the batch size, the worker, the order or the device, and a resumed run
-continues as if it had never stopped. The mixer is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014,
-fig. 16), written in wrapping int64 tensors.
+continues as if it had never stopped. The mixer is `splitmix`.
 """
 
 from __future__ import annotations
@@ -11,27 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def _signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MIX_1 = _signed(0xBF58476D1CE4E5B9)
-_MIX_2 = _signed(0x94D049BB133111EB)
-
-
-def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift; `>>` on int64 drags the sign along."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shift(x, 30)) * _MIX_1
-    x = (x ^ _shift(x, 27)) * _MIX_2
-    return x ^ _shift(x, 31)
+from lit_landmarks.splitmix import STEP, key_of, mix, shifted
 
 
 def bits(seed: int, *counters: Tensor | int, n: int) -> Tensor:
@@ -46,11 +25,11 @@ def bits(seed: int, *counters: Tensor | int, n: int) -> Tensor:
         (B, n) int64, all 64 bits random.
     """
     device = next(c.device for c in counters if isinstance(c, Tensor))
-    key = _mix(torch.tensor(_signed(seed), device=device) + _GOLDEN)
+    key = key_of(seed, device)
     for counter in counters:
-        key = _mix((key ^ counter) + _GOLDEN)
-    steps = torch.arange(1, n + 1, device=device) * _GOLDEN
-    return _mix(key.reshape(-1, 1) + steps)
+        key = mix((key ^ counter) + STEP)
+    steps = torch.arange(1, n + 1, device=device) * STEP
+    return mix(key.reshape(-1, 1) + steps)
 
 
 def uniform(
@@ -74,7 +53,7 @@ def uniform(
     Returns:
         (B, n) float32 in [0, 1), exact multiples of 2^-24.
     """
-    return _shift(bits(seed, epoch, dataset_id, index, draw, n=n), 40).float() * 2.0**-24
+    return shifted(bits(seed, epoch, dataset_id, index, draw, n=n), 40).float() * 2.0**-24
 
 
 def permutation(n: int, seed: int, *counters: int) -> Tensor:

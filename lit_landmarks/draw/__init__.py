@@ -4,7 +4,7 @@ Images are RGB uint8 arrays (H, W, 3). Drawing changes no input, uses no global 
 same bytes for the same input. Files appear under their name only when they are whole.
 """
 
-from lit_landmarks.draw.files import Image, save_png, write_atomic
+from lit_landmarks.draw.files import Image, save_png
 from lit_landmarks.draw.overlay import overlay, to_image
 from lit_landmarks.draw.plots import (
     bar_plot,
@@ -28,5 +28,4 @@ __all__ = [
     "save_figure",
     "save_png",
     "to_image",
-    "write_atomic",
 ]

@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lit_landmarks.draw.files import Image, write_atomic
+from lit_landmarks.draw.files import Image
+from lit_landmarks.files import write_atomic
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito's set, without yellow).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")

@@ -1,7 +1,7 @@
 """Random numbers of a synthetic face: a function of (seed, index, name), never of a state.
 
 Each thing that is drawn has a name, so that adding one leaves all others as they were, and a face
-is the same alone or in any batch. The mixer is SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+is the same alone or in any batch. The mixer is `splitmix`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,7 @@ import zlib
 import torch
 from torch import Tensor
 
-
-def _signed(value: int) -> int:
-    value &= (1 << 64) - 1
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-_STEP = _signed(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
-
-
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def mix(x: Tensor) -> Tensor:
-    """The SplitMix64 finaliser on int64."""
-    x = (x ^ _shifted(x, 30)) * _FIRST
-    x = (x ^ _shifted(x, 27)) * _SECOND
-    return x ^ _shifted(x, 31)
+from lit_landmarks.splitmix import STEP, key_of, mix, shifted
 
 
 class Draws:
@@ -42,7 +24,7 @@ class Draws:
 
     def __init__(self, seed: int, index: Tensor) -> None:
         self.seed, self.index = seed, index
-        self._key = mix(mix(torch.tensor(_signed(seed)) + _STEP) ^ (index.cpu() + _STEP))
+        self._key = mix(key_of(seed) ^ (index.cpu() + STEP))
 
     def __len__(self) -> int:
         """Number of faces B."""
@@ -55,11 +37,11 @@ class Draws:
     def bits(self, name: str, n: int) -> Tensor:
         """(B, n) int64 random bits."""
         key = mix(self._key ^ (zlib.crc32(name.encode()) * 0x9E3779B1))
-        return mix(key[:, None] + torch.arange(1, n + 1) * _STEP)
+        return mix(key[:, None] + torch.arange(1, n + 1) * STEP)
 
     def uniform(self, name: str, n: int = 1, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(B, n) float64, uniform in [low, high); (B,) if n is 1."""
-        value = _shifted(self.bits(name, n), 11).double() * 2.0**-53
+        value = shifted(self.bits(name, n), 11).double() * 2.0**-53
         value = low + (high - low) * value
         return value[:, 0] if n == 1 else value
 
@@ -68,7 +50,7 @@ class Draws:
 
         The sum of 12 uniform numbers: exact arithmetic, the same on every machine.
         """
-        value = _shifted(self.bits(name, 12 * n), 11).double() * 2.0**-53
+        value = shifted(self.bits(name, 12 * n), 11).double() * 2.0**-53
         value = (value.reshape(len(self), n, 12).sum(-1) - 6.0).clamp(-clamp, clamp)
         return value[:, 0] if n == 1 else value
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
 from lit_landmarks.reports.results import Row, Table, collect, result_files
 
 _BLOCK = re.compile(
@@ -80,9 +81,7 @@ def write(root: Path) -> list[Path]:
     """Regenerate every table of every README under the repository `root`; returns what changed."""
     changed = []
     for path, _, new in _stale(root):
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(new, encoding="utf-8")
-        temporary.replace(path)
+        write_atomic(path, new)
         changed.append(path)
     return changed
 

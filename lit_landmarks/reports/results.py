@@ -34,6 +34,7 @@ from typing import Any
 import yaml
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
 
 #: Name of a results file; one lies beside each method's README.
 FILE_NAME = "results.yaml"
@@ -187,10 +188,7 @@ def save_file(path: Path, tables: Mapping[str, Table]) -> None:
         }
     }
     text = _HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_atomic(path, text)
 
 
 def result_files(root: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.files import replacing
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
@@ -104,10 +104,8 @@ def save_points(
     )
     columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
     columns["datasets"] = np.array([s.name for s in data.spec.datasets])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.npz")
-    np.savez_compressed(temporary, allow_pickle=False, **columns)
-    temporary.replace(output)
+    with replacing(output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **columns)
     return len(columns.get("points", ()))
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.build import manifest_hash
 from lit_landmarks.training.callbacks import (
@@ -35,7 +36,7 @@ from lit_landmarks.training.evaluation import measure
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.provenance import git_state, machine, package_versions
-from lit_landmarks.training.run_directory import RunDirectory, strict, write_json, write_text
+from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
 
@@ -81,7 +82,7 @@ def equip(
     """
     plan.run.checkpoints.mkdir(parents=True, exist_ok=True)
     resume_step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else None
-    write_text(plan.run.config, plan.config_text)
+    write_atomic(plan.run.config, plan.config_text)
     tracker = open_tracker(plan.tracking, plan.run, plan.config)
     try:
         loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]

@@ -15,7 +15,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lit_landmarks.training.run_directory import write_text
+from lit_landmarks.files import write_atomic
 
 Row = dict[str, float | int | str]
 
@@ -68,7 +68,7 @@ class MetricsTable(Logger):
         writer.writeheader()
         for step in sorted(self.rows):
             writer.writerow({"step": step, **self.rows[step]})
-        write_text(self.path, text.getvalue())
+        write_atomic(self.path, text.getvalue())
 
     def finalize(self, status: str) -> None:
         """Writes what is left."""

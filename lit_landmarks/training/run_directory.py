@@ -13,7 +13,6 @@ Every file is written to a temporary name and renamed, so a kill leaves the old 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -137,20 +137,9 @@ def open_run(path: Path) -> RunDirectory:
     return run
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON atomically; NaN becomes null, since strict readers refuse NaN."""
-    write_text(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
+    write_atomic(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
 
 
 def strict(value: Any) -> Any:

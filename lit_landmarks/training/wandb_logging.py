@@ -17,7 +17,8 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.training.run_directory import RunDirectory, write_text
+from lit_landmarks.files import write_atomic
+from lit_landmarks.training.run_directory import RunDirectory
 
 Mode = Literal["offline", "online", "disabled"]
 
@@ -92,7 +93,7 @@ def open_tracker(
     finally:
         os.environ.clear()
         os.environ.update(before)
-    write_text(id_file, identity + "\n")
+    write_atomic(id_file, identity + "\n")
     tracker.define_metric("trainer/global_step")
     tracker.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return WandbLogger(experiment=tracker, save_dir=str(run.root), project=options.project)

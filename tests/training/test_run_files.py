@@ -22,7 +22,6 @@ from lit_landmarks.training.run_directory import (
     create_run,
     open_run,
     write_json,
-    write_text,
 )
 
 
@@ -71,20 +70,6 @@ def test_opening_and_reading(tmp_path: Path) -> None:
         open_run(tmp_path).read_result()
     write_json(RunDirectory(tmp_path).result, {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": 1}})
     assert open_run(tmp_path).read_result() == {"a": None, "b": [None, 1.5], "c": {"d": 1}}
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file.txt"
-    write_text(path, "old")
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
 
 def test_table_keeps_what_a_checkpoint_has_seen(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.geometry import zbuffer
-from lit_landmarks.heads.draws import Draws, mix
+from lit_landmarks.heads.draws import Draws
 from lit_landmarks.heads.faces import (
     FaceParameters,
     Head,
@@ -27,6 +27,7 @@ from lit_landmarks.heads.render.background import (
     sample_background,
 )
 from lit_landmarks.heads.render.shade import Pixels, Shader
+from lit_landmarks.splitmix import mix
 
 #: Raise when the pixels of the same face change: caches of rendered faces are keyed by it.
 RENDER_VERSION = 4

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.heads import loft
-from lit_landmarks.heads.draws import mix
 from lit_landmarks.heads.faces import FaceParameters, Head
 from lit_landmarks.heads.hair import hairline
 from lit_landmarks.heads.outlines import EYE_RADIUS
 from lit_landmarks.heads.paint import Channel
 from lit_landmarks.heads.parts import Material
 from lit_landmarks.heads.render.appearance import Appearance
+from lit_landmarks.splitmix import mix
 
 TILE = 256
 #: Versions of the paint table, from 400 x 720 texels down.

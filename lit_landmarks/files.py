@@ -1,0 +1,40 @@
+"""Writing files: a reader never sees half of one, and an error leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from lit_landmarks.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` (same suffix) that takes its place when the block ends well.
+
+    Folders are made.
+
+    Raises:
+        UserError: the file cannot be written (no space, no permission, a folder is in the way).
+    """
+    temporary = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write {path}: {reason}; choose another folder") from error
+    finally:
+        with contextlib.suppress(OSError):  # gone after success; there may be no folder at all
+            temporary.unlink()
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a whole file, text as UTF-8, through `replacing`."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads import loft, outlines
+from lit_landmarks.heads import dense_places, loft, outlines
 from lit_landmarks.heads.loft import Array
 from lit_landmarks.heads.topology import Indices, Skin
 from lit_landmarks.schemes import get_scheme
@@ -177,6 +177,10 @@ class SurfaceFinder:
             return None if found is None else (self._mirrored(found[0]), found[1])
         if name in _FRONT:
             return self.locate(*_FRONT[name])
+        if part.startswith("surface_"):
+            k = int(part.removeprefix("surface_")) - 1
+            place = (0.0, dense_places.MIDDLE[k]) if side == "middle" else dense_places.SIDE[k]
+            return self.locate_plane(np.array(place))
         if name == "chin":
             return self.locate(*JAW[-1])
         if name == "left_pupil":

@@ -67,6 +67,10 @@ _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
     ("wflw98", "face_synthetics70"): (*_WFLW98_FOR_IBUG68, 96, 97),
     ("face_synthetics70", "ibug68"): tuple(range(68)),
     ("ibug68", "face_synthetics70"): (*range(68), -1, -1),
+    ("dense520", "ibug68"): tuple(range(68)),
+    ("dense520_published", "ibug68"): tuple(range(68)),
+    ("ibug68", "dense520"): (*range(68), *[-1] * 452),
+    ("ibug68", "dense520_published"): (*range(68), *[-1] * 452),
 }
 
 

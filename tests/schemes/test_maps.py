@@ -58,6 +58,9 @@ def test_map_and_flip_commute(source: str, target: str) -> None:
     index = get_map(source, target).source_index
     source_flip = get_scheme(source).flip
     target_flip = get_scheme(target).flip
+    if "dense520_published" in (source, target):
+        assert None in (source_flip, target_flip)  # never flipped, so nothing to commute with
+        return
     assert source_flip is not None
     assert target_flip is not None
     flipped = torch.where(index >= 0, torch.tensor(source_flip)[index], -1)

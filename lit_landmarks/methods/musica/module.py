@@ -1,0 +1,198 @@
+"""MuSiCa for training: L1 error over all iterations, and an estimate of it that stops faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.compute import count_mma
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.musica.network import Cascade, Init, MuSiCaNet, Sampling
+from lit_landmarks.methods.musica.patches import choose_patches
+from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
+
+ErrorUnits = Literal["euclidean", "l1"]
+#: Weights of landmarks and of the error estimate (authors' code).
+POINTS_WEIGHT, ERROR_WEIGHT = 0.95, 0.05
+#: The normaliser is at least this share of the frame: eyes of a profile coincide.
+_LEAST_NORM = 0.05
+#: Mean of |cos a| + |sin a| over all directions: an L1 length in units of the Euclidean one.
+_L1_PER_EUCLIDEAN = 4.0 / math.pi
+
+
+class MuSiCa(LandmarkModule):
+    """Cascaded patch regression that predicts its own error and stops early.
+
+    Args:
+        patches: landmarks that get a patch; see `choose_patches`.
+        iterations: steps of the cascade, each on an image twice as fine.
+        hidden: length of the recurrent state.
+        rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
+        sampling: patches at whole pixels (authors' code) or between them.
+        init: initial weights; see `MuSiCaNet`.
+        error_units: what the error head learns: the NME ("euclidean", ours), or the sum of both
+            absolute differences over the same normaliser ("l1", authors' code), which is about
+            4 / pi times as large.
+        detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
+            authors let it through).
+        points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
+        early_stop: let faces leave once `calibrate` has set thresholds.
+        **base: see `LandmarkModule`.
+    """
+
+    needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
+    network: MuSiCaNet
+    stop_below: Tensor
+    fail_above: Tensor
+
+    def __init__(
+        self,
+        *,
+        patches: list[int] | int | None = None,
+        iterations: int = 3,
+        hidden: int = 512,
+        rank: int | None = None,
+        sampling: Sampling = "integer",
+        init: Init = "kaiming",
+        error_units: ErrorUnits = "euclidean",
+        detach_error: bool = True,
+        points_weight: float = POINTS_WEIGHT,
+        error_weight: float = ERROR_WEIGHT,
+        early_stop: bool = True,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        if self.scheme is None:
+            raise UserError("MuSiCa predicts fixed points; set model.scheme")
+        if not 1 <= iterations <= 4:
+            raise UserError(f"model.iterations is {iterations}; take 1 to 4")
+        if self.frame_size % 2 ** (iterations - 1):
+            raise UserError(
+                f"model.frame_size {self.frame_size} cannot be halved {iterations - 1} times;"
+                f" take a multiple of {2 ** (iterations - 1)}"
+            )
+        if rank is not None and rank < 1:
+            raise UserError(f"model.rank is {rank}; take null for all features, or 1 and more")
+        self.error_units = error_units
+        self.detach_error = detach_error
+        self.weights = {"points": points_weight, "error": error_weight}
+        self.early_stop = early_stop
+        self.network = MuSiCaNet(
+            get_scheme(self.scheme).n_points,
+            choose_patches(self.scheme, patches),
+            iterations=iterations,
+            hidden=hidden,
+            rank=rank,
+            sampling=sampling,
+            init=init,
+        )
+        # Predicted NME in percent; set by `calibrate`, kept in the checkpoint.
+        self.register_buffer("stop_below", torch.full((iterations - 1,), -torch.inf))
+        self.register_buffer("fail_above", torch.tensor(torch.inf))
+        self._costs: list[float] | None = None
+
+    # ---- prediction ------------------------------------------------------------------------
+
+    def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
+        """All iterations for every face; see `LandmarkModule.forward`."""
+        return self._prediction(self.network(image))
+
+    def infer(self, batch: FaceBatch) -> Prediction:
+        """The cascade; outside of training faces that are done leave it."""
+        stop = None
+        if self.early_stop and not self.training and bool(self.stop_below.isfinite().any()):
+            stop = self.stop_below / self._percent
+        found = self.network(batch.image, stop=stop)
+        prediction = self._prediction(found)
+        prediction.exit_stage = found.exits
+        if not self.training:
+            costs = torch.tensor(self.exit_costs(), device=found.exits.device)
+            prediction.mma = costs[found.exits]
+        return prediction
+
+    def _prediction(self, found: Cascade) -> Prediction:
+        return Prediction(
+            points=found.points[-1],
+            stages=found.points,
+            error=found.error * self._percent,
+            attention=found.attention,
+            aux=found,
+        )
+
+    @property
+    def _percent(self) -> float:
+        """From the error head's unit to NME in percent."""
+        return 100.0 if self.error_units == "euclidean" else 100.0 / _L1_PER_EUCLIDEAN
+
+    # ---- cost ------------------------------------------------------------------------------
+
+    def cost_variants(self) -> Sequence[Callable[..., Any]]:
+        """The cascade ended after each of its iterations."""
+        return [partial(self.network, iterations=k + 1) for k in range(len(self.stop_below) + 1)]
+
+    def exit_costs(self) -> list[float]:
+        """Millions of multiply-adds of a face that leaves after each iteration."""
+        if self._costs is None:
+            frame = torch.zeros(1, 3, self.frame_size, self.frame_size)
+            ends = [_UpTo(self.network, k + 1) for k in range(len(self.stop_below) + 1)]
+            self._costs = [count_mma(end, frame).mma for end in ends]
+        return self._costs
+
+    # ---- learning --------------------------------------------------------------------------
+
+    def learn_from(self, statistics: ShapeStatistics) -> None:
+        """Every face starts at the mean of the training shapes, as they lie in the frame."""
+        self.network.mean.copy_(statistics.mean.view(-1, 2))
+
+    def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """`points`, the L1 error summed over iterations, and `error`, how far its estimate is off.
+
+        Authors' code: sum over i of 0.95 mean(e_i) + 0.05 mean(|e_i - E_i|).
+        """
+        assert isinstance(prediction.aux, Cascade)
+        stages = prediction.aux.points
+        norm = self.normaliser(batch)
+        mask = batch.mask.float()
+        share = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * norm[:, None])
+        truth = torch.where(batch.mask[..., None], batch.points, torch.zeros_like(batch.points))
+        off = torch.where(batch.mask[..., None], stages - truth, torch.zeros_like(stages))
+        l1 = (off.abs().sum(-1) * share).sum(-1)
+        if self.error_units == "l1":
+            target = l1
+        else:
+            target = ((off.square().sum(-1) + 1e-6).sqrt() * share).sum(-1)
+        if self.detach_error:
+            target = target.detach()
+        gap = (target - prediction.aux.error).abs()
+        return {"points": l1.mean(1).sum(), "error": gap.mean(1).sum()}
+
+    def loss_weights(self) -> Mapping[str, float]:
+        """See `points_weight` and `error_weight`."""
+        return self.weights
+
+    def normaliser(self, batch: FaceBatch) -> Tensor:
+        """(B,) distance of the outer eye corners, pixels; half the box where it is undefined."""
+        eyes = batch.norms[:, NORMALISERS.index("interocular")]
+        half = 0.5 * batch.norms[:, NORMALISERS.index("box")]
+        norm = torch.where(eyes.isfinite(), eyes, half).nan_to_num(self.frame_size / 4)
+        return norm.clamp_min(_LEAST_NORM * self.frame_size)
+
+
+class _UpTo(torch.nn.Module):
+    """A network that ends after k iterations, for counting."""
+
+    def __init__(self, network: MuSiCaNet, iterations: int) -> None:
+        super().__init__()
+        self.network, self.iterations = network, iterations
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Cascade = self.network(image, iterations=self.iterations)
+        return found.points

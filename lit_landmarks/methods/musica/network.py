@@ -1,0 +1,281 @@
+"""MuSiCa's network: a cascade over image scales that looks at small patches around each landmark.
+
+Shapira, Levy, Goldin, Jevnisek, "Knowing When to Quit: Selective Cascaded Regression with Patch
+Attention for Real-Time Face Alignment", ACM MM 2021 (arXiv 2108.00377). Layer sizes follow the
+authors' released configuration; the README keeps paper, code and our choices apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_landmarks.geometry.crops import to_unit
+
+#: Side of a patch at every scale (paper, caption of figure 3).
+PATCH = 14
+#: Channels of both convolutions, and what a patch becomes (authors' code).
+CHANNELS, FEATURES = 32, 256
+#: Width of the Gaussian before halving, in pixels of the finer level (authors' code: 2 / 3).
+SIGMA = 2.0 / 3.0
+
+Sampling = Literal["integer", "bilinear"]
+Init = Literal["kaiming", "authors"]
+
+
+class Pyramid(nn.Module):
+    """Standardised image, then halved again and again behind a Gaussian.
+
+    Fixed filters: their multiply-adds are counted apart.
+
+    Args:
+        levels: number of images, the first of full size.
+    """
+
+    is_preprocess = True
+    taps: Tensor
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        # Pixel i of the coarser level lies between pixels 2 i and 2 i + 1 of the finer one.
+        at = torch.arange(6) - 2.5
+        taps = torch.exp(-(at**2) / (2 * SIGMA**2))
+        self.register_buffer("taps", (taps / taps.sum()).repeat(3, 1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [0, 1] to images of side S, S / 2, S / 4, ..., the finest first."""
+        flat = image.flatten(1)
+        mean, std = flat.mean(1), flat.std(1, correction=0)
+        shape = (-1, 1, 1, 1)
+        level = (image - mean.view(shape)) / (std.view(shape) + 1e-3)
+        images = [level]
+        for _ in range(self.levels - 1):
+            padded = F.pad(level, (2, 2, 2, 2), mode="replicate")
+            across = F.conv2d(padded, self.taps, stride=(1, 2), groups=3)
+            level = F.conv2d(across, self.taps.transpose(2, 3), stride=(2, 1), groups=3)
+            images.append(level)
+        return images
+
+
+def integer_patches(image: Tensor, centres: Tensor) -> Tensor:
+    """The 14 px windows whose middles come nearest to given places; one gather for all of them.
+
+    Args:
+        image: (B, 3, H, W); zero outside.
+        centres: (B, M, 2) pixels; the middle of a window lies between its 7th and 8th pixel.
+
+    Returns:
+        (B, M, 3, 14, 14).
+    """
+    channels, height, width = image.shape[1:]
+    padded = F.pad(image, (PATCH, PATCH, PATCH, PATCH))
+    # A window that starts at s has its middle at s + 6.5.
+    start = torch.floor(centres - (PATCH - 1) / 2 + 0.5) + PATCH
+    column = start[..., 0].clamp(0, width + PATCH).long()
+    row = start[..., 1].clamp(0, height + PATCH).long()
+    step = torch.arange(PATCH, device=image.device)
+    rows = row[..., None, None] + step[:, None]
+    place = (rows * (width + 2 * PATCH) + column[..., None, None] + step).flatten(1)
+    found = padded.flatten(2).gather(2, place[:, None].expand(-1, channels, -1))
+    return found.reshape(*found.shape[:2], -1, PATCH, PATCH).transpose(1, 2)
+
+
+def bilinear_patches(image: Tensor, centres: Tensor) -> Tensor:
+    """The same windows at fractional places, (B, M, 3, 14, 14)."""
+    height, width = image.shape[-2:]
+    step = torch.arange(PATCH, device=image.device) - (PATCH - 1) / 2
+    offset = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1).flatten(0, 1)
+    grid = to_unit(centres[:, :, None] + offset, (width, height))
+    found = F.grid_sample(image, grid, mode="bilinear", align_corners=False)
+    return found.reshape(*found.shape[:3], PATCH, PATCH).transpose(1, 2)
+
+
+class PatchNet(nn.Module):
+    """One patch to 256 features, with one weight for each of them (local patch attention).
+
+    Two 3 x 3 convolutions; the middle 2 x 2 of the second's output stands beside its max-pool.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, CHANNELS, 3)
+        self.second = nn.Conv2d(CHANNELS, CHANNELS, 3)
+        self.gate = nn.Linear(FEATURES, FEATURES)
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, 3, 14, 14) to attended features and their weights, (K, 256) each."""
+        x = F.max_pool2d(F.relu(self.first(patches)), 2)
+        x = F.relu(self.second(x))
+        both = torch.cat([x[..., 1:3, 1:3], F.max_pool2d(x, 2)], 1).flatten(1)
+        weight = torch.sigmoid(self.gate(both))
+        return both * weight, weight
+
+
+class Iteration(nn.Module):
+    """One step of the cascade, with weights of its own.
+
+    Args:
+        n_points: landmarks N.
+        n_patches: patches M.
+        hidden: length of the state.
+        rank: features of a patch that reach the recurrent layer; None for all 256 (the paper).
+    """
+
+    def __init__(self, n_points: int, n_patches: int, hidden: int, rank: int | None) -> None:
+        super().__init__()
+        self.n_points = n_points
+        self.patches = PatchNet()
+        self.reduce = nn.Linear(FEATURES, rank) if rank else None
+        self.recurrent = nn.Linear(n_patches * (rank or FEATURES) + hidden, hidden)
+        self.head = nn.Linear(hidden, 2 * n_points + 1)
+
+    def forward(self, patches: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One step.
+
+        Args:
+            patches: (B, M, 3, 14, 14).
+            state: (B, H).
+
+        Returns:
+            state (B, H), offsets (B, N, 2) in pixels of the level, error (B,), attention (B, M).
+        """
+        features, weights = self.patches(patches.flatten(0, 1))
+        if self.reduce is not None:
+            features = self.reduce(features)
+        batch, count = patches.shape[:2]
+        descriptor = features.unflatten(0, (batch, count)).flatten(1)
+        state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1)))
+        out = self.head(state)
+        attention = weights.mean(1).unflatten(0, (batch, count))
+        return state, out[:, :-1].unflatten(1, (self.n_points, 2)), out[:, -1], attention
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """What the cascade found, iteration by iteration.
+
+    Attributes:
+        points: (T, B, N, 2) frame pixels; a face that stopped keeps its last shape.
+        error: (T, B) predicted error, a fraction of the normaliser; kept likewise.
+        attention: (T, B, M) mean weight of each patch; NaN where an iteration did not run.
+        exits: (B,) int64 index of the last iteration that ran.
+    """
+
+    points: Tensor
+    error: Tensor
+    attention: Tensor
+    exits: Tensor
+
+
+class MuSiCaNet(nn.Module):
+    """The cascade.
+
+    Args:
+        n_points: landmarks N.
+        patches: the landmarks that get a patch, M numbers.
+        iterations: T; iteration i works on the image halved T - 1 - i times.
+        hidden: length of the recurrent state.
+        rank: see `Iteration`.
+        sampling: how patches are cut.
+        init: "kaiming" (ours) or "authors": normal of 0.01, cut at two deviations, no bias.
+
+    Attributes:
+        mean: (N, 2) where every face starts, centred frame units.
+    """
+
+    mean: Tensor
+    chosen: Tensor
+
+    def __init__(
+        self,
+        n_points: int,
+        patches: tuple[int, ...],
+        *,
+        iterations: int = 3,
+        hidden: int = 512,
+        rank: int | None = None,
+        sampling: Sampling = "integer",
+        init: Init = "kaiming",
+    ) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.cut = integer_patches if sampling == "integer" else bilinear_patches
+        self.pyramid = Pyramid(iterations)
+        self.register_buffer("mean", torch.zeros(n_points, 2))
+        self.register_buffer("chosen", torch.tensor(patches))
+        self.iterations = nn.ModuleList(
+            Iteration(n_points, len(patches), hidden, rank) for _ in range(iterations)
+        )
+        self._initialise(init)
+
+    def _initialise(self, init: Init) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                if init == "authors":
+                    nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)
+                elif isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                else:
+                    nn.init.xavier_normal_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        if init == "kaiming":
+            for step in self.iterations:
+                assert isinstance(step, Iteration)
+                nn.init.trunc_normal_(step.head.weight, std=0.01)  # starts at the mean face
+
+    def forward(
+        self, image: Tensor, iterations: int | None = None, stop: Tensor | None = None
+    ) -> Cascade:
+        """Runs the cascade.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+            iterations: end after so many for all faces; None for all.
+            stop: (T - 1,) a face leaves after iteration i if its predicted error is below
+                `stop[i]`; None: no face leaves. Faces that left cost nothing from then on.
+        """
+        images = self.pyramid(image)
+        batch, size = image.shape[0], image.shape[-1]
+        points = ((self.mean + 0.5) * size - 0.5).expand(batch, -1, -1)
+        state = image.new_zeros(batch, self.hidden)
+        error, exits = (
+            image.new_zeros(batch),
+            torch.zeros(batch, dtype=torch.int64).to(image.device),
+        )
+        active: Tensor | None = None
+        told: list[tuple[Tensor, Tensor, Tensor]] = []
+        steps = list(self.iterations)[:iterations]
+        for i, step in enumerate(steps):
+            level = len(images) - 1 - i
+            here = images[level] if active is None else images[level][active]
+            before = points if active is None else points[active]
+            centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
+            state, offsets, found, attention = step(self.cut(here, centres), state)
+            after = before + offsets * 2**level
+            if active is None:
+                points, error, exits = after, found, torch.full_like(exits, i)
+            else:
+                points = points.index_copy(0, active, after)
+                error = error.index_copy(0, active, found)
+                exits = exits.index_fill(0, active, i)
+                attention = attention.new_full((batch, attention.shape[1]), torch.nan).index_copy(
+                    0, active, attention
+                )
+            told.append((points, error, attention))
+            if stop is not None and i + 1 < len(steps):
+                stays = (found >= stop[i]).nonzero()[:, 0]
+                active = stays if active is None else active[stays]
+                state = state[stays]
+                if len(active) == 0:
+                    told += [(points, error, torch.full_like(attention, torch.nan))] * (
+                        len(steps) - 1 - i
+                    )
+                    break
+        points, error, weights = (torch.stack(column) for column in zip(*told, strict=True))
+        return Cascade(points, error, weights, exits)

@@ -1,0 +1,216 @@
+"""MuSiCa: published size and cost, patches, early stop, and what each option does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from lit_landmarks.compute import count_mma
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.musica import MuSiCa, MuSiCaNet, choose_patches
+from lit_landmarks.methods.musica.network import (
+    PATCH,
+    Pyramid,
+    bilinear_patches,
+    integer_patches,
+)
+from lit_landmarks.types import FaceBatch
+
+SIZE = 64
+
+
+def test_published_size_and_cost() -> None:
+    with torch.device("meta"):
+        method = MuSiCa(frame_size=228)
+    cost = count_mma(method, torch.zeros(1, 3, 228, 228))
+    assert cost.parameters == 27_965_307
+    assert cost.mma == pytest.approx(96.6, abs=0.05)
+    assert cost.mma_min == pytest.approx(96.57 / 3, abs=0.05)
+    assert cost.mma_max == cost.mma
+    assert 0 < cost.mma_preprocess < 5
+
+
+@pytest.mark.parametrize(("scheme", "patches", "mma", "millions"), [
+    ("ibug68", 34, 48.8, 14.6), ("ibug68", 19, 27.7, 8.7),
+    ("wflw98", None, 138.8, 39.9), ("wflw98", 49, 70.0, 20.6),
+])  # fmt: skip
+def test_cost_of_other_builds(
+    scheme: str, patches: int | None, mma: float, millions: float
+) -> None:
+    with torch.device("meta"):
+        method = MuSiCa(scheme=scheme, patches=patches, frame_size=128)
+    cost = count_mma(method, torch.zeros(1, 3, 128, 128))
+    assert cost.mma == pytest.approx(mma, abs=0.06)
+    assert cost.parameters / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_a_factored_head_is_under_five_million() -> None:
+    with torch.device("meta"):
+        method = MuSiCa(rank=32, frame_size=128)
+    assert count_mma(method, torch.zeros(1, 3, 128, 128)).parameters < 5e6
+
+
+def _slow_patch(image: Tensor, x: float, y: float) -> Tensor:
+    """(3, 14, 14) by a loop over pixels."""
+    patch = torch.zeros(3, PATCH, PATCH)
+    left, top = (int(torch.floor(torch.tensor(v) - 6.0)) for v in (x, y))
+    for i in range(PATCH):
+        for j in range(PATCH):
+            if 0 <= top + i < image.shape[1] and 0 <= left + j < image.shape[2]:
+                patch[:, i, j] = image[:, top + i, left + j]
+    return patch
+
+
+def test_patches_are_those_of_a_slow_loop_and_zero_outside() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 31, 23, generator=generator)
+    centres = torch.rand(2, 9, 2, generator=generator) * 60 - 20
+    found = integer_patches(image, centres)
+    for b in range(2):
+        for k in range(9):
+            x, y = centres[b, k].tolist()
+            assert torch.equal(found[b, k], _slow_patch(image[b], x, y))
+    far = integer_patches(image, torch.tensor([[[1e6, -1e6]], [[-500.0, 3.0]]]))
+    assert (far == 0).all()
+
+
+def test_bilinear_patches_agree_between_pixels_and_move_smoothly() -> None:
+    image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    # A middle between two pixels needs no interpolation.
+    centres = torch.tensor([[[12.5, 17.5], [20.5, 9.5]]])
+    same = integer_patches(image, centres)
+    torch.testing.assert_close(bilinear_patches(image, centres), same, atol=1e-5, rtol=0)
+    half = bilinear_patches(image, centres + torch.tensor([0.5, 0.0]))
+    right = integer_patches(image, centres + torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(half, (same + right) / 2, atol=1e-5, rtol=0)
+
+
+def test_pyramid_keeps_places_and_is_standardised() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64).clone()
+    finest, half, quarter = Pyramid(3)(ramp)
+    assert finest.mean().abs() < 1e-5
+    assert finest.std() == pytest.approx(1.0, abs=0.02)
+    # Level-1 pixel i lies at 2 i + 0.5 of level 0: the ramp there is the mean of both pixels.
+    wanted = (finest[..., 0::2] + finest[..., 1::2])[:, :, ::2] / 2
+    torch.testing.assert_close(half[..., 2:-2], wanted[..., 2:-2], atol=1e-4, rtol=0)
+    assert quarter.shape == (1, 3, 16, 16)
+    flat = Pyramid(2)(torch.full((1, 3, 8, 8), 0.5))
+    assert all(level.abs().max() < 1e-3 for level in flat)
+
+
+def _net(iterations: int = 3) -> MuSiCaNet:
+    torch.manual_seed(0)
+    net = MuSiCaNet(6, (0, 2, 3, 5), iterations=iterations, hidden=16).eval()
+    net.mean.copy_(torch.rand(6, 2) * 0.5 - 0.25)
+    for step in net.iterations:
+        torch.nn.init.normal_(step.head.weight, std=0.2)
+    return net
+
+
+def test_faces_that_are_done_leave_and_the_others_are_as_without() -> None:
+    net, image = _net(), torch.rand(9, 3, SIZE, SIZE)
+    whole = net(image)
+    threshold = whole.error[:2].median(dim=1).values
+    found = net(image, stop=threshold)
+    leaves_first = whole.error[0] < threshold[0]
+    leaves_second = ~leaves_first & (whole.error[1] < threshold[1])
+    wanted = torch.where(leaves_first, 0, torch.where(leaves_second, 1, 2))
+    assert torch.equal(found.exits, wanted)
+    assert 0 < leaves_first.sum() < 9
+    for face in range(9):
+        last = int(wanted[face])
+        torch.testing.assert_close(found.points[-1, face], whole.points[last, face])
+        torch.testing.assert_close(found.error[-1, face], whole.error[last, face])
+        assert found.attention[last + 1 :, face].isnan().all()
+        assert not found.attention[: last + 1, face].isnan().any()
+
+
+@pytest.mark.parametrize("level", [float("inf"), float("-inf")])
+def test_all_or_none_may_leave(level: float) -> None:
+    net, image = _net(), torch.rand(3, 3, SIZE, SIZE)
+    found = net(image, stop=torch.tensor([level, level]))
+    assert found.points.shape == (3, 3, 6, 2)
+    assert (found.exits == (0 if level > 0 else 2)).all()
+    assert torch.equal(found.points[-1], net(image, iterations=1 if level > 0 else 3).points[-1])
+
+
+def test_an_early_face_costs_less(make_faces: Callable[..., FaceBatch]) -> None:
+    method = MuSiCa(frame_size=SIZE, patches=19).eval()
+    faces = make_faces(4)
+    assert method.infer(faces).mma is not None
+    costs = method.exit_costs()
+    assert costs[0] < costs[1] < costs[2] == pytest.approx(27.7, abs=0.06)
+    method.stop_below.fill_(1e9)
+    prediction = method.infer(faces)
+    assert prediction.exit_stage is not None
+    assert prediction.mma is not None
+    assert (prediction.exit_stage == 0).all()
+    assert (prediction.mma == costs[0]).all()
+    method.early_stop = False
+    assert (method.infer(faces).mma == costs[2]).all()  # type: ignore[union-attr]
+
+
+def test_losses_are_those_worked_by_hand(make_faces: Callable[..., FaceBatch]) -> None:
+    faces = make_faces(2)
+    faces.mask[1, 10:] = False
+    torch.manual_seed(0)
+    authors = MuSiCa(frame_size=SIZE, error_units="l1")
+    prediction = authors.infer(faces)
+    losses = authors.losses(prediction, faces)
+    points = error = 0.0
+    for stage, told in zip(prediction.aux.points, prediction.aux.error, strict=True):
+        for face in range(2):
+            norm = (faces.points[face, 36] - faces.points[face, 45]).norm()
+            norm = norm if face == 0 else authors.normaliser(faces)[1]
+            off = (stage[face] - faces.points[face])[faces.mask[face]].abs().sum(-1).mean() / norm
+            points += 0.5 * off.item()
+            error += 0.5 * (off - told[face]).abs().item()
+    assert losses["points"].item() == pytest.approx(points, rel=1e-4)
+    assert losses["error"].item() == pytest.approx(error, rel=1e-4)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_the_error_estimate_may_pull_at_the_landmarks_or_not(
+    detach: bool, make_faces: Callable[..., FaceBatch]
+) -> None:
+    torch.manual_seed(0)
+    method = MuSiCa(frame_size=SIZE, detach_error=detach)
+    method.losses(method.infer(make_faces(2)), make_faces(2))["error"].backward()
+    head = method.network.iterations[-1].head
+    assert bool(head.weight.grad[:-1].any()) is not detach
+    assert head.weight.grad[-1].any()
+
+
+@pytest.mark.parametrize(
+    ("patches", "told"),
+    [
+        ([0, 1, 2, 68], "landmark 68"), ([-1, 2, 3, 4], "landmark -1"), ([1, 1, 2, 3], "twice"),
+        ([1, 2], "4 or more"), (3, "4 to 68"), (69, "4 to 68"),
+    ],
+)  # fmt: skip
+def test_bad_patches(patches: list[int] | int, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        choose_patches("ibug68", patches)
+
+
+def test_patches_are_spread_over_the_face() -> None:
+    few = choose_patches("ibug68", 19)
+    assert len(few) == len(set(few)) == 19
+    assert set(few) & set(range(17))
+    assert set(few) & set(range(36, 42))
+    assert set(few) & set(range(42, 48))
+    assert set(choose_patches("ibug68", 10)) <= set(few)
+
+
+def test_bad_settings() -> None:
+    with pytest.raises(UserError, match="halved"):
+        MuSiCa(frame_size=66)
+    with pytest.raises(UserError, match="iterations"):
+        MuSiCa(iterations=5)
+    with pytest.raises(UserError, match="rank"):
+        MuSiCa(rank=0)
+    with pytest.raises(UserError, match="scheme"):
+        MuSiCa(scheme=None)

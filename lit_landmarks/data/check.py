@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 
 from lit_landmarks import heads
-from lit_landmarks.data.cache import check_box, cut_square, source_squares
 from lit_landmarks.data.index import FaceDataset, FaceIndex
+from lit_landmarks.data.squares import check_box, cut_square, source_squares
 from lit_landmarks.draw import Image, contact_sheet, overlay
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points

@@ -20,9 +20,9 @@ from torch.utils.data import Dataset, Sampler
 
 from lit_landmarks import heads
 from lit_landmarks.data.batch import SourceBatch
-from lit_landmarks.data.cache import source_squares
 from lit_landmarks.data.counted import permutation
 from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.data.squares import source_squares
 from lit_landmarks.metrics import NORMALISERS, normaliser_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.types import DatasetSpec

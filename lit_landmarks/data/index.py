@@ -201,7 +201,9 @@ class FaceDataset(ABC):
                 stat = Path(paths[row]).stat()
             except OSError as error:
                 raise missing_image(paths[row]) from error
-            digest.update(f"{paths[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            # The change time too: copying tools can give a new file the old time and size.
+            times = f"{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
+            digest.update(f"{paths[row]}\0{stat.st_size}\0{times}\n".encode())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -235,8 +237,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
         # libjpeg fills a cut file with grey and OpenCV stays silent about it.
         raise UserError(f"JPEG is truncated, {path}; fetch the file again")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise UserError(f"cannot decode the image, {path}; fetch the file again or remove its row")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(image, dtype=np.uint8)

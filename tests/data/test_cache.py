@@ -1,14 +1,18 @@
-"""Source crops: geometry, staleness, full disks, two builders at once."""
+"""Source crops: geometry, staleness, full disks, kills, two builders at once."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -17,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data import FaceDataset, Ibug300W
-from lit_landmarks.data import cache as module
-from lit_landmarks.data.cache import cache_folder, cut_square, source_crops, source_squares
+from lit_landmarks.data import building as module
+from lit_landmarks.data.cache import cache_folder, source_crops
+from lit_landmarks.data.squares import cut_square, source_squares
 from lit_landmarks.errors import UserError
 
 Make = Callable[..., Path]
@@ -44,10 +49,36 @@ def test_cut_square_is_a_padded_slice(x: int, y: int, side: int, size: int) -> N
         x, y = 10, 10
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     padded = np.pad(image, ((200, 300), (200, 300), (0, 0)))
-    part = padded[200 + y : 200 + y + side, 200 + x : 200 + x + side]
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    expected = cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=how)
-    assert np.array_equal(cut_square(image, np.array([x, y, side]), size), expected)
+    part = np.ascontiguousarray(padded[200 + y : 200 + y + side, 200 + x : 200 + x + side])
+    inside = cut_square(part, np.array([0, 0, side]), size)
+    assert np.array_equal(cut_square(image, np.array([x, y, side]), size), inside)
+    if side <= size * 2**0.5:
+        expected = cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
+        assert np.abs(inside.astype(int) - expected).max() <= 1
+
+
+@given(st.integers(40, 900), st.integers(16, 120))
+def test_pixels_keep_their_place_at_every_step(side: int, size: int) -> None:
+    # The middle of a blob is where the blob is, whatever was halved or padded on the way.
+    rng = np.random.default_rng(side * 1000 + size)
+    center = rng.uniform(0.3, 0.7, 2) * side
+    y, x = np.mgrid[:side, :side]
+    blob = np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * (0.08 * side) ** 2))
+    image = np.repeat((250 * blob).round().astype(np.uint8)[..., None], 3, 2)
+    crop = cut_square(image, np.array([0, 0, side]), size)[..., 0].astype(float)
+    v, u = np.mgrid[:size, :size]
+    found = np.array([(crop * u).sum(), (crop * v).sum()]) / crop.sum()
+    expected = (center + 0.5) * size / side - 0.5
+    assert np.abs(found - expected).max() < 0.03, "frame pixels"
+
+
+@given(st.integers(60, 700), st.integers(24, 64))
+def test_as_sharp_as_area_averaging(side: int, size: int) -> None:
+    coarse = np.random.default_rng(side).integers(0, 256, (size // 3, size // 3, 3), np.uint8)
+    image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    crop = cut_square(image, np.array([0, 0, side]), size).astype(float)
+    area = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.abs(crop - area).mean() < 5, "levels of 255"
 
 
 def test_shrinking_does_not_alias() -> None:
@@ -109,15 +140,14 @@ def test_never_stale(make_faces: Make, tmp_path: Path) -> None:
 def test_full_disk_leaves_nothing(
     dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    def blocks(*args: Any) -> Any:
-        yield np.zeros((2, 64, 64, 3), np.uint8)
+    def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if kind == "at once":
         usage = type("Usage", (), {"free": 1000})
         monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
     else:
-        monkeypatch.setattr(module, "_blocks", blocks)
+        monkeypatch.setattr(module.os, "pwrite", full)
     with pytest.raises(
         UserError, match=r"disk is full while caching 5 faces, .*; free space or set LIT_LANDMARKS"
     ):
@@ -125,16 +155,106 @@ def test_full_disk_leaves_nothing(
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_interrupt_leaves_nothing(
+def test_an_interrupted_build_goes_on_where_it_stopped(
     dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(*args: Any) -> Any:
-        raise KeyboardInterrupt
+    monkeypatch.setattr(module, "_BLOCK", 4)
+    monkeypatch.setattr(module, "_NOTE_SECONDS", -1.0)
+    dataset: Any = dot_faces(n=10)
+    load = dataset.load
 
-    monkeypatch.setattr(module, "_blocks", stopped)
+    def stopped(rows: range) -> Any:
+        if 8 in rows:
+            raise KeyboardInterrupt
+        return load(rows)
+
+    monkeypatch.setattr(dataset, "load", stopped)
     with pytest.raises(KeyboardInterrupt):
-        source_crops(dot_faces(n=5), 64, 2.0, tmp_path)
-    assert not list(tmp_path.iterdir())
+        source_crops(dataset, 64, 2.0, tmp_path)
+    monkeypatch.setattr(dataset, "load", load)
+    resumed = source_crops(dataset, 64, 2.0, tmp_path)
+    assert dataset.loads == 10, "eight before, two after"
+    assert [p.suffix for p in tmp_path.iterdir()] == [".npy"]
+    assert np.array_equal(resumed, source_crops(dot_faces(n=10), 64, 2.0, tmp_path / "other"))
+
+
+@pytest.mark.parametrize("damage", ["short", "note", "other file"])
+def test_a_part_that_is_not_what_its_note_says_is_built_again(
+    dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    test_an_interrupted_build_goes_on_where_it_stopped(dot_faces, tmp_path / "a", monkeypatch)
+    whole = next((tmp_path / "a").glob("*.npy"))
+    part = tmp_path / "b" / f".{whole.stem}.part"
+    part.parent.mkdir()
+    part.write_bytes(b"x" * (100 if damage == "short" else whole.stat().st_size))
+    inode = part.stat().st_ino + (damage == "other file")
+    part.with_suffix(".rows").write_text("8" if damage == "note" else f"{inode} 8")
+    again = source_crops(dot_faces(n=10), 64, 2.0, tmp_path / "b")
+    assert np.array_equal(again, np.load(whole))
+
+
+_KILLED = """
+import os, signal, sys
+from lit_landmarks.data import Ibug300W, building
+from lit_landmarks.data.cache import source_crops
+building._NOTE_SECONDS, building._CHUNK = -1.0, 2
+faces, seen = Ibug300W(sys.argv[1]), []
+load = faces.load
+def counted(rows):
+    seen.extend(rows)
+    if len(seen) > 40:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return load(rows)
+faces.load = counted
+source_crops(faces, 64, 2.0, sys.argv[2])
+"""
+
+
+def test_killed_and_finished_by_another_process(
+    make_faces: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = make_faces(n=60), tmp_path / "cache"
+    words = [sys.executable, "-c", _KILLED, str(root), str(cache)]
+    killed = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert {p.suffix for p in cache.iterdir()} == {".part", ".rows"}
+    dataset, read = Ibug300W(str(root)), []
+    load = dataset.load
+    monkeypatch.setattr(dataset, "load", lambda rows: read.extend(rows) or load(rows))
+    crops = source_crops(dataset, 64, 2.0, cache)
+    assert 20 <= len(read) < 60, "the first forty were not all read again"
+    assert np.array_equal(crops, source_crops(Ibug300W(str(root)), 64, 2.0, tmp_path / "other"))
+    assert [p.suffix for p in cache.iterdir()] == [".npy"]
+
+
+def test_images_that_change_meanwhile_are_not_cached(
+    make_faces: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_faces(n=3)
+    dataset = Ibug300W(str(root))
+    load = dataset.load
+
+    def swap(rows: Any) -> Any:
+        (root / "face_02.jpg").write_bytes((root / "face_00.jpg").read_bytes())
+        return load(rows)
+
+    monkeypatch.setattr(dataset, "load", swap)
+    with pytest.raises(UserError, match=r"images of Ibug300W changed while .* run it again"):
+        source_crops(dataset, 32, 2.0, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_file_that_takes_over_time_and_size_is_seen(make_faces: Make, tmp_path: Path) -> None:
+    root = make_faces(n=1)
+    before = source_crops(Ibug300W(str(root)), 32, 2.0, tmp_path / "cache")
+    file = root / "face_00.jpg"
+    old, data = file.stat(), bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    file.write_bytes(data)
+    os.utime(file, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert not np.array_equal(
+        before, source_crops(Ibug300W(str(root)), 32, 2.0, tmp_path / "cache")
+    )
 
 
 def test_folder_that_cannot_be_written(dot_faces: MakeSet, tmp_path: Path) -> None:
@@ -151,14 +271,35 @@ def test_two_builders_at_once(dot_faces: MakeSet, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_second_builder_waits_for_the_first(
+    dot_faces: MakeSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = cast(Any, dot_faces(n=9)), cast(Any, dot_faces(n=9))
+    inside, load = threading.Event(), first.load
+
+    def slow(rows: Any) -> Any:
+        inside.set()
+        time.sleep(0.3)
+        return load(rows)
+
+    first.load = slow
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(source_crops, first, 64, 2.0, tmp_path)
+        inside.wait(10)
+        two = source_crops(second, 64, 2.0, tmp_path)
+        assert np.array_equal(one.result(), two)
+    assert second.loads == 0
+    assert "waiting for it" in capsys.readouterr().err
+
+
 def test_leftovers_of_killed_builds_are_swept(dot_faces: MakeSet, tmp_path: Path) -> None:
-    old, new = tmp_path / ".x-old.tmp", tmp_path / ".x-new.tmp"
+    old, new = tmp_path / ".x-old.part", tmp_path / ".x-new.part"
     for file in (old, new):
         file.write_text("half")
-    os.utime(old, (0, time.time() - 2e5))
+    os.utime(old, (0, time.time() - 4e5))
     source_crops(dot_faces(n=2), 64, 2.0, tmp_path)
     assert not old.exists()
-    assert new.exists(), "may belong to a build that is running"
+    assert new.exists(), "may belong to a build that is running or will be resumed"
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

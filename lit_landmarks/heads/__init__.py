@@ -14,6 +14,9 @@ found by name; a new name needs a line in `surface_points._FRONT`. Any other poi
 as dense labels need, is a `SurfacePoints` of three vertices and weights, read by
 `parametric.blend`; `SurfaceFinder.locate` finds it from its place in the front view.
 
+`dense520` gets onto another head by its 68 points: `dense.transfer`. Position maps of a head:
+`position_maps.lay_out`.
+
 Adding a parameter: one function in `parameters.py`.
 
 Changing how a face looks: raise `render.renderer.RENDER_VERSION`, by which caches are keyed.

@@ -8,8 +8,11 @@ the same whatever becomes of the mesh; `farthest_places` is how they were found:
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.heads import loft
 from lit_landmarks.heads.loft import Array
 from lit_landmarks.heads.parametric import ParametricHead, parametric_head
@@ -20,6 +23,9 @@ from lit_landmarks.schemes.dense520 import N_MIDDLE, N_SIDE
 #: The face: from the hair line to the jaw line (row numbers of the loft), to before the ears
 #: (radians from the midline).
 _ROWS, _ANGLE = (3.2, 14.0), 1.28
+#: The hair line seen from the front: above this height a half ellipse of these half axes, which
+#: leaves out the temples' upper corners, where hair lies and scanned heads of other models end.
+_BROW_HEIGHT, _HAIR_LINE = -0.30, (0.85, 0.50)
 #: Candidates lie on a grid of this many steps per edge of a triangle.
 _STEPS = 6
 #: No candidate may come closer to the slit between the lips (unrolled plane).
@@ -46,6 +52,8 @@ def _candidates(head: ParametricHead) -> tuple[Array, Array]:
     seam = np.interp(plane[:, 0], line[9:, 0], line[9:, 1])
     slit = plane[:, 0] <= line[-1, 0] + _SEAM_GAP
     keep &= ~(slit & (np.abs(plane[:, 1] - seam) < _SEAM_GAP))
+    above = np.minimum(solid[:, 1] - _BROW_HEIGHT, 0.0) / _HAIR_LINE[1]
+    keep &= (above == 0) | ((solid[:, 0] / _HAIR_LINE[0]) ** 2 + above**2 <= 1)
     plane, solid = plane[keep], solid[keep]
     _, first = np.unique(np.round(plane, 6), axis=0, return_index=True)
     return plane[first], solid[first]
@@ -85,7 +93,7 @@ def farthest_places() -> tuple[Array, Array]:
 
 
 def transfer(
-    vertices: Array, triangles: Indices, landmarks: SurfacePoints, mirror: Indices
+    vertices: Array, triangles: Indices, landmarks: SurfacePoints, mirror: Indices | None = None
 ) -> SurfacePoints:
     """`dense520` on another head: the same places of the face.
 
@@ -93,28 +101,71 @@ def transfer(
     1989, with the kernel |r| of space), and each bent point takes the nearest place of the surface.
 
     Args:
-        vertices: (V, 3) neutral head, head frame axes, any unit; symmetric.
-        triangles: (T, 3) of its skin, without eyeballs, teeth and mouth socket.
+        vertices: (V, 3) neutral head, head frame axes, any unit.
+        triangles: (T, 3) of its skin up to the hair line, without eyeballs, teeth, mouth socket.
         landmarks: its 68 points, fixed to the skull.
-        mirror: (V,) index of the mirrored vertex.
+        mirror: (V,) index of the mirrored vertex of a symmetric head, which makes the points
+            symmetric too; None for a head that is not.
 
     Returns:
-        520 points, of which the first 68 are `landmarks`; extra points of the right side are the
-        mirrored ones of the left.
+        520 points, of which the first 68 are `landmarks`; with `mirror`, extra points of the right
+        side are the mirrored ones of the left.
     """
     head = parametric_head()
     neutral = head.neutral.numpy()
     own = head.points("dense520")
     source = (neutral[own.vertices] * own.weights[..., None]).sum(1)
     target = (vertices[landmarks.vertices] * landmarks.weights[..., None]).sum(1)
-    middle, side = slice(68, 68 + N_MIDDLE), slice(68 + N_MIDDLE + N_SIDE, 520)
     bent = _spline(source[:68], target, source)
     index, weight = _nearest(bent, vertices, triangles)
-    _onto_midline(index, weight, middle, bent, vertices, mirror)
-    right = slice(68 + N_MIDDLE, 68 + N_MIDDLE + N_SIDE)
-    index[right], weight[right] = mirror[index[side]], weight[side]
+    if mirror is not None:
+        ends = np.cumsum([68, N_MIDDLE, N_SIDE, N_SIDE])
+        middle, right, left = (slice(a, b) for a, b in pairwise(ends.tolist()))
+        _onto_midline(index, weight, middle, bent, vertices, mirror)
+        index[right], weight[right] = mirror[index[left]], weight[left]
     index[:68], weight[:68] = landmarks.vertices, landmarks.weights
     return SurfacePoints(index, weight)
+
+
+def on_position_maps(
+    canonical: Array, face_ind: Indices, sparse: Indices, size: int = 256
+) -> SurfacePoints:
+    """`dense520` on the vertex list of published position maps, so that their flip is known too.
+
+    The published 520 have no mirror partners; our set, read off the same maps, has.
+
+    Args:
+        canonical: (V, 3) the list's vertices on a frontal face, y down, z towards the camera
+            (`canonical_vertices.npy` of PRNet).
+        face_ind: (V,) pixel of each, row * size + column.
+        sparse: (68, 2) column, row of iBUG's points (`uv_kpt_ind` of PRNet, transposed).
+        size: side of the maps.
+
+    Returns:
+        520 points as vertices of the list and weights: a face with vertices X has them at
+        `(X[points.vertices] * points.weights[..., None]).sum(1)`.
+
+    Raises:
+        UserError: the files do not belong together.
+    """
+    number = np.full(size * size, -1)
+    number[face_ind] = np.arange(len(face_ind))
+    landmarks = number[sparse[:, 1] * size + sparse[:, 0]]
+    if len(canonical) != len(face_ind) or (landmarks < 0).any():
+        raise UserError(
+            f"{len(canonical)} canonical vertices, {len(face_ind)} pixels and key points outside"
+            " them do not belong together; take all files of the map's layout from one release"
+        )
+    grid = number.reshape(size, size)
+    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
+    triangles = np.concatenate(
+        [np.stack([t.ravel() for t in three], 1) for three in ((a, b, c), (b, d, c))]
+    )
+    triangles = triangles[(triangles >= 0).all(1)]
+    ours = canonical * np.array([1.0, 1.0, -1.0])
+    share = np.tile([1.0, 0.0, 0.0], (len(landmarks), 1))
+    fixed = SurfacePoints(np.repeat(landmarks[:, None], 3, 1), share)
+    return transfer(ours, triangles, fixed)
 
 
 def _onto_midline(

@@ -4,6 +4,8 @@
     >>> maps = layout.render(placed)                    # (B, 256, 256, 3), image pixels
     >>> read_map(maps, layout.pixels)[:, :68]           # the 68 of iBUG, exactly
 
+Another head with texture coordinates is laid out by `lay_out`.
+
 The texture plane is the unrolled skin between hair line, ears and throat. Eye openings and the slit
 of the mouth are closed by strips between the lids and between the lips, so that the map has no
 holes, as in the maps of PRNet (Feng et al., ECCV 2018).
@@ -24,6 +26,7 @@ from lit_landmarks.heads.faces import project
 from lit_landmarks.heads.labels import PlacedHeads
 from lit_landmarks.heads.loft import Array
 from lit_landmarks.heads.parametric import parametric_head
+from lit_landmarks.heads.surface_points import SurfacePoints
 from lit_landmarks.heads.topology import Indices, Skin
 
 #: What the map shows of the unrolled skin: radians from the midline, rows of the loft.
@@ -81,11 +84,25 @@ def face_layout(scheme: str = "dense520", size: int = 256) -> FaceLayout:
     head = parametric_head()
     skin = head.skin
     triangles = np.concatenate([skin.triangles, *_lids(skin), _strip(*skin.lips)])
-    uv = torch.from_numpy(_texture(skin))
-    kept = (uv[triangles] >= -0.1).all((1, 2)) & (uv[triangles] <= 1.1).all((1, 2))
-    pixels = uv_to_pixels(uv, size)
-    table = UvTable.of(pixels, torch.from_numpy(triangles)[kept], size)
-    points = head.points(scheme)
+    return lay_out(_texture(skin), triangles, head.points(scheme), size)
+
+
+def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 256) -> FaceLayout:
+    """The layout of any head that has texture coordinates.
+
+    Args:
+        uv: (V, 2) in [0, 1] on the face, v upwards; the vertices that `triangles` name come first.
+        triangles: (T, 3) skin of the face; those outside the unit square are left out.
+        points: to find again in the maps, at places of the surface that `uv` knows.
+        size: side of the maps in pixels.
+
+    Raises:
+        ValueError: the map is too small to keep two points apart.
+    """
+    plane, corners = torch.from_numpy(uv), torch.from_numpy(triangles)
+    kept = (plane[corners] >= -0.1).all((1, 2)) & (plane[corners] <= 1.1).all((1, 2))
+    pixels = uv_to_pixels(plane, size)
+    table = UvTable.of(pixels, corners[kept], size)
     vertices, weights = torch.from_numpy(points.vertices), torch.from_numpy(points.weights)
     place = (pixels[vertices] * weights[..., None]).sum(1).round().long()
     return FaceLayout(table.with_anchors(place, vertices, weights), place)

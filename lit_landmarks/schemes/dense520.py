@@ -18,8 +18,8 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.schemes.base import LandmarkScheme, flip_by_names
 from lit_landmarks.schemes.ibug68 import IBUG68_NAMES, IBUG68_POLYLINES, IBUG68_POSE_POINTS
 
-#: Extra points on the midline, and on each side of it: 68 + 10 + 2 * 221 = 520.
-N_MIDDLE, N_SIDE = 10, 221
+#: Extra points on the midline, and on each side of it: 68 + 12 + 2 * 220 = 520.
+N_MIDDLE, N_SIDE = 12, 220
 N_DENSE = 68 + N_MIDDLE + 2 * N_SIDE
 
 _NAMES = (

@@ -134,6 +134,8 @@ class FaceDataset(ABC):
 
     #: Folder from which relative paths of the arguments start; the data module sets it.
     base: Path = Path()
+    #: Cache folder of labels that take long to make; the data module sets it (`cache_folder`).
+    cache_dir: str | None = None
     _index: FaceIndex | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -169,6 +171,10 @@ class FaceDataset(ABC):
             if not len(self._index):
                 raise UserError(f"{self!r} selects no face; widen first, last, limit or subset")
         return self._index
+
+    def index_of(self, rows: Sequence[int]) -> FaceIndex:
+        """The labels of some faces; a rendered set need not make those of the others."""
+        return self.index().select(np.asarray(rows, np.int64))
 
     def scan(self) -> tuple[FaceIndex, list[UserError]]:
         """The labels of all good rows and what is wrong with the others, for `data check`.

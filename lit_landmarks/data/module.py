@@ -132,6 +132,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         for role in _ROLES:
             for name, dataset in self.sets[role].items():
                 dataset.start_from(self.root)
+                dataset.cache_dir = self.cache_dir
                 index = dataset.index()
                 described.append(
                     DatasetSpec(

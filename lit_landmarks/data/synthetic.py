@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
+from lit_landmarks.data.label_cache import remembered
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads import parametric_head
 from lit_landmarks.heads.draws import Draws
@@ -111,11 +112,17 @@ class SyntheticFaces(FaceDataset):
         return placed.labels(scheme or self.scheme, _CONTOURS[self.convention])
 
     def _read(self, report: Report) -> FaceIndex:
+        told = (self.scheme, self.convention, self.visibility, self.seed, self._ranges)
+        name = type(self).__name__
+        return remembered(name, told, self.n, lambda: self.index_of(range(self.n)), self.cache_dir)
+
+    def index_of(self, rows: Sequence[int]) -> FaceIndex:
+        """The labels of some faces, without those of the others."""
         contour = _CONTOURS[self.convention]
         parts, boxes = [], []
-        for start in range(0, self.n, _ROWS_AT_ONCE):
-            rows = range(start, min(start + _ROWS_AT_ONCE, self.n))
-            placed = PlacedHeads.of(parametric_head(), self.faces(rows))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            placed = PlacedHeads.of(parametric_head(), self.faces(some))
             parts.append(placed.labels(self.scheme, contour, self.visibility))
             # The box is that of the 68 points in every scheme, so that crops agree.
             box_labels = parts[-1]

@@ -103,8 +103,11 @@ class UvTable:
 
     def gather(self, points: Tensor) -> Tensor:
         """The surface at the filled pixels: (B, V, 3) vertices to (B, P, 3)."""
-        chosen = points[:, self.vertices.to(points.device)]
-        return (chosen * self.weights.to(points)[..., None]).sum(-2)
+        total = points.new_zeros(len(points), len(self.pixels), 3)
+        columns = zip(self.vertices.unbind(1), self.weights.to(points).unbind(1), strict=True)
+        for vertex, weight in columns:
+            total += points.index_select(1, vertex.to(points.device)) * weight[:, None]
+        return total
 
     def scatter(self, values: Tensor) -> Tensor:
         """Maps (B, size, size, 3) of values (B, P, 3) at the filled pixels, 0 elsewhere."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from rich.progress import track
 
 from lit_landmarks import heads
 from lit_landmarks.data.index import FaceDataset, FaceIndex
+from lit_landmarks.data.outliers import label_outliers
 from lit_landmarks.data.squares import check_box, cut_square, source_squares
 from lit_landmarks.draw import Image, contact_sheet, overlay
 from lit_landmarks.errors import UserError
@@ -23,9 +25,34 @@ from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, 
 from lit_landmarks.schemes import get_scheme
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+#: Width of a bin of the pose histogram in degrees; the outer ones are open.
+_BIN, _BINS = 15, 12
+_ANGLES = ("yaw", "pitch", "roll")
+#: Labels this many standard deviations off are told; on clean sets one face in a hundred is.
+_SUSPECT = 6.0
 _SHEET_SIZE = 256
 _SHEET_SCALE = 1.8
 _BLOCK = 256
+_SUSPECTS_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A face whose labels the others do not expect.
+
+    Attributes:
+        row: its number in the data set.
+        where: file, or data set and row.
+        score: standard deviations of its least likely point from where it should be.
+        point: name of that point.
+        residual: the same distance in percent of the face box.
+    """
+
+    row: int
+    where: str
+    score: float
+    point: str
+    residual: float
 
 
 @dataclass
@@ -42,7 +69,10 @@ class CheckReport:
         quantiles: name of a figure -> its 0, 5, 50, 95 and 100 % quantiles.
         hidden: share of points without annotation.
         outside: share of annotated points that lie outside their image (a few are normal).
+        poses: yaw, pitch, roll -> faces in each bin of 15 degrees from -90 on.
         sheet: contact sheet of overlays, or None without a good row.
+        ranking: every face by falling distance from what the other faces' shapes predict.
+        suspect_sheet: contact sheet of the first of them, with the expected place in orange.
     """
 
     name: str
@@ -55,7 +85,10 @@ class CheckReport:
     quantiles: dict[str, tuple[float, ...]] = field(default_factory=dict)
     hidden: float = 0.0
     outside: float = 0.0
+    poses: dict[str, tuple[int, ...]] = field(default_factory=dict)
     sheet: Image | None = None
+    ranking: list[Suspect] = field(default_factory=list)
+    suspect_sheet: Image | None = None
 
     @property
     def ok(self) -> bool:
@@ -73,6 +106,7 @@ class CheckReport:
             told.append(f"  {'quantiles':<18}{heading}")
         for name, values in self.quantiles.items():
             told.append(f"  {name:<18}" + " ".join(f"{v:8.1f}" for v in values))
+        told += self._pose_lines()
         told.append(
             f"  points not annotated {100 * self.hidden:.2f} %, "
             f"outside their image {100 * self.outside:.2f} %"
@@ -81,6 +115,29 @@ class CheckReport:
         told += [f"  {problem}" for problem in self.problems[:most]]
         if len(self.problems) > most:
             told.append(f"  ... and {len(self.problems) - most} more")
+        return told + self._suspect_lines(most)
+
+    def _pose_lines(self) -> list[str]:
+        if not self.poses:
+            return []
+        starts = [f"{_BIN * (i - _BINS // 2):>6}" for i in range(_BINS)]
+        told = [f"  {'faces from degree':<18}" + "".join(starts)]
+        for name, counts in self.poses.items():
+            told.append(f"  {name:<18}" + "".join(f"{count:>6}" for count in counts))
+        return told
+
+    def _suspect_lines(self, most: int) -> list[str]:
+        found = [s for s in self.ranking if s.score >= _SUSPECT]
+        if not self.ranking:
+            return []
+        told = [
+            f"{len(found)} faces have a label that the others do not expect" + ":" * bool(found)
+        ]
+        for one in found[: min(most, 10)]:
+            told.append(
+                f"  {one.where}: {one.point} is {one.residual:.1f} % of the face box off"
+                f" ({one.score:.1f} standard deviations)"
+            )
         return told
 
 
@@ -128,6 +185,8 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
         if row in shown:
             tiles.append((row, _tile(dataset, index, row, image)))
     _count(report, index.select(good), sizes[good], dataset.rendered)
+    if not dataset.rendered:  # those labels are exact
+        _rank(report, dataset, index, good)
     if tiles:
         titles = [_title(index, row) for row, _ in tiles]
         report.sheet = contact_sheet([tile for _, tile in tiles], columns=8, titles=titles)
@@ -169,8 +228,43 @@ def _count(
     box = index.box
     _quantiles(report, "face box side px", (box[:, 2:] - box[:, :2]).max(1))
     angles = index.pose if index.pose is not None else _pose(index, report.scheme)
-    for name, column in zip(("yaw", "pitch", "roll"), angles.T, strict=True):
-        _quantiles(report, f"{name} degrees", column[np.isfinite(column)])
+    edges = _BIN * (np.arange(1, _BINS) - _BINS // 2)
+    for name, column in zip(_ANGLES, angles.T, strict=True):
+        known = column[np.isfinite(column)]
+        _quantiles(report, f"{name} degrees", known)
+        if len(known):
+            counts = np.bincount(np.digitize(known, edges), minlength=_BINS)
+            report.poses[name] = tuple(counts.tolist())
+
+
+def _rank(
+    report: CheckReport, dataset: FaceDataset, index: FaceIndex, good: NDArray[np.bool_]
+) -> None:
+    """Rank the faces by how little their labels are believed, and draw the first."""
+    rows = np.flatnonzero(good)
+    found = label_outliers(index.points[good], index.mask[good], index.box[good])
+    if found is None:
+        return
+    names = get_scheme(dataset.scheme).point_names
+    order = found.worst(len(rows))
+    report.ranking = [
+        Suspect(
+            row=int(rows[i]),
+            where=index.paths[rows[i]] if index.paths else f"{report.name}:{rows[i]}",
+            score=float(found.score[i]),
+            point=names[found.point[i]],
+            residual=float(found.residual[i]),
+        )
+        for i in order
+    ]
+    tiles, titles = [], []
+    for i in order[:_SUSPECTS_SHOWN]:
+        row, point = int(rows[i]), int(found.point[i])
+        expected = np.full(index.points.shape[1:], np.nan)
+        expected[point] = found.expected[i]
+        tiles.append(_tile(dataset, index, row, dataset.load([row])[0], expected))
+        titles.append(f"{row} {names[point]} {found.score[i]:.1f} sd")
+    report.suspect_sheet = contact_sheet(tiles, columns=8, titles=titles)
 
 
 def _quantiles(report: CheckReport, name: str, values: NDArray[np.float32]) -> None:
@@ -191,17 +285,28 @@ def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
     return np.asarray(torch.where(ok[:, None], pose[:, :3], torch.nan).numpy(), np.float32)
 
 
-def _tile(dataset: FaceDataset, index: FaceIndex, row: int, image: Image) -> Image:
+def _tile(
+    dataset: FaceDataset,
+    index: FaceIndex,
+    row: int,
+    image: Image,
+    expected: NDArray[np.float64] | None = None,
+) -> Image:
     square = source_squares(index.box[row : row + 1], _SHEET_SCALE)[0]
     ratio = square[2] / _SHEET_SIZE
-    points = (index.points[row] - square[:2] + 0.5) / ratio - 0.5
+
+    def placed(points: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray((points - square[:2] + 0.5) / ratio - 0.5)
+
     visible = None if index.visible is None else index.visible[row]
     return overlay(
         cut_square(image, square, _SHEET_SIZE),
-        points,
+        placed(index.points[row]),
         mask=index.mask[row],
         scheme=dataset.scheme,
         visible=visible,
+        predicted=None if expected is None else placed(expected),
+        residuals=expected is not None,
     )
 
 

@@ -10,20 +10,29 @@ from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
+from lit_landmarks.data.readers.aflw import Aflw19
+from lit_landmarks.data.readers.cofw import Cofw, Cofw68
 from lit_landmarks.data.readers.ibug import Ibug300W
+from lit_landmarks.data.readers.merl_rav import MerlRav
+from lit_landmarks.data.readers.wflw import Wflw
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.data.transform import BatchTransform
 
 __all__ = [
     "DATASETS",
+    "Aflw19",
     "Augmentation",
     "BatchTransform",
     "CheckReport",
+    "Cofw",
+    "Cofw68",
     "FaceDataset",
     "FaceIndex",
     "Ibug300W",
     "LandmarkDataModule",
+    "MerlRav",
     "SourceBatch",
     "SyntheticFaces",
+    "Wflw",
     "check_dataset",
 ]

@@ -60,6 +60,7 @@ _FRONT: dict[str, tuple[float, float]] = {
     **{f"left_brow_lower_{i}": _brow(_BROW_X[i], 0.95) for i in range(1, 5)},
     "left_brow_outer": _brow(0.670, 0.5),
     "left_brow_inner": _brow(0.110, 0.5),
+    "left_brow_middle": _brow(0.405, 0.5),
     "left_brow_upper": _brow(0.400, 0.05),
     "left_brow_lower": _brow(0.400, 0.95),
     "nose_bridge_1": (0.0, -0.030),
@@ -103,6 +104,7 @@ _SEAM: dict[str, tuple[float, bool]] = {
     "upper_lip_inner": (0.0, False),
     "left_lower_lip_inner": (0.105, True),
     "lower_lip_inner": (0.0, True),
+    "mouth_center": (0.0, False),
 }
 
 
@@ -183,7 +185,7 @@ class SurfaceFinder:
             return self.locate_plane(np.array(place))
         if name == "chin":
             return self.locate(*JAW[-1])
-        if name == "left_pupil":
+        if name in ("left_pupil", "left_eye_center"):
             return np.full(3, self.pupils[1]), np.array([1.0, 0.0, 0.0])
         if name in _SEAM:
             x, low = _SEAM[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.schemes.aflw19 import AFLW19
 from lit_landmarks.schemes.base import LandmarkScheme
 from lit_landmarks.schemes.cofw29 import COFW29
 from lit_landmarks.schemes.dense520 import DENSE520, DENSE520_PUBLISHED
@@ -13,7 +14,7 @@ from lit_landmarks.schemes.wflw98 import WFLW98
 #: Every known scheme by name.
 SCHEMES: dict[str, LandmarkScheme] = {
     scheme.name: scheme
-    for scheme in (IBUG68, WFLW98, COFW29, FACE_SYNTHETICS70, DENSE520, DENSE520_PUBLISHED)
+    for scheme in (IBUG68, WFLW98, COFW29, AFLW19, FACE_SYNTHETICS70, DENSE520, DENSE520_PUBLISHED)
 }
 
 

@@ -22,6 +22,51 @@ _WFLW98_FOR_IBUG68 = (
     *range(76, 96),
 )
 
+#: iBUG's points for COFW's 29: brow ends and the middle of the upper edge, eye corners, nose, mouth
+#: and chin. iBUG has no lower edge of the brow, no middle of a lid and no pupil.
+_IBUG68_FOR_COFW29 = (
+    *(17, 26, 21, 22),
+    *(19, -1, 24, -1),
+    *(36, 45, 39, 42),
+    *(-1, -1, -1, -1),
+    *(-1, -1),
+    *(31, 35, 30, 33),
+    *(48, 54),
+    *(51, 62, 66, 57),
+    8,
+)
+#: iBUG's points for AFLW's 19; it has no eye centres and no mouth centre.
+_IBUG68_FOR_AFLW19 = (
+    *(17, 19, 21, 22, 24, 26),
+    *(36, -1, 39, 42, -1, 45),
+    *(31, 30, 35),
+    *(48, -1, 54),
+    8,
+)
+#: COFW's points for AFLW's 19: the pupils stand for the eye centres; no brow or mouth centre.
+_COFW29_FOR_AFLW19 = (
+    *(0, -1, 2, 3, -1, 1),
+    *(8, 16, 10, 11, 17, 9),
+    *(18, 20, 19),
+    *(22, -1, 23),
+    28,
+)
+
+
+def _through(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    """The map that applies `first` and then `second`."""
+    return tuple(-1 if i < 0 else first[i] for i in second)
+
+
+#: As from iBUG's 68, and the pupils.
+_SYNTHETICS70_FOR_COFW29 = (*_IBUG68_FOR_COFW29[:16], 68, 69, *_IBUG68_FOR_COFW29[18:])
+#: WFLW has the middles of the lids and the pupils too.
+_WFLW98_FOR_COFW29 = (
+    *_through(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[:12]),
+    *(62, 66, 70, 74, 96, 97),
+    *_through(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[18:]),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class SchemeMap:
@@ -67,6 +112,13 @@ _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
     ("wflw98", "face_synthetics70"): (*_WFLW98_FOR_IBUG68, 96, 97),
     ("face_synthetics70", "ibug68"): tuple(range(68)),
     ("ibug68", "face_synthetics70"): (*range(68), -1, -1),
+    ("ibug68", "cofw29"): _IBUG68_FOR_COFW29,
+    ("ibug68", "aflw19"): _IBUG68_FOR_AFLW19,
+    ("cofw29", "aflw19"): _COFW29_FOR_AFLW19,
+    ("wflw98", "cofw29"): _WFLW98_FOR_COFW29,
+    ("wflw98", "aflw19"): _through(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19),
+    ("face_synthetics70", "cofw29"): _SYNTHETICS70_FOR_COFW29,
+    ("face_synthetics70", "aflw19"): _through(_SYNTHETICS70_FOR_COFW29, _COFW29_FOR_AFLW19),
     ("dense520", "ibug68"): tuple(range(68)),
     ("dense520_published", "ibug68"): tuple(range(68)),
     ("ibug68", "dense520"): (*range(68), *[-1] * 452),

@@ -21,7 +21,7 @@ from lit_landmarks.schemes import (
     swap_sides,
 )
 
-SIZES = {"ibug68": 68, "wflw98": 98, "cofw29": 29, "face_synthetics70": 70,
+SIZES = {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "face_synthetics70": 70,
          "dense520": 520, "dense520_published": 520}  # fmt: skip
 
 #: Left-right pairs as published with HRNet's loaders, there from 1 for 300W and COFW.

@@ -1,5 +1,6 @@
 """Published file layouts, for writing: one module per data set; each registers in `LAYOUTS`."""
 
+from lit_landmarks.data.layouts import aflw, cofw, ibug, merl_rav, wflw
 from lit_landmarks.data.layouts.base import (
     LAYOUTS,
     Face,
@@ -13,6 +14,11 @@ __all__ = [
     "LAYOUTS",
     "Face",
     "Layout",
+    "aflw",
+    "cofw",
+    "ibug",
+    "merl_rav",
+    "wflw",
     "write_bytes",
     "write_image",
     "write_text",

@@ -5,7 +5,15 @@ Layout of 300W as its owners ship it (any part may be absent):
     root/helen/{trainset,testset}  root/lfpw/{trainset,testset}  root/afw  root/ibug
 
 Subsets: the folder names; `challenging` (ibug), `common` (the test sets of helen and lfpw) and
-`full` (both). A root without these folders is searched for `.pts` files at any depth.
+`full` (both). The private test set of 300W is another root:
+
+    root/01_Indoor/indoor_001.{png,pts}  root/02_Outdoor/outdoor_001.{png,pts}
+
+(folders `indoor` and `outdoor` will do) with the subsets `indoor`, `outdoor` and `private` (both).
+Where one root has folders of both, the private ones are read only when a subset asks for them. A
+root without these folders is searched for `.pts` files at any depth.
+
+The files count pixels from 1, as MATLAB does, with which they were made; 1 is subtracted.
 """
 
 from __future__ import annotations
@@ -22,16 +30,18 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.counted import uniform
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import LARGEST
 from lit_landmarks.errors import UserError
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
 Boxes = NDArray[np.float64]
 
 _FOLDERS = ("helen", "lfpw", "afw", "ibug")
+#: Folders of the private test set by subset.
+_PRIVATE = {"indoor": ("01_Indoor", "indoor"), "outdoor": ("02_Outdoor", "outdoor")}
+_PRIVATE_SUBSETS = (*_PRIVATE, "private")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _COLUMNS = ("x0", "y0", "x1", "y1")
-#: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
-_LARGEST = 1e6
 
 
 class Ibug300W(FaceDataset):
@@ -45,7 +55,8 @@ class Ibug300W(FaceDataset):
             file's name.
         detector_csv: CSV with the columns image,x0,y0,x1,y1, 0-based pixels; its image paths start
             at the folder in which the CSV lies.
-        subset: keep only this subset (helen, lfpw, afw, ibug, common, challenging, full).
+        subset: keep only this subset (helen, lfpw, afw, ibug, common, challenging, full; indoor,
+            outdoor, private).
         first, last: keep only so many faces from the start or the end of the list sorted by path.
         jitter_shift, jitter_scale: see `boxes`.
         convention: who placed the points, if it was not the owners of 300W.
@@ -82,9 +93,10 @@ class Ibug300W(FaceDataset):
 
     def _read(self, report: Report) -> FaceIndex:
         root = self.resolve(self.root)
-        files = self._select(root, _annotations(root, self.source))
+        private = self.subset in _PRIVATE_SUBSETS
+        files = self._select(root, _annotations(root, self.source, private))
         detected = _detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
-        names = {folder: _images(folder) for folder in {f.parent for f in files}}
+        names = {folder: image_files(folder) for folder in {f.parent for f in files}}
         paths: list[str] = []
         shapes: list[NDArray[np.float32]] = []
         boxes: list[Boxes] = []
@@ -151,7 +163,7 @@ class Ibug300W(FaceDataset):
 
 
 def read_pts(path: Path, n_points: int) -> Boxes:
-    """Read one `.pts` file.
+    """Read one `.pts` file of iBUG.
 
     Args:
         path: file whose pixels count from 1.
@@ -163,6 +175,11 @@ def read_pts(path: Path, n_points: int) -> Boxes:
     Raises:
         UserError: the file is no `.pts` file or holds another number of points, text or NaN.
     """
+    return read_pts_rows(path, n_points) - 1
+
+
+def read_pts_rows(path: Path, n_points: int) -> Boxes:
+    """As `read_pts`, but the numbers as they stand in the file."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -193,17 +210,20 @@ def read_pts(path: Path, n_points: int) -> Boxes:
             raise UserError(
                 f"{' '.join(cells)!r} is no point x y, {path}:{row}; correct the row"
             ) from None
-        if not (math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < _LARGEST):
+        if not (math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < LARGEST):
             raise UserError(f"point ({x}, {y}) is no pixel, {path}:{row}; correct the row")
         points[k] = x, y
-    return points - 1
+    return points
 
 
-def _annotations(root: Path, source: str) -> list[Path]:
+def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
     """The `.pts` files to read, sorted by path below the root; mirrored copies are left out."""
     if not root.is_dir():
         raise UserError(f"no folder {root}; correct root, or fetch the data set from {source}")
-    known = [root / name for name in _FOLDERS if (root / name).is_dir()]
+    public = [root / name for name in _FOLDERS if (root / name).is_dir()]
+    secret = [root / name for names in _PRIVATE.values() for name in names]
+    secret = [folder for folder in secret if folder.is_dir()]
+    known = secret if private or not public else public
     files = [f for folder in known or [root] for f in folder.rglob("*.pts")]
     # Some copies of 300W ship a flipped twin of every face; we flip on the device.
     files = [f for f in files if not f.stem.endswith("_mirror")]
@@ -212,7 +232,7 @@ def _annotations(root: Path, source: str) -> list[Path]:
     return sorted(files, key=lambda f: f.relative_to(root).as_posix())
 
 
-def _images(folder: Path) -> dict[str, Path]:
+def image_files(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem."""
     return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in _SUFFIXES}
 
@@ -226,6 +246,9 @@ def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:
     member["common"] = (member["helen"] | member["lfpw"]) & test
     member["challenging"] = member["ibug"]
     member["full"] = member["common"] | member["challenging"]
+    for name, folders in _PRIVATE.items():
+        member[name] = np.array([any(folder in p for folder in folders) for p in parts], bool)
+    member["private"] = member["indoor"] | member["outdoor"]
     return {name: column for name, column in member.items() if column.any()}
 
 

@@ -1,0 +1,310 @@
+"""Readers for COFW: 29 points with occlusion, pictures and labels in one HDF5 `.mat`; and COFW68.
+
+Both count pixels from 1: the files are MATLAB's, and the owners' own script `VisualizeAnnotations`
+of COFW68 draws points and boxes unshifted over `imshow`, whose first pixel is at 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import (
+    BoxSource,
+    Numbers,
+    check_points,
+    face_box,
+    find,
+    flags,
+    load_mat,
+    make_index,
+    narrowed,
+    table,
+)
+from lit_landmarks.errors import UserError
+
+#: The first faces of the training file are LFPW's, hardly occluded; the others are COFW's own.
+LFPW_FACES = 845
+_POINTS, _POINTS68 = 29, 68
+#: A picture in the file is at most this many pixels; more is a damaged header.
+_MOST_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures of some faces in a COFW `.mat`.
+
+    Attributes:
+        file: the `.mat`.
+        cells: name of the variable, `IsTr` or `IsT`.
+        numbers: (n,) which picture each row shows, from 0.
+    """
+
+    file: Path
+    cells: str
+    numbers: NDArray[np.int64]
+
+    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """(H, W, 3) uint8 RGB each; grey ones get three equal channels."""
+        return _pictures(self.file, self.cells, [int(self.numbers[row]) for row in rows])
+
+    def key(self, rows: Sequence[int]) -> str:
+        """A hash of the file's name, size and times and of the pictures' numbers."""
+        try:
+            stat = self.file.stat()
+        except OSError as error:
+            raise missing_image(self.file) from error
+        numbers = self.numbers[np.asarray(rows, np.int64)].tolist()
+        told = (str(self.file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, numbers)
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+class Cofw(FaceDataset):
+    """COFW: 1345 faces to train with (845 of LFPW, 500 of its own), 507 to test; colour version.
+
+    Layout, as its owners ship it: `root/COFW_train_color.mat` and `root/COFW_test_color.mat`, each
+    with the pictures (`IsTr`, `IsT`), 29 x, 29 y and 29 occlusion flags per face (`phisTr`,
+    `phisT`) and detector boxes x, y, width, height (`bboxesTr`, `bboxesT`).
+
+    Subsets of the training split: `lfpw` and `cofw`. Occluded points are annotated too; `visible`
+    is 0 there and 1 elsewhere.
+
+    Args:
+        root: folder of the data set.
+        split: "train" or "test".
+        boxes: "ground_truth" is the tight box of the points, "annotated" the detector's.
+        subset: keep only this subset.
+        first, last: keep only so many faces from the start or the end.
+    """
+
+    scheme: str = "cofw29"
+    convention: str = "cofw"
+    primary_normaliser: str = "interocular"
+    source: ClassVar[str] = "https://data.caltech.edu/records/20099 (COFW_color.zip)"
+    licence: ClassVar[str] = "research; images stay with their owners"
+
+    def __init__(
+        self,
+        root: str,
+        split: Literal["train", "test"] = "train",
+        boxes: BoxSource = "ground_truth",
+        subset: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        self.root, self.split, self.boxes = root, split, boxes
+        self.subset, self.first, self.last = subset, first, last
+
+    def _read(self, report: Report) -> FaceIndex:
+        suffix = "Tr" if self.split == "train" else "T"
+        file = _cofw_file(self.resolve(self.root), self.split, self.source)
+        labels, annotated = _labels(file, suffix)
+        points, boxes, visible, numbers = [], [], [], []
+        for number, row in enumerate(labels):
+            where = f"{file}:{number + 1}"
+            try:
+                shape = check_points(np.stack([row[:29], row[29:58]], 1) - 1, where)
+                hidden = flags(row[58:], where)
+                boxes.append(face_box(self.boxes, corners(annotated[number]), shape, where))
+            except UserError as error:
+                report(error)
+                continue
+            points.append(shape)
+            visible.append((~hidden).astype(np.int8))
+            numbers.append(number)
+        kept = np.asarray(numbers, np.int64)
+        lfpw = kept < LFPW_FACES
+        subsets = {"lfpw": lfpw, "cofw": ~lfpw} if self.split == "train" else {}
+        index = make_index(points, boxes, _POINTS, visible, subsets=subsets)
+        index, rows = narrowed(index, self.subset, self.first, self.last, str(file))
+        self._pictures = _Pictures(file, f"Is{suffix}", kept[rows])
+        return index
+
+    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The pictures of some faces, (H, W, 3) uint8 RGB."""
+        self.index()
+        return self._pictures.load(rows)
+
+    def content_key(self, rows: Sequence[int]) -> str:
+        """A hash that changes with the file and with the rows."""
+        self.index()
+        return self._pictures.key(rows)
+
+
+class Cofw68(FaceDataset):
+    """COFW68: the 507 test faces of COFW with iBUG's 68 points and their occlusion; test only.
+
+    Layout: `root/COFW_test_color.mat` of COFW for the pictures, and of the owners' benchmark
+    `root/COFW68_Data/test_annotations/<number>_points.mat` (`Points` 68 x 2, `Occ` 68 x 1; numbers
+    from 1, in the order of the pictures) and `root/COFW68_Data/cofw68_test_bboxes.mat` (`bboxes`
+    n x 4: x, y, width, height), which only `boxes: annotated` needs.
+
+    Args:
+        root: folder of the data set.
+        boxes: "ground_truth" is the tight box of the points, "annotated" the benchmark's.
+        first, last: keep only so many faces from the start or the end.
+    """
+
+    scheme: str = "ibug68"
+    convention: str = "cofw"
+    primary_normaliser: str = "interocular"
+    source: ClassVar[str] = (
+        "https://github.com/golnazghiasi/cofw68-benchmark (points) and COFW (pictures)"
+    )
+    licence: ClassVar[str] = "research; images stay with their owners"
+
+    def __init__(
+        self,
+        root: str,
+        boxes: BoxSource = "ground_truth",
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        self.root, self.boxes, self.first, self.last = root, boxes, first, last
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        pictures = _cofw_file(root, "test", self.source)
+        n = _count(pictures, "IsT")
+        places = [f"{above}{rest}" for rest in ("COFW68_Data", "") for above in _ABOVE]
+        told = "it holds COFW_test_color.mat and COFW68_Data/test_annotations/1_points.mat ..."
+        tests = [f"{place}/test_annotations".lstrip("/") for place in places]
+        folder = find(root, tests, told, self.source)
+        annotated = self._benchmark_boxes(folder.parent, n) if self.boxes == "annotated" else None
+        points, boxes, visible, numbers = [], [], [], []
+        for number in range(n):
+            file = folder / f"{number + 1}_points.mat"
+            try:
+                shape, hidden = _points68(file)
+                given = None if annotated is None else corners(annotated[number])
+                boxes.append(face_box(self.boxes, given, shape, str(file)))
+            except UserError as error:
+                report(error)
+                continue
+            points.append(shape)
+            visible.append((~hidden).astype(np.int8))
+            numbers.append(number)
+        index = make_index(points, boxes, _POINTS68, visible)
+        index, rows = narrowed(index, None, self.first, self.last, str(folder))
+        self._pictures = _Pictures(pictures, "IsT", np.asarray(numbers, np.int64)[rows])
+        return index
+
+    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """The pictures of some faces, (H, W, 3) uint8 RGB."""
+        self.index()
+        return self._pictures.load(rows)
+
+    def content_key(self, rows: Sequence[int]) -> str:
+        """A hash that changes with the file and with the rows."""
+        self.index()
+        return self._pictures.key(rows)
+
+    def _benchmark_boxes(self, folder: Path, n: int) -> Numbers:
+        file = folder / "cofw68_test_bboxes.mat"
+        if not file.is_file():
+            raise UserError(f"no boxes {file}; fetch them or choose boxes: ground_truth")
+        return table(load_mat(file, ["bboxes"])["bboxes"], (n, 4), "bboxes", file)
+
+
+#: Folders that the archives unpack to.
+_ABOVE = ("", "cofw68-benchmark-master/", "cofw68-benchmark/")
+
+
+def corners(box: Numbers) -> Numbers:
+    """x0, y0, x1, y1 counted from 0, of MATLAB's x, y, width, height counted from 1."""
+    x, y, width, height = box
+    return np.array([x - 1, y - 1, x - 1 + width, y - 1 + height])
+
+
+def _cofw_file(root: Path, split: str, source: str) -> Path:
+    name = f"COFW_{split}_color.mat"
+    told = "it holds COFW_train_color.mat and COFW_test_color.mat"
+    return find(root, [name, f"COFW_color/{name}", f"COFW/{name}"], told, source)
+
+
+def _points68(file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Points (68, 2) from 0 and whether each is occluded (68,)."""
+    found = load_mat(file, ["Points", "Occ"])
+    points = check_points(table(found["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
+    occluded = found["Occ"]
+    if occluded.size != _POINTS68 or max(occluded.shape) != _POINTS68:
+        raise UserError(f"Occ is {occluded.shape}, not 68 x 1, {file}; fetch the file again")
+    return points, flags(table(occluded.reshape(-1), (_POINTS68,), "Occ", file), str(file))
+
+
+class _Hdf5:
+    """A MATLAB 7.3 file, open while the block runs; whatever its parser raises is a `UserError`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Any:
+        import h5py
+
+        try:
+            self.file = h5py.File(self.path, "r")
+        except Exception as error:
+            raise self._damaged() from error
+        return self.file
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self.file.close()
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            raise self._damaged() from error
+
+    def _damaged(self) -> UserError:
+        return UserError(f"no readable HDF5 file, {self.path}; fetch the file again")
+
+
+def _variable(file: Any, name: str, shape: tuple[int, ...], path: Path) -> Any:
+    """A variable of the file; its shape is checked before anything is read."""
+    found = file.get(name)
+    got = getattr(found, "shape", None)
+    fits = got is not None and len(got) == len(shape)
+    if not fits or any(want not in (-1, has) for want, has in zip(shape, got or (), strict=True)):
+        want = " x ".join("n" if k < 0 else str(k) for k in shape)
+        raise UserError(f"{name} is {got or 'missing'}, not {want}, {path}; fetch the file again")
+    return found
+
+
+def _count(path: Path, cells: str) -> int:
+    with _Hdf5(path) as file:
+        return int(_variable(file, cells, (1, -1), path).shape[1])
+
+
+def _labels(path: Path, suffix: str) -> tuple[Numbers, Numbers]:
+    """Labels (n, 87) and boxes (n, 4) as they stand in the file."""
+    with _Hdf5(path) as file:
+        n = int(_variable(file, f"Is{suffix}", (1, -1), path).shape[1])
+        both = []
+        for name, columns in ((f"phis{suffix}", 3 * _POINTS), (f"bboxes{suffix}", 4)):
+            values = _variable(file, name, (columns, n), path)[()]
+            both.append(table(values, (columns, n), name, path).T)
+        return both[0], both[1]
+
+
+def _pictures(path: Path, cells: str, numbers: list[int]) -> list[NDArray[np.uint8]]:
+    """Pictures by their number in the file; MATLAB stores them with the axes reversed."""
+    images = []
+    with _Hdf5(path) as file:
+        links = _variable(file, cells, (1, -1), path)
+        for number in numbers:
+            where = f"{path}:{number + 1}"
+            found = file[links[0, number]]
+            grey = getattr(found, "ndim", 0) == 2
+            colour = getattr(found, "ndim", 0) == 3 and found.shape[0] == 3
+            if not (grey or colour) or found.dtype != np.uint8:
+                raise UserError(f"the picture is no uint8 image, {where}; fetch the file again")
+            if not 0 < found.size <= _MOST_PIXELS:
+                raise UserError(f"the picture is {found.shape}, {where}; fetch the file again")
+            pixels = np.asarray(found[()], np.uint8).T
+            pixels = np.repeat(pixels[..., None], 3, 2) if grey else pixels
+            images.append(np.ascontiguousarray(pixels))
+    return images

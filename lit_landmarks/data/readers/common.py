@@ -1,0 +1,234 @@
+"""What several readers need: safe paths, boxes, selection, and MATLAB files read with care."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.errors import UserError
+
+BoxSource = Literal["ground_truth", "annotated"]
+Numbers = NDArray[np.float64]
+
+#: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
+LARGEST = 1e6
+
+
+def find(root: Path, places: Sequence[str], told: str, source: str) -> Path:
+    """The first of some files or folders that is below `root`.
+
+    Args:
+        root: folder of the data set.
+        places: where it may lie, relative to `root`, the usual one first.
+        told: how the folder must look, in one line.
+        source: where the data set is given out.
+
+    Raises:
+        UserError: `root` is no folder, or none of the places is there.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; correct root, or fetch the data set: {source}; {told}")
+    for place in places:
+        if (root / place).exists():
+            return root / place
+    raise UserError(f"no {places[0]} in {root}; {told}; given out by its owner: {source}")
+
+
+def inside(folder: Path, name: str, where: str) -> Path:
+    """The path of a file that a data file names, if it stays in `folder`.
+
+    Args:
+        folder: a resolved folder, so that a link to the whole folder is fine.
+        name: relative path as it stands in the data file.
+        where: file and row, for the error.
+
+    Raises:
+        UserError: the name is absolute or leads out of the folder, also by a link.
+    """
+    try:
+        path = (folder / name).resolve()
+        if name and path != folder and path.is_relative_to(folder):
+            return folder / name
+    except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a loop of links
+        pass
+    raise UserError(f"path {name[:80]!r} leads out of {folder}, {where}; correct the row")
+
+
+def check_points(points: Numbers, where: str) -> Numbers:
+    """The points (N, 2) themselves, if all are possible pixels.
+
+    Raises:
+        UserError: a point is not finite or beyond any image.
+    """
+    bad = ~(np.abs(points) < LARGEST).all(1)
+    if bad.any():
+        k = int(bad.argmax())
+        x, y = points[k]
+        raise UserError(f"point {k} ({x}, {y}) is no pixel, {where}; correct it")
+    return points
+
+
+def tight_box(points: Numbers, where: str) -> Numbers:
+    """The smallest box (4,) around points (N, 2).
+
+    Raises:
+        UserError: fewer than two points, or all on one line.
+    """
+    if len(points) > 1:
+        box = np.concatenate([points.min(0), points.max(0)])
+        if (box[2:] > box[:2]).all():
+            return box
+    raise UserError(f"all points lie on one line, {where}; annotate it again")
+
+
+def face_box(source: BoxSource, annotated: Numbers | None, points: Numbers, where: str) -> Numbers:
+    """The face box (4,) that the argument `boxes` of a reader asks for.
+
+    Args:
+        source: "annotated" or "ground_truth".
+        annotated: x0, y0, x1, y1 from the file.
+        points: (N, 2) annotated points.
+        where: file and row, for the error.
+
+    Raises:
+        UserError: the box has no area, is no pixels or does not meet the points; or the points
+            have no box. Both are checked whichever is used: a row out of step shows here first.
+    """
+    tight = tight_box(points, where)
+    if annotated is None:
+        return tight
+    told = ", ".join(f"{v:g}" for v in annotated)
+    if not (np.abs(annotated) < LARGEST).all() or not (annotated[2:] > annotated[:2]).all():
+        raise UserError(f"box ({told}) has no area, {where}; correct it")
+    if not (np.minimum(annotated[2:], tight[2:]) > np.maximum(annotated[:2], tight[:2])).all():
+        raise UserError(f"box ({told}) does not meet the points, {where}; correct one of them")
+    return tight if source == "ground_truth" else annotated
+
+
+def narrowed(
+    index: FaceIndex, subset: str | None, first: int | None, last: int | None, told: str
+) -> tuple[FaceIndex, NDArray[np.int64]]:
+    """The faces of a subset, and of these the first or last few.
+
+    Args:
+        index: all faces that were read.
+        subset: its name, or None for all.
+        first: how many to keep from the start.
+        last: how many to keep from the end.
+        told: the data set, for the error.
+
+    Returns:
+        The faces kept, with the subsets that have members, and their rows in `index`.
+
+    Raises:
+        UserError: no such subset, or it has fewer faces.
+    """
+    rows = np.arange(len(index))
+    if subset is not None:
+        if subset not in index.subsets:
+            there = ", ".join(index.subsets) or "none"
+            raise UserError(f"no subset {subset!r} in {told}; there is: {there}")
+        rows = rows[index.subsets[subset]]
+    for name, count in (("first", first), ("last", last)):
+        if count is not None and not 0 < count <= len(rows):
+            raise UserError(f"{name}: {count} faces of {told}, which has {len(rows)}; choose fewer")
+    rows = rows[:first]
+    rows = rows[-last:] if last is not None else rows
+    kept = index.select(rows)
+    members = {name: column for name, column in kept.subsets.items() if column.any()}
+    return replace(kept, subsets=members), rows
+
+
+def make_index(
+    points: list[Numbers],
+    boxes: list[Numbers],
+    n_points: int,
+    visible: list[NDArray[np.int8]] | None = None,
+    mask: list[NDArray[np.bool_]] | None = None,
+    **columns: Any,
+) -> FaceIndex:
+    """Columns from lists of rows; every point is annotated unless `mask` says otherwise.
+
+    Args:
+        points: n of (N, 2); what is not annotated becomes 0.
+        boxes: n of (4,).
+        n_points: N, for a set without rows.
+        visible: n of (N,).
+        mask: n of (N,).
+        **columns: further columns of `FaceIndex`.
+    """
+    n = len(points)
+    place = np.asarray(points, np.float32).reshape(n, n_points, 2)
+    known = np.ones((n, n_points), np.bool_)
+    if mask is not None:
+        known = np.asarray(mask, np.bool_).reshape(n, n_points)
+        place = np.where(known[..., None], place, np.float32(0))
+    seen = None if visible is None else np.asarray(visible, np.int8).reshape(n, n_points)
+    box = np.asarray(boxes, np.float32).reshape(n, 4)
+    return FaceIndex(points=place, mask=known, box=box, visible=seen, **columns)
+
+
+def load_mat(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Variables of a MATLAB file up to version 7, which is no HDF5.
+
+    Raises:
+        UserError: the file is missing, damaged or lacks a variable.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise UserError(f"no file {path}; restore it or remove its image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told to the reader of a file, not of a data set
+            found = loadmat(str(path), variable_names=list(names))
+    except Exception as error:  # a damaged file can raise anything in its parser
+        raise UserError(f"no readable MATLAB file, {path}; fetch the file again") from error
+    lost = [name for name in names if not isinstance(found.get(name), np.ndarray)]
+    if lost:
+        raise UserError(f"no variable {lost[0]!r}, {path}; fetch the file again")
+    return {name: found[name] for name in names}
+
+
+def table(values: Any, shape: tuple[int, ...], name: str, path: Path) -> Numbers:
+    """An array of real numbers of a given shape as float64.
+
+    Args:
+        values: what stands in the file.
+        shape: expected; -1 for any length.
+        name: of the variable, for the error.
+        path: of the file, for the error.
+
+    Raises:
+        UserError: other kinds of values or another shape.
+    """
+    array = np.asarray(values)
+    fits = array.ndim == len(shape) and all(
+        want in (-1, got) for want, got in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.kind not in "biuf" or not fits:
+        want = " x ".join("n" if k < 0 else str(k) for k in shape)
+        raise UserError(
+            f"{name} is {array.dtype} {array.shape}, not numbers {want}, {path}; fetch it again"
+        )
+    return array.astype(np.float64)
+
+
+def flags(values: Numbers, where: str) -> NDArray[np.bool_]:
+    """Zeros and ones as bool.
+
+    Raises:
+        UserError: another value.
+    """
+    if not np.isin(values, (0.0, 1.0)).all():
+        odd = next(float(v) for v in values.flat if not (math.isfinite(v) and v in (0.0, 1.0)))
+        raise UserError(f"flag {odd} is neither 0 nor 1, {where}; correct it")
+    return np.asarray(values == 1.0, np.bool_)

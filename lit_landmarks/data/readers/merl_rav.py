@@ -1,0 +1,126 @@
+"""Reader for MERL-RAV: AFLW's pictures with 68 points and three states of visibility."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import Numbers, face_box, find, make_index, narrowed
+from lit_landmarks.data.readers.ibug import image_files, read_pts_rows
+from lit_landmarks.errors import UserError
+
+#: Folders by the view of the head; left and right are the subject's: in `left` the face looks to
+#: the image's right (yaw > 0).
+MERL_RAV_VIEWS = ("frontal", "lefthalf", "righthalf", "left", "right")
+_POINTS = 68
+_TOLD = (
+    "it holds frontal/, left/, lefthalf/, right/ and righthalf/, each with trainset/ and testset/"
+    " of .pts beside .jpg, as the owners' organize_merl_rav_using_aflw_and_our_labels.py makes it"
+)
+
+
+class MerlRav(FaceDataset):
+    """MERL-RAV: 15449 faces to train with, 3865 to test, in the full range of poses.
+
+    Layout, as its owners' script makes it (`merl_rav_organized` may be left out)::
+
+        root/merl_rav_organized/<view>/{trainset,testset}/<image>.{jpg,pts}
+
+    with the views frontal, lefthalf, righthalf, left, right. Subsets: the views, `half` (both
+    half profiles) and `profile` (both profiles). `.pts` rows code visibility, as the owners
+    document: `x y` is visible (1), `-x -y` occluded by something else but placed (0), `-1 -1`
+    self-occluded (2) and not placed, so masked. A row of mixed signs (a point beyond the border)
+    can mean both and is masked, with visibility unknown (-1).
+
+    The owners give `x y` as the pixel location and do not say from what it counts; it is read as
+    counting from 0.
+
+    Args:
+        root: folder of the data set.
+        split: "train" or "test".
+        subset: keep only this subset.
+        first, last: keep only so many faces from the start or the end of the list sorted by path.
+    """
+
+    scheme: str = "ibug68"
+    convention: str = "merl_rav"
+    primary_normaliser: str = "box"
+    source: ClassVar[str] = (
+        "https://github.com/abhi1kumar/MERL-RAV_dataset (labels), pictures from AFLW:"
+        " https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/aflw/"
+    )
+    licence: ClassVar[str] = "research only; images stay with their owners"
+
+    def __init__(
+        self,
+        root: str,
+        split: Literal["train", "test"] = "train",
+        subset: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        self.root, self.split = root, split
+        self.subset, self.first, self.last = subset, first, last
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        views = [f"{above}{v}" for above in ("", "merl_rav_organized/") for v in MERL_RAV_VIEWS]
+        root = find(root, views, _TOLD, self.source).parent
+        points, boxes, visible, mask, paths, named = [], [], [], [], [], []
+        for view in MERL_RAV_VIEWS:
+            folder = root / view / f"{self.split}set"
+            images = image_files(folder) if folder.is_dir() else {}
+            for file in sorted(folder.glob("*.pts")):
+                try:
+                    shape, seen = decode(read_pts_rows(file, _POINTS))
+                    known = (seen == 0) | (seen == 1)
+                    box = face_box("ground_truth", None, shape[known], str(file))
+                    if file.stem not in images:
+                        raise missing_image(file.with_suffix(".jpg"))
+                except UserError as error:
+                    report(error)
+                    continue
+                points.append(shape)
+                boxes.append(box)
+                visible.append(seen)
+                mask.append(known)
+                paths.append(str(images[file.stem]))
+                named.append(view)
+        index = make_index(
+            points,
+            boxes,
+            _POINTS,
+            visible,
+            mask,
+            paths=tuple(paths),
+            subsets=_subsets(named),
+        )
+        return narrowed(index, self.subset, self.first, self.last, f"{root} ({self.split})")[0]
+
+
+def decode(rows: Numbers) -> tuple[Numbers, NDArray[np.int8]]:
+    """Places and visibility of published rows.
+
+    Args:
+        rows: (N, 2) as they stand in the file.
+
+    Returns:
+        (N, 2) pixels, 0 where there is no place, and (N,) int8: 1 visible, 0 occluded by something
+        else, 2 self-occluded, -1 unknown (mixed signs).
+    """
+    negative = rows < 0
+    seen = np.where(negative.all(1), 0, np.where(negative.any(1), -1, 1)).astype(np.int8)
+    seen[(rows == -1).all(1)] = 2
+    placed = (seen == 0) | (seen == 1)
+    return np.where(placed[:, None], np.abs(rows), 0.0), seen
+
+
+def _subsets(views: list[str]) -> dict[str, NDArray[np.bool_]]:
+    at = np.asarray(views, dtype="U16")
+    member: dict[str, NDArray[np.bool_]] = {view: at == view for view in MERL_RAV_VIEWS}
+    member["half"] = member["lefthalf"] | member["righthalf"]
+    member["profile"] = member["left"] | member["right"]
+    return member

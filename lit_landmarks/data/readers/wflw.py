@@ -1,0 +1,126 @@
+"""Reader for WFLW: 98 points, a face box and six attributes for each face, in two list files."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import (
+    BoxSource,
+    Numbers,
+    check_points,
+    face_box,
+    find,
+    flags,
+    inside,
+    make_index,
+    narrowed,
+)
+from lit_landmarks.errors import UserError
+
+#: The six attributes in the order of the list files; their test subsets hold 326, 314, 698, 206,
+#: 736 and 773 of the 2500 test faces.
+WFLW_SUBSETS = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
+_POINTS = 98
+_CELLS = 2 * _POINTS + 4 + len(WFLW_SUBSETS) + 1
+_TOLD = (
+    "it holds WFLW_images/ and"
+    " WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt"
+)
+
+
+class Wflw(FaceDataset):
+    """WFLW: 7500 faces to train with, 2500 to test.
+
+    Layout, as its owners ship it::
+
+        root/WFLW_images/<event>/<image>.jpg
+        root/WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt
+
+    A row holds 98 x, y pairs, the box x0 y0 x1 y1, six flags and the image, apart by blanks. The
+    owners do not say from what pixels count; they are read as counting from 0 with centres at
+    integers, as the loaders published for it do. Its box is the tight box of the points cut to
+    whole pixels (measured on a few faces).
+
+    Args:
+        root: folder of the data set.
+        split: "train" or "test".
+        boxes: "ground_truth" is the tight box of the points, "annotated" that of the list.
+        subset: keep only faces with this flag: pose, expression, illumination, makeup, occlusion,
+            blur.
+        first, last: keep only so many faces from the start or the end of the list.
+    """
+
+    scheme: str = "wflw98"
+    convention: str = "wflw"
+    primary_normaliser: str = "interocular"
+    source: ClassVar[str] = "https://wywu.github.io/projects/LAB/WFLW.html"
+    licence: ClassVar[str] = "research only; images are those of WIDER FACE"
+
+    def __init__(
+        self,
+        root: str,
+        split: Literal["train", "test"] = "train",
+        boxes: BoxSource = "ground_truth",
+        subset: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        self.root, self.split, self.boxes = root, split, boxes
+        self.subset, self.first, self.last = subset, first, last
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        name = f"list_98pt_rect_attr_{self.split}.txt"
+        folder = "WFLW_annotations/list_98pt_rect_attr_train_test"
+        file = find(root, [f"{folder}/{name}"], _TOLD, self.source)
+        images = find(root, ["WFLW_images"], _TOLD, self.source).resolve()
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"no readable text, {file}; fetch the file again") from error
+        points, boxes, attributes, paths = [], [], [], []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{file}:{number}"
+            try:
+                values, name = _row(line, where)
+                shape = check_points(values[: 2 * _POINTS].reshape(-1, 2), where)
+                box = face_box(self.boxes, values[196:200], shape, where)
+                row_flags = flags(values[200:], where)
+                image = inside(images, name, where)
+                if not image.is_file():
+                    raise missing_image(image)
+            except UserError as error:
+                report(error)
+                continue
+            points.append(shape)
+            boxes.append(box)
+            attributes.append(row_flags)
+            paths.append(str(image))
+        member = np.asarray(attributes, np.bool_).reshape(-1, len(WFLW_SUBSETS))
+        index = make_index(
+            points,
+            boxes,
+            _POINTS,
+            paths=tuple(paths),
+            subsets={key: member[:, k] for k, key in enumerate(WFLW_SUBSETS)},
+        )
+        return narrowed(index, self.subset, self.first, self.last, str(file))[0]
+
+
+def _row(line: str, where: str) -> tuple[Numbers, str]:
+    """206 numbers and the image name of a row."""
+    cells = line.split()
+    if len(cells) != _CELLS:
+        raise UserError(
+            f"{len(cells)} columns, not {_CELLS} (98 points, box, 6 flags, image), {where};"
+            " fetch the file again"
+        )
+    try:
+        return np.array([float(cell) for cell in cells[:-1]]), cells[-1]
+    except ValueError as error:
+        raise UserError(f"a column is no number, {where}; correct the row") from error

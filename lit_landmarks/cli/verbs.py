@@ -23,7 +23,7 @@ VERBS: dict[str, Verb] = {
     "test": Verb("train", "measure a run on its test sets, or on others"),
     "predict": Verb("train", "write a run's landmarks for data sets to a file"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
-    "data": Verb("data", "check: read a data set, print counts, bad rows and a contact sheet"),
+    "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "bench": Verb("bench", "data: how fast batches are made, beside plain libraries"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }

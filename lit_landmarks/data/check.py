@@ -28,8 +28,8 @@ _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
 _BIN, _BINS = 15, 12
 _ANGLES = ("yaw", "pitch", "roll")
-#: Labels this many standard deviations off are told; on clean sets one face in a hundred is.
-_SUSPECT = 6.0
+#: Labels that score so many times the median of the set are told: one in a hundred of a clean set.
+_SUSPECT = 2.4
 _SHEET_SIZE = 256
 _SHEET_SCALE = 1.8
 _BLOCK = 256
@@ -127,9 +127,10 @@ class CheckReport:
         return told
 
     def _suspect_lines(self, most: int) -> list[str]:
-        found = [s for s in self.ranking if s.score >= _SUSPECT]
         if not self.ranking:
             return []
+        usual = float(np.median([s.score for s in self.ranking]))
+        found = [s for s in self.ranking if s.score >= _SUSPECT * usual]
         told = [
             f"{len(found)} faces have a label that the others do not expect" + ":" * bool(found)
         ]

@@ -44,18 +44,18 @@ def remembered(
     """
     if n < _FEWEST:
         return make()
-    key = hashlib.sha256(repr((told, n, _code())).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((told, n, code_version())).encode()).hexdigest()[:32]
     path = cache_folder(folder) / f"{name.lower()}-{key}.npz"
-    index = _read(path)
+    index = read_labels(path)
     if index is None or len(index) != n:
         index = make()
         with contextlib.suppress(UserError):
-            _write(path, index)
+            write_labels(path, index)
     return index
 
 
 @cache
-def _code() -> str:
+def code_version() -> str:
     """A hash of the source that labels follow from."""
     digest = hashlib.sha256(np.__version__.encode())
     root = Path(lit_landmarks.__file__).parent
@@ -67,14 +67,19 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, index: FaceIndex) -> None:
+def write_labels(path: Path, index: FaceIndex) -> None:
+    """Write labels to an `.npz` file, atomically.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     columns: dict[str, Any] = {k: v for k, v in vars(index).items() if isinstance(v, np.ndarray)}
     columns |= {_SUBSET + name: column for name, column in index.subsets.items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **columns)
 
 
-def _read(path: Path) -> FaceIndex | None:
+def read_labels(path: Path) -> FaceIndex | None:
     """The labels, or None if there are none that can be read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

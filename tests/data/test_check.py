@@ -36,12 +36,12 @@ def test_suspects_are_named_with_point_and_file(tmp_path: Path, rendered: Synthe
     report = check_dataset(Ibug300W(str(tmp_path)), sheet_faces=4)
     assert report.ok, "a suspect is no bad row"
     first = {(Path(s.where).name, s.point) for s in report.ranking[:2]}
-    assert first == {("07.jpg", "nose_base_middle"), ("31.jpg", "right_mouth_corner")}
+    assert first == {("07.jpg", "subnasale"), ("31.jpg", "right_mouth_corner")}
     assert len(report.ranking) == 60
     assert report.suspect_sheet is not None
     told = "\n".join(report.lines())
     assert "2 faces have a label that the others do not expect:" in told
-    assert "07.jpg: nose_base_middle is" in told
+    assert "07.jpg: subnasale is" in told
     # The expected place is drawn: orange, which nothing else in the grey pictures is.
     sheet = report.suspect_sheet.astype(int)
     assert (np.abs(sheet - [255, 96, 40]).sum(-1) < 30).any()

@@ -50,7 +50,7 @@ def test_second_time_from_the_file(tmp_path: Path) -> None:
 
 def test_new_code_makes_new_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remembered("Set", 1, 300, _index, tmp_path)
-    monkeypatch.setattr(label_cache, "_code", lambda: "another version")
+    monkeypatch.setattr(label_cache, "code_version", lambda: "another version")
     fresh = remembered("Set", 1, 300, lambda: _index(value=3.0), tmp_path)
     assert _same(fresh, _index(value=3.0))
 

@@ -1,0 +1,141 @@
+"""`data check`: reads a whole data set, tells what is wrong with it, and draws what it holds."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lit_landmarks.cli.configs import compose, unset_variables
+from lit_landmarks.cli.data import build_dataset, instantiate
+from lit_landmarks.cli.lightning import refuse_unknown_names
+from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.data import DATASETS, FaceDataset
+from lit_landmarks.data.check import CheckReport, check_dataset
+from lit_landmarks.data.mixture import draw_batch
+from lit_landmarks.data.recognise import unrecognised, walk
+from lit_landmarks.draw import save_png
+from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
+
+_DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
+histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
+the other faces do not expect (a shape model fitted without the face) are listed worst first, drawn
+on a second sheet, and all ranked in a CSV file. Exit status 2 if a row is bad.
+
+  python -m lit_landmarks data check --root DIR                      300W layout, or any .pts files
+  python -m lit_landmarks data check --all DIR                       every data set below a folder
+  python -m lit_landmarks data check --dataset SyntheticFaces --n 64
+  python -m lit_landmarks data check --config configs/data/helen_afw.yaml
+  python -m lit_landmarks data check --config configs/data/mixed.yaml --batch 40
+
+Further --key value pairs are arguments of the data set."""
+_DEFAULT = "Ibug300W"
+
+
+def run(arguments: list[str]) -> int:
+    """Runs `data check`."""
+    parser = verb_parser("data check", _DESCRIPTION)
+    parser.add_argument("-c", "--config", type=Path, action="append", default=[], metavar="FILE",
+                        help="check every data set that these argument files name")  # fmt: skip
+    parser.add_argument("--all", type=Path, metavar="DIR", help="check what is found below DIR")
+    parser.add_argument("--batch", type=int, metavar="N",
+                        help="with --config: draw one training batch of N faces")  # fmt: skip
+    parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("--sheet", type=Path, default=Path("data_check"), metavar="DIR",
+                        help="folder for the contact sheets")  # fmt: skip
+    parser.add_argument("--rows", type=int, default=20, help="bad rows to print")
+    known, rest = parser.parse_known_args(arguments)
+    if (known.all or known.config) and rest:
+        cause = "with --all the folder says" if known.all else "with --config the files say"
+        raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")
+    if known.batch is not None:
+        return _batch(known)
+    bad = 0
+    for name, dataset in _chosen(known, rest):
+        if known.all:
+            print(f"== {name}")
+        report = check_dataset(dataset)
+        print("\n".join(report.lines(known.rows)))
+        _write(report, known.sheet, name)
+        bad += len(report.problems) + (report.faces == 0)
+    if known.all:
+        for folder in unrecognised(known.all):
+            print(f"== {folder.relative_to(known.all)}\nno data set that a reader knows")
+    if bad:
+        raise UserError(f"{bad} bad rows; mend each as told above")
+    return 0
+
+
+def _write(report: CheckReport, folder: Path, name: str) -> None:
+    """Contact sheets and the ranking."""
+    stem = folder / name
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if report.sheet is not None:
+        print(f"contact sheet: {save_png(report.sheet, folder / f'{name}.png')}")
+    if report.suspect_sheet is not None:
+        sheet = save_png(report.suspect_sheet, folder / f"{name}_labels.png")
+        print(f"labels to look at first: {sheet}")
+        buffer = io.StringIO()
+        table = csv.writer(buffer, lineterminator="\n")
+        table.writerow(["row", "file", "point", "standard_deviations", "percent_of_box"])
+        for s in report.ranking:
+            table.writerow([s.row, s.where, s.point, f"{s.score:.2f}", f"{s.residual:.2f}"])
+        write_atomic(folder / f"{name}_labels.csv", buffer.getvalue())
+
+
+def _batch(known: argparse.Namespace) -> int:
+    """Draw a mixed training batch."""
+    if not known.config or known.batch < 1:
+        raise UserError(
+            "--batch N needs --config FILE that names training sets, and N of 1 or more"
+        )
+    settings = _settings(known.config)
+    sets = dict(_of_role(settings, "train"))
+    if not sets:
+        raise UserError(
+            f"no training set in {known.config[-1]}; name them under data.init_args.train"
+        )
+    plain = {k: v for k, v in settings.items() if k not in ("train", "val", "test", "augmentation")}
+    sheet, lines = draw_batch(sets, known.batch, plain)
+    print("\n".join(lines))
+    print(f"batch: {save_png(sheet, known.sheet / 'batch.png')}")
+    return 0
+
+
+def _settings(files: list[Path]) -> dict[str, Any]:
+    """`data.init_args` of argument files.
+
+    Raises:
+        UserError: a name or variable that is not known.
+    """
+    composed = compose(files)
+    refuse_unknown_names(composed)
+    settings: dict[str, Any] = (composed.tree.get("data") or {}).get("init_args") or {}
+    for text in unset_variables(settings):
+        raise UserError(f"'{text}' names a variable that is not set; export it first")
+    return settings
+
+
+def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
+    for name, spec in (settings.get(role) or {}).items():
+        dataset = instantiate(FaceDataset, {"set": spec}, None)
+        if "root" in settings:
+            dataset.start_from(settings["root"])
+        yield name, dataset
+
+
+def _chosen(known: argparse.Namespace, rest: list[str]) -> Iterator[tuple[str, FaceDataset]]:
+    """The data sets to check, by name."""
+    if known.all:
+        yield from walk(known.all)
+    elif known.config:
+        settings = _settings(known.config)
+        for role in ("train", "val", "test"):
+            for name, dataset in _of_role(settings, role):
+                yield f"{role}_{name}", dataset
+    else:
+        yield known.dataset.lower(), build_dataset(known.dataset, rest)

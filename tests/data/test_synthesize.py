@@ -1,0 +1,124 @@
+"""`synthesize`: every face once, whatever was killed before; labels of the files are the faces'."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from lit_landmarks.data import FaceDataset, SyntheticFaces
+from lit_landmarks.data.layouts import LAYOUTS, Face, Layout, write_image, write_text
+from lit_landmarks.data.synthesize import NOTES, synthesize
+from lit_landmarks.errors import UserError
+
+
+class _Plain(Layout):
+    """A picture and a JSON list of points per face, and a list of all."""
+
+    name: ClassVar[str] = "plain_for_this_test"
+    scheme: ClassVar[str] = "ibug68"
+
+    def write(self, root: Path, face: Face) -> None:
+        write_image(root / f"{face.number}.png", face.pixels)
+        write_text(root / f"{face.number}.json", json.dumps(face.points.tolist()))
+
+    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+        write_text(root / "list.txt", "".join(f"{f.number} {f.points[0, 0]}\n" for f in faces))
+
+
+LAYOUTS.pop(_Plain.name)
+Make = Any
+
+
+@pytest.fixture
+def dots(dot_faces: Make) -> Make:
+    """Rendered sets that are quick to render."""
+    return lambda n=70: dot_faces(n=100, dots=68, size=48)
+
+
+def _check(root: Path, faces: FaceDataset, n: int) -> None:
+    listed = (root / "list.txt").read_text().splitlines()
+    assert [int(row.split()[0]) for row in listed] == list(range(n))
+    index = faces.index()
+    for row in range(n):
+        points = np.array(json.loads((root / f"{row}.json").read_text()), np.float32)
+        assert np.array_equal(points, index.points[row])
+        assert float(listed[row].split()[1]) == pytest.approx(float(points[0, 0]))
+    assert len(list(root.glob("*.png"))) == n
+
+
+def test_writes_each_face_once_and_adds_more(dots: Make, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    assert synthesize(dots(), _Plain(), root, 40, workers=1) == 40
+    _check(root, dots(), 40)
+    again = dots()
+    assert synthesize(again, _Plain(), root, 40, workers=1) == 0
+    assert again.loads == 0
+    # The short block of 40 is no block of 70, so eight faces are rendered again.
+    assert synthesize(dots(), _Plain(), root, 70, workers=1) == 38
+    _check(root, dots(), 70)
+
+
+def test_goes_on_after_a_kill(dots: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, faces = tmp_path / "out", dots()
+    load = faces.load
+
+    def killed(rows: Sequence[int]) -> Any:
+        if 64 in rows:
+            raise KeyboardInterrupt
+        return load(rows)
+
+    monkeypatch.setattr(faces, "load", killed)
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(faces, _Plain(), root, 70, workers=1)
+    assert not (root / "list.txt").exists()
+    assert synthesize(dots(), _Plain(), root, 70, workers=1) == 6
+    _check(root, dots(), 70)
+
+
+def test_processes_write_what_one_writes(tmp_path: Path) -> None:
+    faces = SyntheticFaces(n=40, image_size=32, visibility=False)
+    layout = LAYOUTS["ibug"]()
+    faces = SyntheticFaces(
+        n=40, image_size=32, visibility=False, scheme=layout.scheme, convention=layout.contour
+    )
+    one, two = tmp_path / "one", tmp_path / "two"
+    synthesize(faces, layout, one, 40, workers=1)
+    synthesize(faces, layout, two, 40, workers=2)
+    files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(two) for p in two.rglob("*") if p.is_file())
+    for file in files:
+        if file.suffix != ".npz":  # which carry a date
+            assert (one / file).read_bytes() == (two / file).read_bytes(), file
+
+
+def test_a_folder_of_something_else_is_refused(dots: Make, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match=r"is not empty .* choose a new folder"):
+        synthesize(dots(), _Plain(), tmp_path, 4, workers=1)
+    root = tmp_path / "out"
+    synthesize(dots(), _Plain(), root, 4, workers=1)
+    other = dots()
+    other.sigma = 2.0
+    with pytest.raises(UserError, match=r"faces of another arguments and version; choose another"):
+        synthesize(other, _Plain(), root, 4, workers=1)
+
+
+def test_a_damaged_note_is_made_again(dots: Make, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    synthesize(dots(), _Plain(), root, 40, workers=1)
+    next((root / NOTES).glob("0000000-*.npz")).write_bytes(b"half")
+    with pytest.raises(UserError, match=r"is damaged; run the same command again"):
+        synthesize(dots(), _Plain(), root, 40, workers=1)
+    assert synthesize(dots(), _Plain(), root, 40, workers=1) == 32
+    _check(root, dots(), 40)
+
+
+def test_scheme_of_the_layout_is_asked_for(tmp_path: Path) -> None:
+    faces = SyntheticFaces(n=2, scheme="wflw98")
+    with pytest.raises(UserError, match=r"has scheme 'ibug68', the faces 'wflw98'"):
+        synthesize(faces, _Plain(), tmp_path / "out", 2)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,13 @@ from lit_landmarks.data.readers.common import (
     narrowed,
     table,
 )
+from lit_landmarks.data.readers.hdf5 import Hdf5, own_array, variable
 from lit_landmarks.errors import UserError
 
 #: The first faces of the training file are LFPW's, hardly occluded; the others are COFW's own.
 LFPW_FACES = 845
 _POINTS, _POINTS68 = 29, 68
-#: A picture in the file is at most this many pixels; more is a damaged header.
+#: A picture has at most so many values; more is a damaged header.
 _MOST_PIXELS = 100_000_000
 
 
@@ -239,53 +240,18 @@ def _points68(file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
     return points, flags(table(occluded.reshape(-1), (_POINTS68,), "Occ", file), str(file))
 
 
-class _Hdf5:
-    """A MATLAB 7.3 file, open while the block runs; whatever its parser raises is a `UserError`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Any:
-        import h5py
-
-        try:
-            self.file = h5py.File(self.path, "r")
-        except Exception as error:
-            raise self._damaged() from error
-        return self.file
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self.file.close()
-        if isinstance(error, Exception) and not isinstance(error, UserError):
-            raise self._damaged() from error
-
-    def _damaged(self) -> UserError:
-        return UserError(f"no readable HDF5 file, {self.path}; fetch the file again")
-
-
-def _variable(file: Any, name: str, shape: tuple[int, ...], path: Path) -> Any:
-    """A variable of the file; its shape is checked before anything is read."""
-    found = file.get(name)
-    got = getattr(found, "shape", None)
-    fits = got is not None and len(got) == len(shape)
-    if not fits or any(want not in (-1, has) for want, has in zip(shape, got or (), strict=True)):
-        want = " x ".join("n" if k < 0 else str(k) for k in shape)
-        raise UserError(f"{name} is {got or 'missing'}, not {want}, {path}; fetch the file again")
-    return found
-
-
 def _count(path: Path, cells: str) -> int:
-    with _Hdf5(path) as file:
-        return int(_variable(file, cells, (1, -1), path).shape[1])
+    with Hdf5(path) as file:
+        return int(variable(file, cells, (1, -1), path).shape[1])
 
 
 def _labels(path: Path, suffix: str) -> tuple[Numbers, Numbers]:
     """Labels (n, 87) and boxes (n, 4) as they stand in the file."""
-    with _Hdf5(path) as file:
-        n = int(_variable(file, f"Is{suffix}", (1, -1), path).shape[1])
+    with Hdf5(path) as file:
+        n = int(variable(file, f"Is{suffix}", (1, -1), path).shape[1])
         both = []
         for name, columns in ((f"phis{suffix}", 3 * _POINTS), (f"bboxes{suffix}", 4)):
-            values = _variable(file, name, (columns, n), path)[()]
+            values = variable(file, name, (columns, n), path)[()]
             both.append(table(values, (columns, n), name, path).T)
         return both[0], both[1]
 
@@ -293,13 +259,12 @@ def _labels(path: Path, suffix: str) -> tuple[Numbers, Numbers]:
 def _pictures(path: Path, cells: str, numbers: list[int]) -> list[NDArray[np.uint8]]:
     """Pictures by their number in the file; MATLAB stores them with the axes reversed."""
     images = []
-    with _Hdf5(path) as file:
-        links = _variable(file, cells, (1, -1), path)
+    with Hdf5(path) as file:
+        links = variable(file, cells, (1, -1), path)
         for number in numbers:
             where = f"{path}:{number + 1}"
-            found = file[links[0, number]]
-            grey = getattr(found, "ndim", 0) == 2
-            colour = getattr(found, "ndim", 0) == 3 and found.shape[0] == 3
+            found = own_array(file[links[0, number]], path, f"picture {number + 1}")
+            grey, colour = found.ndim == 2, found.ndim == 3 and found.shape[0] == 3
             if not (grey or colour) or found.dtype != np.uint8:
                 raise UserError(f"the picture is no uint8 image, {where}; fetch the file again")
             if not 0 < found.size <= _MOST_PIXELS:

@@ -55,11 +55,12 @@ def inside(folder: Path, name: str, where: str) -> Path:
     """
     try:
         path = (folder / name).resolve()
-        if name and path != folder and path.is_relative_to(folder):
+        path.exists()  # raises if the name is too long
+        if path != folder and path.is_relative_to(folder):
             return folder / name
-    except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a loop of links
+    except (OSError, ValueError, RuntimeError):  # also for a zero byte and a loop of links
         pass
-    raise UserError(f"path {name[:80]!r} leads out of {folder}, {where}; correct the row")
+    raise UserError(f"path {name[:80]!r} is not below {folder}, {where}; correct the row")
 
 
 def check_points(points: Numbers, where: str) -> Numbers:
@@ -94,23 +95,25 @@ def face_box(source: BoxSource, annotated: Numbers | None, points: Numbers, wher
 
     Args:
         source: "annotated" or "ground_truth".
-        annotated: x0, y0, x1, y1 from the file.
+        annotated: x0, y0, x1, y1 from the file; None if it has none.
         points: (N, 2) annotated points.
         where: file and row, for the error.
 
     Raises:
-        UserError: the box has no area, is no pixels or does not meet the points; or the points
-            have no box. Both are checked whichever is used: a row out of step shows here first.
+        UserError: the points have no box; or the annotated one is asked for and has no area, is no
+            pixels or does not meet the points.
     """
     tight = tight_box(points, where)
-    if annotated is None:
+    if annotated is None or source == "ground_truth":
         return tight
     told = ", ".join(f"{v:g}" for v in annotated)
     if not (np.abs(annotated) < LARGEST).all() or not (annotated[2:] > annotated[:2]).all():
-        raise UserError(f"box ({told}) has no area, {where}; correct it")
+        raise UserError(f"box ({told}) has no area, {where}; correct it or take ground_truth")
     if not (np.minimum(annotated[2:], tight[2:]) > np.maximum(annotated[:2], tight[:2])).all():
-        raise UserError(f"box ({told}) does not meet the points, {where}; correct one of them")
-    return tight if source == "ground_truth" else annotated
+        raise UserError(
+            f"box ({told}) does not meet the points, {where}; correct it or take ground_truth"
+        )
+    return annotated
 
 
 def narrowed(

@@ -17,6 +17,7 @@ from lit_landmarks.data.readers.common import (
     inside,
     make_index,
     narrowed,
+    tight_box,
 )
 from lit_landmarks.errors import UserError
 
@@ -89,7 +90,9 @@ class Wflw(FaceDataset):
             try:
                 values, name = _row(line, where)
                 shape = check_points(values[: 2 * _POINTS].reshape(-1, 2), where)
-                box = face_box(self.boxes, values[196:200], shape, where)
+                # Always looked at: where columns slipped, the box no longer meets the points.
+                listed = face_box("annotated", values[196:200], shape, where)
+                box = listed if self.boxes == "annotated" else tight_box(shape, where)
                 row_flags = flags(values[200:], where)
                 image = inside(images, name, where)
                 if not image.is_file():

@@ -17,11 +17,11 @@ from lit_landmarks.data.readers.common import (
     find,
     flags,
     inside,
-    load_mat,
     make_index,
     narrowed,
     table,
 )
+from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
 _POINTS = 19
@@ -121,7 +121,7 @@ class _Release:
     """The tables of AFLWinfo_release.mat."""
 
     def __init__(self, path: Path) -> None:
-        found = load_mat(path, _VARIABLES)
+        found = read_mat5(path, _VARIABLES)
         n = len(found["data"])
         self.path = path
         self.points = table(found["data"], (n, 2 * _POINTS), "data", path)

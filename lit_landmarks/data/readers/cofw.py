@@ -23,12 +23,12 @@ from lit_landmarks.data.readers.common import (
     face_box,
     find,
     flags,
-    load_mat,
     make_index,
     narrowed,
     table,
 )
 from lit_landmarks.data.readers.hdf5 import Hdf5, own_array, variable
+from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
 #: The first faces of the training file are LFPW's, hardly occluded; the others are COFW's own.
@@ -211,7 +211,7 @@ class Cofw68(FaceDataset):
         file = folder / "cofw68_test_bboxes.mat"
         if not file.is_file():
             raise UserError(f"no boxes {file}; fetch them or choose boxes: ground_truth")
-        return table(load_mat(file, ["bboxes"])["bboxes"], (n, 4), "bboxes", file)
+        return table(read_mat5(file, ["bboxes"])["bboxes"], (n, 4), "bboxes", file)
 
 
 #: Folders that the archives unpack to.
@@ -232,7 +232,7 @@ def _cofw_file(root: Path, split: str, source: str) -> Path:
 
 def _points68(file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
     """Points (68, 2) from 0 and whether each is occluded (68,)."""
-    found = load_mat(file, ["Points", "Occ"])
+    found = read_mat5(file, ["Points", "Occ"])
     points = check_points(table(found["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
     occluded = found["Occ"]
     if occluded.size != _POINTS68 or max(occluded.shape) != _POINTS68:

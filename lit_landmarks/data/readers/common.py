@@ -1,9 +1,8 @@
-"""What several readers need: safe paths, boxes, selection, and MATLAB files read with care."""
+"""What several readers need: safe paths, boxes, tables and selection."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,28 +176,6 @@ def make_index(
     seen = None if visible is None else np.asarray(visible, np.int8).reshape(n, n_points)
     box = np.asarray(boxes, np.float32).reshape(n, 4)
     return FaceIndex(points=place, mask=known, box=box, visible=seen, **columns)
-
-
-def load_mat(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Variables of a MATLAB file up to version 7, which is no HDF5.
-
-    Raises:
-        UserError: the file is missing, damaged or lacks a variable.
-    """
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise UserError(f"no file {path}; restore it or remove its image")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # told to the reader of a file, not of a data set
-            found = loadmat(str(path), variable_names=list(names))
-    except Exception as error:  # a damaged file can raise anything in its parser
-        raise UserError(f"no readable MATLAB file, {path}; fetch the file again") from error
-    lost = [name for name in names if not isinstance(found.get(name), np.ndarray)]
-    if lost:
-        raise UserError(f"no variable {lost[0]!r}, {path}; fetch the file again")
-    return {name: found[name] for name in names}
 
 
 def table(values: Any, shape: tuple[int, ...], name: str, path: Path) -> Numbers:

@@ -14,6 +14,7 @@ _DESCRIPTION = """Measures on embedded synthetic faces, in one run, in rounds th
   a training step of a timm backbone on such a batch, and which part of it a batch takes
   albumentations and OpenCV doing the same work (pip install 'lit-landmarks[bench]')
   rendering of synthetic faces
+  caching of source crops beside decoding the same JPEG files alone
 
   python -m lit_landmarks bench data
   python -m lit_landmarks bench data --size 224 --json"""

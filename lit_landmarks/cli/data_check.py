@@ -44,6 +44,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--all", type=Path, metavar="DIR", help="check what is found below DIR")
     parser.add_argument("--batch", type=int, metavar="N",
                         help="with --config: draw one training batch of N faces")  # fmt: skip
+    parser.add_argument("--padded", action="store_true",
+                        help="with --batch: each set in its own scheme, padded")  # fmt: skip
     parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(DATASETS)}")
     parser.add_argument("--sheet", type=Path, default=Path("data_check"), metavar="DIR",
                         help="folder for the contact sheets")  # fmt: skip
@@ -100,6 +102,8 @@ def _batch(known: argparse.Namespace) -> int:
             f"no training set in {known.config[-1]}; name them under data.init_args.train"
         )
     plain = {k: v for k, v in settings.items() if k not in ("train", "val", "test", "augmentation")}
+    if known.padded:
+        plain["scheme"] = None
     sheet, lines = draw_batch(sets, known.batch, plain)
     print("\n".join(lines))
     print(f"batch: {save_png(sheet, known.sheet / 'batch.png')}")

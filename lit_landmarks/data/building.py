@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lit_landmarks.data.index import FaceDataset
-from lit_landmarks.data.squares import check_box, cut_square, source_squares
+from lit_landmarks.data.squares import Pixels, check_box, cut_square, source_squares
 from lit_landmarks.errors import UserError
 
 _Advance = Callable[[int], None]
@@ -205,13 +205,18 @@ def _write_crops(
     squares = source_squares(dataset.index().box, scale)
     row_bytes = int(np.prod(shape[1:]))
 
+    def cut(row: int, image: Pixels) -> Pixels:
+        return cut_square(check_box(dataset, row, image), squares[row], shape[1])
+
     def work(rows: range) -> int:
         # Written by calls, not through a map: a full disk is then an error and no bus fault.
         crops = np.empty((len(rows), *shape[1:]), np.uint8)
-        # One file after the other: its pixels are cut while they are in the processor's cache.
-        images = dataset.load(rows) if dataset.rendered else (dataset.load([r])[0] for r in rows)
-        for crop, row, image in zip(crops, rows, images, strict=True):
-            crop[:] = cut_square(check_box(dataset, row, image), squares[row], shape[1])
+        if dataset.rendered:
+            for crop, row, image in zip(crops, rows, dataset.load(rows), strict=True):
+                crop[:] = cut(row, image)
+        else:  # one file after the other, so that its pixels are still near and then freed
+            for k, row in enumerate(rows):
+                crops[k] = cut(row, dataset.load([row])[0])
         _write_at(part.file, crops.data.cast("B"), start + rows.start * row_bytes)
         return len(rows)
 

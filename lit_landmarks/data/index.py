@@ -240,6 +240,11 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise missing_image(path) from error
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, path: str | Path) -> NDArray[np.uint8]:
+    """`read_image` of a file's bytes; `path` is for the error."""
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
         # libjpeg fills a cut file with grey and OpenCV stays silent about it.
         raise UserError(f"JPEG is truncated, {path}; fetch the file again")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.data import Augmentation, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.dataset import MixedFaces, MixSampler
+from lit_landmarks.reports.bench_cache import CacheBench, bench_cache
 from lit_landmarks.types import FaceBatch
 
 #: Targets of the project, see the README.
@@ -44,6 +45,7 @@ class DataBench:
         step_ms: a training step of the backbone on such a batch.
         plain_ms: a batch by albumentations and OpenCV, pose not included; None if not installed.
         rendered: synthetic faces per second at `frame_size`.
+        cache: how fast source crops are cached.
     """
 
     frame_size: int
@@ -53,6 +55,7 @@ class DataBench:
     step_ms: float
     plain_ms: float | None
     rendered: float
+    cache: CacheBench | None = None
 
     @property
     def faces_per_second(self) -> float:
@@ -88,11 +91,15 @@ class DataBench:
             f"  synthetic faces rendered at {size} px      {self.rendered:7.1f} faces/s   "
             f"(target {TARGET_RENDERED:.0f})"
         )
-        return told
+        return told + ([] if self.cache is None else self.cache.lines())
 
 
 def bench_data(
-    frame_size: int = 128, faces: int = 96, rounds: int = 12, rendered: int = 64
+    frame_size: int = 128,
+    faces: int = 96,
+    rounds: int = 12,
+    rendered: int = 64,
+    photographs: int = 96,
 ) -> DataBench:
     """Measure the data path; prints nothing and keeps nothing on disk.
 
@@ -101,6 +108,7 @@ def bench_data(
         faces: synthetic faces to cache.
         rounds: times that each figure is taken.
         rendered: faces to render for the rendering speed.
+        photographs: JPEG files to decode and cache.
     """
     speed = _rendering(frame_size, rendered)
     with tempfile.TemporaryDirectory() as folder:
@@ -141,6 +149,7 @@ def bench_data(
         step_ms=times["step"],
         plain_ms=times.get("plain"),
         rendered=speed,
+        cache=bench_cache(module.source_size, module.source_scale, photographs),
     )
 
 

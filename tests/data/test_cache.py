@@ -37,10 +37,20 @@ def test_square_holds_the_box_about_its_middle(
     low = np.array(center) - side / 2
     box = np.array([*low, low[0] + side, low[1] + side * 0.8]).astype(np.float32)[None]
     x, y, length = source_squares(box, scale)[0]
-    assert length - 1 <= scale * side * (1 + 1e-4)
+    assert length - 1 <= scale * side * (1 + 1 / 64)
     assert length >= scale * side * (1 - 1e-4)
     middle = np.array([x, y]) + (length - 1) / 2
     assert np.abs(middle - (box[0, :2] + box[0, 2:]) / 2).max() <= 0.501
+
+
+@given(st.floats(2, 5000))
+def test_large_sides_halve_without_rest(side: float) -> None:
+    box = np.array([[0, 0, side, side]], np.float32)
+    length = int(source_squares(box, 1.0)[0, 2])
+    assert length >= np.float32(side)
+    while length >= 256:
+        assert length % 2 == 0
+        length //= 2
 
 
 @given(st.integers(-60, 80), st.integers(-60, 80), st.integers(4, 200), st.integers(16, 64))

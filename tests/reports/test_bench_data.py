@@ -44,9 +44,12 @@ DATASETS.pop("_Noise")
 
 def test_runs_and_tells_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SyntheticFaces", _Noise)
-    found = bench_data(frame_size=64, faces=40, rounds=1, rendered=4)
+    found = bench_data(frame_size=64, faces=40, rounds=1, rendered=4, photographs=4)
     text = "\n".join(found.lines())
     assert "faces/s" in text
+    assert found.cache is not None
+    assert 0 < found.cache.cached
+    assert "JPEG decoding alone" in text
     assert min(found.data_ms, found.eval_ms, found.step_ms, found.rendered) > 0
 
 

@@ -35,6 +35,7 @@ COFW_PAIRS = (
     *[(1, 2), (5, 7), (3, 4), (6, 8), (9, 10), (11, 12), (13, 15), (17, 18), (14, 16)],
     *[(19, 20), (23, 24)],
 )
+AFLW_PAIRS = ((1, 6), (2, 5), (3, 4), (7, 12), (8, 11), (9, 10), (13, 15), (16, 18))
 WFLW_PAIRS = (
     *[(i, 32 - i) for i in range(16)],
     *[(33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47)],
@@ -106,6 +107,7 @@ def test_flip_is_an_involution_that_swaps_left_and_right(scheme: LandmarkScheme)
     [
         ("ibug68", from_pairs(68, IBUG_PAIRS, 1)),
         ("cofw29", from_pairs(29, COFW_PAIRS, 1)),
+        ("aflw19", from_pairs(19, AFLW_PAIRS, 1)),
         ("wflw98", from_pairs(98, WFLW_PAIRS, 0)),
         ("face_synthetics70", from_pairs(70, (*IBUG_PAIRS, (69, 70)), 1)),
     ],
@@ -147,6 +149,7 @@ def test_names_say_where_points_are(scheme: LandmarkScheme) -> None:
         ("ibug68", (36, 45)),
         ("wflw98", (60, 72)),
         ("cofw29", (8, 9)),
+        ("aflw19", (6, 11)),
         ("face_synthetics70", (36, 45)),
     ],
 )

@@ -92,7 +92,9 @@ def walk(root: Path) -> Iterator[tuple[str, FaceDataset]]:
         raise UserError(f"no folder {root}; correct the path")
     taken: set[str] = set()
     for place, dataset in _below(root, 0):
-        parts = place.relative_to(root).with_suffix("").parts or (root.resolve().name,)
+        parts = place.relative_to(root).parts or (root.resolve().name,)
+        if place.is_file():
+            parts = (*parts[:-1], place.stem)
         split = getattr(dataset, "split", None)
         name = "_".join((*parts, *([str(split)] if split is not None else [])))
         if name in taken:

@@ -24,6 +24,7 @@ CONVENTIONS: tuple[str, ...] = (
     "synthetic_visible",
     "synthetic_3d",
     "custom",
+    "cofw68",
 )
 
 

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import (
+    BOXES,
+    SPLITS,
     BoxSource,
     Numbers,
     check_points,
+    choice,
     face_box,
     find,
     flags,
@@ -74,7 +77,9 @@ class Aflw19(FaceDataset):
         last: int | None = None,
         train_faces: int = TRAIN_FACES,
     ) -> None:
-        self.root, self.split, self.boxes = root, split, boxes
+        self.root = root
+        self.split = choice("split", split, SPLITS)
+        self.boxes = choice("boxes", boxes, BOXES)
         self.subset, self.first, self.last = subset, first, last
         self.train_faces = train_faces
 
@@ -91,16 +96,13 @@ class Aflw19(FaceDataset):
             try:
                 shape, seen, known = data.face(int(row))
                 where = f"{file}:{row + 1}"
-                boxes.append(face_box(self.boxes, data.boxes[row], shape[known], where))
-                try:
-                    path = _picture(images, data.name(int(row)), where)
-                except UserError:
-                    boxes.pop()
-                    raise
+                box = face_box(self.boxes, data.boxes[row], shape[known], where)
+                path = _picture(images, data.name(int(row)), where)
             except UserError as error:
                 report(error)
                 continue
             points.append(shape)
+            boxes.append(box)
             visible.append(seen.astype(np.int8))
             mask.append(known)
             paths.append(str(path))

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import (
+    BOXES,
+    SPLITS,
     BoxSource,
     Numbers,
     check_points,
+    choice,
     face_box,
     find,
     flags,
@@ -100,7 +103,9 @@ class Cofw(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.split, self.boxes = root, split, boxes
+        self.root = root
+        self.split = choice("split", split, SPLITS)
+        self.boxes = choice("boxes", boxes, BOXES)
         self.subset, self.first, self.last = subset, first, last
 
     def _read(self, report: Report) -> FaceIndex:
@@ -154,7 +159,7 @@ class Cofw68(FaceDataset):
     """
 
     scheme: str = "ibug68"
-    convention: str = "cofw"
+    convention: str = "cofw68"
     primary_normaliser: str = "interocular"
     source: ClassVar[str] = (
         "https://github.com/golnazghiasi/cofw68-benchmark (points) and COFW (pictures)"
@@ -168,7 +173,8 @@ class Cofw68(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.boxes, self.first, self.last = root, boxes, first, last
+        self.root, self.first, self.last = root, first, last
+        self.boxes = choice("boxes", boxes, BOXES)
 
     def _read(self, report: Report) -> FaceIndex:
         root = self.resolve(self.root)

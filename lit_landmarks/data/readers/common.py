@@ -17,8 +17,22 @@ from lit_landmarks.errors import UserError
 BoxSource = Literal["ground_truth", "annotated"]
 Numbers = NDArray[np.float64]
 
+BOXES = ("ground_truth", "annotated")
+SPLITS = ("train", "test")
+
 #: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
 LARGEST = 1e6
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """The value itself, if it is one of `allowed`; a YAML file is checked before, a program here.
+
+    Raises:
+        UserError: it is not.
+    """
+    if value not in allowed:
+        raise UserError(f"{name}: {value!r} is unknown; take {' or '.join(allowed)}")
+    return value
 
 
 def find(root: Path, places: Sequence[str], told: str, source: str) -> Path:
@@ -89,7 +103,7 @@ def tight_box(points: Numbers, where: str) -> Numbers:
     raise UserError(f"all points lie on one line, {where}; annotate it again")
 
 
-def face_box(source: BoxSource, annotated: Numbers | None, points: Numbers, where: str) -> Numbers:
+def face_box(source: str, annotated: Numbers | None, points: Numbers, where: str) -> Numbers:
     """The face box (4,) that the argument `boxes` of a reader asks for.
 
     Args:

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
-from lit_landmarks.data.readers.common import Numbers, face_box, find, make_index, narrowed
+from lit_landmarks.data.readers.common import (
+    SPLITS,
+    Numbers,
+    choice,
+    face_box,
+    find,
+    make_index,
+    narrowed,
+)
 from lit_landmarks.data.readers.ibug import image_files, read_pts_rows
 from lit_landmarks.errors import UserError
 
@@ -62,7 +70,7 @@ class MerlRav(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.split = root, split
+        self.root, self.split = root, choice("split", split, SPLITS)
         self.subset, self.first, self.last = subset, first, last
 
     def _read(self, report: Report) -> FaceIndex:

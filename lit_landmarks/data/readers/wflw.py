@@ -8,9 +8,12 @@ import numpy as np
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import (
+    BOXES,
+    SPLITS,
     BoxSource,
     Numbers,
     check_points,
+    choice,
     face_box,
     find,
     flags,
@@ -69,7 +72,9 @@ class Wflw(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.split, self.boxes = root, split, boxes
+        self.root = root
+        self.split = choice("split", split, SPLITS)
+        self.boxes = choice("boxes", boxes, BOXES)
         self.subset, self.first, self.last = subset, first, last
 
     def _read(self, report: Report) -> FaceIndex:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_landmarks.data import Wflw
+from lit_landmarks.data import Aflw19, Cofw, MerlRav, Wflw
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import get_map
 
@@ -64,6 +64,15 @@ def test_subsets_are_the_six_flags(copies: Copies) -> None:
         Wflw(str(root), subset="hats").index()
     with pytest.raises(UserError, match=r"first: 8 faces of .*, which has 7"):
         Wflw(str(root), first=8).index()
+
+
+@pytest.mark.parametrize("reader", [Wflw, Cofw, Aflw19, MerlRav])
+def test_unknown_choices_are_refused(reader: Any) -> None:
+    with pytest.raises(UserError, match="split: 'val' is unknown; take train or test"):
+        reader("x", split="val")
+    if reader is not MerlRav:
+        with pytest.raises(UserError, match="boxes: 'mine' is unknown; take ground_truth or"):
+            reader("x", boxes="mine")
 
 
 def test_missing_folder_says_where_to_get_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -85,13 +86,17 @@ def _claim(notes: Path, target: Path, dataset: FaceDataset, layout: Layout) -> N
     Raises:
         UserError: it holds other files, or faces of other arguments or another version.
     """
-    pixels = hashlib.sha256(dataset.content_key(range(1)).encode()).hexdigest()
+    if dataset.rendered:  # the number of faces may grow
+        content = dataset.content_key(range(1))
+    else:
+        index = dataset.index()
+        content = dataset.content_key(range(len(index))) + _hash(index.points, index.mask)
     arguments = {k: v for k, v in vars(dataset).items() if _plain(k, v)}
     plan = {
         "layout": layout.name,
         "source": type(dataset).__name__,
         "arguments": arguments,
-        "version": hashlib.sha256((pixels + code_version()).encode()).hexdigest()[:16],
+        "version": hashlib.sha256((content + code_version()).encode()).hexdigest()[:16],
     }
     file = notes / "plan.json"
     if file.is_file():
@@ -110,6 +115,14 @@ def _claim(notes: Path, target: Path, dataset: FaceDataset, layout: Layout) -> N
         raise UserError(f"{target} is not empty and was not begun by data synthesize; choose"
                         " a new folder")  # fmt: skip
     write_atomic(file, json.dumps(plan, indent=2) + "\n")
+
+
+def _hash(*columns: NDArray[Any]) -> str:
+    """A hash of arrays."""
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def _plain(name: str, value: Any) -> bool:

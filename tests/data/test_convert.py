@@ -1,0 +1,50 @@
+"""`convert`: points of the new files are those of the old ones, in the new scheme's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lit_landmarks.cli import main
+from lit_landmarks.data import FaceDataset, Ibug300W, Wflw
+from lit_landmarks.data.convert import convert
+from lit_landmarks.data.layouts import LAYOUTS
+from lit_landmarks.errors import UserError
+from lit_landmarks.schemes import get_map
+
+MakeSet = Callable[..., FaceDataset]
+
+
+def test_wflw_to_pts_and_back_to_the_same_points(tmp_path: Path, capsys: object) -> None:
+    words = ["data", "synthesize", str(tmp_path / "w"), "--layout", "wflw", "--n", "5"]
+    assert main([*words, "--image_size", "64", "--workers", "1"]) == 0
+    old = Wflw(str(tmp_path / "w")).index()
+    words = ["data", "convert", "Wflw", "--root", str(tmp_path / "w"), "--layout", "ibug"]
+    assert main([*words, "--to", str(tmp_path / "p"), "--workers", "1"]) == 0
+    new = Ibug300W(str(tmp_path / "p")).index()
+    order = get_map("wflw98", "ibug68").source_index.numpy()
+    assert len(new) == len(old) > 0
+    assert np.abs(new.points - old.points[:, order]).max() < 0.01
+
+
+def test_incomplete_faces_are_left_out_and_counted(dot_faces: MakeSet, tmp_path: Path) -> None:
+    faces = dot_faces(n=4, dots=68, size=48)
+    index = faces.index()
+    mask = index.mask.copy()
+    mask[2, 40] = False
+    faces._index = replace(index, mask=mask)
+    assert convert(faces, LAYOUTS["ibug"](), tmp_path / "p", workers=1) == (3, 1)
+    new = Ibug300W(str(tmp_path / "p")).index()
+    assert np.abs(new.points - index.points[[0, 1, 3]]).max() < 0.01
+
+
+def test_no_map_and_no_complete_face_are_told(dot_faces: MakeSet, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no map from scheme"):
+        convert(dot_faces(n=2, dots=68), LAYOUTS["wflw"](), tmp_path / "a", workers=1)
+    with pytest.raises(UserError, match=r"no face of .* has all points of scheme 'ibug68'"):
+        convert(dot_faces(n=2, dots=4), LAYOUTS["ibug"](), tmp_path / "b", workers=1)
+    assert main(["data", "convert", "ict-facekit", str(tmp_path), str(tmp_path / "x.npz")]) == 2

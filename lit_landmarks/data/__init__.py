@@ -8,6 +8,7 @@ set.
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.check import CheckReport, check_dataset
+from lit_landmarks.data.ict import IctFaces
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
 from lit_landmarks.data.readers.aflw import Aflw19
@@ -29,6 +30,7 @@ __all__ = [
     "FaceDataset",
     "FaceIndex",
     "Ibug300W",
+    "IctFaces",
     "LandmarkDataModule",
     "MerlRav",
     "SourceBatch",

@@ -18,7 +18,7 @@ from lit_landmarks.data.label_cache import remembered
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads import parametric_head
 from lit_landmarks.heads.draws import Draws
-from lit_landmarks.heads.faces import FaceParameters, Ranges, sample_faces
+from lit_landmarks.heads.faces import FaceParameters, Head, Ranges, sample_faces
 from lit_landmarks.heads.labels import Contour, FaceLabels, PlacedHeads
 from lit_landmarks.heads.render import RENDER_VERSION, Renderer
 from lit_landmarks.schemes import get_scheme
@@ -99,22 +99,32 @@ class SyntheticFaces(FaceDataset):
             image_size=self.image_size, face_scale=self.face_scale,
         )  # fmt: skip
 
+    @property
+    def _model(self) -> Head:
+        """The head that is drawn."""
+        return parametric_head()
+
+    def _told(self) -> tuple[object, ...]:
+        """All that the labels depend on, beside the number of faces and the code."""
+        return self.scheme, self.convention, self.visibility, self.seed, self._ranges
+
     def faces(self, rows: Sequence[int]) -> FaceParameters:
         """Identity, expression, pose and camera of some faces."""
         return self._sample(Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64)))
 
     def _sample(self, draws: Draws) -> FaceParameters:
-        return sample_faces(draws, parametric_head(), self._ranges)
+        return sample_faces(draws, self._model, self._ranges)
 
     def labels(self, rows: Sequence[int], scheme: str | None = None) -> FaceLabels:
         """Exact labels of some faces in any scheme, without rendering them."""
-        placed = PlacedHeads.of(parametric_head(), self.faces(rows))
+        placed = PlacedHeads.of(self._model, self.faces(rows))
         return placed.labels(scheme or self.scheme, _CONTOURS[self.convention])
 
     def _read(self, report: Report) -> FaceIndex:
-        told = (self.scheme, self.convention, self.visibility, self.seed, self._ranges)
         name = type(self).__name__
-        return remembered(name, told, self.n, lambda: self.index_of(range(self.n)), self.cache_dir)
+        return remembered(
+            name, self._told(), self.n, lambda: self.index_of(range(self.n)), self.cache_dir
+        )
 
     def index_of(self, rows: Sequence[int]) -> FaceIndex:
         """The labels of some faces, without those of the others."""
@@ -122,7 +132,7 @@ class SyntheticFaces(FaceDataset):
         parts, boxes = [], []
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
-            placed = PlacedHeads.of(parametric_head(), self.faces(some))
+            placed = PlacedHeads.of(self._model, self.faces(some))
             parts.append(placed.labels(self.scheme, contour, self.visibility))
             # The box is that of the 68 points in every scheme, so that crops agree.
             box_labels = parts[-1]
@@ -154,7 +164,7 @@ class SyntheticFaces(FaceDataset):
             device = self.device
             if device == "auto":
                 device = "cuda" if torch.cuda.is_available() else "cpu"
-            self._renderer = Renderer(parametric_head(), device)
+            self._renderer = Renderer(self._model, device)
         draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._renderer(draws, self._sample).cpu().numpy()
 

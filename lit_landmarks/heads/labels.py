@@ -18,7 +18,7 @@ from lit_landmarks.heads.faces import (
     project,
 )
 from lit_landmarks.heads.parametric import blend
-from lit_landmarks.heads.parts import Material
+from lit_landmarks.heads.parts import WORN
 from lit_landmarks.heads.surface_points import ContourPaths, SurfacePoints
 
 #: "visible": far jaw points slide along the silhouette, as annotators of 300W place them.
@@ -40,7 +40,7 @@ class FaceLabels:
         points: (B, N, 2) image pixels.
         points3d: (B, N, 3) x and y as `points`, z in the same pixels, away from the camera, mean 0.
         head3d: (B, N, 3) the same surface points in the head frame.
-        visible: (B, N) int8: 0 occluded by hair or glasses, 1 visible, 2 self-occluded.
+        visible: (B, N) int8: 0 occluded by hair, wear or a hand, 1 visible, 2 self-occluded.
         pose: (B, 3) yaw, pitch, roll in degrees, exact.
         focal: (B,) pixels.
     """
@@ -91,7 +91,7 @@ def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tenso
             seen |= points[..., 2] <= nearest[rows, y, x].double() + _BEHIND
     x, y = (place[..., k].clamp(0, _BUFFER - 1) for k in (0, 1))
     front = head.material[hit[rows, y, x].clamp_min(0)]
-    worn = (front == int(Material.HAIR)) | (front == int(Material.GLASSES))
+    worn = torch.isin(front, torch.tensor([int(m) for m in WORN]))
     return torch.where(seen, 1, torch.where(worn, 0, 2)).to(torch.int8)
 
 

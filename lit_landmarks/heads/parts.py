@@ -29,6 +29,13 @@ class Material(IntEnum):
     CLOTH = 7
     RIM = 8
     GLASSES = 9
+    HAT = 10
+    HAND = 11
+    PROP = 12
+
+
+#: What may stand before a face: points behind it are occluded, not self-occluded.
+WORN = (Material.HAIR, Material.GLASSES, Material.HAT, Material.HAND, Material.PROP)
 
 
 @dataclass(frozen=True)

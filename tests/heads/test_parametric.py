@@ -70,7 +70,8 @@ def test_every_edge_of_the_skin_has_two_triangles_but_for_eyes_mouth_and_rim(
 
 def test_every_material_is_there(head: ParametricHead) -> None:
     there = set(head.material.unique().tolist())
-    assert there == {int(m) for m in Material}
+    # The last ones are worn by ICT heads only.
+    assert there == {int(m) for m in Material if m < Material.HAT}
 
 
 def test_jaw_open_parts_the_lips_and_lowers_the_chin(head: ParametricHead) -> None:

@@ -156,7 +156,7 @@ class Renderer:
         values = torch.cat([normal, self._texture.expand(len(normal), -1, -1)], -1)
         at = zbuffer.interpolate(values, points, self.triangles, hit, spots.places())
         at = spots.values(at)
-        raw, texture = at[:, :3], at[:, 3:5]
+        raw, texture = at[:, :3], at[:, 3:]
         length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
         normal = raw / length.clamp_min(1e-6)
         triangle = hit.flatten().index_select(0, spots.first)

@@ -108,9 +108,15 @@ class Noise:
         return self._table.index_select(0, start + row * (wrap + 1) + column)
 
 
-def _lit(p: Pixels, look: Appearance, wrap: tuple[float, float, float]) -> Tensor:
-    """Arriving light (N, 3) for a diffuse surface whose light wraps round by `wrap` per colour."""
+def lit(
+    p: Pixels, look: Appearance, wrap: tuple[float, float, float], sky: Tensor | None = None
+) -> Tensor:
+    """Arriving light (N, 3) for a diffuse surface whose light wraps round by `wrap` per colour.
+
+    `sky` (N, 3) is the share of the light from all round that arrives.
+    """
     total = p.of(look.ambient) * (0.80 - 0.20 * p.normal[:, 1:2])
+    total = total if sky is None else total * sky
     for way, colour, cast in ((look.key_way, look.key, True), (look.fill_way, look.fill, False)):
         cosine = (p.normal * p.of(way)).sum(-1, keepdim=True)
         w = torch.tensor(wrap, device=cosine.device)
@@ -121,7 +127,7 @@ def _lit(p: Pixels, look: Appearance, wrap: tuple[float, float, float]) -> Tenso
     return total
 
 
-def _shine(p: Pixels, look: Appearance, squarings: int) -> Tensor:
+def shine(p: Pixels, look: Appearance, squarings: int) -> Tensor:
     """Blinn-Phong highlight (N, 1) of the key light with exponent 2**squarings."""
     half = look.key_way + look.key_way.new_tensor([0.0, 0.0, -1.0])
     length: Tensor = half.norm(dim=-1, keepdim=True)
@@ -132,7 +138,8 @@ def _shine(p: Pixels, look: Appearance, squarings: int) -> Tensor:
     return value * p.light[:, None]
 
 
-def _blend(colour: Tensor, other: Tensor, share: Tensor) -> Tensor:
+def blend(colour: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Colours (N, 3) drawn towards others by shares (N,)."""
     return colour + (other - colour) * share[:, None]
 
 
@@ -183,22 +190,22 @@ class Shader:
         grain = 1.0 + blotch[:, 0] * noise[:, 0] + 0.5 * blotch[:, 1] * noise[:, 2]
         colour = p.of(look.skin) * grain[:, None]
         red = colour * colour.new_tensor([1.0, 0.62, 0.60])
-        colour = _blend(colour, red, on[Channel.RED] * (1.0 + 0.3 * noise[:, 0]))
-        colour = _blend(colour, p.of(look.brow), 0.5 * on[Channel.EYE])
-        colour = _blend(colour, p.of(look.lip) * (1 + 0.08 * noise[:, 1:2]), on[Channel.LIP])
+        colour = blend(colour, red, on[Channel.RED] * (1.0 + 0.3 * noise[:, 0]))
+        colour = blend(colour, p.of(look.brow), 0.5 * on[Channel.EYE])
+        colour = blend(colour, p.of(look.lip) * (1 + 0.08 * noise[:, 1:2]), on[Channel.LIP])
         tuft = (0.62 + 0.45 * strands[:, 2] + 0.3 * strands[:, 1]).clamp(0.0, 1.0)
         hairy = torch.maximum(on[Channel.BEARD], on[Channel.MOUSTACHE])
-        colour = _blend(colour, p.of(look.beard), hairy * (0.58 + 0.42 * tuft))
-        colour = _blend(colour, p.of(look.brow), on[Channel.BROW] * (0.62 + 0.38 * tuft))
+        colour = blend(colour, p.of(look.beard), hairy * (0.58 + 0.42 * tuft))
+        colour = blend(colour, p.of(look.brow), on[Channel.BROW] * (0.62 + 0.38 * tuft))
         colour = self._scalp(colour, p, look, faces, tuft)
         colour = colour * (1.0 - 0.90 * on[Channel.DARK])[:, None]
         shade = (1.0 - on[Channel.SHADE])[:, None]
-        soft = _lit(p, look, (0.38, 0.22, 0.16))
+        soft = lit(p, look, (0.38, 0.22, 0.16))
         wet = 0.5 + 1.4 * on[Channel.LIP] - 0.4 * hairy
-        shine = _shine(p, look, 4) * (p.of(look.gloss) * wet.clamp_min(0.0))[:, None]
+        glow = shine(p, look, 4) * (p.of(look.gloss) * wet.clamp_min(0.0))[:, None]
         rim = (1.0 + p.normal[:, 2:3]).clamp(0.0, 1.0)
         sheen = 0.05 * rim * rim * p.of(look.ambient)
-        return (colour * soft * shade + shine * p.of(look.key) * shade + sheen).clamp_min(0.0)
+        return (colour * soft * shade + glow * p.of(look.key) * shade + sheen).clamp_min(0.0)
 
     def _painted(self, p: Pixels) -> Tensor:
         """(N, 8) paint, from the level whose texels are a little smaller than the pixels."""
@@ -227,7 +234,7 @@ class Shader:
         here = table.reshape(-1).index_select(0, p.face * 128 + step)
         thick = p.of((faces.hair.thickness > 0).float())
         share = ((here - row + 0.18) / 0.40).clamp(0.0, 1.0) * thick
-        return _blend(colour, p.of(look.hair), share * (0.55 + 0.45 * tuft))
+        return blend(colour, p.of(look.hair), share * (0.55 + 0.45 * tuft))
 
     def _eye(self, p: Pixels, look: Appearance, faces: FaceParameters) -> Tensor:
         xy = p.texture
@@ -247,13 +254,13 @@ class Shader:
         veins = xy.new_tensor([1.0, 0.78, 0.74])
         corner = (xy[:, 0].abs() * 0.9 - 0.45).clamp(0.0, 1.0)
         white = p.of(look.sclera)
-        colour = _blend(white, white * veins, corner)
-        colour = _blend(colour, inner, in_iris)
-        colour = _blend(colour, colour * 0.06, in_pupil)
+        colour = blend(white, white * veins, corner)
+        colour = blend(colour, inner, in_iris)
+        colour = blend(colour, colour * 0.06, in_pupil)
         # Lids shade the ball from above and at the corners.
         lid = (0.42 + 0.9 * (xy[:, 1] + 0.42)).clamp(0.30, 1.0) * (1.08 - 0.5 * xy[:, 0] ** 2)
-        glint = _shine(p, look, 7)
-        return colour * _lit(p, look, (0.5, 0.5, 0.5)) * lid[:, None] * 0.80 + 0.8 * glint
+        glint = shine(p, look, 7)
+        return colour * lit(p, look, (0.5, 0.5, 0.5)) * lid[:, None] * 0.80 + 0.8 * glint
 
     def _hair(self, p: Pixels, look: Appearance) -> Tensor:
         strand = p.of(look.strand)
@@ -265,9 +272,9 @@ class Shader:
         deep = (0.80 + 0.035 * (6.0 - p.texture[:, 1])).clamp(0.38, 1.05)
         colour = p.of(look.hair) * (value.clamp(0.25, 1.6) * deep)[:, None]
         tangent = (1.0 - p.normal[:, 1] ** 2).clamp(0.0, 1.0)
-        band = _shine(p, look, 3)[:, 0] * tangent * strand[:, 2] * value.clamp(0.0, 1.4)
+        band = shine(p, look, 3)[:, 0] * tangent * strand[:, 2] * value.clamp(0.0, 1.4)
         tone = p.of(look.hair) * 0.7 + 0.10
-        return colour * _lit(p, look, (0.3, 0.3, 0.3)) + tone * (band[:, None] * p.of(look.key))
+        return colour * lit(p, look, (0.3, 0.3, 0.3)) + tone * (band[:, None] * p.of(look.key))
 
     def _ear(self, p: Pixels, look: Appearance) -> Tensor:
         x, y = p.texture.unbind(-1)
@@ -275,7 +282,7 @@ class Shader:
         groove = torch.exp(-((((x * x + y * y).sqrt() - 0.70) / 0.10) ** 2)) * (y < 0.5)
         red = look.skin.new_tensor([1.0, 0.80, 0.78])
         colour = p.of(look.skin) * red * (1.0 - 0.55 * bowl - 0.28 * groove)[:, None]
-        return colour * _lit(p, look, (0.5, 0.28, 0.2)) + 0.03 * _shine(p, look, 4)
+        return colour * lit(p, look, (0.5, 0.28, 0.2)) + 0.03 * shine(p, look, 4)
 
     def _torso(self, p: Pixels, look: Appearance, faces: FaceParameters) -> Tensor:
         """Throat and shoulders: cloth below the collar, skin above it."""
@@ -290,11 +297,11 @@ class Shader:
         pattern = p.of(look.pattern)
         wave = torch.sin(y * pattern[:, 1] + p.texture[:, 0] * pattern[:, 2])
         stripe = ((wave * 4.0).clamp(-1.0, 1.0) * 0.5 + 0.5) * pattern[:, 0]
-        cloth = _blend(p.of(look.cloth), p.of(look.trim), stripe)
+        cloth = blend(p.of(look.cloth), p.of(look.trim), stripe)
         hem = ((0.05 - (y - edge).abs()) / 0.02).clamp(0.0, 1.0)
         cloth = cloth * (1.0 + 0.10 * weave[:, 0] + 0.07 * weave[:, 2] - 0.22 * hem)[:, None]
-        cloth = (cloth * _lit(p, look, (0.1, 0.1, 0.1))).clamp_min(0.0)
-        return _blend(self._skin(p, look, faces), cloth, share)
+        cloth = (cloth * lit(p, look, (0.1, 0.1, 0.1))).clamp_min(0.0)
+        return blend(self._skin(p, look, faces), cloth, share)
 
     def _glasses(self, p: Pixels, look: Appearance) -> Tensor:
         lens = p.texture[:, :1]
@@ -303,27 +310,27 @@ class Shader:
         normal = torch.where(p.normal[:, 2:] > 0, -p.normal, p.normal)
         turned = Pixels(p.face, p.triangle, normal, p.texture, p.light, p.grain)
         sky = (0.5 - normal[:, 1:2]).clamp(0.0, 1.0) * 0.10 * p.of(look.ambient)
-        return colour * _lit(turned, look, (0.2, 0.2, 0.2)) + 0.5 * _shine(turned, look, 5) + sky
+        return colour * lit(turned, look, (0.2, 0.2, 0.2)) + 0.5 * shine(turned, look, 5) + sky
 
     def _mouth(self, material: Material, p: Pixels, look: Appearance) -> Tensor:
         u, v = p.texture.unbind(-1)
-        light = _lit(p, look, (0.4, 0.3, 0.3))
+        light = lit(p, look, (0.4, 0.3, 0.3))
         if material is Material.TEETH:
             gap = ((u.abs() * 7.5).frac() - 0.5).abs()
             line = 1.0 - 0.40 * ((gap - 0.42) / 0.08).clamp(0.0, 1.0)
             gum = ((0.32 - v) / 0.15).clamp(0.0, 1.0)
             enamel = light.new_tensor([0.74, 0.69, 0.60]) * (line * (1.0 - 0.5 * u * u))[:, None]
-            colour = _blend(enamel, p.of(look.lip) * 0.75, gum)
-            return colour * light * 0.72 + 0.10 * _shine(p, look, 6)
+            colour = blend(enamel, p.of(look.lip) * 0.75, gum)
+            return colour * light * 0.72 + 0.10 * shine(p, look, 6)
         if material is Material.RIM:
             pink = p.of(look.skin) * light.new_tensor([0.80, 0.50, 0.47]) * 0.75
             lash = (u * 1.6).clamp(0.0, 1.0) * p.of(look.paint)[:, Channel.DARK]
-            return _blend(pink, pink * 0.10, lash) * light
+            return blend(pink, pink * 0.10, lash) * light
         if material is Material.TONGUE:
             tone = light.new_tensor([0.52, 0.16, 0.16])
-            return tone * light * (0.35 + 0.45 * v)[:, None] + 0.05 * _shine(p, look, 5)
+            return tone * light * (0.35 + 0.45 * v)[:, None] + 0.05 * shine(p, look, 5)
         # The inner lip continues the lip, then it gets dark fast.
         dim = (1.0 - 2.6 * v).clamp(0.035, 1.0)
         flesh = light.new_tensor([0.16, 0.03, 0.03])
-        inside = _blend(p.of(look.lip), flesh.expand(len(v), 3), (v * 3.0).clamp(0.0, 1.0))
+        inside = blend(p.of(look.lip), flesh.expand(len(v), 3), (v * 3.0).clamp(0.0, 1.0))
         return inside * light * dim[:, None] * 0.75

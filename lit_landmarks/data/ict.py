@@ -1,0 +1,141 @@
+"""`IctFaces`: rendered faces of the ICT FaceKit morphable head, with exact labels.
+
+More realistic than `SyntheticFaces`, at the price of a head file that the user makes once:
+`data convert ict-facekit CLONE head.npz` (see `heads.ict.convert`). A face is a function of
+(seed, row), in any batch and order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_landmarks.data.synthetic import SyntheticFaces
+from lit_landmarks.errors import UserError
+from lit_landmarks.heads.draws import Draws
+from lit_landmarks.heads.faces import FaceParameters, Head
+from lit_landmarks.heads.ict import ICT_VERSION, IctRenderer, ict_head, sample_ict
+from lit_landmarks.heads.render import RENDER_VERSION
+
+_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+
+class IctFaces(SyntheticFaces):
+    """Rendered ICT heads with 2D, 3D, visibility, pose and camera labels.
+
+    Both contour conventions label the same pictures: sets that differ only in `convention` show
+    the same faces.
+
+    Args:
+        n: number of faces.
+        seed: of the set; sets of different seeds share no face.
+        head: the head file.
+        max_yaw: largest yaw in degrees, up to 90.
+        max_pitch: largest pitch in degrees.
+        max_roll: largest roll in degrees.
+        scheme: any scheme with points on the head.
+        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W) or
+            "synthetic_3d" (fixed to the skull). "visible" and "3d" are short for them.
+        image_size: side of the rendered picture in pixels.
+        face_scale: side of the picture in face widths.
+        backgrounds: folder of photographs to stand behind the faces; null paints walls.
+        visibility: say of every point whether it is seen (the slow part of the labels).
+        device: where to render; "auto" takes a GPU if there is one.
+
+    Raises:
+        UserError: an argument is out of range, a file is missing or broken, or the scheme has no
+            place on the head.
+    """
+
+    source = "https://github.com/ICT-VGL/ICT-FaceKit, then `data convert ict-facekit`"
+    licence = "head: MIT, USC Institute for Creative Technologies; pictures: our own renders"
+
+    def __init__(
+        self,
+        n: int = 2000,
+        seed: int = 0,
+        head: str = "ict_facekit.npz",
+        max_yaw: float = 60.0,
+        max_pitch: float = 30.0,
+        max_roll: float = 30.0,
+        scheme: str = "ibug68",
+        convention: str = "synthetic_visible",
+        image_size: int = 256,
+        face_scale: float = 2.1,
+        backgrounds: str | None = None,
+        visibility: bool = True,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(
+            n, seed, max_yaw, max_pitch, max_roll, scheme, convention, image_size, face_scale,
+            visibility, device,
+        )  # fmt: skip
+        self.head, self.backgrounds = head, backgrounds
+        self._drawn: IctRenderer | None = None
+
+    def start_from(self, base: str | Path) -> None:
+        """Let relative paths start at `base`; call before `index`."""
+        if Path(base) != self.base:
+            self._drawn = None
+        super().start_from(base)
+
+    @property
+    def _model(self) -> Head:
+        return ict_head(self.resolve(self.head))
+
+    def _told(self) -> tuple[object, ...]:
+        return *super()._told(), self._stamps([self.resolve(self.head)])
+
+    def _photos(self) -> list[Path]:
+        """Background files in the order of their names.
+
+        Raises:
+            UserError: the folder is missing or holds no image.
+        """
+        if self.backgrounds is None:
+            return []
+        folder = self.resolve(self.backgrounds)
+        if not folder.is_dir():
+            raise UserError(f"no folder of backgrounds, {folder}; name one or set it to null")
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
+        if not found:
+            raise UserError(f"no jpg or png backgrounds, {folder}; add some or set it to null")
+        return found
+
+    def _sample(self, draws: Draws) -> FaceParameters:
+        return sample_ict(draws, self._model, self._ranges)
+
+    def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """(B, S, S, 3) uint8 RGB pictures of some faces."""
+        if self._drawn is None:
+            device = self.device
+            if device == "auto":
+                device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._drawn = IctRenderer(self._model, device, self._photos())
+        draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
+        return self._drawn(draws, self._sample).cpu().numpy()
+
+    @staticmethod
+    def _stamps(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
+        """Name, size and time of files, which say whether they have changed."""
+        found = []
+        for path in paths:
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise UserError(
+                    f"cannot find {path}; `data convert ict-facekit` makes a head file"
+                ) from error
+            found.append((str(path), stat.st_size, stat.st_mtime_ns))
+        return found
+
+    def content_key(self, rows: Sequence[int]) -> str:
+        """A hash of all that the pixels depend on."""
+        files = self._stamps([self.resolve(self.head), *self._photos()])
+        told = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
+        return hashlib.sha256(repr(told).encode()).hexdigest()

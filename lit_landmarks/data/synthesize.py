@@ -12,6 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -162,7 +163,16 @@ def _start(dataset: FaceDataset, layout: Layout, target: Path) -> None:
     """What a worker keeps between blocks; the processes share the cores, so one thread each."""
     global _job
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _job = lambda rows: _block(dataset, layout, target, rows)  # noqa: E731
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(rows: range) -> None:

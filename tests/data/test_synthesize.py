@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,6 +98,29 @@ def test_processes_write_what_one_writes(tmp_path: Path) -> None:
     for file in files:
         if file.suffix != ".npz":  # which carry a date
             assert (one / file).read_bytes() == (two / file).read_bytes(), file
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    words = ["data", "synthesize", str(root), "--n", "3000", "--workers", "2"]
+    words = [*words, "--image_size", "32", "--visibility", "false"]
+    # The write end of the pipe is shared with the workers: it closes when the last one has ended.
+    read, write = os.pipe()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "lit_landmarks", *words], stdout=write, stderr=write
+    )
+    os.close(write)
+    until = time.monotonic() + 60
+    while not list((root / NOTES).glob("*.npz")) and time.monotonic() < until:
+        time.sleep(0.05)
+    started.kill()
+    started.wait()
+    with os.fdopen(read, "rb") as told:
+        told.read()
+    done = len(list((root / NOTES).glob("*.npz")))
+    assert 0 < done < 90
+    assert len(list(root.rglob("*.pts"))) >= 32 * done
 
 
 def test_a_folder_of_something_else_is_refused(dots: Make, tmp_path: Path) -> None:

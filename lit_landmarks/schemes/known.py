@@ -9,12 +9,16 @@ from lit_landmarks.schemes.cofw29 import COFW29
 from lit_landmarks.schemes.dense520 import DENSE520, DENSE520_PUBLISHED
 from lit_landmarks.schemes.face_synthetics70 import FACE_SYNTHETICS70
 from lit_landmarks.schemes.ibug68 import IBUG68
+from lit_landmarks.schemes.lapa106 import LAPA106
 from lit_landmarks.schemes.wflw98 import WFLW98
 
 #: Every known scheme by name.
 SCHEMES: dict[str, LandmarkScheme] = {
     scheme.name: scheme
-    for scheme in (IBUG68, WFLW98, COFW29, AFLW19, FACE_SYNTHETICS70, DENSE520, DENSE520_PUBLISHED)
+    for scheme in (
+        *(IBUG68, WFLW98, COFW29, AFLW19, LAPA106, FACE_SYNTHETICS70),
+        *(DENSE520, DENSE520_PUBLISHED),
+    )
 }
 
 

@@ -66,6 +66,22 @@ _WFLW98_FOR_COFW29 = (
     *(62, 66, 70, 74, 96, 97),
     *_through(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[18:]),
 )
+#: LaPa's points in the order of WFLW: all but the sides of the nose and the eye centres.
+_LAPA106_FOR_WFLW98 = (
+    *range(55),
+    *range(58, 63),
+    *range(66, 74),
+    *range(75, 83),
+    *range(84, 106),
+)
+#: AFLW's eye centres are points of their own here.
+_LAPA106_FOR_AFLW19 = tuple(
+    {7: 74, 10: 83}.get(k, -1 if i < 0 else _LAPA106_FOR_WFLW98[i])
+    for k, i in enumerate(_through(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19))
+)
+_WFLW98_FOR_LAPA106 = tuple(
+    _LAPA106_FOR_WFLW98.index(i) if i in _LAPA106_FOR_WFLW98 else -1 for i in range(106)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +126,15 @@ class SchemeMap:
 _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
     ("wflw98", "ibug68"): _WFLW98_FOR_IBUG68,
     ("wflw98", "face_synthetics70"): (*_WFLW98_FOR_IBUG68, 96, 97),
+    ("lapa106", "wflw98"): _LAPA106_FOR_WFLW98,
+    ("wflw98", "lapa106"): _WFLW98_FOR_LAPA106,
+    ("lapa106", "ibug68"): _through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
+    ("lapa106", "face_synthetics70"): (
+        *_through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
+        *(104, 105),
+    ),
+    ("lapa106", "cofw29"): _through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_COFW29),
+    ("lapa106", "aflw19"): _LAPA106_FOR_AFLW19,
     ("face_synthetics70", "ibug68"): tuple(range(68)),
     ("ibug68", "face_synthetics70"): (*range(68), -1, -1),
     ("ibug68", "cofw29"): _IBUG68_FOR_COFW29,

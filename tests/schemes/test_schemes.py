@@ -22,7 +22,7 @@ from lit_landmarks.schemes import (
 )
 
 SIZES = {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "face_synthetics70": 70,
-         "dense520": 520, "dense520_published": 520}  # fmt: skip
+         "lapa106": 106, "dense520": 520, "dense520_published": 520}  # fmt: skip
 
 #: Left-right pairs as published with HRNet's loaders, there from 1 for 300W and COFW.
 IBUG_PAIRS = (
@@ -42,6 +42,15 @@ WFLW_PAIRS = (
     *[(60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73)],
     *[(55, 59), (56, 58), (76, 82), (77, 81), (78, 80), (87, 83), (86, 84)],
     *[(88, 92), (89, 91), (95, 93), (96, 97)],
+)
+#: As published with a loader of LaPa.
+LAPA_PAIRS = (
+    *[(i, 32 - i) for i in range(16)],
+    *[(33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47)],
+    *[(55, 65), (56, 64), (57, 63), (58, 62), (59, 61)],
+    *[(66, 79), (67, 78), (68, 77), (69, 76), (70, 75), (71, 82), (72, 81), (73, 80), (74, 83)],
+    *[(84, 90), (85, 89), (86, 88), (91, 95), (92, 94)],
+    *[(96, 100), (97, 99), (101, 103), (104, 105)],
 )
 
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
@@ -109,6 +118,7 @@ def test_flip_is_an_involution_that_swaps_left_and_right(scheme: LandmarkScheme)
         ("cofw29", from_pairs(29, COFW_PAIRS, 1)),
         ("aflw19", from_pairs(19, AFLW_PAIRS, 1)),
         ("wflw98", from_pairs(98, WFLW_PAIRS, 0)),
+        ("lapa106", from_pairs(106, LAPA_PAIRS, 0)),
         ("face_synthetics70", from_pairs(70, (*IBUG_PAIRS, (69, 70)), 1)),
     ],
 )
@@ -148,6 +158,7 @@ def test_names_say_where_points_are(scheme: LandmarkScheme) -> None:
     [
         ("ibug68", (36, 45)),
         ("wflw98", (60, 72)),
+        ("lapa106", (66, 79)),
         ("cofw29", (8, 9)),
         ("aflw19", (6, 11)),
         ("face_synthetics70", (36, 45)),

@@ -60,7 +60,14 @@ def run(arguments: list[str]) -> int:
     for name, dataset in _chosen(known, rest):
         if known.all:
             print(f"== {name}")
-        report = check_dataset(dataset)
+        try:
+            report = check_dataset(dataset)
+        except UserError as error:
+            if not known.all:
+                raise
+            print(f"not readable: {error}")  # the other folders are still worth a look
+            bad += 1
+            continue
         print("\n".join(report.lines(known.rows)))
         _write(report, known.sheet, name)
         # A split without a face is no mistake of a folder that was found by walking.

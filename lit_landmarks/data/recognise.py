@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
          {split: (f"COFW_{split}_color.mat", f"COFW*/COFW_{split}_color.mat")
           for split in ("train", "test")}),
     Rule("Cofw68", ("COFW68_Data/test_annotations/*_points.mat",
-                    "*/COFW68_Data/test_annotations/*_points.mat")),
+                    "cofw68-benchmark*/COFW68_Data/test_annotations/*_points.mat")),
     Rule("Aflw19", ("AFLWinfo_release.mat",)),
     Rule("MerlRav", _merl("train") + _merl("test"),
          {split: _merl(split) for split in ("train", "test")}),

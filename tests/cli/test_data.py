@@ -32,6 +32,20 @@ def test_every_set_below_a_folder_is_found(tmp_path: Path, capsys: Captured) -> 
     assert (sheets / "deep_my_ibug.png").is_file()
 
 
+def test_a_set_that_cannot_be_read_does_not_hide_the_others(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    for layout in ("cofw", "wflw"):
+        assert _synthesize(tmp_path / "data" / layout, layout, 4) == 0
+    (tmp_path / "data" / "cofw" / "COFW_train_color.mat").write_bytes(b"cut")
+    words = ["--all", str(tmp_path / "data"), "--sheet", str(tmp_path / "sheets")]
+    assert main(["data", "check", *words]) == 2
+    told = capsys.readouterr()
+    assert "== cofw_train\nnot readable: no readable HDF5 file" in told.out
+    assert "Wflw: 3 faces" in told.out
+    assert "1 bad rows" in told.err
+
+
 def test_suspects_are_ranked_in_a_table(tmp_path: Path, capsys: Captured) -> None:
     assert _synthesize(tmp_path / "faces", "ibug", 40) == 0
     sheets = tmp_path / "sheets"

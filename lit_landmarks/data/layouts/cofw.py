@@ -67,10 +67,10 @@ class Cofw68Layout(Layout):
         _save(folder / f"{face.number + 1}_points.mat", annotation)
 
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
-        """Pack the pictures; the 29 points of COFW itself are left 0."""
+        """Pack the pictures, without labels of COFW's own 29 points."""
         boxes = np.stack([_matlab_box(face) for face in faces])
         _save(root / "COFW68_Data" / "cofw68_test_bboxes.mat", {"bboxes": boxes})
-        _pack(root, "COFW_test_color.mat", "T", faces, [np.zeros(87) for _ in faces])
+        _pack(root, "COFW_test_color.mat", "T", faces)
         shutil.rmtree(root / _WAITING, ignore_errors=True)
 
 
@@ -97,7 +97,7 @@ def _pack(
     name: str,
     suffix: str,
     faces: Sequence[Face],
-    labels: Sequence[NDArray[np.float64]],
+    labels: Sequence[NDArray[np.float64]] | None = None,
 ) -> None:
     """Write one `.mat`; MATLAB's axes are reversed in HDF5."""
     import h5py
@@ -121,7 +121,9 @@ def _pack(
             cells = file.create_dataset(f"Is{suffix}", data=links, dtype=h5py.ref_dtype)
             cells.attrs["MATLAB_class"] = np.bytes_("cell")
             boxes = np.stack([_matlab_box(face) for face in faces])
-            tables = {f"phis{suffix}": np.stack(labels), f"bboxes{suffix}": boxes}
+            tables = {f"bboxes{suffix}": boxes}
+            if labels is not None:
+                tables[f"phis{suffix}"] = np.stack(labels)
             for key, values in tables.items():
                 stored = file.create_dataset(key, data=np.ascontiguousarray(values.T))
                 stored.attrs["MATLAB_class"] = np.bytes_("double")

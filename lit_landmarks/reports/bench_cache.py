@@ -24,10 +24,9 @@ from lit_landmarks.data.cache import source_crops
 from lit_landmarks.data.index import decode_image
 from lit_landmarks.data.layouts import write_image, write_text
 
-#: A common photograph: the pictures of 300W and WFLW have about this many pixels.
-WIDTH, HEIGHT = 1024, 768
-#: Side of the face box in pixels.
-_FACE = 300
+#: A common photograph and the side of its face box, pixels: those of AFW have 916 x 767 and 172
+#: in the median.
+WIDTH, HEIGHT, _FACE = 916, 767, 172
 _QUALITY = 92
 #: Share of the decode rate that caching must reach.
 TARGET_CACHED = 0.8
@@ -117,7 +116,7 @@ def _photographs(folder: Path, n: int) -> FaceDataset:
     rng = np.random.default_rng(0)
     for number in range(n):
         write_image(folder / f"{number:03d}.jpg", _photograph(rng), _QUALITY)
-        corner = rng.uniform(150, min(WIDTH, HEIGHT) - _FACE - 50, 2)
+        corner = rng.uniform(0.1, 0.9, 2) * (WIDTH - _FACE, HEIGHT - _FACE)
         points = corner + rng.uniform(0, _FACE, (68, 2))
         rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
         write_text(folder / f"{number:03d}.pts", f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")

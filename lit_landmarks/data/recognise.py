@@ -65,13 +65,17 @@ RULES: tuple[Rule, ...] = (
     Rule("Aflw19", ("AFLWinfo_release.mat",)),
     Rule("MerlRav", _merl("train") + _merl("test"),
          {split: _merl(split) for split in ("train", "test")}),
-    Rule("Lp300W", ("*_Flip/*.mat", "300W_LP/*_Flip/*.mat", "landmarks/*/*_pts.mat")),
-    Rule("Aflw2000", ("image[0-9]*.mat",)),
-    Rule("LaPa", ("train/landmarks/*.txt", "val/landmarks/*.txt", "test/landmarks/*.txt"),
-         {split: (f"{split}/landmarks/*.txt",) for split in ("train", "val", "test")}),
+    Rule("Lp300W", tuple(f"{above}{name}/{name}_*.mat" for above in ("", "300W_LP/")
+                         for name in ("AFW", "HELEN", "IBUG", "LFPW"))),
+    Rule("Aflw2000", ("image[0-9]*.mat", "AFLW2000/image[0-9]*.mat")),
+    Rule("LaPa", ("*/landmarks/*.txt", "LaPa/*/landmarks/*.txt"),
+         {split: (f"{split}/landmarks/*.txt", f"LaPa/{split}/landmarks/*.txt")
+          for split in ("train", "val", "test")}),
     Rule("FaceSynthetics", ("*_ldmks.txt",)),
-    Rule("YouTubeFaces", ("*_frames_keypoints.csv",)),
-    Rule("PositionMaps", ("*_posmap.npy", "*/*_posmap.npy")),
+    Rule("YouTubeFaces", ("*_frames_keypoints.csv",),
+         {"train": ("train_*keypoints.csv", "training_*keypoints.csv"),
+          "val": ("val_*keypoints.csv",), "test": ("test_*keypoints.csv",)}),
+    Rule("PositionMaps", ("*_posmap.jpg", "*/*_posmap.jpg")),
     Rule("Ibug300W", ("01_Indoor/*.pts", "02_Outdoor/*.pts", "300W/01_Indoor/*.pts")),
     Rule("Ibug300W", tuple(f"{name}{deeper}/*.pts" for name in ("helen", "lfpw", "afw", "ibug")
                            for deeper in ("", "/*")), covers=("helen", "lfpw", "afw", "ibug")),

@@ -12,16 +12,24 @@ from lit_landmarks.data.ict import IctFaces
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
 from lit_landmarks.data.readers.aflw import Aflw19
+from lit_landmarks.data.readers.aflw2000 import Aflw2000
 from lit_landmarks.data.readers.cofw import Cofw, Cofw68
+from lit_landmarks.data.readers.face_synthetics import FaceSynthetics
 from lit_landmarks.data.readers.ibug import Ibug300W
+from lit_landmarks.data.readers.json_faces import JsonFaces
+from lit_landmarks.data.readers.lapa import LaPa
+from lit_landmarks.data.readers.lp300w import Lp300W
 from lit_landmarks.data.readers.merl_rav import MerlRav
+from lit_landmarks.data.readers.position_maps import PositionMaps
 from lit_landmarks.data.readers.wflw import Wflw
+from lit_landmarks.data.readers.youtube_faces import YouTubeFaces
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.data.transform import BatchTransform
 
 __all__ = [
     "DATASETS",
     "Aflw19",
+    "Aflw2000",
     "Augmentation",
     "BatchTransform",
     "CheckReport",
@@ -29,12 +37,18 @@ __all__ = [
     "Cofw68",
     "FaceDataset",
     "FaceIndex",
+    "FaceSynthetics",
     "Ibug300W",
     "IctFaces",
+    "JsonFaces",
+    "LaPa",
     "LandmarkDataModule",
+    "Lp300W",
     "MerlRav",
+    "PositionMaps",
     "SourceBatch",
     "SyntheticFaces",
     "Wflw",
+    "YouTubeFaces",
     "check_dataset",
 ]

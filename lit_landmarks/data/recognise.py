@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     Rule("YouTubeFaces", ("*_frames_keypoints.csv",),
          {"train": ("train_*keypoints.csv", "training_*keypoints.csv"),
           "val": ("val_*keypoints.csv",), "test": ("test_*keypoints.csv",)}),
-    Rule("PositionMaps", ("*_posmap.jpg", "*/*_posmap.jpg")),
+    Rule("PositionMaps", ("layout/uv_kpt_ind.txt",)),
     Rule("Ibug300W", ("01_Indoor/*.pts", "02_Outdoor/*.pts", "300W/01_Indoor/*.pts")),
     Rule("Ibug300W", tuple(f"{name}{deeper}/*.pts" for name in ("helen", "lfpw", "afw", "ibug")
                            for deeper in ("", "/*")), covers=("helen", "lfpw", "afw", "ibug")),

@@ -1,6 +1,16 @@
 """Published file layouts, for writing: one module per data set; each registers in `LAYOUTS`."""
 
-from lit_landmarks.data.layouts import aflw, cofw, ibug, merl_rav, wflw
+from lit_landmarks.data.layouts import (
+    aflw,
+    cofw,
+    ibug,
+    json_faces,
+    large_pose,
+    merl_rav,
+    position_maps,
+    text_points,
+    wflw,
+)
 from lit_landmarks.data.layouts.base import (
     LAYOUTS,
     Face,
@@ -17,7 +27,11 @@ __all__ = [
     "aflw",
     "cofw",
     "ibug",
+    "json_faces",
+    "large_pose",
     "merl_rav",
+    "position_maps",
+    "text_points",
     "wflw",
     "write_bytes",
     "write_image",

@@ -1,0 +1,147 @@
+"""Our own JSON format, written: `data convert`, and rendered faces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
+from lit_landmarks.data.readers.json_faces import FORMAT, VERSION
+from lit_landmarks.data.readers.json_scheme import scheme_json
+
+#: Decimals that are kept: far below what anyone can place by hand.
+_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class JsonHeader:
+    """What the file says of all faces.
+
+    Attributes:
+        scheme: name of their scheme; one that was declared at run time is written out.
+        convention: of `schemes.CONVENTIONS`.
+        primary_normaliser: of `metrics.NORMALISERS`.
+        source, licence: free text.
+    """
+
+    scheme: str
+    convention: str = "custom"
+    primary_normaliser: str = "interocular"
+    source: str = ""
+    licence: str = ""
+
+
+class JsonLayout(Layout):
+    """`faces.json` and `images/000000.jpg`."""
+
+    name: ClassVar[str] = "json"
+    scheme: ClassVar[str] = "ibug68"
+
+    def write(self, root: Path, face: Face) -> None:
+        """Write the picture."""
+        write_image(root / _name(face), face.pixels)
+
+    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+        """Write the list."""
+        header = JsonHeader(self.scheme, "synthetic_visible")
+        index = _index(faces)
+        write_faces(root / "faces.json", index, [_name(face) for face in faces], header)
+
+
+def write_faces(
+    path: Path,
+    index: FaceIndex,
+    images: Sequence[str],
+    header: JsonHeader,
+    splits: Sequence[str] | None = None,
+) -> None:
+    """Write a `faces.json`, one face to a line, whole or not at all.
+
+    Args:
+        path: the file.
+        index: the faces.
+        images: their pictures, relative to the file's folder, below it.
+        header: what holds for all of them.
+        splits: the split of each, or None.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "scheme": scheme_json(header.scheme),
+        "convention": header.convention,
+        "primary_normaliser": header.primary_normaliser,
+    }
+    head |= {k: v for k in ("source", "licence") if (v := getattr(header, k))}
+    rows = []
+    for row, image in enumerate(images):
+        face = {"image": image} | ({} if splits is None else {"split": splits[row]})
+        rows.append(json.dumps(face | _face(index, row), allow_nan=False))
+    opening = json.dumps(head, indent=1, allow_nan=False).removesuffix("\n}")
+    write_text(path, opening + ',\n "faces": [\n' + ",\n".join(rows) + "\n]}\n")
+
+
+def _face(index: FaceIndex, row: int) -> dict[str, Any]:
+    """All that an index knows of one face."""
+    face: dict[str, Any] = {
+        "points": _table(index.points[row], index.mask[row]),
+        "box": _rounded(index.box[row]),
+    }
+    if index.visible is not None:
+        face["visible"] = index.visible[row].tolist()
+    for name in ("points3d", "head3d"):
+        column = getattr(index, name)
+        if column is not None and np.isfinite(column[row]).any():
+            face[name] = _table(column[row], np.isfinite(column[row]).all(1))
+    if index.pose is not None and np.isfinite(index.pose[row]).all():
+        face["pose"] = _rounded(index.pose[row])
+    if index.focal is not None and np.isfinite(index.focal[row]):
+        face["focal"] = round(float(index.focal[row]), _DECIMALS)
+    subsets = [name for name, column in index.subsets.items() if column[row]]
+    if subsets:
+        face["subsets"] = subsets
+    for name in ("track", "time"):
+        column = getattr(index, name)
+        if column is not None:
+            face[name] = int(column[row])
+    return face
+
+
+def _table(values: NDArray[Any], known: NDArray[np.bool_]) -> list[list[float] | None]:
+    return [_rounded(v) if k else None for v, k in zip(values, known, strict=True)]
+
+
+def _rounded(values: NDArray[Any]) -> list[float]:
+    return [round(v, _DECIMALS) for v in values.astype(np.float64).tolist()]
+
+
+def _index(faces: Sequence[Face]) -> FaceIndex:
+    """Faces to columns; a column is kept if every face has it."""
+
+    def column(name: str) -> Any:
+        values = [getattr(face, name) for face in faces]
+        return None if any(v is None for v in values) else np.asarray(values, np.float32)
+
+    points = column("points")
+    return FaceIndex(
+        points=points,
+        mask=np.ones(points.shape[:2], np.bool_),
+        box=column("box"),
+        visible=np.stack([face.visible for face in faces]),
+        points3d=column("points3d"),
+        pose=column("pose"),
+        focal=column("focal"),
+    )
+
+
+def _name(face: Face) -> str:
+    return f"images/{face.number:06d}.jpg"

@@ -1,0 +1,160 @@
+"""One face of the JSON format (`json_faces`): checked in full, then put into columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.data.readers.common import LARGEST, Numbers, face_box, make_index
+from lit_landmarks.errors import UserError
+
+_KEYS = ("image", "points", "box", "visible", "points3d", "head3d", "pose", "focal", "subsets",
+         "split", "track", "time")  # fmt: skip
+_STATES = (-1, 0, 1, 2)
+_LARGEST_WHOLE = 2**62
+
+
+@dataclass
+class Row:
+    """A face as `FaceIndex` wants it; None where the file says nothing."""
+
+    image: str
+    points: Numbers
+    mask: NDArray[np.bool_]
+    box: Numbers
+    visible: NDArray[np.int8] | None
+    points3d: Numbers | None
+    head3d: Numbers | None
+    pose: Numbers | None
+    focal: float | None
+    track: int | None
+    time: int | None
+    split: str | None = None
+    subsets: list[str] = field(default_factory=list)
+
+
+def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
+    """Check one face.
+
+    Args:
+        value: as it stands in the file.
+        n_points: of the scheme.
+        annotated: take the face's own box where there is one.
+        where: file and number of the face.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is of another kind, size or range.
+    """
+    if not isinstance(value, dict) or not {"image", "points"} <= set(value):
+        raise UserError(f"a face needs image and points, {where}; add them")
+    odd = [key for key in value if key not in _KEYS]
+    if odd:
+        raise UserError(f"unknown key {odd[0][:40]!r}, {where}; known: {', '.join(_KEYS)}")
+    image, subsets, split = value["image"], value.get("subsets", []), value.get("split")
+    texts = isinstance(subsets, list) and all(isinstance(s, str) and s for s in subsets)
+    if not isinstance(image, str) or not texts or not isinstance(split, str | None):
+        raise UserError(f"image and split are text, subsets a list of text, {where}; correct them")
+    points = _table(value["points"], n_points, 2, "points", where)
+    mask = ~np.isnan(points[:, 0])
+    own = _list(value.get("box"), 4, "box", where) if annotated else None
+    focal = _list([value["focal"]], 1, "focal", where) if value.get("focal") is not None else None
+    if focal is not None and not focal[0] > 0:
+        raise UserError(f"focal is {focal[0]:g}, {where}; give pixels above 0 or leave it out")
+    return Row(
+        image=image,
+        points=np.nan_to_num(points),
+        mask=mask,
+        box=face_box("annotated", own, points[mask], where),
+        visible=_states(value.get("visible"), n_points, where),
+        points3d=_optional(value.get("points3d"), n_points, "points3d", where),
+        head3d=_optional(value.get("head3d"), n_points, "head3d", where),
+        pose=_list(value.get("pose"), 3, "pose", where),
+        focal=None if focal is None else float(focal[0]),
+        track=_whole(value.get("track"), "track", where),
+        time=_whole(value.get("time"), "time", where),
+        split=split,
+        subsets=subsets,
+    )
+
+
+def columns(rows: Sequence[Row], n_points: int) -> FaceIndex:
+    """The faces in columns; a column that no face has is None."""
+
+    def filled(name: str, shape: tuple[int, ...], dtype: Any, absent: float) -> Any:
+        values = [getattr(row, name) for row in rows]
+        if all(value is None for value in values):
+            return None
+        full = [np.full(shape, absent) if value is None else value for value in values]
+        return np.asarray(full, dtype).reshape(len(rows), *shape)
+
+    names = list(dict.fromkeys(name for row in rows for name in row.subsets))
+    return make_index(
+        [row.points for row in rows],
+        [row.box for row in rows],
+        n_points,
+        filled("visible", (n_points,), np.int8, -1),
+        [row.mask for row in rows],
+        paths=tuple(row.image for row in rows),
+        points3d=filled("points3d", (n_points, 3), np.float32, np.nan),
+        head3d=filled("head3d", (n_points, 3), np.float32, np.nan),
+        pose=filled("pose", (3,), np.float32, np.nan),
+        focal=filled("focal", (), np.float32, np.nan),
+        track=filled("track", (), np.int64, -1),
+        time=filled("time", (), np.int64, 0),
+        subsets={name: np.array([name in row.subsets for row in rows], np.bool_) for name in names},
+    )
+
+
+def _list(value: Any, count: int, name: str, where: str) -> Numbers | None:
+    """So many numbers, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != count:
+        raise UserError(f"{name} is not {count} numbers, {where}; correct it")
+    return np.array([_number(v, name, where) for v in value])
+
+
+def _table(value: Any, n_points: int, width: int, name: str, where: str) -> Numbers:
+    """(n_points, width) numbers; NaN in the rows that are null."""
+    if not isinstance(value, list) or len(value) != n_points:
+        told = len(value) if isinstance(value, list) else "no list of"
+        raise UserError(f"{told} {name}, not {n_points}, {where}; null stands for a missing one")
+    full = np.full((n_points, width), np.nan)
+    for k, row in enumerate(value):
+        if row is not None:
+            full[k] = _list(row, width, f"{name}[{k}]", where)
+    return full
+
+
+def _optional(value: Any, n_points: int, name: str, where: str) -> Numbers | None:
+    return None if value is None else _table(value, n_points, 3, name, where)
+
+
+def _number(value: Any, name: str, where: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
+        return float(value)
+    told = str(value)[:40] if isinstance(value, float) and not math.isfinite(value) else "a value"
+    raise UserError(f"{name}: {told} is no number below {LARGEST:g}, {where}; correct it")
+
+
+def _states(value: Any, n_points: int, where: str) -> NDArray[np.int8] | None:
+    if value is None:
+        return None
+    good = isinstance(value, list) and len(value) == n_points
+    if not good or any(type(v) is not int or v not in _STATES for v in value):
+        raise UserError(f"visible is not {n_points} of -1, 0, 1 and 2, {where}; correct it")
+    return np.array(value, np.int8)
+
+
+def _whole(value: Any, name: str, where: str) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not -1 <= value < _LARGEST_WHOLE:
+        raise UserError(f"{name} is no whole number from 0, {where}; correct it")
+    return value

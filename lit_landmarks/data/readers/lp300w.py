@@ -1,0 +1,157 @@
+"""Reader for 300W-LP: faces of 300W turned up to profile, with the pose of a fitted model."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import (
+    Numbers,
+    check_points,
+    choice,
+    find,
+    make_index,
+    narrowed,
+    table,
+    tight_box,
+)
+from lit_landmarks.data.readers.large_pose import pose_numbers, to_our_pose, yaw_bins
+from lit_landmarks.data.readers.mat5 import read_mat5
+from lit_landmarks.errors import UserError
+
+_POINTS = 68
+_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+#: One photo in so many validates.
+_VALIDATES = 20
+_TOLD = (
+    "it holds AFW/, HELEN/, IBUG/, LFPW/ with .jpg beside .mat, and landmarks/<the same>/*_pts.mat"
+)
+
+
+class Lp300W(FaceDataset):
+    """300W-LP: 61,225 faces of 450 x 450 pixels, and as many mirrored ones.
+
+    Layout: `root/{AFW,HELEN,IBUG,LFPW}[_Flip]/<photo>_<k>.{jpg,mat}` and
+    `root/landmarks/<folder>/<photo>_<k>_pts.mat` (also below `root/300W_LP/`). Read are `Pose_Para`
+    (see `large_pose`) and, by the argument `points`, `pts_3d` (68 x 2: points fixed to the skull,
+    in the image) or `pt2d` (2 x 68: the annotations of 300W, carried along).
+
+    Subsets: `afw`, `helen`, `ibug`, `lfpw`; `original` (k = 0: the photo's own pose); `yaw_0_30`,
+    `yaw_30_60`, `yaw_60_90` by |yaw| as it stands in the file. There is no official split. IBUG is
+    a test set of 300W: leave it out to be compared there.
+
+    Pixels: as said at `Aflw2000`, which has the same makers.
+
+    Args:
+        root: folder of the data set.
+        points: "3d" or "2d".
+        flips: read the mirrored copies too; this package mirrors faces itself, so they add nothing.
+        part: "train" and "validation" part the photos, so that no photo is in both in two poses;
+            "all" is both.
+        subset: keep only this subset.
+        first, last: keep only so many faces from the start or the end of the list sorted by name.
+        first_pixel: number of the first pixel in the files, 0 or 1.
+    """
+
+    scheme: str = "ibug68"
+    convention: str = "300w_lp"
+    primary_normaliser: str = "box"
+    source: ClassVar[str] = "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm"
+    licence: ClassVar[str] = "research only; images stay with their owners"
+
+    def __init__(
+        self,
+        root: str,
+        points: Literal["3d", "2d"] = "3d",
+        flips: bool = False,
+        part: Literal["all", "train", "validation"] = "all",
+        subset: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+        first_pixel: Literal[0, 1] = 0,
+    ) -> None:
+        choice("points", points, ("3d", "2d"))
+        choice("part", part, ("all", "train", "validation"))
+        self.root, self.points, self.flips, self.part = root, points, flips, part
+        self.subset, self.first, self.last = subset, first, last
+        self.first_pixel = first_pixel
+        self.convention = "300w_lp" if points == "3d" else "300w"
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _TOLD, self.source)
+        root = above.parent
+        points, boxes, angles, paths, files = [], [], [], [], []
+        for file in self._files(root):
+            try:
+                shape, angle = self._face(root, file)
+                box = tight_box(shape, str(file))
+                image = file.with_suffix(".jpg")
+                if not image.is_file():
+                    raise missing_image(image)
+            except UserError as error:
+                report(error)
+                continue
+            points.append(shape)
+            boxes.append(box)
+            angles.append(angle)
+            paths.append(str(image))
+            files.append(file)
+        index = make_index(
+            points,
+            boxes,
+            _POINTS,
+            paths=tuple(paths),
+            pose=to_our_pose(np.array(angles)).astype(np.float32),
+            subsets=_subsets(files) | yaw_bins(np.array(angles)),
+        )
+        return narrowed(index, self.subset, self.first, self.last, str(root))[0]
+
+    def _files(self, root: Path) -> list[Path]:
+        names = [f + end for f in _FOLDERS for end in ("", "_Flip")[: 1 + self.flips]]
+        if self.flips and self.points == "3d":
+            absent = [f for f in names if (root / f).is_dir() and not _labels(root, f).is_dir()]
+            if absent:
+                raise UserError(
+                    f"no landmarks/{absent[0]} in {root}; leave flips: false (faces are mirrored"
+                    " when they are drawn) or take points: 2d"
+                )
+        files = [f for name in names for f in sorted((root / name).glob("*.mat"))]
+        if self.part != "all":
+            wanted = self.part == "validation"
+            files = [f for f in files if _validates(f) == wanted]
+        return files
+
+    def _face(self, root: Path, file: Path) -> tuple[Numbers, Numbers]:
+        """Points (68, 2) and the file's three angles."""
+        names = ("Pose_Para", "pt2d") if self.points == "2d" else ("Pose_Para",)
+        found = read_mat5(file, names)
+        if self.points == "2d":
+            shape = table(found["pt2d"], (2, _POINTS), "pt2d", file).T
+        else:
+            file = _labels(root, file.parent.name) / f"{file.stem}_pts.mat"
+            shape = table(read_mat5(file, ("pts_3d",))["pts_3d"], (_POINTS, 2), "pts_3d", file)
+        shape = check_points(shape, str(file)) - self.first_pixel
+        return shape, pose_numbers(found["Pose_Para"], file)[:3]
+
+
+def _labels(root: Path, folder: str) -> Path:
+    return root / "landmarks" / folder
+
+
+def _validates(file: Path) -> bool:
+    """By the photo: what stands before the last `_` is the same in all its poses."""
+    photo = file.stem.rsplit("_", 1)[0]
+    return zlib.crc32(photo.encode()) % _VALIDATES == 0
+
+
+def _subsets(files: list[Path]) -> dict[str, NDArray[np.bool_]]:
+    folders = np.array([f.parent.name.removesuffix("_Flip").lower() for f in files], "U8")
+    member = {name.lower(): folders == name.lower() for name in _FOLDERS}
+    member["original"] = np.array([f.stem.endswith("_0") for f in files], np.bool_)
+    return member

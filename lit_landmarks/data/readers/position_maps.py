@@ -1,0 +1,239 @@
+"""Reader for UV position maps beside their pictures, as PRNet's generator writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.readers.common import (
+    Numbers,
+    check_points,
+    choice,
+    make_index,
+    narrowed,
+    table,
+    tight_box,
+)
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.position_map import vertex_pixels
+from lit_landmarks.heads.dense import on_position_maps
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.schemes.dense520 import N_DENSE, published_order
+
+Pixels = NDArray[np.int64]
+
+#: Side of the published maps.
+MAP_SIZE = 256
+_SCHEMES = ("ibug68", "dense520", "dense520_published")
+_SUFFIXES = (".jpg", ".png", ".jpeg")
+_FIRST_LAYOUT = "layout"
+
+
+class PositionMaps(FaceDataset):
+    """Position maps: 256 x 256 x 3 float arrays that say where each bit of a face lies.
+
+    Layout: `<name>.npy` beside `<name>.jpg`, in `root` or in folders right below it, as face3d and
+    Basak et al. (arXiv 2308.15170) write them; `<name>_posmap.jpg` is for looking at only. Channels
+    are x (column) and y (row) of the picture and, in the same pixels, depth towards the camera; a
+    pixel without surface is (0, 0, 0). Pixels count from 0: the generator's crop takes the corners
+    of the picture to 0 and 255.
+
+    Which pixel is which point say the files in `layout_dir`, as their owners ship them:
+
+    - `ibug68`: `uv_kpt_ind.txt` of PRNet, a row of 68 columns and a row of 68 rows.
+    - `dense520_published`: `face_ind.txt` of PRNet (43,867 pixels, row * 256 + column) with
+      `vertices_520_sel_from_blender.txt` and `vertices_68_fil_520.txt` of dense3DFaceLandmarks.
+    - `dense520` (ours, which can be mirrored): `face_ind.txt`, `uv_kpt_ind.txt` and
+      `canonical_vertices.npy` of PRNet, on whose face the points are found once; or
+      `dense520_ind.txt`, like `uv_kpt_ind.txt`, in maps that this package wrote.
+
+    `points3d` counts depth away from the camera, from the mean of the points.
+
+    Args:
+        root: folder of the maps.
+        layout_dir: folder of the files above; `root/layout` if null.
+        scheme: "ibug68", "dense520" or "dense520_published".
+        first, last: keep only so many faces from the start or the end of the list sorted by path.
+    """
+
+    convention: str = "position_map"
+    primary_normaliser: str = "box"
+    source: ClassVar[str] = (
+        "made from 300W-LP by https://github.com/yfeng95/face3d; layout files from"
+        " https://github.com/yfeng95/PRNet (Data/uv-data) and"
+        " https://github.com/shubhajitbasak/dense3DFaceLandmarks (data)"
+    )
+    licence: ClassVar[str] = "layout files MIT; maps and pictures as 300W-LP: research only"
+
+    def __init__(
+        self,
+        root: str,
+        layout_dir: str | None = None,
+        scheme: Literal["ibug68", "dense520", "dense520_published"] = "ibug68",
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        choice("scheme", scheme, _SCHEMES)
+        self.root, self.layout_dir, self.first, self.last = root, layout_dir, first, last
+        self.scheme = scheme
+
+    def _read(self, report: Report) -> FaceIndex:
+        root = self.resolve(self.root)
+        if not root.is_dir():
+            raise UserError(f"no folder {root}; correct root; the maps are {self.source}")
+        own = root / _FIRST_LAYOUT
+        folder = own if self.layout_dir is None else self.resolve(self.layout_dir)
+        places = Places.of(folder, self.scheme, self.source)
+        files = [f for f in (*root.glob("*.npy"), *root.glob("*/*.npy"))
+                 if f.parent.resolve() != folder.resolve()]  # fmt: skip
+        points, boxes, depths, known, paths = [], [], [], [], []
+        for file in sorted(files):
+            try:
+                shape, filled = places.read(file)
+                box = tight_box(shape[filled, :2], str(file))
+                image = _image(file)
+            except UserError as error:
+                report(error)
+                continue
+            points.append(shape[:, :2])
+            boxes.append(box)
+            depths.append(shape)
+            known.append(filled)
+            paths.append(str(image))
+        n_points = get_scheme(self.scheme).n_points
+        index = make_index(
+            points,
+            boxes,
+            n_points,
+            mask=known,
+            paths=tuple(paths),
+            points3d=np.asarray(depths, np.float32).reshape(-1, n_points, 3),
+        )
+        return narrowed(index, None, self.first, self.last, str(root))[0]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the points of a scheme stand in a map: each is a blend of three pixels.
+
+    Attributes:
+        pixels: (N, 3, 2) column, row.
+        weights: (N, 3), rows sum to 1.
+    """
+
+    pixels: Pixels
+    weights: Numbers
+
+    @classmethod
+    def of(cls, folder: Path, scheme: str, source: str) -> Places:
+        """Read the layout files for a scheme.
+
+        Raises:
+            UserError: a file is missing or they contradict each other.
+        """
+        if not folder.is_dir():
+            raise UserError(
+                f"no folder {folder} with uv_kpt_ind.txt and face_ind.txt; set layout_dir; {source}"
+            )
+        if scheme == "ibug68":
+            return cls.single(_columns_and_rows(folder / "uv_kpt_ind.txt", 68))
+        if scheme == "dense520" and (folder / "dense520_ind.txt").exists():
+            return cls.single(_columns_and_rows(folder / "dense520_ind.txt", N_DENSE))
+        face = _whole(folder / "face_ind.txt", None, MAP_SIZE**2)
+        if scheme == "dense520_published":
+            chosen = _whole(folder / "vertices_520_sel_from_blender.txt", N_DENSE, len(face))
+            order = published_order(
+                _whole(folder / "vertices_68_fil_520.txt", 68, N_DENSE).tolist()
+            )
+            return cls.single(_pixels_of(face, chosen[list(order)]))
+        sparse = _columns_and_rows(folder / "uv_kpt_ind.txt", 68)
+        canonical = load_array(folder / "canonical_vertices.npy", (len(face), 3))
+        found = on_position_maps(canonical, face, sparse, MAP_SIZE)
+        return cls(_pixels_of(face, found.vertices.reshape(-1)).reshape(-1, 3, 2), found.weights)
+
+    @classmethod
+    def single(cls, pixels: Pixels) -> Places:
+        """Points that stand at one pixel each, (N, 2)."""
+        return cls(np.repeat(pixels[:, None], 3, 1), np.tile([1.0, 0.0, 0.0], (len(pixels), 1)))
+
+    def read(self, file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
+        """Points (N, 3), depth away from the camera and of mean 0, and (N,) bool which are there.
+
+        Raises:
+            UserError: the file is missing, damaged or no map, or a point is no pixel.
+        """
+        column, row = self.pixels[..., 0], self.pixels[..., 1]
+        # Of 786 kB only the pages that hold points are read.
+        corners = load_array(file, (MAP_SIZE, MAP_SIZE, 3), (row, column))
+        filled = ((corners != 0).any(-1) | (self.weights == 0)).all(-1)
+        shape = (corners * self.weights[..., None]).sum(1)
+        shape[~filled] = 0
+        check_points(shape, str(file))
+        shape[filled, 2] = shape[filled, 2].mean() - shape[filled, 2] if filled.any() else 0
+        return shape, filled
+
+
+def load_array(file: Path, shape: tuple[int, ...], part: Any = ...) -> Numbers:
+    """Part of an `.npy` file of real numbers as float64.
+
+    Args:
+        file: written by NumPy, without pickled objects.
+        shape: that the whole array must have.
+        part: index of what is wanted.
+
+    Raises:
+        UserError: the file is missing, damaged or holds another kind or shape.
+    """
+    if not file.is_file():
+        raise UserError(f"no file {file}; restore it or set layout_dir")
+    try:
+        array: Any = np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # its header is parsed as Python: a damaged one can raise anything
+        raise UserError(f"no readable .npy array, {file}; write the file again") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"an archive, no .npy array, {file}; write the file again")
+    if array.shape != shape:
+        raise UserError(f"the array is {array.shape}, not {shape}, {file}; write the file again")
+    values = np.asarray(array[part])
+    return table(values, values.shape, "the array", file)
+
+
+def _image(file: Path) -> Path:
+    """The picture beside a map."""
+    for suffix in _SUFFIXES:
+        if (image := file.with_suffix(suffix)).is_file():
+            return image
+    raise missing_image(file.with_suffix(_SUFFIXES[0]))
+
+
+def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:
+    return vertex_pixels(torch.from_numpy(face), torch.from_numpy(chosen), MAP_SIZE).numpy()
+
+
+def _columns_and_rows(path: Path, n_points: int) -> Pixels:
+    return _whole(path, 2 * n_points, MAP_SIZE).reshape(2, n_points).T
+
+
+def _whole(path: Path, count: int | None, limit: int) -> Pixels:
+    """Whole numbers from 0 below `limit`, written in any way, from a text file.
+
+    Raises:
+        UserError: the file is missing, or holds anything else or another count.
+    """
+    try:
+        values = np.array([float(cell) for cell in path.read_text(encoding="ascii").split()])
+    except OSError as error:
+        raise UserError(f"no file {path}; restore it or set layout_dir") from error
+    except ValueError as error:
+        raise UserError(f"no numbers, {path}; fetch the file again") from error
+    if not len(values) or (count is not None and len(values) != count):
+        raise UserError(f"{len(values)} numbers, not {count}, {path}; fetch the file again")
+    if not ((values >= 0) & (values < limit) & (values % 1 == 0)).all():
+        raise UserError(f"a number is not one of 0..{limit - 1}, {path}; fetch the file again")
+    return values.astype(np.int64)

@@ -9,17 +9,19 @@ from lit_landmarks.cli.data import build_dataset
 from lit_landmarks.cli.messages import unknown_name
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS
-from lit_landmarks.data.convert import convert
+from lit_landmarks.data.convert import convert, convert_to_json
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
 
 _HEAD = "ict-facekit"
-_DESCRIPTION = f"""Writes a data set again in the files of another, or makes a head file.
+_DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by
+JsonFaces) or in the files of another data set, or makes a head file.
 
+  python -m lit_landmarks data convert Ibug300W --root DIR --to OUT
   python -m lit_landmarks data convert Wflw --root DIR --to OUT --layout ibug
   python -m lit_landmarks data convert {_HEAD} CLONE HEAD.npz
 
-Points are mapped to the layout's scheme; faces that would miss one are left out and counted.
+With --layout, points are mapped to its scheme; faces that would miss one are left out and counted.
 Goes on where a run was stopped. Further --key value pairs are arguments of the data set."""
 
 
@@ -30,8 +32,7 @@ def run(arguments: list[str]) -> int:
     parser = verb_parser("data convert", _DESCRIPTION)
     parser.add_argument("dataset", help=f"one of {', '.join(DATASETS)}; or {_HEAD}")
     parser.add_argument("--to", type=Path, required=True, help="folder to write")
-    default = "json" if "json" in LAYOUTS else "ibug"
-    parser.add_argument("--layout", default=default, help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--layout", default="json", help=f"one of {', '.join(LAYOUTS)}")
     parser.add_argument("--workers", type=int, help="processes (all cores)")
     known, rest = parser.parse_known_args(arguments)
     if known.layout not in LAYOUTS:
@@ -39,6 +40,9 @@ def run(arguments: list[str]) -> int:
     if known.workers is not None and known.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
     dataset = build_dataset(known.dataset, rest)
+    if known.layout == "json":
+        print(f"{convert_to_json(dataset, known.to)} faces in {known.to / 'faces.json'}")
+        return 0
     written, left = convert(dataset, LAYOUTS[known.layout](), known.to, known.workers)
     print(f"{written} faces in {known.to}, layout {known.layout}")
     if left:

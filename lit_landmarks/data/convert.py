@@ -1,7 +1,9 @@
-"""A data set on disk, written again in another published layout, through `synthesize`'s machinery.
+"""A data set on disk, written again: in our own JSON, or in another published layout.
 
-Points go from one scheme to another where `schemes.get_map` knows how; a face of which the layout
-would miss a point is left out, because published layouts have no way to say so.
+JSON keeps all: image files as they are, missing points, every label and subset. Into another layout
+it goes through `synthesize`'s machinery: points go from one scheme to another where
+`schemes.get_map` knows how, and a face of which the layout would miss a point is left out, because
+published layouts have no way to say so.
 """
 
 from __future__ import annotations
@@ -13,12 +15,70 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
-from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex, Report
-from lit_landmarks.data.layouts import Layout
-from lit_landmarks.data.synthesize import synthesize
+from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.layouts import Layout, write_bytes, write_image
+from lit_landmarks.data.layouts.json_faces import JsonHeader, write_faces
+from lit_landmarks.data.synthesize import claim, synthesize
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import get_map
+
+_BLOCK = 64
+
+
+def convert_to_json(dataset: FaceDataset, target: Path) -> int:
+    """Write `faces.json` and the pictures beside it; pictures that are there are not written again.
+
+    Args:
+        dataset: what to write, in any scheme.
+        target: folder, new or begun before.
+
+    Returns:
+        Number of faces.
+
+    Raises:
+        UserError: as `synthesize`.
+    """
+    index = dataset.index()
+    claim(target, dataset, "json")
+    names = [f"images/{row:06d}{_suffix(index, row)}" for row in range(len(index))]
+
+    def write(rows: range) -> None:
+        missing = [row for row in rows if not (target / names[row]).is_file()]
+        if index.paths:
+            for row in missing:
+                write_bytes(target / names[row], _file(index.paths[row]))
+        elif missing:
+            for row, image in zip(missing, dataset.load(missing), strict=True):
+                write_image(target / names[row], image)
+
+    blocks = [range(i, min(i + _BLOCK, len(index))) for i in range(0, len(index), _BLOCK)]
+    steps = track(
+        blocks,
+        description="writing images",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(blocks) < 8,
+    )
+    for rows in steps:
+        write(rows)
+    known = (dataset.primary_normaliser, type(dataset).source, type(dataset).licence)
+    header = JsonHeader(dataset.scheme, dataset.convention, *known)
+    write_faces(target / "faces.json", index, names, header)
+    return len(index)
+
+
+def _suffix(index: FaceIndex, row: int) -> str:
+    return Path(index.paths[row]).suffix.lower() if index.paths else ".png"
+
+
+def _file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise missing_image(path) from error
 
 
 def convert(

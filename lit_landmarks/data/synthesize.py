@@ -60,7 +60,7 @@ def synthesize(
             " make them in the layout's scheme"
         )
     notes = target / NOTES
-    _claim(notes, target, dataset, layout)
+    claim(target, dataset, layout.name)
     blocks = [range(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     missing = [rows for rows in blocks if not _note(notes, rows).is_file()]
     steps = track(
@@ -81,8 +81,13 @@ def _note(notes: Path, rows: range) -> Path:
     return notes / f"{rows.start:07d}-{rows.stop:07d}.npz"
 
 
-def _claim(notes: Path, target: Path, dataset: FaceDataset, layout: Layout) -> None:
+def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
     """Make the folder ours, or see that it is.
+
+    Args:
+        target: the folder.
+        dataset: the faces that it is to hold.
+        layout: the layout's name.
 
     Raises:
         UserError: it holds other files, or faces of other arguments or another version.
@@ -94,12 +99,12 @@ def _claim(notes: Path, target: Path, dataset: FaceDataset, layout: Layout) -> N
         content = dataset.content_key(range(len(index))) + _hash(index.points, index.mask)
     arguments = {k: v for k, v in vars(dataset).items() if _plain(k, v)}
     plan = {
-        "layout": layout.name,
+        "layout": layout,
         "source": type(dataset).__name__,
         "arguments": arguments,
         "version": hashlib.sha256((content + code_version()).encode()).hexdigest()[:16],
     }
-    file = notes / "plan.json"
+    file = target / NOTES / "plan.json"
     if file.is_file():
         try:
             found: Any = json.loads(file.read_text(encoding="utf-8"))

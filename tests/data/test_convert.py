@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lit_landmarks.cli import main
-from lit_landmarks.data import FaceDataset, Ibug300W, Wflw
-from lit_landmarks.data.convert import convert
+from lit_landmarks.data import FaceDataset, Ibug300W, JsonFaces, Wflw
+from lit_landmarks.data.convert import convert, convert_to_json
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import get_map
@@ -29,6 +29,37 @@ def test_wflw_to_pts_and_back_to_the_same_points(tmp_path: Path, capsys: object)
     order = get_map("wflw98", "ibug68").source_index.numpy()
     assert len(new) == len(old) > 0
     assert np.abs(new.points - old.points[:, order]).max() < 0.01
+
+
+def test_json_keeps_every_label_and_every_byte(tmp_path: Path) -> None:
+    words = ["data", "synthesize", str(tmp_path / "w"), "--layout", "wflw", "--n", "9"]
+    assert main([*words, "--image_size", "64", "--workers", "1"]) == 0
+    old = Wflw(str(tmp_path / "w")).index()
+    words = ["data", "convert", "Wflw", "--root", str(tmp_path / "w"), "--to", str(tmp_path / "j")]
+    assert main(words) == main(words) == 0
+    faces = JsonFaces(str(tmp_path / "j"))
+    new = faces.index()
+    assert (faces.scheme, faces.convention) == ("wflw98", "wflw")
+    assert np.abs(new.points - old.points).max() < 1e-3
+    assert np.abs(new.box - old.box).max() < 1e-3
+    assert np.array_equal(new.mask, old.mask)
+    for name, column in old.subsets.items():
+        assert np.array_equal(new.subsets.get(name, np.zeros(len(new), bool)), column), name
+    for a, b in zip(new.paths, old.paths, strict=True):
+        assert Path(a).read_bytes() == Path(b).read_bytes()
+
+
+def test_json_of_rendered_and_incomplete_faces(dot_faces: MakeSet, tmp_path: Path) -> None:
+    faces = dot_faces(n=5, dots=4, size=48, labels=True)
+    assert convert_to_json(faces, tmp_path / "j") == 5
+    old, new = faces.index(), JsonFaces(str(tmp_path / "j")).index()
+    assert np.array_equal(new.mask, old.mask)
+    assert np.abs(new.points - old.points)[old.mask].max() < 1e-3
+    assert np.allclose(new.pose, old.pose, atol=1e-3)  # type: ignore[arg-type]
+    assert np.array_equal(new.visible, old.visible)  # type: ignore[arg-type]
+    images = JsonFaces(str(tmp_path / "j")).load(range(5))
+    for a, b in zip(images, faces.load(range(5)), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_incomplete_faces_are_left_out_and_counted(dot_faces: MakeSet, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule, Synth
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.dataset import MixedFaces, PreparedFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.readers.position_maps import PositionMaps
 from lit_landmarks.data.recognise import walk
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
@@ -64,8 +65,17 @@ def _read(layout: str, root: Path) -> tuple[list[Face], list[FaceDataset]]:
     for face in faces:
         writer.write(root, face)
     writer.finish(root, faces)
-    # A split may be empty: AFLW-19's first 20000 faces are all for training.
-    return faces, [dataset for _, dataset in walk(root) if len(dataset.scan()[0])]
+    if layout == "position_maps":  # holds several schemes; by default its 68 points are read
+        return faces, [PositionMaps(str(root), scheme="dense520")]
+    return faces, [dataset for _, dataset in walk(root) if _has_faces(dataset)]
+
+
+def _has_faces(dataset: FaceDataset) -> bool:
+    """False for a split that so few faces leave empty, and for COFW68's pictures without 29."""
+    try:
+        return len(dataset.scan()[0]) > 0
+    except UserError:
+        return False
 
 
 def _rows(datasets: list[FaceDataset], scheme: str) -> Iterator[tuple[FaceDataset, int]]:

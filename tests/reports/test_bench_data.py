@@ -48,7 +48,7 @@ def test_runs_and_tells_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "\n".join(found.lines())
     assert "faces/s" in text
     assert found.cache is not None
-    assert 0 < found.cache.cached
+    assert found.cache.cached > 0
     assert "JPEG decoding alone" in text
     assert min(found.data_ms, found.eval_ms, found.step_ms, found.rendered) > 0
 

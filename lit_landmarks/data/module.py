@@ -118,6 +118,9 @@ class LandmarkDataModule(lightning.LightningDataModule):
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
         for dataset in self._all_sets():
+            # Before anything is asked: a set whose files declare the scheme reads them now.
+            dataset.start_from(self.root)
+            dataset.cache_dir = self.cache_dir
             convention_index(dataset.convention)
             if self.scheme is not None:
                 get_map(dataset.scheme, self.scheme)
@@ -131,8 +134,6 @@ class LandmarkDataModule(lightning.LightningDataModule):
         described = []
         for role in _ROLES:
             for name, dataset in self.sets[role].items():
-                dataset.start_from(self.root)
-                dataset.cache_dir = self.cache_dir
                 index = dataset.index()
                 described.append(
                     DatasetSpec(

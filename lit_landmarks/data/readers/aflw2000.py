@@ -16,7 +16,12 @@ from lit_landmarks.data.readers.common import (
     table,
     tight_box,
 )
-from lit_landmarks.data.readers.large_pose import pose_numbers, to_our_pose, yaw_bins
+from lit_landmarks.data.readers.large_pose import (
+    check_depth,
+    pose_numbers,
+    to_our_pose,
+    yaw_bins,
+)
 from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
@@ -101,7 +106,8 @@ class Aflw2000(FaceDataset):
         """Points (68, 3) with our depth, and the file's three angles."""
         found = read_mat5(file, ("pt3d_68", "Pose_Para"))
         shape = table(found["pt3d_68"], (3, _POINTS), "pt3d_68", file).T
-        check_points(shape, str(file))
+        check_points(shape[:, :2], str(file))
+        check_depth(shape[:, 2], str(file))
         x, y, depth = (shape - [self.first_pixel, self.first_pixel, 0]).T
         away = depth.mean() - depth
         return np.stack([x, y, away], 1), pose_numbers(found["Pose_Para"], file)[:3]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.data.readers.common import Numbers, table
+from lit_landmarks.data.readers.common import LARGEST, Numbers, table
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix, matrix_to_euler
 
@@ -38,6 +38,16 @@ def pose_numbers(values: Any, path: Path) -> Numbers:
     if not np.isfinite(numbers).all():
         raise UserError(f"Pose_Para holds {numbers}, {path}; fetch the file again")
     return numbers
+
+
+def check_depth(depth: Numbers, where: str) -> None:
+    """Refuse depths (N,) that no face in a picture can have.
+
+    Raises:
+        UserError: one is not finite or as large as no picture.
+    """
+    if not (np.abs(depth) < LARGEST).all():
+        raise UserError(f"a depth is not finite or far too large, {where}; fetch the file again")
 
 
 def to_our_pose(angles: NDArray[Any]) -> Numbers:

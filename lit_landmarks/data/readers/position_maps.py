@@ -20,6 +20,7 @@ from lit_landmarks.data.readers.common import (
     table,
     tight_box,
 )
+from lit_landmarks.data.readers.large_pose import check_depth
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
 from lit_landmarks.heads.dense import on_position_maps
@@ -174,7 +175,8 @@ class Places:
         filled = ((corners != 0).any(-1) | (self.weights == 0)).all(-1)
         shape = (corners * self.weights[..., None]).sum(1)
         shape[~filled] = 0
-        check_points(shape, str(file))
+        check_points(shape[:, :2], str(file))
+        check_depth(shape[:, 2], str(file))
         shape[filled, 2] = shape[filled, 2].mean() - shape[filled, 2] if filled.any() else 0
         return shape, filled
 

@@ -1,0 +1,297 @@
+"""300W-LP and AFLW2000-3D: poses in other axes, depth in the other direction, and damage."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.io import loadmat, savemat
+
+from lit_landmarks.data import Aflw2000, Lp300W, SyntheticFaces
+from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.readers.large_pose import to_file_angles, to_our_pose, yaw_bins
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees, posit
+from lit_landmarks.heads import mean_face
+from lit_landmarks.schemes import get_scheme
+
+Attempt = Callable[..., tuple[Any, list[UserError]]]
+N = 9
+
+
+def written(layout: str, root: Path) -> list[Face]:
+    source = SyntheticFaces(
+        n=N, image_size=96, convention="3d", max_yaw=85, max_pitch=50, visibility=False
+    )
+    index = source.index()
+    assert index.points3d is not None
+    assert index.pose is not None
+    unknown = np.full(68, -1, np.int8)
+    rng = np.random.default_rng(0)
+    faces = [
+        Face(
+            i,
+            rng.integers(0, 256, (96, 96, 3), np.uint8),
+            index.points[i],
+            index.box[i],
+            unknown,
+            index.points3d[i],
+            index.pose[i],
+        )
+        for i in range(N)
+    ]
+    for face in faces:
+        LAYOUTS[layout]().write(root, face)
+    return faces
+
+
+@pytest.fixture
+def aflw(tmp_path: Path) -> tuple[Path, list[Face]]:
+    return tmp_path / "aflw", written("aflw2000", tmp_path / "aflw")
+
+
+@pytest.fixture
+def lp(tmp_path: Path) -> tuple[Path, list[Face]]:
+    return tmp_path / "lp", written("300w_lp", tmp_path / "lp")
+
+
+def change(file: Path, **variables: Any) -> None:
+    found = {k: v for k, v in loadmat(file).items() if not k.startswith("_")} | variables
+    savemat(file, {k: v for k, v in found.items() if v is not None})
+
+
+@given(hnp.arrays(np.float64, (5, 3), elements=st.floats(-1, 1)))
+def test_angles_there_and_back(unit: np.ndarray[Any, Any]) -> None:
+    pose = unit * [170, 80, 170]
+    back = to_our_pose(to_file_angles(pose))
+    apart = geodesic_degrees(
+        euler_to_matrix(torch.from_numpy(pose)), euler_to_matrix(torch.from_numpy(back))
+    )
+    assert float(apart.max()) < 1e-4
+
+
+def test_signs_of_single_turns() -> None:
+    # In the files a face that turns to the image's right has a negative yaw, one that looks up a
+    # positive pitch (seen on the real ones); single turns keep their size.
+    files = np.deg2rad([[0, -40, 0], [25, 0, 0], [0, 0, 20]])
+    ours = to_our_pose(files)
+    assert ours[0] == pytest.approx([40, 0, 0], abs=1e-9)
+    assert ours[1] == pytest.approx([0, 25, 0], abs=1e-9)
+    assert ours[2] == pytest.approx([0, 0, 20], abs=1e-9)
+
+
+def test_bins_of_the_published_protocol() -> None:
+    yaw = [0.0, -30.0, 30.0001, 60.0, -60.001, 351.0]
+    bins = yaw_bins(np.deg2rad([[0, y, 0] for y in yaw]))
+    assert {k: v.tolist() for k, v in bins.items()} == {
+        "yaw_0_30": [True, True, False, False, False, False],
+        "yaw_30_60": [False, False, True, True, False, False],
+        "yaw_60_90": [False, False, False, False, True, True],
+    }
+
+
+def test_aflw2000_labels_come_back(aflw: tuple[Path, list[Face]]) -> None:
+    root, faces = aflw
+    index = Aflw2000(str(root)).index()
+    assert index.points3d is not None
+    assert index.pose is not None
+    for row, face in enumerate(faces):
+        assert face.points3d is not None
+        assert index.points[row] == pytest.approx(face.points, abs=1e-4)
+        assert index.points3d[row] == pytest.approx(face.points3d, abs=1e-3)
+        assert index.points3d[row, :, 2].mean() == pytest.approx(0, abs=1e-4)
+        assert index.pose[row] == pytest.approx(face.pose, abs=1e-3)
+    # The nose tip is nearer than the middle of the ears: smaller z.
+    assert (index.points3d[:, 30, 2] < index.points3d[:, [0, 16], 2].mean(1)).all()
+    moved = Aflw2000(str(root), first_pixel=1).index()
+    assert moved.points == pytest.approx(index.points - 1, abs=1e-4)
+    assert moved.points3d is not None
+    assert moved.points3d[..., 2] == pytest.approx(index.points3d[..., 2])
+    bins = index.subsets
+    assert np.sum([bins[k] for k in bins]) == N
+    first = next(iter(bins))
+    assert len(Aflw2000(str(root), subset=first).index()) == int(bins[first].sum())
+    assert len(Aflw2000(str(root), first=2).index()) == 2
+    above = root.parent / "above"
+    above.mkdir()
+    (above / "AFLW2000").symlink_to(root)
+    assert len(Aflw2000(str(above)).index()) == N
+
+
+def test_lp_labels_come_back(lp: tuple[Path, list[Face]]) -> None:
+    root, faces = lp
+    index = Lp300W(str(root)).index()
+    numbers = [int(Path(p).stem.split("_")[2]) * 3 + int(Path(p).stem[-1]) for p in index.paths]
+    assert sorted(numbers) == list(range(N))
+    assert index.pose is not None
+    for row, k in enumerate(numbers):
+        assert index.points[row] == pytest.approx(faces[k].points, abs=1e-4)
+        assert index.pose[row] == pytest.approx(faces[k].pose, abs=1e-3)
+        assert index.subsets["original"][row] == (k % 3 == 0)
+        assert index.subsets[("afw", "helen", "ibug")[k // 3]][row]
+    assert len(Lp300W(str(root), subset="helen").index()) == 3
+    (root.parent / "up").mkdir()
+    root.rename(root.parent / "up" / "300W_LP")
+    assert len(Lp300W(str(root.parent / "up")).index()) == N
+
+
+def test_lp_points_of_300w(lp: tuple[Path, list[Face]]) -> None:
+    root, faces = lp
+    two = faces[0].points.T + 3.0
+    change(root / "AFW" / "AFW_image_00000_0.mat", pt2d=two.astype(np.float64))
+    data = Lp300W(str(root), points="2d")
+    assert data.convention == "300w"
+    assert Lp300W(str(root)).convention == "300w_lp"
+    assert data.index().points[0] == pytest.approx(two.T, abs=1e-4)
+    assert Lp300W(str(root)).index().points[0] == pytest.approx(faces[0].points, abs=1e-4)
+
+
+def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> None:
+    root, _ = lp
+    (root / "AFW_Flip").mkdir()
+    for file in (root / "AFW").iterdir():
+        (root / "AFW_Flip" / file.name).write_bytes(file.read_bytes())
+    assert len(Lp300W(str(root)).index()) == N
+    assert len(Lp300W(str(root), points="2d", flips=True, subset="afw").index()) == 6
+    with pytest.raises(UserError, match=r"no landmarks/AFW_Flip in .*; leave flips: false"):
+        Lp300W(str(root), flips=True).index()
+
+
+def test_lp_parts_never_share_a_photo(tmp_path: Path) -> None:
+    folder = tmp_path / "AFW"
+    folder.mkdir()
+    pose, points = np.zeros((1, 7)), np.arange(136.0).reshape(2, 68) ** 1.1
+    buffer = io.BytesIO()
+    savemat(buffer, {"Pose_Para": pose, "pt2d": points})
+    for photo in range(60):
+        for turn in range(2):
+            (folder / f"AFW_{photo}_1_{turn}.mat").write_bytes(buffer.getvalue())
+            (folder / f"AFW_{photo}_1_{turn}.jpg").write_bytes(b"")
+    photos = {}
+    for part in ("train", "validation", "all"):
+        paths = Lp300W(str(tmp_path), points="2d", part=part).index().paths  # type: ignore[arg-type]
+        photos[part] = {Path(p).stem.rsplit("_", 1)[0] for p in paths}
+        assert len(paths) == 2 * len(photos[part])
+    assert photos["train"] | photos["validation"] == photos["all"]
+    assert not photos["train"] & photos["validation"]
+    assert 0 < len(photos["validation"]) < 12
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"pt3d_68": None}, r"no variable 'pt3d_68', .*\.mat; fetch"),
+        ({"pt3d_68": np.zeros((68, 3))}, r"pt3d_68 is float64 \(68, 3\), not numbers 3 x 68"),
+        ({"pt3d_68": np.zeros((3, 68))}, r"all points lie on one line, .*\.mat; annotate"),
+        ({"pt3d_68": np.full((3, 68), np.nan)}, r"point 0 .* is no pixel, .*\.mat; correct"),
+        ({"pt3d_68": "text"}, r"pt3d_68 is .*, not numbers"),
+        ({"Pose_Para": np.zeros((1, 6))}, r"Pose_Para is float64 \(1, 6\), not numbers 1 x 7"),
+        ({"Pose_Para": np.full((1, 7), np.inf)}, r"Pose_Para holds \[inf .*\.mat; fetch"),
+    ],
+)
+def test_bad_fit_is_named_and_the_others_are_kept(
+    aflw: tuple[Path, list[Face]], variables: dict[str, Any], message: str
+) -> None:
+    root, _ = aflw
+    change(root / "image00004.mat", **variables)
+    with pytest.raises(UserError, match=message) as error:
+        Aflw2000(str(root)).index()
+    assert "\n" not in str(error.value)
+    index, problems = Aflw2000(str(root)).scan()
+    assert (len(index), len(problems)) == (N - 1, 1)
+
+
+def test_missing_files(aflw: tuple[Path, list[Face]], lp: tuple[Path, list[Face]]) -> None:
+    root, _ = aflw
+    (root / "image00001.jpg").unlink()
+    with pytest.raises(UserError, match=r"no image, .*image00001\.jpg; restore"):
+        Aflw2000(str(root)).index()
+    with pytest.raises(UserError, match=r"no image\*\.mat in .*; it holds image00002.*3DDFA"):
+        Aflw2000(str(root.parent)).index()
+    with pytest.raises(UserError, match=r"no folder .*none; correct root, .*3DDFA"):
+        Aflw2000(str(root / "none")).index()
+    root, _ = lp
+    next((root / "landmarks" / "IBUG").iterdir()).unlink()
+    with pytest.raises(UserError, match=r"no file .*landmarks/IBUG/.*_pts\.mat; restore"):
+        Lp300W(str(root)).index()
+    with pytest.raises(UserError, match=r"no AFW in .*; it holds AFW/, HELEN/.*3DDFA"):
+        Lp300W(str(root.parent)).index()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Face]]:
+    root = tmp_path_factory.mktemp("kept")
+    return root, written("aflw2000", root)
+
+
+@given(data=st.data())
+def test_damaged_fits_are_read_right_or_refused(
+    kept: tuple[Path, list[Face]], attempt: Attempt, data: st.DataObject
+) -> None:
+    root, faces = kept
+    file = root / "image00000.mat"
+    whole = file.read_bytes()
+    kind = data.draw(st.sampled_from(["cut", "bytes", "insert"]))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if kind == "cut":
+        raw = whole[:at]
+    elif kind == "bytes":
+        new = data.draw(st.binary(min_size=1, max_size=12))
+        raw = whole[:at] + new + whole[at + len(new) :]
+    else:
+        raw = whole[:at] + data.draw(st.binary(min_size=1, max_size=30)) + whole[at:]
+    index, problems = attempt(file, raw, Aflw2000(str(root)))
+    assert index is not None
+    assert len(index) + len(problems) == N
+    assert np.isfinite(index.points).all()
+    if kind == "cut" and len(index) == N:
+        assert index.points[0] == pytest.approx(faces[0].points, abs=1e-4)
+
+
+@pytest.mark.real
+def test_stored_pose_is_that_of_the_stored_points(real_data: Path) -> None:
+    """POSIT with our mean face on the 68 points against the converted `Pose_Para`: 6 degrees."""
+    index = Aflw2000(str(real_data / "aflw2000")).index()
+    assert len(index) == 16
+    assert index.pose is not None
+    points = torch.from_numpy(index.points).double()
+    mask = get_scheme("ibug68").pose_mask().expand(16, 68)
+    middle = points.mean(1)
+    # The fits are orthographic: a camera far away.
+    pose, ok = posit(points, mask, mean_face("ibug68").double(), 45000.0, middle)
+    stored = euler_to_matrix(torch.from_numpy(index.pose).double())
+    apart = geodesic_degrees(euler_to_matrix(pose[:, :3]), stored)
+    assert bool(ok.all())
+    assert float(apart.max()) < 6.0
+    assert float(apart.mean()) < 3.0
+
+
+@pytest.mark.real
+def test_real_depth_turns_with_the_stored_pose(real_data: Path) -> None:
+    """Between two faces the rigid points turn as the stored poses do, depth included."""
+    index = Aflw2000(str(real_data / "aflw2000")).index()
+    assert index.points3d is not None
+    assert index.pose is not None
+    shape = index.points3d[:, get_scheme("ibug68").pose_points].astype(np.float64)
+    shape -= shape.mean(1, keepdims=True)
+    stored = euler_to_matrix(torch.from_numpy(index.pose).double())
+    apart = []
+    for i in range(16):
+        for j in range(i):
+            u, _, v = np.linalg.svd(shape[i].T @ shape[j])
+            turn = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
+            apart.append(geodesic_degrees(torch.from_numpy(turn), stored[i] @ stored[j].mT))
+    assert float(torch.stack(apart).mean()) < 3.0
+    assert {k: int(v.sum()) for k, v in index.subsets.items()} == {
+        "yaw_0_30": 10,
+        "yaw_30_60": 4,
+        "yaw_60_90": 2,
+    }

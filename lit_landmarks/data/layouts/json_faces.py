@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
-from lit_landmarks.data.readers.json_faces import FORMAT, VERSION
+from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
 from lit_landmarks.data.readers.json_scheme import scheme_json
 
 #: Decimals that are kept: far below what anyone can place by hand.
@@ -87,7 +87,7 @@ def write_faces(
         face = {"image": image} | ({} if splits is None else {"split": splits[row]})
         rows.append(json.dumps(face | _face(index, row), allow_nan=False))
     opening = json.dumps(head, indent=1, allow_nan=False).removesuffix("\n}")
-    write_text(path, opening + ',\n "faces": [\n' + ",\n".join(rows) + "\n]}\n")
+    write_text(path, f"{opening},\n {OPENING}\n" + ",\n".join(rows) + f"\n{CLOSING}\n")
 
 
 def _face(index: FaceIndex, row: int) -> dict[str, Any]:

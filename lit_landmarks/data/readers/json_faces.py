@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import BOXES, choice, inside, narrowed
+from lit_landmarks.data.readers.json_file import (
+    OtherFormError,
+    faces_at_once,
+    faces_by_line,
+    read_header,
+)
 from lit_landmarks.data.readers.json_rows import Row, columns, read_row
-from lit_landmarks.data.readers.json_scheme import declared_scheme
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS
-from lit_landmarks.schemes import convention_index, get_scheme
-
-#: What stands in the file's `format` and `version`.
-FORMAT, VERSION = "lit_landmarks faces", 1
-_KEYS = ("format", "version", "scheme", "convention", "primary_normaliser", "source", "licence",
-         "faces")  # fmt: skip
+from lit_landmarks.schemes import get_scheme
 
 
 class JsonFaces(FaceDataset):
@@ -33,6 +32,7 @@ class JsonFaces(FaceDataset):
           {"image": "images/ben.png", "points": [...], "box": [10, 12, 90, 101],
            "visible": [1, 0, 2, -1, ...], "subsets": ["blur"], "split": "test"}]}
 
+    One face to a line, as here, keeps the memory small; any other JSON form is read too.
     Pixels count from 0 at the centre of the first. `null` is a point that was not annotated. A face
     may have `box` (x0, y0, x1, y1), `visible` (1 visible, 0 occluded, 2 self-occluded, -1 unknown),
     `points3d` (x, y, z per point, pixels, z away from the camera), `head3d`, `pose` (yaw, pitch,
@@ -96,7 +96,7 @@ class JsonFaces(FaceDataset):
         """All but the faces, read at most once."""
         path = self._path()
         if self._head is None or self._head[0] != path:
-            self._head = path, read_document(path)[0]
+            self._head = path, read_header(path)
         return self._head[1]
 
     def _path(self) -> Path:
@@ -104,9 +104,23 @@ class JsonFaces(FaceDataset):
 
     def _read(self, report: Report) -> FaceIndex:
         path = self._path()
-        header, faces = read_document(path)
-        self._head = path, header
-        n_points = get_scheme(header["scheme"]).n_points
+        self._head = path, read_header(path)
+        problems: list[UserError] = []
+        try:
+            rows = self._rows(faces_by_line(path), problems)
+        except OtherFormError:
+            problems.clear()
+            rows = self._rows(faces_at_once(path), problems)
+        for problem in problems:
+            report(problem)
+        if self.split is not None and not rows:
+            raise UserError(f"no face of split {self.split!r} in {path}; correct split")
+        index = columns(rows, get_scheme(self.scheme).n_points)
+        return narrowed(index, self.subset, self.first, self.last, str(path))[0]
+
+    def _rows(self, faces: Iterable[Any], problems: list[UserError]) -> list[Row]:
+        """The good faces of the split; what is wrong with others is added to `problems`."""
+        path, n_points = self._path(), get_scheme(self.scheme).n_points
         folder = path.parent.resolve()
         rows: list[Row] = []
         for number, value in enumerate(faces):
@@ -119,75 +133,8 @@ class JsonFaces(FaceDataset):
                 if not image.is_file():
                     raise missing_image(image)
             except UserError as error:
-                report(error)
+                problems.append(error)
                 continue
             row.image = str(image)
             rows.append(row)
-        if self.split is not None and not rows:
-            raise UserError(f"no face of split {self.split!r} in {path}; correct split")
-        index = columns(rows, n_points)
-        return narrowed(index, self.subset, self.first, self.last, str(path))[0]
-
-
-def read_document(path: Path) -> tuple[dict[str, Any], list[Any]]:
-    """Header and faces of a file; a scheme that it declares is known from then on.
-
-    Returns:
-        `scheme` (its name), `convention` and `primary_normaliser`; and the faces, unchecked.
-
-    Raises:
-        UserError: the file is missing, is no JSON, or its header is wrong.
-    """
-    try:
-        document = json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=_once, parse_constant=_no_number
-        )
-    except OSError as error:
-        raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
-    except (ValueError, RecursionError) as error:
-        told = str(error) if isinstance(error, UserError) else "no readable JSON"
-        raise UserError(f"{told}, {path}; correct the file") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
-    odd = [key for key in document if key not in _KEYS]
-    if odd:
-        raise UserError(f"unknown key {odd[0][:40]!r}, {path}; known: {', '.join(_KEYS)}")
-    if document.get("version") != VERSION:
-        raise UserError(f"version {document.get('version')!r} of the format, {path}; {VERSION}"
-                        " is read")  # fmt: skip
-    faces = document.get("faces")
-    if not isinstance(faces, list):
-        raise UserError(f'"faces" is no list, {path}; write one')
-    return _checked(document, str(path)), faces
-
-
-def _checked(document: dict[str, Any], where: str) -> dict[str, Any]:
-    scheme = declared_scheme(document.get("scheme"), where)
-    convention = document.get("convention", "custom")
-    has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
-    normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
-    if not isinstance(convention, str) or normaliser not in NORMALISERS:
-        known = ", ".join(NORMALISERS)
-        raise UserError(f"convention is text, primary_normaliser one of {known}, {where}; mend it")
-    convention_index(convention)
-    if normaliser in ("interocular", "interpupil") and not has_eyes:
-        raise UserError(
-            f"{normaliser} needs eye_corners in the scheme, {where}; add them or take box"
-        )
-    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": normaliser}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a key that stands twice would silently hide the first."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise UserError(f"key {twice[:40]!r} stands twice in one object")
-    return made
-
-
-def _no_number(text: str) -> float:
-    raise UserError(f"{text} is no number in JSON")
+        return rows

@@ -20,14 +20,14 @@ _STATES = (-1, 0, 1, 2)
 _LARGEST_WHOLE = 2**62
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """A face as `FaceIndex` wants it; None where the file says nothing."""
 
     image: str
-    points: Numbers
+    points: NDArray[np.float32]
     mask: NDArray[np.bool_]
-    box: Numbers
+    box: NDArray[np.float32]
     visible: NDArray[np.int8] | None
     points3d: Numbers | None
     head3d: Numbers | None
@@ -68,9 +68,9 @@ def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
         raise UserError(f"focal is {focal[0]:g}, {where}; give pixels above 0 or leave it out")
     return Row(
         image=image,
-        points=np.nan_to_num(points),
+        points=np.nan_to_num(points).astype(np.float32),
         mask=mask,
-        box=face_box("annotated", own, points[mask], where),
+        box=face_box("annotated", own, points[mask], where).astype(np.float32),
         visible=_states(value.get("visible"), n_points, where),
         points3d=_optional(value.get("points3d"), n_points, "points3d", where),
         head3d=_optional(value.get("head3d"), n_points, "head3d", where),
@@ -93,10 +93,12 @@ def columns(rows: Sequence[Row], n_points: int) -> FaceIndex:
         full = [np.full(shape, absent) if value is None else value for value in values]
         return np.asarray(full, dtype).reshape(len(rows), *shape)
 
+    points: list[Any] = [row.points for row in rows]
+    boxes: list[Any] = [row.box for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row.subsets))
     return make_index(
-        [row.points for row in rows],
-        [row.box for row in rows],
+        points,
+        boxes,
         n_points,
         filled("visible", (n_points,), np.int8, -1),
         [row.mask for row in rows],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,12 @@ class Lp300W(FaceDataset):
         root = self.resolve(self.root)
         above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _TOLD, self.source)
         root = above.parent
-        points, boxes, angles, paths, files = [], [], [], [], []
+        # Single precision and nothing that holds on to a file's arrays: there can be 122,000.
+        points: list[Any] = []
+        boxes: list[Any] = []
+        angles: list[Any] = []
+        paths: list[str] = []
+        files: list[Path] = []
         for file in self._files(root):
             try:
                 shape, angle = self._face(root, file)
@@ -97,9 +102,9 @@ class Lp300W(FaceDataset):
             except UserError as error:
                 report(error)
                 continue
-            points.append(shape)
-            boxes.append(box)
-            angles.append(angle)
+            points.append(shape.astype(np.float32))
+            boxes.append(box.astype(np.float32))
+            angles.append(angle.astype(np.float32))
             paths.append(str(image))
             files.append(file)
         index = make_index(

@@ -109,6 +109,30 @@ def test_every_column_there_and_back(
     }
 
 
+@pytest.mark.parametrize("indent", [None, 0, 3])
+def test_any_form_of_json_reads_the_same(
+    copies: Copies, attempt: Attempt, indent: int | None
+) -> None:
+    root, _ = copies("json")
+    data = JsonFaces(str(root))
+    whole = (root / "faces.json").read_text()
+    lines = whole.splitlines()
+    assert len([line for line in lines if '"image"' in line]) == len(data.index())
+    other = json.dumps(json.loads(whole), indent=indent).encode()
+    index, problems = attempt(root / "faces.json", other, JsonFaces(str(root)))
+    assert not problems
+    assert index.paths == data.index().paths
+    for name in ("points", "box", "visible", "pose", "mask"):
+        assert np.array_equal(getattr(index, name), getattr(data.index(), name))
+    # What follows the end, a comma too many and a comma that is missing are told with their line.
+    for damaged in ([*lines, "1"], [*lines[:-2], f"{lines[-2]},", lines[-1]],
+                    [*lines[:-3], lines[-3].removesuffix(","), *lines[-2:]]):  # fmt: skip
+        index, problems = attempt(root / "faces.json", "\n".join(damaged).encode(), data)
+        assert index is None
+        with pytest.raises(UserError, match=r"no JSON: .*faces\.json:\d+; correct the file"):
+            raise problems[0]
+
+
 def test_declared_scheme_is_used(write: Callable[..., Path]) -> None:
     blind = face(points=[*SQUARE[:3], None], box=[8, 8, 32, 32], subsets=["blur"], split="test")
     root = write(face(), blind | {"image": "images/b.png"})

@@ -1,0 +1,153 @@
+"""The file of the JSON format (`json_faces`): its header, and its faces one by one.
+
+A file that holds one face to a line, as this package writes it, is read line by line, so that the
+memory does not grow with the file. Any other JSON is read whole; so is a damaged file, which then
+tells what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from lit_landmarks.data.readers.json_scheme import declared_scheme
+from lit_landmarks.errors import UserError
+from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.schemes import convention_index
+
+#: What stands in the file's `format` and `version`.
+FORMAT, VERSION = "lit_landmarks faces", 1
+_KEYS = ("format", "version", "scheme", "convention", "primary_normaliser", "source", "licence",
+         "faces")  # fmt: skip
+#: The line after which each line is a face, and the one after the last.
+OPENING, CLOSING = '"faces": [', "]}"
+
+
+class OtherFormError(Exception):
+    """Not one face to a line."""
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What holds for all faces; a scheme that the file declares is known from then on.
+
+    Returns:
+        `scheme` (its name), `convention` and `primary_normaliser`.
+
+    Raises:
+        UserError: the file is missing, is no JSON, or its header is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = _opening(file)
+    except (OSError, ValueError, RecursionError, OtherFormError):
+        document = _whole(path)
+    return _checked(document, path)
+
+
+def faces_by_line(path: Path) -> Iterator[Any]:
+    """The faces of a file that holds one to a line, unchecked.
+
+    Raises:
+        OtherFormError: it is not of this form; what was given until then is not to be used.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            _opening(file)
+            more = True
+            for line in file:
+                text = line.strip()
+                if text == CLOSING:
+                    if more or file.read().strip():
+                        raise OtherFormError
+                    return
+                if not more:
+                    raise OtherFormError
+                more = text.endswith(",")
+                yield _parsed(text.removesuffix(","))
+    except (OSError, ValueError, RecursionError) as error:
+        raise OtherFormError from error
+    raise OtherFormError
+
+
+def faces_at_once(path: Path) -> list[Any]:
+    """The faces of any file, unchecked.
+
+    Raises:
+        UserError: the file is missing, is no JSON or has no list of faces.
+    """
+    faces = _whole(path).get("faces")
+    if not isinstance(faces, list):
+        raise UserError(f'"faces" is no list, {path}; write one')
+    return faces
+
+
+def _opening(file: TextIO) -> dict[str, Any]:
+    """The document without its faces; the file stands at the first of them."""
+    head: list[str] = []
+    for line in file:
+        if line.strip() == OPENING:
+            document = _parsed("".join(head) + OPENING + CLOSING)
+            if isinstance(document, dict):
+                return document
+            break
+        head.append(line)
+    raise OtherFormError
+
+
+def _whole(path: Path) -> dict[str, Any]:
+    try:
+        document = _parsed(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
+    except (ValueError, RecursionError) as error:
+        told = str(error) if isinstance(error, UserError) else "no readable JSON"
+        raise UserError(f"{told}, {path}; correct the file") from error
+    if not isinstance(document, dict):
+        raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
+    return document
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    if document.get("format") != FORMAT:
+        raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
+    odd = [key for key in document if key not in _KEYS]
+    if odd:
+        raise UserError(f"unknown key {odd[0][:40]!r}, {path}; known: {', '.join(_KEYS)}")
+    if document.get("version") != VERSION:
+        told = str(document.get("version"))[:40]
+        raise UserError(f"version {told} of the format, {path}; {VERSION} is read")
+    scheme = declared_scheme(document.get("scheme"), str(path))
+    convention = document.get("convention", "custom")
+    has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
+    normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
+    if not isinstance(convention, str) or normaliser not in NORMALISERS:
+        known = ", ".join(NORMALISERS)
+        raise UserError(f"convention is text, primary_normaliser one of {known}, {path}; mend it")
+    convention_index(convention)
+    if normaliser in ("interocular", "interpupil") and not has_eyes:
+        raise UserError(
+            f"{normaliser} needs eye_corners in the scheme, {path}; add them or take box"
+        )
+    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": normaliser}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a key that stands twice would silently hide the first."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"key {twice[:40]!r} stands twice in one object")
+    return made
+
+
+def _no_number(text: str) -> float:
+    raise UserError(f"{text} is no number in JSON")

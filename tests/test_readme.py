@@ -115,7 +115,8 @@ def arguments(command: str) -> list[str] | None:
         # A finished run has nothing left to do, unless it is given one more epoch.
         return [*words, "--trainer.max_epochs=2"]
     few = words[0] == "fit" and "configs/data/" not in command
-    return [*words, *(["--config", "few.yaml"] if few else []), *SHORT.get(words[0], [])]
+    short = [option for option in SHORT.get(words[0], []) if option.split("=")[0] not in words]
+    return [*words, *(["--config", "few.yaml"] if few else []), *short]
 
 
 def test_readme_is_short() -> None:

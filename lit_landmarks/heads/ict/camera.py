@@ -1,12 +1,17 @@
-"""What a real camera does to a picture: motion blur, low resolution, JPEG."""
+"""What a real camera does to a picture: motion blur, low resolution, noise, JPEG."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.heads.ict.looks import IctLook
+
+#: One standard deviation of the noise that is kept, in 8-bit levels.
+_GRAIN = 32.0
 
 
 def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
@@ -17,6 +22,7 @@ def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
     out = np.empty_like(pictures)
     motion = look.motion.cpu().numpy()
     quality, shrink = look.jpeg.cpu().tolist(), look.shrink.cpu().tolist()
+    noise, starts = look.noise.cpu().tolist(), look.noise_key[:, 0].cpu().tolist()
     size = pictures.shape[1]
     for k, picture in enumerate(pictures):
         image: NDArray[np.uint8] = picture
@@ -28,10 +34,23 @@ def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
             image = np.asarray(
                 cv2.resize(low, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8
             )
+        if noise[k] > 0.002:
+            first = int(starts[k]) % (1 << 16)
+            grain = _grains(size)[first : first + image.size].reshape(image.shape)
+            weight = noise[k] * 255.0 / _GRAIN
+            added = cv2.addWeighted(image, 1.0, grain, weight, -128.0 * weight)
+            image = np.asarray(added, np.uint8)
         if quality[k] >= 1:
             image = _as_jpeg(image, int(quality[k]))
         out[k] = image
     return out
+
+
+@cache
+def _grains(size: int) -> NDArray[np.uint8]:
+    """Gaussian noise about 128, of which a picture reads a window."""
+    values = np.random.default_rng(1).standard_normal((1 << 16) + 3 * size * size)
+    return np.rint(values * _GRAIN + 128).clip(0, 255).astype(np.uint8)
 
 
 def _as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -14,12 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.heads.draws import Draws
-from lit_landmarks.heads.hair import HairStyle, hairline, sample_hair
+from lit_landmarks.heads.hair import CURTAIN_COLUMNS, HairStyle, hairline, sample_hair
 from lit_landmarks.heads.ict.sites import SCALP_ANGLES, SCALP_LAST, SCALP_ROWS
 from lit_landmarks.heads.parts import grid_triangles
 
 #: Locks, vertices along each and across it.
 LOCKS, ALONG, ACROSS = 400, 6, 3
+#: A point inside the head.
+HIDDEN = (0.0, 0.0, 0.9)
+#: Lattice of long hair: columns from temple to temple round the back, rows downwards.
+CURTAIN_ROWS = 10
 #: Rows of the scalp from which long hair hangs freely, at the temple and at the nape.
 _FREE_SIDE, _FREE_BACK = 7.4, 9.2
 
@@ -79,8 +83,17 @@ class IctHair:
         strip = grid_triangles(ALONG, ACROSS, flip=True)
         size = ALONG * ACROSS
         locks = np.concatenate([strip + k * size for k in range(LOCKS)]) + self.cap_vertices
-        self.triangles = np.concatenate([cap, locks])
-        self.count = self.cap_vertices + LOCKS * size
+        after = self.cap_vertices + LOCKS * size
+        curtain = grid_triangles(CURTAIN_ROWS, CURTAIN_COLUMNS)
+        sheet = CURTAIN_ROWS * CURTAIN_COLUMNS
+        # Its inner side has vertices, and so normals, of its own.
+        self.triangles = np.concatenate(
+            [cap, locks, curtain + after, curtain[:, ::-1] + after + sheet]
+        )
+        self.count = after + 2 * sheet
+        turn = torch.linspace(0.87, 2 * torch.pi - 0.87, CURTAIN_COLUMNS).double()
+        self._turn = torch.where(turn > torch.pi, turn - 2 * torch.pi, turn)
+        self._fall = torch.tensor([-0.2, -0.1, *torch.linspace(0, 1, CURTAIN_ROWS - 2)]).double()
         self._roots()
         self.texture = self._texture()
 
@@ -104,7 +117,10 @@ class IctHair:
         u = self._root[:, :1, None] + 3.0 * self._own[:, 5, None, None] + across
         u = u.expand(-1, ALONG, -1)
         v = (self._root[:, 1, None] + 2.0 * self._share)[:, :, None].expand(-1, -1, ACROSS)
-        return torch.cat([cap, torch.stack([u, v], -1).reshape(-1, 2)])
+        locks = torch.stack([u, v], -1).reshape(-1, 2)
+        down = 7.0 + 5.0 * self._fall
+        sheet = torch.stack(torch.meshgrid(self._turn, down, indexing="xy"), -1).reshape(-1, 2)
+        return torch.cat([cap, locks, sheet, sheet + torch.tensor([0.0, 7.0])])
 
     def place(self, scalp: Tensor, style: IctStyle) -> Tensor:
         """(B, H, 3) from sites (B, S, 3)."""
@@ -113,8 +129,33 @@ class IctHair:
         out = _outward(grid)
         line = hairline(style.line.to(device), style.skew.to(device), self.angle.to(device))
         cap, height = self._cap(grid, out, line, style)
-        locks = self._locks(grid, out, height, style)
-        return torch.cat([cap, locks], 1)
+        table = torch.cat([grid, out, height[..., None].clamp_min(0.0)], -1)
+        locks = self._locks(table, style)
+        curtain = self._curtain(table, style)
+        return torch.cat([cap, locks, curtain, curtain], 1)
+
+    def _curtain(self, table: Tensor, style: IctStyle) -> Tensor:
+        """Long hair as a sheet that hangs from the scalp (B, rows * columns, 3)."""
+        device = table.device
+        turn, fall = self._turn.to(device), self._fall.to(device)
+        length = style.length.to(device)[:, None, None]
+        free = _FREE_SIDE + (_FREE_BACK - _FREE_SIDE) * ((turn.abs() - 1.2) / 1.2).clamp(0, 1)
+        row = free + 6.0 * fall.clamp_max(0.0)[:, None]
+        row = row.expand(len(table), -1, -1)
+        at = _lookup(table, turn.expand_as(row), row)
+        base, normal, thick = at[..., :3], at[..., 3:6], at[..., 6:]
+        start = torch.deg2rad(style.start.to(device))[:, None, None]
+        present = ((turn.abs() - start) / 0.25).clamp(0.0, 1.0)
+        down = fall.clamp_min(0.0)[:, None]
+        wave = style.wave.to(device)[..., None]
+        swing = wave[:, :1] * torch.sin(down * wave[:, 1:2] * 0.5 + turn * 9.0 + wave[:, 2:])
+        wide = 0.02 + 0.6 * thick[..., 0] + (style.flare.to(device)[:, None, None] + swing) * down
+        flat = normal * normal.new_tensor([1.0, 0.0, 1.0])
+        place = base + wide[..., None] * flat
+        drop = 0.9 * length * down * present * style.ragged.to(device)[:, None]
+        place = place + drop[..., None] * drop.new_tensor([0.0, 1.0, 0.0])
+        gone = (length <= 0) | (present <= 0)
+        return torch.where(gone[..., None], place.new_tensor(HIDDEN), place).flatten(1, 2)
 
     def _cap(
         self, grid: Tensor, out: Tensor, line: Tensor, style: IctStyle
@@ -135,6 +176,9 @@ class IctHair:
         height = torch.where((rise < 0) | (thick <= 0), 0.16 * rise.clamp_max(0) - 0.012, height)
         height = torch.where(thick <= 0, torch.full_like(height, -0.09), height)
         cap = (grid + height.reshape(grid.shape[:-1])[..., None] * out).flatten(1, 2)
+        # Far below the line it is folded away: what nobody sees need not be drawn.
+        below = (row > line + 1.1) | (thick <= 0)
+        cap = torch.where(below[..., None], cap.new_tensor(HIDDEN), cap)
         return cap, height.reshape(grid.shape[:-1])
 
     def _paths(self, style: IctStyle) -> tuple[Tensor, Tensor]:
@@ -157,16 +201,15 @@ class IctHair:
         low = 0.25
         return angle, torch.where(row < low, 2 * low - row, row)
 
-    def _locks(self, grid: Tensor, out: Tensor, height: Tensor, style: IctStyle) -> Tensor:
-        """(B, L * ALONG * ACROSS, 3)."""
-        device = grid.device
+    def _locks(self, table: Tensor, style: IctStyle) -> Tensor:
+        """(B, L * ALONG * ACROSS, 3), from places, normals and heights of the cap."""
+        device = table.device
         own = self._own.to(device)
         angle, row = self._paths(style)
         free = _FREE_SIDE + (_FREE_BACK - _FREE_SIDE) * ((angle.abs() - 1.2) / 1.2).clamp(0, 1)
         long = (style.length.to(device) > 0)[:, None, None]
         free = torch.where(long, free, torch.full_like(free, 12.0))
         hang = (row - free).clamp_min(0.0)
-        table = torch.cat([grid, out, height[..., None].clamp_min(0.0)], -1)
         at = _lookup(table, angle, torch.minimum(row, free))
         base, normal, thick = at[..., :3], at[..., 3:6], at[..., 6:]
         s = self._share.to(device)
@@ -195,14 +238,16 @@ class IctHair:
         middle = middle + (0.05 * curl * torch.cos(turn))[..., None] * across
         s, own = self._share.to(device), self._own.to(device)
         width = 0.030 + 0.030 * (own[:, 5] + 1)
-        taper = (1.0 - s**2.5) * (0.55 + 0.45 * (s * 4).clamp_max(1.0))
+        long = (style.length.to(device) > 0)[:, None, None]
+        taper = (1.0 - s ** torch.where(long, 5.0, 2.5)) * torch.where(long, 1.5, 1.0)
+        taper = taper * (0.55 + 0.45 * (s * 4).clamp_max(1.0))
         # A lock whose root is bare skin, or below a hat, is folded to a point.
         root = self._root.to(device)
         line = hairline(style.line.to(device), style.skew.to(device), root[:, 0].contiguous())
         grows = (root[:, 1] < line - 0.15) & (style.thickness.to(device) > 0.012)[:, None]
         covered = style.hat[:, :1].to(device) > 0.5
         grows &= ~covered | (root[:, 1] > style.hat[:, 1:2].to(device) + 0.3)
-        half = (width[:, None] * taper) * grows[..., None]
+        half = width[:, None] * taper * grows[..., None]
         edge = torch.linspace(-1.0, 1.0, ACROSS, dtype=torch.float64, device=device)
         bulge = 0.35 * (1.0 - edge**2)
         offset = half[..., None, None] * (

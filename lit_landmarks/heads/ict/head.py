@@ -42,7 +42,9 @@ from lit_landmarks.heads.parts import Material, grid_triangles
 from lit_landmarks.heads.surface_points import ContourPaths, SurfacePoints
 
 #: Parts of the mouth further back than this are never seen (head units from the eye corners).
-_MOUTH_BACK = 0.14
+_MOUTH_BACK, _TEETH_BACK = 0.16, 0.06
+#: Lips that part by less, in head units, show no teeth.
+_CLOSED = 0.006
 #: The eyeball is a little smaller than the sclera of the file, so that lids close over it.
 _EYE_SHARE = 0.985
 _EYE_RINGS, _EYE_AROUND = np.radians([0.0, 10, 20, 30, 42, 56, 72, 90]), 20
@@ -84,7 +86,10 @@ class IctHead:
         self.landmarks = Landmarks(places, self.kept, self.pupil_start)
         self.identity_names = tuple(f"mode_{k + 1}" for k in range(len(model.identity)))
         self.expression_names = model.expression_names
-        low = self.rest[:, 1] + 0.30 * (self.rest[:, 2] - 0.6).clamp(0.0, 1.0)
+        worn = self.rest.clone()
+        first = self.clothes_start
+        worn[first : first + self.clothes.count] = self.clothes.at_rest(torch.from_numpy(body.rest))
+        low = worn[:, 1] + 0.30 * (worn[:, 2] - 0.6).clamp(0.0, 1.0)
         share = ((low - 1.36) / 0.62).clamp(0.0, 1.0)
         share[self.props_start :] = 0.0
         self.body = share * share * (3.0 - 2.0 * share)
@@ -105,7 +110,8 @@ class IctHead:
     def _mesh(self, model: IctModel, places: Places, columns: Array) -> None:
         region = np.searchsorted([SKIN_END, MOUTH_END, SOCKET_END, GUM_END, TEETH_END],
                                  model.triangles.max(1), side="right")  # fmt: skip
-        deep = (model.mean[model.triangles][..., 2].min(1) > _MOUTH_BACK) & (region > 2)
+        near = model.mean[model.triangles][..., 2].min(1)
+        deep = (near > np.where(region == 4, _TEETH_BACK, _MOUTH_BACK)) & (region > 2)
         kinds = np.array([Material.SKIN, Material.MOUTH, Material.RIM, Material.TONGUE,
                           Material.TEETH, Material.EYE])  # fmt: skip
         shown = (region < 5) & ~deep
@@ -197,6 +203,10 @@ class IctHead:
         still[:, len(self._used) :] = 0.0
         start = len(self._used) + sum(len(p.sites.rest) for p in self._parts)
         self._ends = (start, start + len(scalp.rest), len(rest))
+        #: Inner edges of the upper and lower lip, from the image's left.
+        ibug = torch.from_numpy(self.kept[model.ibug68])
+        self._lips = torch.stack([ibug[[61, 62, 63]], ibug[[67, 66, 65]]])
+        self._teeth = torch.from_numpy(np.flatnonzero(self._used >= SOCKET_END))
         low = self._linear[: len(self._used), 1] > BODY_TOP
         self._bust = low.nonzero()[:, 0]
         away = self._linear[self._bust] - spine(self._linear[self._bust, 1])
@@ -221,10 +231,20 @@ class IctHead:
         )
         moved = identity @ ids + expression @ exps
         linear = rest + moved.reshape(len(moved), -1, 3)
+        self._close(linear)
         style = hair if isinstance(hair, IctStyle) else None
         points = self._assemble(linear, style, glasses)
         points[:, -2:] = points[:, -2:] + self.eye_radius * gaze
         return points
+
+    def _close(self, linear: Tensor) -> None:
+        """Behind closed lips nothing is seen: gums, teeth and tongue are folded away."""
+        upper, lower = (linear[:, self._lips[k]] for k in (0, 1))
+        rest = self._linear.to(linear.device)[self._lips]
+        gap = (lower - upper)[..., 1] - (rest[1] - rest[0])[..., 1]
+        closed = gap.amax(1) < _CLOSED
+        inner = self._teeth.to(linear.device)
+        linear[closed.nonzero(), inner] = linear.new_tensor([0.0, 0.0, 0.9])
 
     def _assemble(self, linear: Tensor, style: IctStyle | None, glasses: Tensor | None) -> Tensor:
         """Everything placed; the last two vertices are the centres of the eyes."""
@@ -240,7 +260,7 @@ class IctHead:
         if style is None:
             blocks += [linear.new_tensor([0.0, 0.0, 0.9]).expand(batch, sum(extra), 3)]
         else:
-            blocks += [self.hair.place(scalp, style), self.clothes.place(body, style),
+            blocks += [self.hair.place(scalp, style), self.clothes.place(body, style.collar),
                        self.hats.place(scalp, style), self.props.place(style, device)]  # fmt: skip
         n = len(_EYE_RINGS) * _EYE_AROUND
         first = len(self._used)
@@ -252,9 +272,9 @@ class IctHead:
         """Skin below the rim of the clothes moves inwards, so that it cannot come through."""
         skin = skin.clone()
         bust = self._bust.to(skin.device)
-        rim = self.clothes.rim(self._bust_angle.to(skin.device), style)
+        rim = self.clothes.rim(self._bust_angle.to(skin.device), style.collar)
         rest = self._linear[self._bust].to(skin.device)
-        share = ((rest[:, 1] - rim - 0.03) / 0.15).clamp(0.0, 1.0)[..., None]
+        share = ((rest[:, 1] - rim - 0.01) / 0.10).clamp(0.0, 1.0)[..., None]
         inwards = spine(rest[:, 1]) - rest
         skin[:, bust] += 0.5 * share * inwards
         return skin

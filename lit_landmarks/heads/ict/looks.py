@@ -60,8 +60,10 @@ def sample_looks(draws: Draws) -> IctLook:
     looks = IctLook(
         **known,
         brow_shape=torch.stack(
-            [draws.uniform("brow width", 1, 0.6, 1.15), draws.uniform("brow density", 1, 0.45, 1.0),
-             draws.uniform("brow taper", 1, 0.2, 0.8), draws.uniform("brow tail", 1, 0.86, 1.08)], 1
+            [draws.uniform("brow width", 1, 0.6, 1.15),
+             draws.uniform("brow density", 1, 0.75, 1.25),
+             draws.uniform("brow taper", 1, 0.2, 0.8),
+             draws.uniform("brow tail", 1, 0.86, 1.08)], 1
         ),
         age=draws.uniform("age") ** 1.6,
         freckle=torch.stack(
@@ -95,6 +97,11 @@ def natural(look: IctLook, draws: Draws) -> IctLook:
 
     return replace(
         look,
+        skin=toned(look.skin, torch.full_like(dull, 0.86)),
+        hair=toned(look.hair, torch.full_like(dull, 0.75)),
+        beard=toned(look.beard, torch.full_like(dull, 0.75)),
+        sclera=0.80 * look.sclera,
+        brow=0.8 * look.brow,
         cloth=toned(look.cloth, dull) * 0.8,
         trim=toned(look.trim, dull) * 0.8,
         pattern=look.pattern * torch.tensor([0.8, 2.2, 2.2]).double(),

@@ -185,7 +185,7 @@ def skin_columns(model: IctModel, scalp: Array, rows: Array, angles: Array) -> T
     table[:, Column.ANGLE] = np.where(np.abs(turn) > 3.0, np.pi, turn)
     cheek = np.exp(-(((np.abs(x) - 0.22 - 0.42 * (y - 0.45)) / 0.03) ** 2))
     cheek = cheek * smoothstep(0.40, 0.50, y) * smoothstep(0.85, 0.68, y)
-    brow = np.sin(y * 62.0) ** 6 * smoothstep(-0.42, -0.48, y) * smoothstep(-0.85, -0.70, y)
+    brow = 0.5 * np.sin(y * 34.0) ** 2 * smoothstep(-0.42, -0.48, y) * smoothstep(-0.85, -0.70, y)
     brow = brow * smoothstep(0.55, 0.35, np.abs(x))
     bag = 0.7 * np.exp(-(((np.hypot(np.abs(x) - 0.33, 0.9 * y + 0.02) - 0.165) / 0.014) ** 2))
     bag = bag * (y > 0.06)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import zbuffer
 from lit_landmarks.heads.draws import Draws
 from lit_landmarks.heads.faces import (
     FaceParameters,
@@ -27,12 +28,14 @@ from lit_landmarks.heads.faces import (
 from lit_landmarks.heads.ict.camera import photograph
 from lit_landmarks.heads.ict.looks import IctLook, sample_looks
 from lit_landmarks.heads.ict.shader import IctShader
+from lit_landmarks.heads.ict.walls import sample_walls
+from lit_landmarks.heads.parts import Material
 from lit_landmarks.heads.render import Renderer
-from lit_landmarks.heads.render.background import paint_background, sample_background
+from lit_landmarks.heads.render.background import paint_background
 from lit_landmarks.heads.render.renderer import Scene, finish
 
 #: Raise when the pixels of the same face change.
-ICT_VERSION = 1
+ICT_VERSION = 2
 #: Photographs are kept at most this long on their longer side.
 _PHOTO_SIDE = 512
 
@@ -51,14 +54,15 @@ class IctRenderer(Renderer):
         self, head: Head, device: torch.device | str = "cpu", backgrounds: Sequence[Path] = (),
         supersample: int = 2,
     ) -> None:  # fmt: skip
-        super().__init__(head, device, supersample, chunk=4 if str(device) == "cpu" else 32)
+        super().__init__(head, device, supersample, chunk=2 if str(device) == "cpu" else 32)
         self.shader = IctShader(head, self.device)
+        self._columns = head.texture[:, 2:].float().to(self.device)
         self.backgrounds = tuple(backgrounds)
         self._photos: dict[int, np.ndarray] = {}
 
     def __call__(self, draws: Draws, sample: Callable[[Draws], FaceParameters]) -> Tensor:
         """(B, S, S, 3) uint8 sRGB pictures of the faces that belong to `draws`."""
-        scene = Scene(sample(draws), sample_looks(draws), sample_background(draws))
+        scene = Scene(sample(draws), sample_looks(draws), sample_walls(draws))
         parts = [select(scene, rows) for rows in torch.split(torch.arange(len(draws)), self.chunk)]
         threads = min(torch.get_num_threads(), len(parts))
         if self.device.type != "cpu" or threads == 1:
@@ -75,8 +79,19 @@ class IctRenderer(Renderer):
         look = _in_its_place(look, wall)
         camera = camera_vertices(self.head, faces, head_vertices(self.head, faces))
         layer = self._head_layer(camera, faces, look)
-        picture = finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), look)
+        still = replace(look, noise=torch.zeros_like(look.noise))
+        picture = finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), still)
         return torch.from_numpy(photograph(picture.cpu().numpy(), look))
+
+    def _detail(
+        self, material: Material, texture: Tensor, points: Tensor, hit: Tensor, place: Tensor
+    ) -> Tensor:
+        """The paint of the skin."""
+        if material is not Material.SKIN:
+            return texture
+        values = self._columns.expand(len(points), -1, -1)
+        more = zbuffer.interpolate(values, points, self.triangles, hit, place)
+        return torch.cat([texture, more], 1)
 
     def _wall(self, scene: Scene, look: IctLook, size: int) -> Tensor:
         """(B, S, S, 3) linear RGB behind the head."""
@@ -118,7 +133,7 @@ def _in_its_place(look: IctLook, wall: Tensor) -> IctLook:
     """Light that fits what is behind the face: its colour, in part."""
     mean = wall.mean((1, 2))
     gray = mean.mean(-1, keepdim=True).clamp_min(1e-3)
-    tint = (mean / gray).clamp(0.5, 1.8) ** 0.45
+    tint = (mean / gray).clamp(0.6, 1.6) ** 0.4
     return replace(look, ambient=look.ambient * tint, fill=look.fill * tint)
 
 

@@ -112,7 +112,8 @@ class IctShader(Shader):
         inside = _step(1.25, 0.55, edge)
         ends = _step(-0.05, 0.10, u + 0.03 * hairs[:, 1]) * _step_to(-u, -tail, 0.10 - tail)
         share = inside * ends * density * p.of(look.paint)[:, Channel.BROW]
-        colour = blend(colour, p.of(look.brow), share * (0.35 + 0.65 * tuft))
+        share = (share * (0.50 + 0.50 * tuft)).clamp(0.0, 1.0)
+        colour = blend(colour, p.of(look.brow), share)
         across, down = at[0], at[1]
         strands = self.noise(p, across * 130.0 + down * 50.0, down * 34.0, 130.0, look)
         tuft = (0.55 + 0.5 * strands[:, 2] + 0.35 * fine[:, 2]).clamp(0.0, 1.0)
@@ -186,9 +187,9 @@ class IctShader(Shader):
             cloth = blend(p.of(look.cloth), p.of(look.trim), stripe)
             hem = _step(0.075, 0.055, v) * _step(0.0, 0.03, v)
             cloth = cloth * (1.0 - 0.18 * hem)[:, None]
-        cloth = cloth * (1.0 + 0.08 * weave[:, 0] + 0.10 * weave[:, 2])[:, None]
+        cloth = cloth * (1.0 + 0.03 * weave[:, 0] + 0.08 * weave[:, 2])[:, None]
         tilt = torch.stack([crease[:, 0], crease[:, 1], 0 * u], -1)
-        p = replace(p, normal=F.normalize(p.normal + 0.14 * tilt, dim=-1))
+        p = replace(p, normal=F.normalize(p.normal + 0.10 * tilt, dim=-1))
         glow = 0.12 * p.of(look.sheen)[:, None] * shine(p, look, 4)
         return (cloth * lit(p, look, (0.1, 0.1, 0.1)) + glow).clamp_min(0.0)
 
@@ -211,15 +212,15 @@ class IctShader(Shader):
         if material is Material.RIM:
             pink = p.of(look.skin) * light.new_tensor([0.80, 0.50, 0.47])
             return pink * light * 0.55
-        dark = (1.0 - 1.15 * deep).clamp(0.05, 1.0)[:, None]
+        dark = (1.0 - 0.95 * deep).clamp(0.06, 1.0)[:, None]
         if material is Material.TEETH:
             return p.of(look.tooth) * light * dark * 0.85 + 0.18 * shine(p, look, 6) * dark
         flesh = light.new_tensor([0.50, 0.16, 0.15])
         if material is Material.TONGUE:
             return flesh * light * dark * 0.8 + 0.10 * shine(p, look, 5) * dark
         cheek = p.of(look.lip) * 0.8
-        shade = blend(cheek, 0.4 * flesh.expand(len(deep), 3), (deep * 5.0).clamp(0.0, 1.0))
-        return shade * light * (dark**2) * 0.75
+        shade = blend(cheek, 0.55 * flesh.expand(len(deep), 3), (deep * 5.0).clamp(0.0, 1.0))
+        return shade * light * dark * 0.8
 
 
 def _step_to(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.heads.draws import Draws
-from lit_landmarks.heads.ict.hair import IctStyle
+from lit_landmarks.heads.ict.hair import HIDDEN, IctStyle
 from lit_landmarks.heads.ict.model import Array, Indices
 from lit_landmarks.heads.ict.sites import (
     BODY_ANGLES,
@@ -27,8 +27,8 @@ from lit_landmarks.heads.ict.sites import (
 )
 from lit_landmarks.heads.parts import grid_triangles
 
-#: A point inside the head.
-_HIDDEN = (0.0, 0.0, 0.9)
+#: A usual collar.
+_COLLAR = (1.62, 0.2, 0.1, 0.03)
 _CLOTH_ROWS, _HAT_ROWS, _VISOR_ROWS = 22, 9, 4
 
 
@@ -49,12 +49,16 @@ class Clothes:
         grid = np.meshgrid(angle, 2.0 * share)
         self.texture = torch.from_numpy(np.stack([g.reshape(-1) for g in grid], -1))
 
-    def place(self, body: Tensor, style: IctStyle) -> Tensor:
-        """(B, C, 3) from sites (B, rows * angles, 3)."""
+    def at_rest(self, body: Tensor) -> Tensor:
+        """(C, 3) with a usual collar, which says how far each vertex follows the body."""
+        return self.place(body[None], body.new_tensor([_COLLAR]))[0]
+
+    def place(self, body: Tensor, collar: Tensor) -> Tensor:
+        """(B, C, 3) from sites (B, rows * angles, 3) and styles (B, 4)."""
         device = body.device
         grid = body.reshape(len(body), BODY_ROWS, BODY_ANGLES, 3)
-        angle, loose = self._angle.to(device), style.collar[:, 3:].to(device)
-        rim = self.rim(angle, style)
+        angle, loose = self._angle.to(device), collar[:, 3:].to(device)
+        rim = self.rim(angle, collar)
         share = self._share.to(device)[:, None]
         y = rim[:, None] + share * (BODY_BOTTOM - rim[:, None])
         at = ((y - BODY_TOP) * ((BODY_ROWS - 1) / (BODY_BOTTOM - BODY_TOP))).clamp(
@@ -70,11 +74,11 @@ class Clothes:
         return (place + away[..., None] * out).flatten(1, 2)
 
     @staticmethod
-    def rim(angle: Tensor, style: IctStyle) -> Tensor:
+    def rim(angle: Tensor, collar: Tensor) -> Tensor:
         """Heights (B, N) of the rim at angles (N,) round the spine."""
-        nape, scoop, vee, _ = (c[:, None].to(angle.device) for c in style.collar.unbind(1))
+        nape, scoop, vee, _ = (c[:, None].to(angle.device) for c in collar.unbind(1))
         front = torch.cos(0.5 * angle) ** 8
-        return nape + scoop * front + vee * (1.0 - 2.0 * angle.abs()).clamp_min(0.0)
+        return nape + scoop * front + vee * (1.0 - 1.6 * angle.abs()).clamp_min(0.0)
 
 
 class Hats:
@@ -122,7 +126,7 @@ class Hats:
         brim = self._brim(shell[:, -1], kind, angle)
         whole = torch.cat([shell, brim, brim + brim.new_tensor([0.0, 0.012, 0.0])], 1).flatten(1, 2)
         gone = (kind < 0.5)[..., None]
-        return torch.where(gone, whole.new_tensor(_HIDDEN), whole)
+        return torch.where(gone, whole.new_tensor(HIDDEN), whole)
 
     @staticmethod
     def _brim(edge: Tensor, kind: Tensor, angle: Tensor) -> Tensor:
@@ -241,7 +245,7 @@ class Props:
         points = torch.stack([x * c - y * s, x * s + y * c, z], -1) + prop[:, None, 1:4]
         hand = (kind.round() == 1)[:, None, None] & (which == prop[:, 9, None, None])
         shown = torch.where(bar, (kind > 1.5)[:, None, None], hand)
-        return torch.where(shown, points, points.new_tensor(_HIDDEN))
+        return torch.where(shown, points, points.new_tensor(HIDDEN))
 
 
 def sample_wear(draws: Draws) -> dict[str, Tensor]:

@@ -115,7 +115,8 @@ class Renderer:
         #: Number -1, nothing, is the last.
         self._kind = torch.cat([head.material, torch.tensor([-1])]).to(self.device, torch.int8)
         self._incidence = zbuffer.incidence(self.triangles, len(head.texture))
-        self._texture = head.texture.float().to(self.device)
+        #: What is interpolated for every material; see `_detail` for more.
+        self._texture = head.texture[:, :2].float().to(self.device)
         self.shader = Shader(head, self.device)
         self._used = sorted(int(m) for m in torch.unique(head.material))
 
@@ -170,9 +171,17 @@ class Renderer:
             rows = (kind == number).nonzero()[:, 0]
             if len(rows):
                 face, triangle, normal, texture, light = (t.index_select(0, rows) for t in found)
+                place = spots.first.index_select(0, rows)
+                texture = self._detail(Material(number), texture, points, hit, place)
                 pixels = Pixels(face, triangle, normal, texture, light, grain)
                 colour[rows, :3] = self.shader(Material(number), pixels, look, faces)
         return spots.picture(colour, len(hit), faces.image_size)
+
+    def _detail(
+        self, material: Material, texture: Tensor, points: Tensor, hit: Tensor, place: Tensor
+    ) -> Tensor:
+        """More columns of the texture (N, 2) of the samples `place`, for heads that have them."""
+        return texture
 
     def _spots(self, hit: Tensor, inverse: Tensor, faces: FaceParameters) -> Spots:
         """Where colours are needed: once in a pixel that shows one smooth surface."""
@@ -266,8 +275,8 @@ def finish(picture: Tensor, look: Appearance) -> Tensor:
     picture = gray + (picture - gray) * strength
     picture = (picture - 0.5) * per(look.contrast) + 0.5 + per(look.brightness)
     picture = _blur(picture, look.blur)
-    noise = _hash_noise(look.noise_key, picture.shape[1])
-    picture = picture + per(look.noise) * noise
+    if look.noise.any():
+        picture = picture + per(look.noise) * _hash_noise(look.noise_key, picture.shape[1])
     return (picture.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
 
 

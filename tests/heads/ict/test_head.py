@@ -155,7 +155,7 @@ def test_the_camera_leaves_points_where_they_are() -> None:
     look = sample_looks(Draws(0, torch.arange(3)))
     look = replace(
         look, motion=torch.tensor([[9.0, 5.0], [0.0, 12.0], [0.0, 0.0]]).double() * 4,
-        jpeg=0 * look.jpeg, shrink=torch.tensor([1.0, 1.0, 0.5]).double(),
+        jpeg=0 * look.jpeg, noise=0 * look.noise, shrink=torch.tensor([1.0, 1.0, 0.5]).double(),
     )  # fmt: skip
     out = photograph(picture, look)[..., 0].astype(float)
     y, x = np.mgrid[:64, :64]

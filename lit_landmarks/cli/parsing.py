@@ -29,6 +29,23 @@ def verb_parser(verb: str, description: str) -> OneLineParser:
     )
 
 
+def with_values(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """`--key value` of settings that `parser` does not know as `--key=value`.
+
+    A parser that takes positional arguments would read the value as one of them.
+    """
+    known = {option for action in parser._actions for option in action.option_strings}
+    joined: list[str] = []
+    for word in arguments:
+        last = joined[-1] if joined else ""
+        waits = last.startswith("--") and "=" not in last and last not in known
+        if waits and not word.startswith("--"):
+            joined[-1] = f"{last}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 @dataclass
 class Request:
     """What a training verb was asked for, before its settings are parsed.

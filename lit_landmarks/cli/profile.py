@@ -13,7 +13,7 @@ from rich.table import Table
 
 from lit_landmarks.cli.configs import DATA_CLASS
 from lit_landmarks.cli.lightning import LandmarkCLI, run_cli
-from lit_landmarks.cli.parsing import Request, verb_parser
+from lit_landmarks.cli.parsing import Request, verb_parser, with_values
 from lit_landmarks.compute import Profile, profile_module
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--repeats", type=int, default=50, help="timed calls; 0: no latency")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for the latency")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    known, settings = parser.parse_known_args(arguments)
+    known, settings = parser.parse_known_args(with_values(parser, arguments))
     method = build_method([*known.paths, *known.config, *known.run], settings)
     side = method.frame_size
     profile = profile_module(

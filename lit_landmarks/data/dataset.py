@@ -107,6 +107,8 @@ class PreparedFaces:
         affine[:, :, 2] = corner[:, 0] + ratio[:, 0] / 2 - 0.5
         columns = self._labels(rows, placed, ratio.astype(np.float32))
         columns = {k: self._in_scheme(v, n_points) for k, v in columns.items()}
+        if self._map is not None and index.points3d is not None:
+            _centre_depth(columns["points3d"], columns["mask"])
         columns |= self._scalars(rows, ratio[:, 0].astype(np.float32))
         columns |= {
             "frame_to_image": affine,
@@ -186,6 +188,12 @@ class PreparedFaces:
 
 
 Columns = dict[str, NDArray[Any]]
+
+
+def _centre_depth(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+    """Count the depth of (B, M, 3) points from their mean again, of those that are labelled."""
+    count = mask.sum(1, keepdims=True).clip(1)
+    points[..., 2] -= np.where(mask, points[..., 2], 0).sum(1, keepdims=True) / count
 
 
 def _padded(column: NDArray[Any], n_points: int, value: float) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lit_landmarks.data.index import DATASETS, FaceDataset
+from lit_landmarks.data.readers.hdf5 import Hdf5
 from lit_landmarks.errors import UserError
 
 #: Folders are searched so deep below the one that is asked for.
@@ -126,6 +127,15 @@ def _any(folder: Path, patterns: tuple[str, ...]) -> bool:
     return any(True for pattern in patterns for _ in folder.glob(pattern))
 
 
+def _pictures_only(file: Path) -> bool:
+    """True for a COFW file without its own 29 points, as a copy of COFW68 may have."""
+    try:
+        with Hdf5(file) as opened:
+            return not any(name.startswith("phis") for name in opened)
+    except UserError:
+        return False
+
+
 def _below(folder: Path, depth: int) -> Iterator[tuple[Path, FaceDataset]]:
     rules = _matches(folder)
     for rule in rules:
@@ -151,7 +161,10 @@ def _made(name: str, **arguments: Any) -> FaceDataset:
 def _arguments(rule: Rule, folder: Path) -> Iterator[dict[str, str]]:
     """The `split` arguments for which there are files."""
     if rule.splits:
-        yield from ({"split": s} for s, marks in rule.splits.items() if _any(folder, marks))
+        for split, marks in rule.splits.items():
+            files = [file for mark in marks for file in folder.glob(mark)]
+            if files and not (rule.dataset == "Cofw" and all(map(_pictures_only, files))):
+                yield {"split": split}
         return
     hints = typing.get_type_hints(DATASETS[rule.dataset].__init__)
     values = [v for v in typing.get_args(hints.get("split")) if isinstance(v, str)]

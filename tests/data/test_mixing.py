@@ -171,3 +171,22 @@ def test_index_refuses_columns_of_another_shape() -> None:
     with pytest.raises(ValueError, match=r"subset hard"):
         FaceIndex(np.zeros((2, 5, 2), np.float32), np.ones((2, 5), bool), np.ones((2, 4), "f4"),
                   subsets={"hard": np.zeros(3, bool)})  # fmt: skip
+
+
+def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:
+    rng = np.random.default_rng(0)
+    n, size = 3, 64
+    points3d = rng.normal(size=(n, 520, 3)).astype(np.float32) * 20 + 30
+    points3d[..., 2] -= points3d[..., 2].mean(1, keepdims=True)
+    index = FaceIndex(
+        points3d[..., :2], np.ones((n, 520), bool), np.ones((n, 4), np.float32), points3d=points3d
+    )
+    spec = DatasetSpec("dense", "train", "ibug68", "300w_lp", "box", n)
+    part = PreparedFaces(spec, "dense520", index, None, size, 2.0, 0, 1.0)
+    depth = part.fetch(np.arange(n), 68, ())["points3d"][..., 2]
+    assert depth.shape == (n, 68)
+    assert np.abs(depth.mean(1)).max() < 1e-4
+    ratio = part.squares[:, 2] / size
+    own = points3d[:, :68, 2]
+    expected = (own - own.mean(1, keepdims=True)) / ratio[:, None]
+    np.testing.assert_allclose(depth, expected, atol=1e-3)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads.ict.model import Array, Indices
+from lit_landmarks.heads.dense import transfer
+from lit_landmarks.heads.ict.model import SKIN_END, Array, Indices
 from lit_landmarks.heads.ict.sites import Places
 from lit_landmarks.heads.surface_points import ContourPaths, SurfacePoints
 from lit_landmarks.schemes import get_scheme
@@ -39,7 +41,20 @@ class Landmarks:
             self._schemes[scheme] = self._find(scheme)
         return self._schemes[scheme]
 
+    def _dense(self) -> SurfacePoints:
+        """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""
+        model = self._places.model
+        faced = model.triangles[(model.triangles < SKIN_END).all(1)]
+        ibug = model.ibug68
+        fixed = SurfacePoints(np.repeat(ibug[:, None], 3, 1), np.eye(1, 3).repeat(68, 0))
+        skin = model.mean[:SKIN_END]
+        mirror = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
+        found = transfer(skin, faced, fixed, np.asarray(mirror, dtype=np.int64))
+        return SurfacePoints(self._kept[found.vertices], found.weights)
+
     def _find(self, scheme: str) -> SurfacePoints:
+        if scheme == "dense520":
+            return self._checked(scheme, self._dense())
         names = get_scheme(scheme).point_names
         found = self._places.carried(scheme)
         vertices, weights = found.vertices.copy(), found.weights.copy()
@@ -59,9 +74,13 @@ class Landmarks:
                                           part in ("eye_inner", "eye_outer")):  # fmt: skip
                 vertices[k], weights[k] = self._exact[name], (1.0, 0.0, 0.0)
             vertices[k] = self._kept[vertices[k]]
-        if (vertices < 0).any():
+        return self._checked(scheme, SurfacePoints(vertices, weights))
+
+    @staticmethod
+    def _checked(scheme: str, found: SurfacePoints) -> SurfacePoints:
+        if (found.vertices < 0).any():
             raise UserError(f"scheme {scheme!r} has a point where the ICT head is not drawn")
-        return SurfacePoints(vertices, weights)
+        return found
 
     def _jaw_place(self, share: float, left: bool) -> Array:
         """A place `share` of the way from the ear to the chin, on the line of the 17 points."""

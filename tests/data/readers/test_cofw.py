@@ -15,6 +15,7 @@ from scipy.io import loadmat, savemat
 
 from lit_landmarks.data import Cofw, Cofw68
 from lit_landmarks.data.cache import source_crops
+from lit_landmarks.data.recognise import walk
 from lit_landmarks.errors import UserError
 
 Copies = Callable[..., tuple[Path, list[Any]]]
@@ -85,6 +86,7 @@ def test_the_cache_knows_the_file(copies: Copies, tmp_path: Path) -> None:
 def test_cofw68(copies: Copies) -> None:
     root, faces = copies("cofw68")
     data = Cofw68(str(root))
+    assert [type(found).__name__ for _, found in walk(root)] == ["Cofw68"]
     index = data.index()
     assert len(index) == len(faces)
     assert index.visible is not None

@@ -189,3 +189,12 @@ def test_a_warp_meets_its_pairs_and_keeps_affine_maps() -> None:
     assert np.allclose(warp(places), places @ matrix + 1.0, atol=1e-4)
     bent = source + 0.1 * np.sin(source)
     assert np.allclose(Warp(source, bent)(source), bent, atol=1e-3)
+
+
+def test_the_dense_points_are_mirrored(head: IctHead) -> None:
+    found = head.points("dense520")
+    places = (head.rest.numpy()[found.vertices] * found.weights[..., None]).sum(1)
+    flip = list(get_scheme("dense520").flip or ())
+    assert np.abs(places[flip] * [-1.0, 1.0, 1.0] - places)[68:].max() < 2e-4
+    gaps = np.linalg.norm(places[:, None] - places, axis=-1) + np.eye(520)
+    assert 0.03 < np.sort(gaps.min(1))[26] < 0.2

@@ -24,6 +24,10 @@ Role = Literal["train", "val", "test"]
 LABELS = ("visible", "points3d", "head3d", "pose", "focal")
 
 
+#: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
+NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+
+
 @dataclass
 class FaceBatch:
     """B faces with their labels, padded to N points.
@@ -40,7 +44,7 @@ class FaceBatch:
         pose: (B, 6) yaw pitch roll (degrees) tx ty tz (see the module's docstring).
         focal: (B,) focal length in frame pixels.
         has_visible, has_points3d, has_head3d, has_pose, has_focal: (B,) bool, label is present.
-        norms: (B, K) denominators of NME in frame pixels, in the order of `metrics.NORMALISERS`;
+        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMALISERS`;
             NaN where undefined.
         dataset_id: (B,) int64 index into `DataSpec.datasets`; for metrics only.
         convention_id: (B,) int64 index into `schemes.CONVENTIONS`: how the row was annotated.

@@ -23,6 +23,7 @@ from lit_landmarks.nets.asm_loss import (
     pose_distance,
     to_centred,
 )
+from lit_landmarks.nets.error_head import percent_of, shape_error
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
 
@@ -35,33 +36,42 @@ DEFAULT_LOSS = ASMLossOptions()
 class ASMRegression(LandmarkModule, abstract=True):
     """Coordinate (and pose) regression towards the truth and its smoothed version.
 
-    A subclass sets `network`: image to landmarks (B, 2n) in centred frame units and pose (B, 3) in
-    units of `loss.pose_scale` degrees, or None. Its linear heads are called `landmarks`
-    and `pose`.
+    A subclass sets `network`: image to landmarks (B, 2n) in centred frame units, pose (B, 3) in
+    units of `loss.pose_scale` degrees, or None, and error (B,), or None. Its linear heads are
+    called `landmarks` and `pose`.
 
     Args:
         loss: the options of the loss.
+        error_weight: of the estimate of its own error (ours); 0 builds the network without it.
         **base: see `LandmarkModule`.
     """
 
     needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
 
-    def __init__(self, *, loss: ASMLossOptions = DEFAULT_LOSS, **base: Any) -> None:
+    def __init__(
+        self, *, loss: ASMLossOptions = DEFAULT_LOSS, error_weight: float = 0.0, **base: Any
+    ) -> None:
         super().__init__(**base)
+        if error_weight < 0.0:
+            raise UserError(f"model.error_weight is {error_weight}; give 0 or more")
         if self.scheme is None:
             raise UserError(f"{type(self).__name__} predicts fixed points; set model.scheme")
         self.n_points = get_scheme(self.scheme).n_points
         self.loss = loss
+        self.error_weight = error_weight
         self.shape_model = ShapeModel(self.n_points)
 
     def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
         """See `LandmarkModule.forward`; `queries` are not used."""
-        landmarks, angles = self.network(image)
+        landmarks, angles, error = self.network(image)
         points = from_centred(landmarks.unflatten(1, (self.n_points, 2)), image.shape[-1])
-        if angles is None:
-            return Prediction(points=points)
-        degrees = angles * self.loss.pose_scale
-        return Prediction(points=points, pose=nn.functional.pad(degrees, (0, 3), value=torch.nan))
+        found = Prediction(points=points)
+        if angles is not None:
+            degrees = angles * self.loss.pose_scale
+            found.pose = nn.functional.pad(degrees, (0, 3), value=torch.nan)
+        if error is not None:
+            found.error = error[None] * percent_of()
+        return found
 
     def learn_from(self, statistics: ShapeStatistics) -> None:
         """Take the PCA of the augmented training labels (paper, section 3.2).
@@ -120,6 +130,9 @@ class ASMRegression(LandmarkModule, abstract=True):
         if prediction.pose is not None and options.pose_weight > 0.0:
             angles = prediction.pose[:, :3] / options.pose_scale
             losses["pose"] = pose_distance(angles, batch.pose, batch.has_pose, options.pose_scale)
+        if prediction.error is not None:
+            gap = shape_error(prediction.points.detach(), batch) * percent_of() - prediction.error
+            losses["error"] = gap.abs().mean() / percent_of()
         if options.head_l2 > 0.0:
             heads = (self.network.landmarks, self.network.pose)
             parameters = [p for h in heads if isinstance(h, nn.Linear) for p in h.parameters()]
@@ -127,12 +140,14 @@ class ASMRegression(LandmarkModule, abstract=True):
         return losses
 
     def loss_weights(self) -> Mapping[str, float]:
-        """1, alpha of this epoch, and the pose weight."""
+        """1, alpha of this epoch, and the weights of pose and error estimate."""
         weights = {"points": 1.0}
         if self.loss.alpha_schedule != "off":
             weights["smooth"] = self.alpha
         if self.loss.pose_weight > 0.0:
             weights["pose"] = self.loss.pose_weight
+        if self.error_weight > 0.0:
+            weights["error"] = self.error_weight
         if self.loss.head_l2 > 0.0:
             weights["head_l2"] = self.loss.head_l2
         return weights

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.schemes import LandmarkScheme, get_scheme
-
-#: Columns of `FaceBatch.norms`; see the package's docstring for the definitions.
-NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+from lit_landmarks.types import NORMALISERS as NORMALISERS
 
 
 def _distance(a: Tensor, b: Tensor, known: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from lit_landmarks.methods.musica.network import (
     bilinear_patches,
     integer_patches,
 )
+from lit_landmarks.nets.error_head import error_normaliser
 from lit_landmarks.types import FaceBatch
 
 SIZE = 64
@@ -164,7 +165,7 @@ def test_losses_are_those_worked_by_hand(make_faces: Callable[..., FaceBatch]) -
     for stage, told in zip(prediction.aux.points, prediction.aux.error, strict=True):
         for face in range(2):
             norm = (faces.points[face, 36] - faces.points[face, 45]).norm()
-            norm = norm if face == 0 else authors.normaliser(faces)[1]
+            norm = norm if face == 0 else error_normaliser(faces)[1]
             off = (stage[face] - faces.points[face])[faces.mask[face]].abs().sum(-1).mean() / norm
             points += 0.5 * off.item()
             error += 0.5 * (off - told[face]).abs().item()

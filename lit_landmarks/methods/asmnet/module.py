@@ -15,6 +15,7 @@ class ASMNet(ASMRegression):
 
     Args:
         loss: the loss; `pose_weight` 0 builds the network without its pose head.
+        error_weight: of the estimate of its own error; 0 builds the network without it.
         dropout: on the 536 features.
         last_tap: where block 15 is read.
         bn_eps: batch-norm epsilon.
@@ -27,6 +28,7 @@ class ASMNet(ASMRegression):
         self,
         *,
         loss: ASMLossOptions = DEFAULT_LOSS,
+        error_weight: float = 0.0,
         dropout: float = 0.3,
         last_tap: LastTap = "sum",
         bn_eps: float = 1e-3,
@@ -34,10 +36,11 @@ class ASMNet(ASMRegression):
         input_scale: InputScale = "unit",
         **base: Any,
     ) -> None:
-        super().__init__(loss=loss, **base)
+        super().__init__(loss=loss, error_weight=error_weight, **base)
         self.network = ASMNetwork(
             self.n_points,
             pose=loss.pose_weight > 0.0,
+            error=error_weight > 0.0,
             dropout=dropout,
             last_tap=last_tap,
             bn_eps=bn_eps,

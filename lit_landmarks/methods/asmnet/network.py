@@ -17,6 +17,7 @@ from timm.models import EfficientNet
 from torch import Tensor, nn
 
 from lit_landmarks.nets.backbone import InputNorm, InputScale, create_trunk, set_batch_norm
+from lit_landmarks.nets.error_head import ErrorHead
 
 #: Blocks (Keras numbering) whose output is pooled into the feature vector.
 TAPS = (1, 3, 6, 10, 13, 15)
@@ -34,6 +35,7 @@ class ASMNetwork(nn.Module):
     Args:
         n_points: landmarks n; the first head has 2n outputs.
         pose: with the second head (yaw, pitch, roll)?
+        error: with a head that estimates the error of the landmarks?
         dropout: on the 536 features (authors' code: 0.3).
         last_tap: block 15 is read after its residual "sum" (the code; the natural block output) or
             at its last "batch_norm", before the sum (the figure).
@@ -47,6 +49,7 @@ class ASMNetwork(nn.Module):
         n_points: int,
         *,
         pose: bool = True,
+        error: bool = False,
         dropout: float = 0.3,
         last_tap: LastTap = "sum",
         bn_eps: float = 1e-3,
@@ -63,6 +66,7 @@ class ASMNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.landmarks = nn.Linear(FEATURES, 2 * n_points)
         self.pose = nn.Linear(FEATURES, 3) if pose else None
+        self.error = ErrorHead(FEATURES) if error else None
         set_batch_norm(self, eps=bn_eps, momentum=bn_momentum)
 
     def features(self, image: Tensor) -> Tensor:
@@ -76,7 +80,9 @@ class ASMNetwork(nn.Module):
                 pooled.append((x - before if branch_only else x).mean(dim=(2, 3)))
         return torch.cat(pooled, dim=1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Landmarks (B, 2n), order x0, y0, x1, ..., and pose (B, 3) or None."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; error (B,) or None."""
         features = self.dropout(self.features(image))
-        return self.landmarks(features), None if self.pose is None else self.pose(features)
+        pose = None if self.pose is None else self.pose(features)
+        error = None if self.error is None else self.error(features)
+        return self.landmarks(features), pose, error

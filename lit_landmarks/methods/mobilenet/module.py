@@ -15,6 +15,7 @@ class MobileNetBaseline(ASMRegression):
 
     Args:
         loss: the loss; `pose_weight` 0 builds the network without its pose head.
+        error_weight: of the estimate of its own error; 0 builds the network without it.
         backbone: timm's name of the architecture.
         dropout: before the heads.
         bn_eps: batch-norm epsilon; None keeps timm's.
@@ -27,6 +28,7 @@ class MobileNetBaseline(ASMRegression):
         self,
         *,
         loss: ASMLossOptions = DEFAULT_LOSS,
+        error_weight: float = 0.0,
         backbone: str = "mobilenetv2_100",
         dropout: float = 0.0,
         bn_eps: float | None = 1e-3,
@@ -34,11 +36,12 @@ class MobileNetBaseline(ASMRegression):
         input_scale: InputScale = "unit",
         **base: Any,
     ) -> None:
-        super().__init__(loss=loss, **base)
+        super().__init__(loss=loss, error_weight=error_weight, **base)
         self.network = PooledRegressor(
             self.n_points,
             backbone=backbone,
             pose=loss.pose_weight > 0.0,
+            error=error_weight > 0.0,
             dropout=dropout,
             bn_eps=bn_eps,
             bn_momentum=bn_momentum,

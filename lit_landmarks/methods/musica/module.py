@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,17 +14,12 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.musica.network import Cascade, Init, MuSiCaNet, Sampling
 from lit_landmarks.methods.musica.patches import choose_patches
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.nets.error_head import ErrorUnits, percent_of, shape_error
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
 
-ErrorUnits = Literal["euclidean", "l1"]
 #: Weights of landmarks and of the error estimate (authors' code).
 POINTS_WEIGHT, ERROR_WEIGHT = 0.95, 0.05
-#: The normaliser is at least this share of the frame: eyes of a profile coincide.
-_LEAST_NORM = 0.05
-#: Mean of |cos a| + |sin a| over all directions: an L1 length in units of the Euclidean one.
-_L1_PER_EUCLIDEAN = 4.0 / math.pi
 
 
 class MuSiCa(LandmarkModule):
@@ -109,7 +103,7 @@ class MuSiCa(LandmarkModule):
         """The cascade; outside of training faces that are done leave it."""
         stop = None
         if self.early_stop and not self.training and bool(self.stop_below.isfinite().any()):
-            stop = self.stop_below / self._percent
+            stop = self.stop_below / percent_of(self.error_units)
         found = self.network(batch.image, stop=stop)
         prediction = self._prediction(found)
         prediction.exit_stage = found.exits
@@ -122,15 +116,10 @@ class MuSiCa(LandmarkModule):
         return Prediction(
             points=found.points[-1],
             stages=found.points,
-            error=found.error * self._percent,
+            error=found.error * percent_of(self.error_units),
             attention=found.attention,
             aux=found,
         )
-
-    @property
-    def _percent(self) -> float:
-        """From the error head's unit to NME in percent."""
-        return 100.0 if self.error_units == "euclidean" else 100.0 / _L1_PER_EUCLIDEAN
 
     # ---- cost ------------------------------------------------------------------------------
 
@@ -159,16 +148,8 @@ class MuSiCa(LandmarkModule):
         """
         assert isinstance(prediction.aux, Cascade)
         stages = prediction.aux.points
-        norm = self.normaliser(batch)
-        mask = batch.mask.float()
-        share = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * norm[:, None])
-        truth = torch.where(batch.mask[..., None], batch.points, torch.zeros_like(batch.points))
-        off = torch.where(batch.mask[..., None], stages - truth, torch.zeros_like(stages))
-        l1 = (off.abs().sum(-1) * share).sum(-1)
-        if self.error_units == "l1":
-            target = l1
-        else:
-            target = ((off.square().sum(-1) + 1e-6).sqrt() * share).sum(-1)
+        l1 = shape_error(stages, batch, "l1")
+        target = l1 if self.error_units == "l1" else shape_error(stages, batch)
         if self.detach_error:
             target = target.detach()
         gap = (target - prediction.aux.error).abs()
@@ -177,13 +158,6 @@ class MuSiCa(LandmarkModule):
     def loss_weights(self) -> Mapping[str, float]:
         """See `points_weight` and `error_weight`."""
         return self.weights
-
-    def normaliser(self, batch: FaceBatch) -> Tensor:
-        """(B,) distance of the outer eye corners, pixels; half the box where it is undefined."""
-        eyes = batch.norms[:, NORMALISERS.index("interocular")]
-        half = 0.5 * batch.norms[:, NORMALISERS.index("box")]
-        norm = torch.where(eyes.isfinite(), eyes, half).nan_to_num(self.frame_size / 4)
-        return norm.clamp_min(_LEAST_NORM * self.frame_size)
 
 
 class _UpTo(torch.nn.Module):

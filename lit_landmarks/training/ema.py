@@ -18,6 +18,8 @@ from lit_landmarks.errors import UserError
 
 #: Key of the trained (not averaged) state in a checkpoint.
 RAW_STATE = "raw_state_dict"
+#: Buffers that follow the weights; others, such as thresholds, may hold what has no average.
+_STATISTICS = ("running_mean", "running_var")
 
 
 class EMA(Callback):
@@ -27,7 +29,7 @@ class EMA(Callback):
     few steps (the rule of TensorFlow's ExponentialMovingAverage with `num_updates`). Validation
     sees the averaged weights, a checkpoint's `state_dict` is the average (what tests, exports and
     `init_from` read), the trained state lies beside it for resuming, and the module ends `fit`
-    with the average. Batch-norm statistics are averaged, integer buffers copied.
+    with the average. Parameters and batch-norm statistics are averaged, other buffers copied.
 
     Args:
         decay: in [0, 1); 0.999 forgets in about 1000 steps.
@@ -58,8 +60,9 @@ class EMA(Callback):
         self.step = trainer.global_step
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         floats, theirs = [], []
+        learnt = {name for name, _ in pl_module.named_parameters()}
         for name, value in pl_module.state_dict().items():
-            if value.is_floating_point():
+            if name in learnt or name.endswith(_STATISTICS):
                 floats.append(self.average[name])
                 theirs.append(value.detach())
             else:

@@ -59,6 +59,12 @@ def _few_shapes() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    """The settings, for modules that change them."""
+    return tiny_tree()
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, for tests that only read it."""

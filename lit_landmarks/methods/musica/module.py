@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.methods.musica.network import Cascade, Init, MuSiCaNet, Sampling
 from lit_landmarks.methods.musica.patches import choose_patches
 from lit_landmarks.nets.error_head import ErrorUnits, percent_of, shape_error
@@ -22,7 +22,7 @@ from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
 POINTS_WEIGHT, ERROR_WEIGHT = 0.95, 0.05
 
 
-class MuSiCa(LandmarkModule):
+class MuSiCa(AdaptiveModule):
     """Cascaded patch regression that predicts its own error and stops early.
 
     Args:
@@ -44,8 +44,6 @@ class MuSiCa(LandmarkModule):
 
     needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
     network: MuSiCaNet
-    stop_below: Tensor
-    fail_above: Tensor
 
     def __init__(
         self,
@@ -63,11 +61,11 @@ class MuSiCa(LandmarkModule):
         early_stop: bool = True,
         **base: Any,
     ) -> None:
-        super().__init__(**base)
-        if self.scheme is None:
-            raise UserError("MuSiCa predicts fixed points; set model.scheme")
         if not 1 <= iterations <= 4:
             raise UserError(f"model.iterations is {iterations}; take 1 to 4")
+        super().__init__(stages=iterations, early_stop=early_stop, **base)
+        if self.scheme is None:
+            raise UserError("MuSiCa predicts fixed points; set model.scheme")
         if self.frame_size % 2 ** (iterations - 1):
             raise UserError(
                 f"model.frame_size {self.frame_size} cannot be halved {iterations - 1} times;"
@@ -78,7 +76,6 @@ class MuSiCa(LandmarkModule):
         self.error_units = error_units
         self.detach_error = detach_error
         self.weights = {"points": points_weight, "error": error_weight}
-        self.early_stop = early_stop
         self.network = MuSiCaNet(
             get_scheme(self.scheme).n_points,
             choose_patches(self.scheme, patches),
@@ -88,9 +85,6 @@ class MuSiCa(LandmarkModule):
             sampling=sampling,
             init=init,
         )
-        # Predicted NME in percent; set by `calibrate`, kept in the checkpoint.
-        self.register_buffer("stop_below", torch.full((iterations - 1,), -torch.inf))
-        self.register_buffer("fail_above", torch.tensor(torch.inf))
         self._costs: list[float] | None = None
 
     # ---- prediction ------------------------------------------------------------------------
@@ -101,9 +95,7 @@ class MuSiCa(LandmarkModule):
 
     def infer(self, batch: FaceBatch) -> Prediction:
         """The cascade; outside of training faces that are done leave it."""
-        stop = None
-        if self.early_stop and not self.training and bool(self.stop_below.isfinite().any()):
-            stop = self.stop_below / percent_of(self.error_units)
+        stop = None if self.stop is None else self.stop / percent_of(self.error_units)
         found = self.network(batch.image, stop=stop)
         prediction = self._prediction(found)
         prediction.exit_stage = found.exits

@@ -1,0 +1,128 @@
+"""What calibrated thresholds do to measured faces: figures, tables for a person, and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from lit_landmarks.draw.plots import COLOURS, new_figure
+from lit_landmarks.training.calibration import (
+    Detection,
+    exit_stages,
+    measure_detection,
+    operate,
+    rank_correlation,
+)
+from lit_landmarks.training.records import Array, FaceRecords
+
+#: Bins of |yaw| in degrees in which the stop rate is told.
+YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))
+
+
+def describe_set(
+    records: FaceRecords, stop_below: tuple[float, ...], fail_above: float, failure: float
+) -> dict[str, Any]:
+    """Figures of one data set under some thresholds; plain values for JSON."""
+    told: dict[str, Any] = {
+        "faces": len(records),
+        "nme_by_stage": records.error.mean(1).tolist(),
+        "spearman_by_stage": list(rank_correlation(records)),
+        "failures": asdict(measure_detection(records, fail_above, failure)),
+    }
+    if stop_below:
+        with_stop = operate(records, stop_below)
+        told |= {
+            "nme": with_stop.nme,
+            "mma": with_stop.mma,
+            "mma_without_stop": float(records.costs[-1]),
+            "exits": list(with_stop.exits),
+            "stops_by_yaw": stops_by_yaw(records, stop_below),
+        }
+    return told
+
+
+def stops_by_yaw(records: FaceRecords, stop_below: tuple[float, ...]) -> dict[str, dict[str, Any]]:
+    """For each bin of |yaw|: how many faces, and the mean number of stages that they take."""
+    taken = exit_stages(records.predicted, stop_below) + 1
+    found = {}
+    yaw = np.abs(records.pose[:, 0])
+    for low, high in YAW_BINS:
+        rows = (yaw >= low) & (yaw < high)
+        if rows.any():
+            found[f"{low}-{high}"] = {
+                "faces": int(rows.sum()),
+                "stages": float(taken[rows].mean()),
+                "stopped_early": float((taken[rows] < len(records.costs)).mean()),
+            }
+    return found
+
+
+def print_calibration(
+    sets: Mapping[str, Mapping[str, Any]], stop_below: tuple[float, ...], detection: Detection
+) -> None:
+    """Tables: thresholds, and one row for each data set."""
+    console = Console()
+    if stop_below:
+        shown = ", ".join(f"{value:.2f}" for value in stop_below)
+        console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")
+    if np.isfinite(detection.fail_above):
+        console.print(
+            f"failed (NME {detection.failure:g} % or more) if predicted above "
+            f"{detection.fail_above:.2f} %"
+        )
+    else:
+        console.print(f"no face of the set failed (NME {detection.failure:g} % or more)")
+    table = Table(title="with these thresholds", title_justify="left")
+    table.add_column("set", no_wrap=True)
+    for name in ("faces", "NME all stages", "NME stop", "MMA stop", "saved", "left after stage",
+                 "Spearman", "precision", "recall"):  # fmt: skip
+        table.add_column(name, justify="right")
+    for name, told in sets.items():
+        failures = told["failures"]
+        early = [f"{100 * share:.0f} %" for share in told.get("exits", [])]
+        table.add_row(
+            name,
+            str(told["faces"]),
+            " ".join(f"{value:.2f}" for value in told["nme_by_stage"]),
+            f"{told['nme']:.2f}" if "nme" in told else "-",
+            f"{told['mma']:.1f}" if "mma" in told else "-",
+            f"{told['mma_without_stop'] / told['mma']:.2f} x" if "mma" in told else "-",
+            " ".join(early) or "-",
+            " ".join(f"{value:.2f}" for value in told["spearman_by_stage"]),
+            *(f"{100 * failures[k]:.0f} %" if failures[k] == failures[k] else "-"
+              for k in ("precision", "recall")),
+        )  # fmt: skip
+    console.print(table)
+
+
+def calibration_plot(
+    sets: Mapping[str, FaceRecords], fail_above: float = float("inf"), failure: float = 10.0
+) -> Figure:
+    """Predicted against true NME after the last stage, with means of equal groups of faces."""
+    figure, axes = new_figure(5.5, 5.0, "Predicted and true error, last stage")
+    low, high = 100.0, 1.0
+    for number, (name, records) in enumerate(sets.items()):
+        x, y = records.predicted[-1].clip(0.3), records.error[-1].clip(0.3)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.scatter(x, y, s=5, color=colour, alpha=0.25, linewidths=0)
+        axes.plot(*_binned(x, y), "o-", color=colour, markersize=4, label=name)
+        low, high = min(low, x.min(), y.min()), max(high, x.max(), y.max())
+    axes.plot([low, high], [low, high], color="0.4", linewidth=0.8, linestyle="--")
+    if np.isfinite(fail_above):
+        axes.axvline(fail_above, color="0.2", linewidth=0.8)
+    axes.axhline(failure, color="0.2", linewidth=0.8, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="predicted NME (%)", ylabel="true NME (%)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _binned(x: Array, y: Array, groups: int = 10) -> tuple[list[float], list[float]]:
+    order = np.argsort(x)
+    parts = [part for part in np.array_split(order, min(groups, max(len(x) // 5, 1))) if len(part)]
+    return [float(x[p].mean()) for p in parts], [float(y[p].mean()) for p in parts]

@@ -1,0 +1,208 @@
+"""Thresholds of an early stop and of failure detection, chosen on measured faces, not guessed.
+
+The paper (MuSiCa, figure 3) compares the predicted error with one T_s after each iteration but the
+last and with T_f after the last, and gives no values. Here each iteration has a threshold of its
+own unless `shared`, and they are those that reach a wanted cost at the lowest NME, or a wanted NME
+at the lowest cost. Candidates are quantiles of the predicted errors, so the search is exact on
+their grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.training.records import Array, FaceRecords
+
+#: Candidate thresholds for each stage, by the number of stages that may stop.
+_LEVELS = {1: 201, 2: 61, 3: 21}
+_LEVELS_SHARED = 401
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What thresholds do to measured faces.
+
+    Attributes:
+        stop_below: one threshold for each stage but the last, predicted NME in percent.
+        nme: mean true NME in percent.
+        mma: mean cost.
+        exits: share of the faces that leave after each stage.
+    """
+
+    stop_below: tuple[float, ...]
+    nme: float
+    mma: float
+    exits: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well predicted errors after the last stage find failures.
+
+    Attributes:
+        fail_above: the threshold, predicted NME in percent; inf if no face failed.
+        failure: true NME in percent from which a face has failed.
+        failures: how many did.
+        flagged: how many the threshold names.
+        precision: share of the flagged that failed; NaN if none is flagged.
+        recall: share of the failed that are flagged; NaN if none failed.
+    """
+
+    fail_above: float
+    failure: float
+    failures: int
+    flagged: int
+    precision: float
+    recall: float
+
+
+def exit_stages(predicted: Array, stop_below: tuple[float, ...]) -> NDArray[np.int64]:
+    """(F,) stage after which each face leaves, from (T, F) predicted errors."""
+    below = predicted[:-1] < np.array(stop_below)[:, None]
+    last = np.ones((1, predicted.shape[1]), bool)
+    first: NDArray[np.int64] = np.concatenate([below, last]).argmax(0)
+    return first
+
+
+def operate(records: FaceRecords, stop_below: tuple[float, ...]) -> Operation:
+    """What some thresholds do."""
+    leave = exit_stages(records.predicted, stop_below)
+    faces = np.arange(len(records))
+    shares = np.bincount(leave, minlength=len(records.costs)) / max(len(records), 1)
+    return Operation(
+        stop_below, float(records.error[leave, faces].mean()),
+        float(records.costs[leave].mean()), tuple(float(s) for s in shares),
+    )  # fmt: skip
+
+
+def _levels(predicted: Array, count: int) -> Array:
+    """Thresholds worth trying, the first of which stops none and the last all."""
+    inner = np.quantile(predicted, np.linspace(0, 1, count)[1:-1])
+    return np.concatenate([[-np.inf], inner, [np.inf]])
+
+
+def candidates(records: FaceRecords, shared: bool = False) -> list[Operation]:
+    """The best operations by cost: each has a lower NME than all cheaper ones; cheapest first.
+
+    Args:
+        records: faces, with two stages or more.
+        shared: one threshold for all stages, as the paper draws it.
+    """
+    stages = len(records.costs)
+    if shared:
+        levels = _levels(records.predicted[:-1], _LEVELS_SHARED)
+        grid = np.repeat(levels[:, None], stages - 1, 1)
+        found = [operate(records, tuple(row)) for row in grid.tolist()]
+        nme, mma = np.array([o.nme for o in found]), np.array([o.mma for o in found])
+    else:
+        grid, nme, mma = _grid(records)
+    best: list[Operation] = []
+    lowest = np.inf
+    for k in np.lexsort((nme, mma)):
+        if nme[k] < lowest - 1e-9:
+            lowest = nme[k]
+            best.append(operate(records, tuple(grid[k].tolist())))
+    return best
+
+
+def _grid(records: FaceRecords) -> tuple[Array, Array, Array]:
+    """Thresholds (C, T - 1) of every combination, and the mean NME and cost of each."""
+    stages, faces = records.error.shape
+    count = _LEVELS.get(stages - 1, 11)
+    grid = np.zeros((1, 0))
+    # Of the faces that reach a stage: their error and cost, for each combination of later stages.
+    error = records.error[-1:]
+    cost = np.full((1, faces), records.costs[-1])
+    for stage in range(stages - 2, -1, -1):
+        levels = _levels(records.predicted[stage], count)
+        leaves = (records.predicted[stage] < levels[:, None])[:, None]
+        grid = np.concatenate([np.repeat(levels, len(grid))[:, None], np.tile(grid, (count, 1))], 1)
+        if stage:
+            error = np.where(leaves, records.error[stage], error).reshape(-1, faces)
+            cost = np.where(leaves, records.costs[stage], cost).reshape(-1, faces)
+            continue
+        share = leaves[:, 0].astype(np.float64)
+        here = (share @ records.error[0])[:, None], (share.sum(1) * records.costs[0])[:, None]
+        nme = (here[0] + (1 - share) @ error.T).reshape(-1) / faces
+        mma = (here[1] + (1 - share) @ cost.T).reshape(-1) / faces
+        return grid, nme, mma
+    return grid, error.mean(1), cost.mean(1)
+
+
+def for_cost(records: FaceRecords, mma: float, shared: bool = False) -> Operation:
+    """The lowest NME at a mean cost of at most `mma`.
+
+    Raises:
+        UserError: the first stage alone costs more.
+    """
+    if mma < records.costs[0]:
+        raise UserError(
+            f"no threshold reaches {mma:g} MMA: the first stage alone costs "
+            f"{records.costs[0]:.1f}; allow that, or train with fewer patches"
+        )
+    return [o for o in candidates(records, shared) if o.mma <= mma + 1e-9][-1]
+
+
+def for_error(records: FaceRecords, nme: float, shared: bool = False) -> Operation:
+    """The lowest mean cost at an NME of at most `nme` percent.
+
+    Raises:
+        UserError: no threshold reaches it.
+    """
+    found = candidates(records, shared)
+    fine = [o for o in found if o.nme <= nme + 1e-9]
+    if not fine:
+        raise UserError(
+            f"no threshold reaches NME {nme:g}: these faces have {found[-1].nme:.2f} at best; "
+            "allow that, or train longer"
+        )
+    return fine[0]
+
+
+def detect_failures(records: FaceRecords, failure: float, recall: float | None = None) -> Detection:
+    """The threshold on the last predicted error that finds failed faces.
+
+    Args:
+        records: the faces.
+        failure: true NME in percent from which a face has failed.
+        recall: the share of failures to find, at the best precision; None: the best F1.
+    """
+    predicted, failed = records.predicted[-1], records.error[-1] >= failure
+    if not failed.any():
+        return Detection(float("inf"), failure, 0, 0, float("nan"), float("nan"))
+    order = np.argsort(-predicted, kind="stable")
+    hits = np.cumsum(failed[order])
+    flagged = np.arange(1, len(order) + 1)
+    precision, found = hits / flagged, hits / failed.sum()
+    # Only between different predictions can a threshold be put.
+    cut = np.append(predicted[order][1:] < predicted[order][:-1], True)
+    score = 2 * precision * found / (precision + found + 1e-12)
+    if recall is not None:
+        score = np.where(found >= recall, precision, -1.0)
+    k = int(np.where(cut, score, -2.0).argmax())
+    low = predicted[order][k + 1] if k + 1 < len(order) else predicted[order][k] - 1.0
+    return measure_detection(records, float((predicted[order][k] + low) / 2), failure)
+
+
+def measure_detection(records: FaceRecords, fail_above: float, failure: float) -> Detection:
+    """What a threshold finds."""
+    flagged, failed = records.predicted[-1] > fail_above, records.error[-1] >= failure
+    both = int((flagged & failed).sum())
+    return Detection(
+        fail_above, failure, int(failed.sum()), int(flagged.sum()),
+        both / int(flagged.sum()) if flagged.any() else float("nan"),
+        both / int(failed.sum()) if failed.any() else float("nan"),
+    )  # fmt: skip
+
+
+def rank_correlation(records: FaceRecords) -> tuple[float, ...]:
+    """Spearman's correlation of predicted and true error after each stage; NaN below 3 faces."""
+    if len(records) < 3:
+        return (float("nan"),) * len(records.error)
+    pairs = zip(records.predicted, records.error, strict=True)
+    return tuple(float(spearmanr(a, b).statistic) for a, b in pairs)

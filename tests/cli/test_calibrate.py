@@ -1,0 +1,92 @@
+"""`calibrate` and `tradeoff` on a tiny MuSiCa: thresholds reach the checkpoint and work there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_landmarks.cli import main
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -> Path:
+    """A finished run of a small MuSiCa."""
+    folder = tmp_path_factory.mktemp("cascade")
+    tree["model"] = {
+        "class_path": "MuSiCa", "init_args": {"patches": 6, "hidden": 16, "rank": 4},
+    }  # fmt: skip
+    config = folder / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def copy(cascade: Path, tmp_path: Path) -> Path:
+    """One that a test may change."""
+    return Path(shutil.copytree(cascade, tmp_path / "run"))
+
+
+def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
+    assert bool(before["state_dict"]["stop_below"].isinf().all())
+    assert main(["calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    assert "thresholds stored" in capsys.readouterr().out
+    after = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
+    assert float(after["state_dict"]["stop_below"][0]) == torch.inf, "any rise allowed: all leave"
+    told = json.loads((copy / "calibration.json").read_text())
+    assert told["chosen_on_val"]["exits"][0] == 1.0
+    assert (copy / "calibration.png").stat().st_size > 5000
+    output = copy / "figures.json"
+    assert main(["validate", "--run", str(copy), "--output", str(output)]) == 0
+    measured = json.loads(output.read_text())["metrics"]
+    assert measured["val/faces/mma"] == pytest.approx(told["sets"]["val/faces"]["mma"], rel=1e-5)
+    kept = {k: v for k, v in before["state_dict"].items() if k not in ("stop_below", "fail_above")}
+    assert all(torch.equal(after["state_dict"][k], v) for k, v in kept.items())
+
+
+def test_a_dry_run_writes_nothing(copy: Path) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
+    assert main(["calibrate", "--run", str(copy), "--dry"]) == 0
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--mma", "0.001"], "no threshold reaches 0.001 MMA"),
+        (["--nme", "0.001"], "no threshold reaches NME 0.001"),
+        (["--mma", "-3"], "--mma is -3.0; give a number above 0"),
+        (["--slack", "nan"], "--slack is nan"),
+        (["--recall", "2"], "--recall is 2.0"),
+        (["--mma", "5", "--nme", "5"], "not allowed with"),
+        (["--mma", "much"], "invalid float value"),
+    ],
+)
+def test_bad_goals(
+    cascade: Path, words: list[str], told: str, complaint: Callable[..., str]
+) -> None:
+    assert told in complaint("calibrate", "--run", cascade, *words)
+
+
+def test_methods_without_an_error_or_a_stage(finished: Path, complaint: Callable[..., str]) -> None:
+    assert "does not predict its error" in complaint("calibrate", "--run", finished)
+    assert "of one stage" in complaint("tradeoff", "--run", finished)
+    assert "needs --run" in complaint("tradeoff")
+
+
+def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
+    out = tmp_path / "curve"
+    assert main(["tradeoff", "--run", str(cascade), "--output", str(out)]) == 0
+    curve = json.loads((out / "tradeoff.json").read_text())["curves"][0]
+    assert curve["dataset"] == "val/faces"
+    assert curve["cut_mma"] == sorted(curve["cut_mma"])
+    assert curve["stop_mma"][0] == pytest.approx(curve["cut_mma"][0])
+    assert (out / "val_faces.png").stat().st_size > 5000
+    assert list(out.glob("wandb/offline-run-*/*.wandb"))

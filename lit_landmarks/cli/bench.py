@@ -17,7 +17,8 @@ _DESCRIPTION = """Measures on embedded synthetic faces, in one run, in rounds th
   caching of source crops beside decoding the same JPEG files alone
 
   python -m lit_landmarks bench data
-  python -m lit_landmarks bench data --size 224 --json"""
+  python -m lit_landmarks bench data --size 224 --json
+  python -m lit_landmarks bench data --head ict_facekit.npz"""
 
 
 def run(arguments: list[str]) -> int:
@@ -27,11 +28,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
+    parser.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     known = parser.parse_args(arguments)
     if known.size < 32 or known.faces < 32 or known.rounds < 1:
         raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
-    found = bench_data(known.size, known.faces, known.rounds)
+    found = bench_data(known.size, known.faces, known.rounds, head=known.head)
     if known.json:
         print(json.dumps({**asdict(found), "faces_per_s": found.faces_per_second}, indent=2))
     else:

@@ -19,7 +19,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.data import Augmentation, LandmarkDataModule, SyntheticFaces
+from lit_landmarks.data import Augmentation, IctFaces, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.dataset import MixedFaces, MixSampler
 from lit_landmarks.reports.bench_cache import CacheBench, bench_cache
 from lit_landmarks.types import FaceBatch
@@ -28,6 +28,8 @@ from lit_landmarks.types import FaceBatch
 TARGET_FACES = 1500.0
 TARGET_SHARE = 0.25
 TARGET_RENDERED = 60.0
+TARGET_ICT = 25.0
+_ICT_SIZE = 256
 BACKBONE = "mobilenetv3_small_100"
 _BATCH = 32
 _LEARNING_RATE = 1e-3
@@ -46,6 +48,7 @@ class DataBench:
         plain_ms: a batch by albumentations and OpenCV, pose not included; None if not installed.
         rendered: synthetic faces per second at `frame_size`.
         cache: how fast source crops are cached.
+        ict: ICT faces per second at 256 px; None without a head file.
     """
 
     frame_size: int
@@ -56,6 +59,7 @@ class DataBench:
     plain_ms: float | None
     rendered: float
     cache: CacheBench | None = None
+    ict: float | None = None
 
     @property
     def faces_per_second(self) -> float:
@@ -91,6 +95,11 @@ class DataBench:
             f"  synthetic faces rendered at {size} px      {self.rendered:7.1f} faces/s   "
             f"(target {TARGET_RENDERED:.0f})"
         )
+        if self.ict is not None:
+            told.append(
+                f"  ICT faces rendered at {_ICT_SIZE} px            {self.ict:7.1f} faces/s   "
+                f"(target {TARGET_ICT:.0f})"
+            )
         return told + ([] if self.cache is None else self.cache.lines())
 
 
@@ -100,6 +109,7 @@ def bench_data(
     rounds: int = 12,
     rendered: int = 64,
     photographs: int = 96,
+    head: str | None = None,
 ) -> DataBench:
     """Measure the data path; prints nothing and keeps nothing on disk.
 
@@ -109,8 +119,11 @@ def bench_data(
         rounds: times that each figure is taken.
         rendered: faces to render for the rendering speed.
         photographs: JPEG files to decode and cache.
+        head: an ICT FaceKit head file, whose rendering is then measured too.
     """
-    speed = _rendering(frame_size, rendered)
+    total = rendered + _BATCH
+    speed = _rendering(SyntheticFaces(n=total, image_size=frame_size))
+    ict = _rendering(IctFaces(n=total, head=head, image_size=_ICT_SIZE)) if head else None
     with tempfile.TemporaryDirectory() as folder:
         module = LandmarkDataModule(
             train={"synthetic": SyntheticFaces(n=faces)},
@@ -150,6 +163,7 @@ def bench_data(
         plain_ms=times.get("plain"),
         rendered=speed,
         cache=bench_cache(module.source_size, module.source_scale, photographs),
+        ict=ict,
     )
 
 
@@ -178,15 +192,13 @@ def _endless(faces: MixedFaces) -> Iterator[list[int]]:
         sampler.set_epoch(sampler.epoch + 1)
 
 
-def _rendering(size: int, faces: int) -> float:
-    """Synthetic faces rendered per second, in blocks of 32."""
-    dataset = SyntheticFaces(n=faces + _BATCH, image_size=size)
-    dataset.index()
-    dataset.load(range(_BATCH))
+def _rendering(dataset: SyntheticFaces) -> float:
+    """Faces rendered per second, in blocks of 32, after a first block."""
+    dataset.render(range(_BATCH))
     start = time.perf_counter()
-    for first in range(_BATCH, faces + _BATCH, _BATCH):
-        dataset.load(range(first, min(first + _BATCH, faces + _BATCH)))
-    return faces / (time.perf_counter() - start)
+    for first in range(_BATCH, dataset.n, _BATCH):
+        dataset.render(range(first, min(first + _BATCH, dataset.n)))
+    return (dataset.n - _BATCH) / (time.perf_counter() - start)
 
 
 def _training_step(batch: FaceBatch) -> Callable[[], None]:

@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
     "calibrate": Verb("calibrate", "thresholds of a cascade's early stop, for a cost or an NME"),
     "tradeoff": Verb("tradeoff", "NME against multiply-adds of cascades, with early stop"),
+    "attention": Verb("attention", "where a patch cascade looks, and which patches to keep"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "bench": Verb("bench", "data: how fast batches are made, beside plain libraries"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),

@@ -90,3 +90,20 @@ def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
     assert curve["stop_mma"][0] == pytest.approx(curve["cut_mma"][0])
     assert (out / "val_faces.png").stat().st_size > 5000
     assert list(out.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_attention_is_told_and_patches_are_kept(
+    cascade: Path, tmp_path: Path, complaint: Callable[..., str], finished: Path
+) -> None:
+    out = tmp_path / "attention"
+    assert main(["attention", "--run", str(cascade), "--output", str(out), "--keep", "5"]) == 0
+    told = json.loads((out / "attention.json").read_text())
+    assert len(told["weights"]) == 3
+    assert len(told["weights"][0]) == len(told["patches"]) == 6
+    kept = yaml.safe_load((out / "patches.yaml").read_text())["model"]["init_args"]["patches"]
+    assert len(kept) == 5
+    assert set(kept) < set(told["patches"])
+    assert (out / "attention.png").stat().st_size > 5000
+    assert (out / "regions.png").stat().st_size > 2000
+    assert "keep 4 or more" in complaint("attention", "--run", cascade, "--keep", "9")
+    assert "give a run of MuSiCa" in complaint("attention", "--run", finished)

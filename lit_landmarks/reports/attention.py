@@ -1,0 +1,205 @@
+"""Where a patch cascade looks: importance of each patch over faces, and beside human attention.
+
+The importance of a patch is the mean of its 256 weights (local patch attention; how the paper
+reduces them is not known), averaged over faces.
+
+Human attention: Hickman, Firestone, Beck and Speer ("Eye fixations when viewing faces", JADA 141,
+2010, doi 10.14219/jada.archive.2010.0019) tracked 50 adults and rank what is fixated longest, of
+the parts that landmarks cover: eyes, nose, mouth, chin (brows count as "other" there). Janik,
+Wellens, Goldberg and Dell'Osso ("Eyes as the center of focus in the visual examination of human
+faces", Percept. Mot. Skills 47, 1978) found about 40 % of the looking time on the eyes and less on
+each other part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from lit_landmarks.draw.plots import bar_plot, new_figure
+from lit_landmarks.errors import UserError
+from lit_landmarks.heads import has_mean_face, mean_face
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.training.records import Array, FaceRecords
+
+#: Regions of a face by what is in the names of its points; the first that fits.
+_WORDS = {
+    "mouth": ("mouth", "lip"),
+    "eyes": ("eye_", "pupil"),
+    "brows": ("brow",),
+    "nose": ("nose", "ala", "nostril", "subnasale"),
+    "jaw": ("jaw", "chin"),
+}
+#: Hickman et al. 2010, longest looked at first; the chin stands for the jaw line.
+HUMAN_ORDER = ("eyes", "nose", "mouth", "jaw")
+#: Bins of |yaw| in degrees.
+YAW_BINS = ((0, 15), (15, 30), (30, 90))
+#: Inner lips further apart than this share of the eye distance are an open mouth.
+OPEN_MOUTH = 0.08
+
+
+def region_of(name: str) -> str:
+    """The region of a point by its name in the scheme; "other" if none fits."""
+    return next((r for r, words in _WORDS.items() if any(w in name for w in words)), "other")
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Importance of M patches.
+
+    Attributes:
+        scheme: of the landmarks.
+        patches: (M,) landmarks that have a patch.
+        weights: (T, M) mean weight of each patch in each iteration.
+        spread: (T, M) its standard deviation over faces.
+        groups: name -> (T, M) mean weights of some faces, such as those of one pose.
+        faces: name -> how many faces a group has.
+    """
+
+    scheme: str
+    patches: tuple[int, ...]
+    weights: Array
+    spread: Array
+    groups: Mapping[str, Array]
+    faces: Mapping[str, int]
+
+    @property
+    def total(self) -> Array:
+        """(M,) importance over all iterations, each of mean 1."""
+        each = self.weights / self.weights.mean(1, keepdims=True)
+        return np.asarray(each.mean(0), dtype=np.float64)
+
+    def by_region(self) -> dict[str, float]:
+        """Mean importance of the patches of each region; 1 is that of all patches."""
+        names = get_scheme(self.scheme).point_names
+        regions = np.array([region_of(names[p]) for p in self.patches])
+        found = {str(r): float(self.total[regions == r].mean()) for r in np.unique(regions)}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int]) -> Attention:
+    """Importance over faces, and over those of a pose or an expression.
+
+    Args:
+        records: faces with attention.
+        scheme: of the landmarks.
+        patches: landmarks that have a patch.
+
+    Raises:
+        UserError: the records hold no attention.
+    """
+    if records.attention is None:
+        raise UserError("the method tells no attention; give a run of MuSiCa")
+    groups = {f"yaw {low}-{high}": rows for (low, high), rows in _yaw_rows(records).items()}
+    opened = _open_mouths(records, scheme)
+    if opened is not None:
+        groups |= {"mouth open": opened, "mouth closed": ~opened}
+    kept = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
+    return Attention(
+        scheme, tuple(patches), np.nanmean(records.attention, 1), np.nanstd(records.attention, 1),
+        {name: np.nanmean(records.attention[:, rows], 1) for name, rows in kept.items()},
+        {name: int(rows.sum()) for name, rows in kept.items()},
+    )  # fmt: skip
+
+
+def _yaw_rows(records: FaceRecords) -> dict[tuple[int, int], NDArray[np.bool_]]:
+    yaw = np.abs(records.pose[:, 0])
+    return {(low, high): (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+
+
+def _open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
+    """(F,) whether the inner lips part; None for a scheme without them."""
+    names = get_scheme(scheme).point_names
+    wanted = ("upper_lip_inner", "lower_lip_inner", "right_eye_outer", "left_eye_outer")
+    if not set(wanted) <= set(names):
+        return None
+    top, bottom, right, left = (records.truth[:, names.index(name)] for name in wanted)
+    gap = np.linalg.norm(bottom - top, axis=1)
+    return np.asarray(gap > OPEN_MOUTH * np.linalg.norm(left - right, axis=1))
+
+
+def human_correlation(attention: Attention) -> tuple[float, float]:
+    """Spearman's correlation with the human order: over regions, and over single patches.
+
+    A patch has the rank of its region; regions that the account leaves out are left out. NaN where
+    fewer than three regions have patches.
+    """
+    names = get_scheme(attention.scheme).point_names
+    regions = [region_of(names[p]) for p in attention.patches]
+    known = [k for k, r in enumerate(regions) if r in HUMAN_ORDER]
+    means = attention.by_region()
+    shared = [r for r in HUMAN_ORDER if r in means]
+    if len(shared) < 3:
+        return float("nan"), float("nan")
+    human = [-HUMAN_ORDER.index(r) for r in shared]
+    over_regions = spearmanr(human, [means[r] for r in shared]).statistic
+    ranks = [-HUMAN_ORDER.index(regions[k]) for k in known]
+    over_patches = spearmanr(ranks, attention.total[known]).statistic
+    return float(over_regions), float(over_patches)
+
+
+def keep_patches(attention: Attention, count: int) -> tuple[int, ...]:
+    """The landmarks worth a patch: greedy by attention, kept apart on the mean face.
+
+    Each next patch has the largest product of its importance and its distance to the nearest one
+    chosen; the first is the most important.
+
+    Raises:
+        UserError: a wrong number, or a scheme without a mean face.
+    """
+    if not 1 <= count <= len(attention.patches):
+        raise UserError(f"cannot keep {count} of {len(attention.patches)} patches")
+    places = _mean_face(attention.scheme)[list(attention.patches)]
+    weight = attention.total
+    chosen = [int(weight.argmax())]
+    nearest = np.linalg.norm(places - places[chosen[0]], axis=1)
+    while len(chosen) < count:
+        score = np.where(np.isin(np.arange(len(weight)), chosen), -1.0, weight * nearest)
+        chosen.append(int(score.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(places - places[chosen[-1]], axis=1))
+    return tuple(sorted(attention.patches[k] for k in chosen))
+
+
+def _mean_face(scheme: str) -> Array:
+    if not has_mean_face(scheme):
+        raise UserError(f"scheme '{scheme}' has no 3D mean face to draw patches on")
+    return np.asarray(mean_face(scheme), dtype=np.float64)
+
+
+def attention_figure(attention: Attention, group: str | None = None) -> Figure:
+    """The weights of every iteration on the mean face, scaled to their own range."""
+    weights = attention.weights if group is None else attention.groups[group]
+    places = _mean_face(attention.scheme)[:, :2]
+    count = len(weights)
+    figure, first = new_figure(3.0 * count + 0.6, 3.4)
+    first.remove()
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for number, (ax, row) in enumerate(zip(axes, weights, strict=True)):
+        ax.plot(*places.T, ".", color="0.75", markersize=3)
+        drawn = ax.scatter(*places[list(attention.patches)].T, c=row, cmap="viridis", s=26)
+        ax.set(aspect="equal", xticks=[], yticks=[], title=f"iteration {number + 1}")
+        ax.invert_yaxis()
+        figure.colorbar(drawn, ax=ax, shrink=0.7)
+    if group is not None:
+        figure.suptitle(f"{group} ({attention.faces[group]} faces)")
+    return figure
+
+
+def region_figure(attention: Attention) -> Figure:
+    """Importance of the regions, of all faces and of each group."""
+    names = get_scheme(attention.scheme).point_names
+    regions = list(attention.by_region())
+    of_patch = np.array([region_of(names[p]) for p in attention.patches])
+    series = {"all": attention.weights, **attention.groups}
+
+    def values(weights: Array) -> list[float]:
+        scaled = (weights / weights.mean(1, keepdims=True)).mean(0)
+        return [float(scaled[of_patch == region].mean()) for region in regions]
+
+    return bar_plot(regions, {name: values(w) for name, w in series.items()},
+                    "importance (1: mean of all patches)")  # fmt: skip

@@ -26,8 +26,8 @@ from lit_landmarks.training.records import record_faces
 from lit_landmarks.training.run_directory import write_json
 
 _DESCRIPTION = """Importance of each patch of a MuSiCa over the validation faces of its run (or of
-other data), by iteration, pose and expression, drawn on the mean face, and its rank correlation with
-an account of human attention. --keep M writes a config with the M patches that are worth their cost.
+other data), by iteration, pose and expression, drawn on the mean face, and its rank correlation
+with an account of human attention. --keep M writes a config with the M patches that are worth most.
 
   python -m lit_landmarks attention --run runs/musica-synthetic-001 --output attention
   python -m lit_landmarks attention --run runs/musica-synthetic-001 --keep 34

@@ -70,19 +70,22 @@ def integer_patches(image: Tensor, centres: Tensor) -> Tensor:
         centres: (B, M, 2) pixels; the middle of a window lies between its 7th and 8th pixel.
 
     Returns:
-        (B, M, 3, 14, 14).
+        (B, M, 3, 14, 14), channels last in memory: convolutions and pooling of many small maps run
+        two to four times as fast so.
     """
-    channels, height, width = image.shape[1:]
-    padded = F.pad(image, (PATCH, PATCH, PATCH, PATCH))
+    batch, channels, height, width = image.shape
+    padded = F.pad(image, (PATCH, PATCH, PATCH, PATCH)).permute(0, 2, 3, 1)
     # A window that starts at s has its middle at s + 6.5.
     start = torch.floor(centres - (PATCH - 1) / 2 + 0.5) + PATCH
     column = start[..., 0].clamp(0, width + PATCH).long()
     row = start[..., 1].clamp(0, height + PATCH).long()
     step = torch.arange(PATCH, device=image.device)
     rows = row[..., None, None] + step[:, None]
-    place = (rows * (width + 2 * PATCH) + column[..., None, None] + step).flatten(1)
-    found = padded.flatten(2).gather(2, place[:, None].expand(-1, channels, -1))
-    return found.reshape(*found.shape[:2], -1, PATCH, PATCH).transpose(1, 2)
+    place = rows * (width + 2 * PATCH) + column[..., None, None] + step
+    face = torch.arange(batch, device=image.device) * padded[0, ..., 0].numel()
+    place = (place + face.view(-1, 1, 1, 1)).flatten()
+    found = padded.reshape(-1, channels).index_select(0, place)
+    return found.view(batch, -1, PATCH, PATCH, channels).permute(0, 1, 4, 2, 3)
 
 
 def bilinear_patches(image: Tensor, centres: Tensor) -> Tensor:
@@ -92,7 +95,8 @@ def bilinear_patches(image: Tensor, centres: Tensor) -> Tensor:
     offset = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1).flatten(0, 1)
     grid = to_unit(centres[:, :, None] + offset, (width, height))
     found = F.grid_sample(image, grid, mode="bilinear", align_corners=False)
-    return found.reshape(*found.shape[:3], PATCH, PATCH).transpose(1, 2)
+    shape = (*found.shape[:1], found.shape[2], PATCH, PATCH, found.shape[1])
+    return found.permute(0, 2, 3, 1).contiguous().view(shape).permute(0, 1, 4, 2, 3)
 
 
 class PatchNet(nn.Module):
@@ -109,9 +113,10 @@ class PatchNet(nn.Module):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """(K, 3, 14, 14) to attended features and their weights, (K, 256) each."""
-        x = F.max_pool2d(F.relu(self.first(patches)), 2)
-        x = F.relu(self.second(x))
-        both = torch.cat([x[..., 1:3, 1:3], F.max_pool2d(x, 2)], 1).flatten(1)
+        # The largest of a window is the same before and after ReLU, which then has a quarter to do.
+        x = F.relu(F.max_pool2d(self.first(patches), 2))
+        x = self.second(x)
+        both = F.relu(torch.cat([x[..., 1:3, 1:3], F.max_pool2d(x, 2)], 1)).flatten(1)
         weight = torch.sigmoid(self.gate(both))
         return both * weight, weight
 

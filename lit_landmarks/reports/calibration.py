@@ -78,26 +78,40 @@ def print_calibration(
         )
     else:
         console.print(f"no face of the set failed (NME {detection.failure:g} % or more)")
-    table = Table(title="with these thresholds", title_justify="left")
-    table.add_column("set", no_wrap=True)
-    for name in ("faces", "NME all stages", "NME stop", "MMA stop", "saved", "left after stage",
-                 "Spearman", "precision", "recall"):  # fmt: skip
-        table.add_column(name, justify="right")
-    for name, told in sets.items():
-        failures = told["failures"]
-        early = [f"{100 * share:.0f} %" for share in told.get("exits", [])]
-        table.add_row(
-            name,
+    _print_table(console, "error and cost", ("faces", "NME all stages", "NME stop", "MMA", "saved"), {
+        name: (
             str(told["faces"]),
             " ".join(f"{value:.2f}" for value in told["nme_by_stage"]),
             f"{told['nme']:.2f}" if "nme" in told else "-",
             f"{told['mma']:.1f}" if "mma" in told else "-",
             f"{told['mma_without_stop'] / told['mma']:.2f} x" if "mma" in told else "-",
-            " ".join(early) or "-",
+        )
+        for name, told in sets.items()
+    })  # fmt: skip
+    _print_table(console, "predicted error", ("left, %", "Spearman", "precision", "recall"), {
+        name: (
+            " ".join(f"{100 * share:.0f}" for share in told.get("exits", [])) or "-",
             " ".join(f"{value:.2f}" for value in told["spearman_by_stage"]),
-            *(f"{100 * failures[k]:.0f} %" if failures[k] == failures[k] else "-"
-              for k in ("precision", "recall")),
-        )  # fmt: skip
+            _percent(told["failures"]["precision"]),
+            _percent(told["failures"]["recall"]),
+        )
+        for name, told in sets.items()
+    })  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share == share else "-"
+
+
+def _print_table(
+    console: Console, title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
+) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("set", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *row)
     console.print(table)
 
 

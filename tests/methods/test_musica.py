@@ -102,9 +102,9 @@ def test_pyramid_keeps_places_and_is_standardised() -> None:
     assert all(level.abs().max() < 1e-3 for level in flat)
 
 
-def _net(iterations: int = 3) -> MuSiCaNet:
+def _net(levels: tuple[int, ...] = (2, 1, 0)) -> MuSiCaNet:
     torch.manual_seed(0)
-    net = MuSiCaNet(6, (0, 2, 3, 5), iterations=iterations, hidden=16).eval()
+    net = MuSiCaNet(6, (0, 2, 3, 5), levels=levels, hidden=16).eval()
     net.mean.copy_(torch.rand(6, 2) * 0.5 - 0.25)
     for step in net.iterations:
         torch.nn.init.normal_(step.head.weight, std=0.2)
@@ -209,9 +209,24 @@ def test_patches_are_spread_over_the_face() -> None:
 def test_bad_settings() -> None:
     with pytest.raises(UserError, match="halved"):
         MuSiCa(frame_size=66)
-    with pytest.raises(UserError, match="iterations"):
-        MuSiCa(iterations=5)
+    with pytest.raises(UserError, match="one to four numbers of halvings"):
+        MuSiCa(levels=[4, 3, 2, 1, 0])
     with pytest.raises(UserError, match="rank"):
         MuSiCa(rank=0)
     with pytest.raises(UserError, match="scheme"):
         MuSiCa(scheme=None)
+
+
+def test_levels_may_repeat_and_gradients_may_end_at_an_iteration() -> None:
+    image = torch.rand(2, 3, 64, 64)
+    for detach in (False, True):
+        net = _net((1, 0, 0))
+        net.detach_points = detach
+        found = net(image)
+        assert found.points.shape == (3, 2, 6, 2)
+        found.points[-1].sum().backward()
+        # Through the state the first iteration still hears of the last one's error.
+        first, last = (net.iterations[k].head.weight.grad for k in (0, 2))  # type: ignore[union-attr]
+        assert last is not None
+        assert last.abs().max() > 0
+        assert (first is None or not first.any()) == detach

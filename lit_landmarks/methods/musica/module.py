@@ -27,7 +27,8 @@ class MuSiCa(AdaptiveModule):
 
     Args:
         patches: landmarks that get a patch; see `choose_patches`.
-        iterations: steps of the cascade, each on an image twice as fine.
+        levels: for each iteration, how often the image is halved that it works on; one to four
+            iterations (paper: [2, 1, 0]).
         hidden: length of the recurrent state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
         sampling: patches at whole pixels (authors' code) or between them.
@@ -36,6 +37,8 @@ class MuSiCa(AdaptiveModule):
             absolute differences over the same normaliser ("l1", authors' code), which is about
             4 / pi times as large.
         detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
+            authors let it through).
+        detach_points: keep the gradient of later iterations away from earlier displacements (the
             authors let it through).
         points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
         early_stop: let faces leave once `calibrate` has set thresholds.
@@ -49,27 +52,30 @@ class MuSiCa(AdaptiveModule):
         self,
         *,
         patches: list[int] | int | None = None,
-        iterations: int = 3,
+        levels: Sequence[int] = (2, 1, 0),
         hidden: int = 512,
         rank: int | None = None,
         sampling: Sampling = "integer",
         init: Init = "kaiming",
         error_units: ErrorUnits = "euclidean",
         detach_error: bool = True,
+        detach_points: bool = False,
         points_weight: float = POINTS_WEIGHT,
         error_weight: float = ERROR_WEIGHT,
         early_stop: bool = True,
         **base: Any,
     ) -> None:
-        if not 1 <= iterations <= 4:
-            raise UserError(f"model.iterations is {iterations}; take 1 to 4")
-        super().__init__(stages=iterations, early_stop=early_stop, **base)
+        if not 1 <= len(levels) <= 4 or any(not 0 <= level <= 3 for level in levels):
+            raise UserError(
+                f"model.levels is {list(levels)}; list one to four numbers of halvings from 0 to 3"
+            )
+        super().__init__(stages=len(levels), early_stop=early_stop, **base)
         if self.scheme is None:
             raise UserError("MuSiCa predicts fixed points; set model.scheme")
-        if self.frame_size % 2 ** (iterations - 1):
+        if self.frame_size % 2 ** max(levels):
             raise UserError(
-                f"model.frame_size {self.frame_size} cannot be halved {iterations - 1} times;"
-                f" take a multiple of {2 ** (iterations - 1)}"
+                f"model.frame_size {self.frame_size} cannot be halved {max(levels)} times;"
+                f" take a multiple of {2 ** max(levels)}"
             )
         if rank is not None and rank < 1:
             raise UserError(f"model.rank is {rank}; take null for all features, or 1 and more")
@@ -79,10 +85,11 @@ class MuSiCa(AdaptiveModule):
         self.network = MuSiCaNet(
             get_scheme(self.scheme).n_points,
             choose_patches(self.scheme, patches),
-            iterations=iterations,
+            levels=tuple(levels),
             hidden=hidden,
             rank=rank,
             sampling=sampling,
+            detach_points=detach_points,
             init=init,
         )
         self._costs: list[float] | None = None

@@ -183,10 +183,11 @@ class MuSiCaNet(nn.Module):
     Args:
         n_points: landmarks N.
         patches: the landmarks that get a patch, M numbers.
-        iterations: T; iteration i works on the image halved T - 1 - i times.
+        levels: for each of T iterations, how often the image is halved that it works on.
         hidden: length of the recurrent state.
         rank: see `Iteration`.
         sampling: how patches are cut.
+        detach_points: an iteration does not answer for the landmarks that it was given.
         init: "kaiming" (ours) or "authors": normal of 0.01, cut at two deviations, no bias.
 
     Attributes:
@@ -201,20 +202,22 @@ class MuSiCaNet(nn.Module):
         n_points: int,
         patches: tuple[int, ...],
         *,
-        iterations: int = 3,
+        levels: tuple[int, ...] = (2, 1, 0),
         hidden: int = 512,
         rank: int | None = None,
         sampling: Sampling = "integer",
+        detach_points: bool = False,
         init: Init = "kaiming",
     ) -> None:
         super().__init__()
         self.hidden = hidden
         self.cut = integer_patches if sampling == "integer" else bilinear_patches
-        self.pyramid = Pyramid(iterations)
+        self.levels, self.detach_points = levels, detach_points
+        self.pyramid = Pyramid(max(levels) + 1)
         self.register_buffer("mean", torch.zeros(n_points, 2))
         self.register_buffer("chosen", torch.tensor(patches))
         self.iterations = nn.ModuleList(
-            Iteration(n_points, len(patches), hidden, rank) for _ in range(iterations)
+            Iteration(n_points, len(patches), hidden, rank) for _ in levels
         )
         self._initialise(init)
 
@@ -257,9 +260,10 @@ class MuSiCaNet(nn.Module):
         told: list[tuple[Tensor, Tensor, Tensor]] = []
         steps = list(self.iterations)[:iterations]
         for i, step in enumerate(steps):
-            level = len(images) - 1 - i
+            level = self.levels[i]
             here = images[level] if active is None else images[level][active]
             before = points if active is None else points[active]
+            before = before.detach() if self.detach_points else before
             centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
             state, offsets, found, attention = step(self.cut(here, centres), state)
             after = before + offsets * 2**level

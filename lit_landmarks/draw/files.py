@@ -14,16 +14,25 @@ from lit_landmarks.files import write_atomic
 Image = NDArray[np.uint8]
 
 
+def png_bytes(image: Image) -> bytes:
+    """An RGB (H, W, 3) or grey (H, W) uint8 image as the content of a PNG file.
+
+    Raises:
+        UserError: no image of this shape can be encoded.
+    """
+    ordered = image[..., ::-1] if image.ndim == 3 else image  # OpenCV counts blue first
+    done, data = cv2.imencode(".png", np.ascontiguousarray(ordered))
+    if not done:
+        raise UserError(f"cannot encode an image of shape {image.shape} as PNG")
+    return bytes(data.tobytes())
+
+
 def save_png(image: Image, path: Path | str) -> Path:
     """Write an RGB (H, W, 3) or grey (H, W) uint8 image as PNG, atomically.
 
     Raises:
         UserError: the file cannot be written.
     """
-    ordered = image[..., ::-1] if image.ndim == 3 else image  # OpenCV counts blue first
-    done, data = cv2.imencode(".png", np.ascontiguousarray(ordered))
-    if not done:
-        raise UserError(f"cannot encode an image of shape {image.shape} as PNG")
     target = Path(path)
-    write_atomic(target, data.tobytes())
+    write_atomic(target, png_bytes(image))
     return target

@@ -123,7 +123,8 @@ def bar_plot(
     return figure
 
 
-def _encode(figure: Figure) -> bytes:
+def figure_png(figure: Figure) -> bytes:
+    """The figure as the content of a PNG file."""
     buffer = io.BytesIO()
     # without metadata the bytes do not depend on the version of matplotlib
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -132,7 +133,7 @@ def _encode(figure: Figure) -> bytes:
 
 def figure_image(figure: Figure) -> Image:
     """The figure as RGB uint8 (H, W, 3)."""
-    decoded = cv2.imdecode(np.frombuffer(_encode(figure), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(figure_png(figure), np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
         raise RuntimeError("matplotlib gave a picture that OpenCV cannot read")
     return np.ascontiguousarray(decoded[..., ::-1]).astype(np.uint8)
@@ -145,5 +146,5 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
         UserError: the file cannot be written.
     """
     target = Path(path)
-    write_atomic(target, _encode(figure))
+    write_atomic(target, figure_png(figure))
     return target

@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from lit_landmarks.draw.files import Image
 from lit_landmarks.draw.plots import bar_plot, new_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads import has_mean_face, mean_face
@@ -96,7 +98,7 @@ def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int])
     if records.attention is None:
         raise UserError("the method tells no attention; give a run of MuSiCa")
     groups = {f"yaw {low}-{high}": rows for (low, high), rows in _yaw_rows(records).items()}
-    opened = _open_mouths(records, scheme)
+    opened = open_mouths(records, scheme)
     if opened is not None:
         groups |= {"mouth open": opened, "mouth closed": ~opened}
     kept = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
@@ -112,7 +114,7 @@ def _yaw_rows(records: FaceRecords) -> dict[tuple[int, int], NDArray[np.bool_]]:
     return {(low, high): (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
 
 
-def _open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
+def open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
     """(F,) whether the inner lips part; None for a scheme without them."""
     names = get_scheme(scheme).point_names
     wanted = ("upper_lip_inner", "lower_lip_inner", "right_eye_outer", "left_eye_outer")
@@ -188,6 +190,26 @@ def attention_figure(attention: Attention, group: str | None = None) -> Figure:
     if group is not None:
         figure.suptitle(f"{group} ({attention.faces[group]} faces)")
     return figure
+
+
+def weighed_face(image: Image, points: Array, weights: Array, zoom: int = 2) -> Image:
+    """A face with a dot on each patch, larger and brighter the more the patch weighs.
+
+    Args:
+        image: (S, S, 3) uint8 RGB.
+        points: (M, 2) middles of the patches, pixels.
+        weights: (M,).
+        zoom: the picture is enlarged by this.
+    """
+    picture = np.ascontiguousarray(cv2.resize(image, None, fx=zoom, fy=zoom))
+    shares = (weights - weights.min()) / (np.ptp(weights) + 1e-9)
+    levels = np.rint(255 * shares).astype(np.uint8)[None]
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[0, :, ::-1].tolist()
+    for (x, y), share, colour in zip(points, shares, colours, strict=True):
+        # Pixel i of the image covers zoom pixels whose middle is zoom * (i + 0.5) - 0.5.
+        place = round(zoom * (x + 0.5) - 0.5), round(zoom * (y + 0.5) - 0.5)
+        cv2.circle(picture, place, 1 + round(3 * float(share)), colour, -1, cv2.LINE_AA)
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def region_figure(attention: Attention) -> Figure:

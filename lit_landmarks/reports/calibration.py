@@ -78,7 +78,8 @@ def print_calibration(
         )
     else:
         console.print(f"no face of the set failed (NME {detection.failure:g} % or more)")
-    _print_table(console, "error and cost", ("faces", "NME all stages", "NME stop", "MMA", "saved"), {
+    costs = ("faces", "NME all stages", "NME stop", "MMA", "saved")
+    _print_table(console, "error and cost", costs, {
         name: (
             str(told["faces"]),
             " ".join(f"{value:.2f}" for value in told["nme_by_stage"]),

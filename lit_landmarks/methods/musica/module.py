@@ -38,8 +38,8 @@ class MuSiCa(AdaptiveModule):
             4 / pi times as large.
         detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
             authors let it through).
-        detach_points: keep the gradient of later iterations away from earlier displacements (the
-            authors let it through).
+        detach_points: keep the gradient of later iterations away from earlier displacements (ours;
+            the authors let it through).
         points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
         early_stop: let faces leave once `calibrate` has set thresholds.
         **base: see `LandmarkModule`.
@@ -59,7 +59,7 @@ class MuSiCa(AdaptiveModule):
         init: Init = "kaiming",
         error_units: ErrorUnits = "euclidean",
         detach_error: bool = True,
-        detach_points: bool = False,
+        detach_points: bool = True,
         points_weight: float = POINTS_WEIGHT,
         error_weight: float = ERROR_WEIGHT,
         early_stop: bool = True,

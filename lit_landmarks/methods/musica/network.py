@@ -206,7 +206,7 @@ class MuSiCaNet(nn.Module):
         hidden: int = 512,
         rank: int | None = None,
         sampling: Sampling = "integer",
-        detach_points: bool = False,
+        detach_points: bool = True,
         init: Init = "kaiming",
     ) -> None:
         super().__init__()

@@ -1,15 +1,19 @@
-"""`bench data`: how fast batches are made, beside a training step and plain albumentations."""
+"""`bench data` and `bench cascade`: speeds, measured beside what they are compared with."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
-from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.loading import load_trained
+from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.errors import UserError
+from lit_landmarks.methods.adaptive import AdaptiveModule
+from lit_landmarks.reports.bench_cascade import bench_cascade
 from lit_landmarks.reports.bench_data import bench_data
 
-_DESCRIPTION = """Measures on embedded synthetic faces, in one run, in rounds that take turns:
+_DESCRIPTION = """data measures on embedded synthetic faces, in one run, in rounds that take turns:
   cached source crops to augmented batches of 32, and the same without augmentation
   a training step of a timm backbone on such a batch, and which part of it a batch takes
   albumentations and OpenCV doing the same work (pip install 'lit-landmarks[bench]')
@@ -18,19 +22,29 @@ _DESCRIPTION = """Measures on embedded synthetic faces, in one run, in rounds th
 
   python -m lit_landmarks bench data
   python -m lit_landmarks bench data --size 224 --json
-  python -m lit_landmarks bench data --head ict_facekit.npz"""
+  python -m lit_landmarks bench data --head ict_facekit.npz
+
+cascade measures a calibrated run on its validation faces, one thread: one face at a time and
+batches of 64, with and without early stop, in turns.
+
+  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001"""
 
 
 def run(arguments: list[str]) -> int:
     """Runs `bench data`."""
     parser = verb_parser("bench", _DESCRIPTION)
-    parser.add_argument("part", choices=["data"], help="what to measure")
+    parser.add_argument("part", choices=["data", "cascade"], help="what to measure")
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
     parser.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
+    parser.add_argument("--run", type=Path, help="cascade: a run that `calibrate` has seen")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    known = parser.parse_args(arguments)
+    known, rest = parser.parse_known_args(arguments)
+    if known.part == "cascade":
+        return _cascade(known.run, rest, known.json)
+    if rest:
+        raise UserError(f"unknown argument {rest[0]}; see {parser.prog} --help")
     if known.size < 32 or known.faces < 32 or known.rounds < 1:
         raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
     found = bench_data(known.size, known.faces, known.rounds, head=known.head)
@@ -38,4 +52,15 @@ def run(arguments: list[str]) -> int:
         print(json.dumps({**asdict(found), "faces_per_s": found.faces_per_second}, indent=2))
     else:
         print("\n".join(found.lines()))
+    return 0
+
+
+def _cascade(path: Path | None, rest: list[str], as_json: bool) -> int:
+    if path is None:
+        raise UserError("bench cascade needs --run RUN; see --help")
+    method, data = load_trained(read_request("validate", [f"--run={path}", *rest]))
+    if not isinstance(method, AdaptiveModule):
+        raise UserError(f"{path} is a {type(method).__name__}; give a run of a cascade")
+    found = bench_cascade(method, data)
+    print(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))
     return 0

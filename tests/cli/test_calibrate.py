@@ -92,6 +92,21 @@ def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
     assert list(out.glob("wandb/offline-run-*/*.wandb"))
 
 
+def test_bench_of_the_stop(
+    copy: Path, cascade: Path, finished: Path, complaint: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert "run `calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
+    assert "give a run of a cascade" in complaint("bench", "cascade", "--run", finished)
+    assert "needs --run" in complaint("bench", "cascade")
+    assert main(["calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    capsys.readouterr()
+    assert main(["bench", "cascade", "--run", str(copy), "--json"]) == 0
+    out = capsys.readouterr().out
+    told = json.loads(out[out.index("{") :])
+    assert told["stopped"] < told["full"], "all faces leave after the first stage"
+
+
 def test_attention_is_told_and_patches_are_kept(
     cascade: Path, tmp_path: Path, complaint: Callable[..., str], finished: Path
 ) -> None:

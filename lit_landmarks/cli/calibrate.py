@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
     detection = detect_failures(records["val"], known.failure, known.recall)
     stop = found.stop_below if found else ()
     sets = by_set(records)
-    told = {name: describe_set(part, stop, detection.fail_above, known.failure)
+    told = {name: describe_set(part, stop, detection.fail_above, known.failure, method.scheme)
             for name, part in sets.items()}  # fmt: skip
     print_calibration(told, stop, detection)
     if known.dry:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.draw.plots import COLOURS, new_figure
+from lit_landmarks.reports.attention import open_mouths
 from lit_landmarks.training.calibration import (
     Detection,
     exit_stages,
@@ -26,8 +27,9 @@ YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))
 
 
 def describe_set(
-    records: FaceRecords, stop_below: tuple[float, ...], fail_above: float, failure: float
-) -> dict[str, Any]:
+    records: FaceRecords, stop_below: tuple[float, ...], fail_above: float, failure: float,
+    scheme: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of one data set under some thresholds; plain values for JSON."""
     told: dict[str, Any] = {
         "faces": len(records),
@@ -42,25 +44,39 @@ def describe_set(
             "mma": with_stop.mma,
             "mma_without_stop": float(records.costs[-1]),
             "exits": list(with_stop.exits),
-            "stops_by_yaw": stops_by_yaw(records, stop_below),
+            "stops": stops_by_group(records, stop_below, scheme),
         }
     return told
 
 
-def stops_by_yaw(records: FaceRecords, stop_below: tuple[float, ...]) -> dict[str, dict[str, Any]]:
-    """For each bin of |yaw|: how many faces, and the mean number of stages that they take."""
+def stops_by_group(
+    records: FaceRecords, stop_below: tuple[float, ...], scheme: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """How many stages faces take, by |yaw|, by mouth, and those that are frontal and neutral.
+
+    Neutral is a closed mouth, the one expression that points tell without a person; a scheme
+    without inner lips has bins of yaw only.
+
+    Returns:
+        For each group that has faces: `faces`, mean `stages`, and the share `stopped_early`.
+    """
     taken = exit_stages(records.predicted, stop_below) + 1
-    found = {}
     yaw = np.abs(records.pose[:, 0])
-    for low, high in YAW_BINS:
-        rows = (yaw >= low) & (yaw < high)
-        if rows.any():
-            found[f"{low}-{high}"] = {
-                "faces": int(rows.sum()),
-                "stages": float(taken[rows].mean()),
-                "stopped_early": float((taken[rows] < len(records.costs)).mean()),
-            }
-    return found
+    groups = {f"yaw {low}-{high}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+    opened = None if scheme is None else open_mouths(records, scheme)
+    if opened is not None:
+        plain = (yaw < YAW_BINS[0][1]) & ~opened
+        groups |= {"mouth closed": ~opened, "mouth open": opened,
+                   "frontal and neutral": plain, "all others": ~plain}  # fmt: skip
+    return {
+        name: {
+            "faces": int(rows.sum()),
+            "stages": float(taken[rows].mean()),
+            "stopped_early": float((taken[rows] < len(records.costs)).mean()),
+        }
+        for name, rows in groups.items()
+        if rows.any()
+    }
 
 
 def print_calibration(
@@ -98,6 +114,20 @@ def print_calibration(
         )
         for name, told in sets.items()
     })  # fmt: skip
+    _print_stops(console, sets)
+
+
+def _print_stops(console: Console, sets: Mapping[str, Mapping[str, Any]]) -> None:
+    names = list(dict.fromkeys(group for told in sets.values() for group in told.get("stops", {})))
+    rows = {}
+    for group in names:
+        found = [told["stops"].get(group) for told in sets.values()]
+        rows[group] = tuple(
+            f"{one['stages']:.2f} ({one['faces']})" if one else "-" for one in found
+        )
+    if rows:
+        columns = tuple(name.split("/", 1)[-1] for name in sets)
+        _print_table(console, "mean stages (faces)", columns, rows)
 
 
 def _percent(share: float) -> str:

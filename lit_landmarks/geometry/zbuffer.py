@@ -63,21 +63,26 @@ def rasterize(
     inverse = torch.where(depth > 0, 1.0 / depth, torch.zeros_like(depth)).float()
     whole = torch.cat([points, inverse[..., None]], -1)
     whole = whole.index_select(1, triangles.flatten()).reshape(-1, 3, 3)
-    corner, near = whole[..., :2], whole[..., 2]
-    ab, ac = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    ab, ac = whole[:, 1, :2] - whole[:, 0, :2], whole[:, 2, :2] - whole[:, 0, :2]
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
-    first = torch.ceil(corner.amin(1)).clamp_min(0.0)
-    last = corner.new_tensor([width - 1.0, height - 1.0])
-    extent = torch.minimum(torch.floor(corner.amax(1)), last) - first
-    used = (extent.amin(1) >= 0) & (near.amin(1) > 0) & (area > 0 if cull else area != 0)
-    chosen = used.nonzero()[:, 0]
-    whole = whole.index_select(0, chosen)
-    first, extent = first.index_select(0, chosen), extent.index_select(0, chosen)
+    # Half of all triangles face away: the rest is asked of the others only.
+    chosen = (area > 0 if cull else area != 0).nonzero()[:, 0]
+    whole, area = whole.index_select(0, chosen), area.index_select(0, chosen)
+    a, b, c = whole.unbind(1)
+    lowest, highest = torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)
+    first = torch.ceil(lowest[:, :2]).clamp_min(0.0)
+    last = whole.new_tensor([width - 1.0, height - 1.0])
+    extent = torch.minimum(torch.floor(highest[:, :2]), last) - first
+    used = (extent[:, 0] >= 0) & (extent[:, 1] >= 0) & (lowest[:, 2] > 0)
+    kept = used.nonzero()[:, 0]
+    chosen, whole, area, first, extent = (
+        t.index_select(0, kept) for t in (chosen, whole, area, first, extent)
+    )
     face = torch.div(chosen, count, rounding_mode="floor")
     packed = torch.full((batch * height * width,), _EMPTY, device=points.device)
     jobs = _Triangles(
-        edges=_edges(whole[..., :2], area.index_select(0, chosen), first),
-        plane=_plane(whole[..., :2], whole[..., 2], area.index_select(0, chosen), first),
+        edges=_edges(whole[..., :2], area, first),
+        plane=_plane(whole[..., :2], whole[..., 2], area, first),
         reach=extent,
         origin=((face * height + first[:, 1].long()) * width + first[:, 0].long()),
         number=chosen - face * count,

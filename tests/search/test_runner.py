@@ -1,0 +1,178 @@
+"""A study with made-up fits: totals, limits, failures, pruning, dead workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from lightning.pytorch import Callback
+from optuna.trial import TrialState
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.search import (
+    METRICS,
+    RUN,
+    StudyFolder,
+    best_feasible,
+    counted,
+    is_feasible,
+    pareto_front,
+    read_sweep,
+    requeue_dead,
+    why,
+    work,
+)
+
+
+def value_of(words: Sequence[str], key: str) -> float:
+    return float(next(w for w in words if w.startswith(f"--{key}=")).split("=")[1])
+
+
+class Fits:
+    """Counts calls; NME falls with width, cost rises with it."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(self, words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        self.calls.append(words)
+        width = value_of(words, "model.width") if "--resume" not in words else 10.0
+        if width == 13:
+            raise ValueError("unlucky\nsecond row")
+        for epoch, nme in enumerate((30.0, 20.0 - width / 10)):
+            trainer = SimpleNamespace(
+                sanity_checking=False, callback_metrics={"val/nme": nme}, current_epoch=epoch
+            )
+            for callback in callbacks:
+                callback.on_validation_end(trainer, None)  # type: ignore[arg-type]
+        return {"metrics": {"val/nme": 20.0 - width / 10, "val/helen/fr10_interocular": width}}
+
+
+def costs(base: list[Path], words: list[str]) -> dict[str, float]:
+    width = value_of(words, "model.width")
+    return {"compute/mma": width, "compute/parameters": 100 * width}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    (tmp_path / "base.yaml").write_text("a: 1\n")
+    tree = {
+        "name": "made-up", "base": ["base.yaml"], "trials": 12,
+        "constraints": ["compute/mma <= 20", "val/helen/fr10_interocular <= 18"],
+        "space": {"model.width": {"int": [1, 40]}},
+        "sampler": {"class": "RandomSampler", "arguments": {"seed": 1}},
+    }  # fmt: skip
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
+    made = StudyFolder(tmp_path / "study")
+    made.create(read_sweep(tmp_path / "sweep.yaml"))
+    return made
+
+
+def go(folder: StudyFolder, fits: Any, total: int | None = None) -> optuna.Study:
+    sweep = folder.sweep()
+    study = folder.open(sweep)
+    work(sweep, folder, study, fits, costs, lambda _: None, total)
+    return study
+
+
+def test_a_study_reaches_its_total_and_no_more(folder: StudyFolder) -> None:
+    fits = Fits()
+    study = go(folder, fits)
+    assert len(counted(study)) == len(study.trials) == 12
+    assert len(go(folder, fits).trials) == 12, "nothing is left to do"
+    assert len(go(folder, fits, 15).trials) == 15
+    assert not list(folder.workers.iterdir()), "no worker is left"
+
+
+def test_beyond_the_limit_nothing_is_trained(folder: StudyFolder) -> None:
+    fits = Fits()
+    study = go(folder, fits, 25)
+    dear = [t for t in study.trials if t.params["model.width"] > 20]
+    assert dear
+    for trial in dear:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.value == math.inf
+        assert trial.constraints["compute/mma <= 20"] == trial.params["model.width"] - 20
+        assert "breaks compute/mma <= 20" in why(trial)
+    trained = [t for t in study.trials if t.state == TrialState.COMPLETE and t not in dear]
+    assert len(fits.calls) == len(study.trials) - len(dear)
+    assert all(set(t.constraints) == {"compute/mma <= 20", "val/helen/fr10_interocular <= 18"}
+               for t in trained)  # fmt: skip
+    best = best_feasible(study)
+    assert best is not None
+    fine = [t for t in trained if t.params["model.width"] <= 18]
+    assert best.params["model.width"] == max(t.params["model.width"] for t in fine)
+    assert [is_feasible(t) for t in trained] == [t in fine for t in trained]
+    costs_of_front = [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    assert costs_of_front == sorted(costs_of_front)
+
+
+def test_failures_say_why_and_do_not_stop_the_study(folder: StudyFolder) -> None:
+    sweep = folder.sweep()
+    study = folder.open(sweep)
+    study.enqueue_trial({"model.width": 13})
+    go(folder, Fits(), 3)
+    failed = [t for t in study.trials if t.state == TrialState.FAIL]
+    assert [why(t) for t in failed] == ["ValueError: unlucky"]
+    assert len(study.trials) == 3
+
+
+def test_pruned_stays_pruned_with_its_constraints(folder: StudyFolder) -> None:
+    def hopeless(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise optuna.TrialPruned("after epoch 1")
+
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 5})
+    go(folder, hopeless, 1)
+    trial = study.trials[0]
+    assert trial.state == TrialState.PRUNED
+    assert trial.constraints["compute/mma <= 20"] == -15
+    assert best_feasible(study) is None
+
+
+def test_trials_of_live_workers_are_left_alone(folder: StudyFolder) -> None:
+    study = folder.open(folder.sweep())
+    with folder.working() as owner:
+        study.ask().set_user_attr("owner", owner)
+        assert requeue_dead(study, folder) == 0
+    assert requeue_dead(study, folder) == 1, "its worker has ended"
+
+
+def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
+    study = folder.open(folder.sweep())
+    run = folder.trials / "0000"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"x")
+
+    class Killed(BaseException):
+        pass
+
+    def dies(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise Killed
+
+    study.enqueue_trial({"model.width": 10})
+    with pytest.raises(Killed):
+        go(folder, dies, 4)
+    assert [t.state for t in study.trials] == [TrialState.RUNNING]
+    assert requeue_dead(study, folder) == 1
+    assert requeue_dead(study, folder) == 0
+    fits = Fits()
+    go(folder, fits, 4)
+    assert fits.calls[0] == ["--resume", str(run)], "from its last checkpoint"
+    done = [t for t in counted(study) if t.state == TrialState.COMPLETE]
+    assert len(counted(study)) == 4
+    again = next(t for t in done if t.user_attrs.get(RUN) == str(run))
+    assert again.params == {"model.width": 10}
+
+
+def test_folders_that_are_none_or_in_use(folder: StudyFolder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="sweep resume"):
+        folder.create(folder.sweep())
+    with pytest.raises(UserError, match="holds no study"):
+        StudyFolder(tmp_path / "nothing").sweep()

@@ -1,0 +1,120 @@
+"""Sweep files: what is read, and one clear line for each way to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.search.sweep_file import METHOD, Constraint, read_sweep
+from lit_landmarks.search.trial import suggest
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    (tmp_path / "base.yaml").write_text("trainer: {max_epochs: 1}\n")
+    (tmp_path / "other.yaml").write_text("trainer: {max_epochs: 2}\n")
+
+    def written(**changes: Any) -> Path:
+        tree: dict[str, Any] = {
+            "name": "a-study",
+            "base": ["base.yaml"],
+            "constraints": ["compute/mma <= 40", "val/helen/auc10_interocular >= 50"],
+            "space": {
+                "model.lr": {"float": [1e-4, 1e-2], "log": True},
+                "model.width": {"int": [8, 32], "step": 8},
+                "model.taps": {"choice": [[1, 3], [2]]},
+            },
+            "trials": 5,
+        }
+        tree = {k: v for k, v in {**tree, **changes}.items() if v != "gone"}
+        path = tmp_path / "sweep.yaml"
+        path.write_text(yaml.safe_dump(tree))
+        return path
+
+    return written
+
+
+def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
+    sweep = read_sweep(write())
+    assert sweep.base == (tmp_path / "base.yaml",)
+    assert sweep.direction == "minimize"
+    assert sweep.constraints[0] == Constraint("compute/mma", True, 40.0)
+    assert sweep.constraints[0].violation(50.0) == 10.0
+    assert sweep.constraints[1].violation(60.0) == -10.0
+    assert sweep.constraints[1].violation(float("nan")) == float("inf")
+    assert read_sweep(write(objective="val/helen/auc10_interocular")).direction == "maximize"
+
+
+def test_suggestions_stay_within_and_keep_their_type(write: Write) -> None:
+    sweep = read_sweep(write())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = [suggest(sweep, study.ask()).chosen for _ in range(40)]
+    assert all(1e-4 <= s["model.lr"] <= 1e-2 for s in seen)
+    assert {s["model.width"] for s in seen} == {8, 16, 24, 32}
+    assert all(s["model.taps"] in ([1, 3], [2]) for s in seen)
+    words = suggest(sweep, study.ask()).words()
+    assert any(word in ("--model.taps=[1, 3]", "--model.taps=[2]") for word in words)
+
+
+def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Path) -> None:
+    methods = {
+        "one": {"base": ["other.yaml"], "space": {"model.depth": {"int": [1, 3]}}},
+        "two": {"base": ["other.yaml"]},
+    }
+    sweep = read_sweep(write(methods=methods))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        settings = suggest(sweep, trial)
+        assert settings.base == (tmp_path / "other.yaml", tmp_path / "base.yaml")
+        assert ("model.depth" in settings.chosen) == (trial.params[METHOD] == "one")
+    assert {t.params[METHOD] for t in study.trials} == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"trails": 5}, "unknown key 'trails'; did you mean trials"),
+        ({"trials": "gone"}, "no 'trials'"),
+        ({"trials": "many"}, "trials is 'many'; give a whole number"),
+        ({"trials": 0}, "trials is 0"),
+        ({"base": ["nowhere.yaml"]}, "nowhere.yaml, which is not there"),
+        ({"base": []}, "no base config"),
+        ({"space": {}}, "nothing to search"),
+        ({"space": {"a": {"float": [2, 1]}}}, "space.a is an empty range, 2 to 1"),
+        ({"space": {"a": {"float": []}}}, "empty range or list"),
+        ({"space": {"a": {"float": [1]}}}, "has 1 ends"),
+        ({"space": {"a": {"float": ["x", 1]}}}, "give a number"),
+        ({"space": {"a": {"float": [0, 1], "log": True}}}, "above 0"),
+        ({"space": {"a": {"int": [1, 2.5]}}}, "give a whole number"),
+        ({"space": {"a": {"range": [1, 2]}}}, "space.a.range is unknown"),
+        ({"space": {"a": {}}}, "needs one of float"),
+        ({"constraints": ["compute/mma < 4"]}, "write 'compute/mma <= 100'"),
+        ({"constraints": ["compute/speed <= 4"]}, "no metric that a run logs"),
+        ({"constraints": "compute/mma <= 4"}, "is no list"),
+        ({"objective": "val/beauty"}, "objective 'val/beauty' is no metric"),
+        ({"sampler": {"class": "Oracle"}}, "'Oracle' is unknown to optuna.samplers"),
+        ({"sampler": {"arguments": {"depth": 3}}}, "do not fit TPESampler"),
+        ({"pruner": {"kind": "Median"}}, "pruner.kind is unknown"),
+        ({"storage": "here"}, "write journal, or a URL"),
+        ({"storage": "sqlite:///a.db"}, "SQLite"),
+        ({"name": "a study"}, "is no name"),
+        ({"methods": {"one": {"bass": []}}}, "methods.one.bass is unknown"),
+        ({"hours": -1}, "hours is -1"),
+    ],
+)
+def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], told: str) -> None:
+    path = write(**changes)
+    with pytest.raises(UserError) as caught:
+        read_sweep(path)
+    assert told in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

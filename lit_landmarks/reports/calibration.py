@@ -87,13 +87,12 @@ def print_calibration(
     if stop_below:
         shown = ", ".join(f"{value:.2f}" for value in stop_below)
         console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")
-    if np.isfinite(detection.fail_above):
-        console.print(
-            f"failed (NME {detection.failure:g} % or more) if predicted above "
-            f"{detection.fail_above:.2f} %"
-        )
-    else:
-        console.print(f"no face of the set failed (NME {detection.failure:g} % or more)")
+    console.print(
+        f"failed (NME {detection.failure:g} % or more) if predicted above "
+        f"{detection.fail_above:.2f} %"
+    )
+    if not detection.failures:
+        console.print("no face failed that could choose this limit; it is the failure's own")
     costs = ("faces", "NME all stages", "NME stop", "MMA", "saved")
     _print_table(console, "error and cost", costs, {
         name: (
@@ -147,7 +146,7 @@ def _print_table(
 
 
 def calibration_plot(
-    sets: Mapping[str, FaceRecords], fail_above: float = float("inf"), failure: float = 10.0
+    sets: Mapping[str, FaceRecords], fail_above: float = 10.0, failure: float = 10.0
 ) -> Figure:
     """Predicted against true NME after the last stage, with means of equal groups of faces."""
     figure, axes = new_figure(5.5, 5.0, "Predicted and true error, last stage")
@@ -159,8 +158,7 @@ def calibration_plot(
         axes.plot(*_binned(x, y), "o-", color=colour, markersize=4, label=name)
         low, high = min(low, x.min(), y.min()), max(high, x.max(), y.max())
     axes.plot([low, high], [low, high], color="0.4", linewidth=0.8, linestyle="--")
-    if np.isfinite(fail_above):
-        axes.axvline(fail_above, color="0.2", linewidth=0.8)
+    axes.axvline(fail_above, color="0.2", linewidth=0.8)
     axes.axhline(failure, color="0.2", linewidth=0.8, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="predicted NME (%)", ylabel="true NME (%)")
     axes.legend(frameon=False)

@@ -45,7 +45,7 @@ class Detection:
     """How well predicted errors after the last stage find failures.
 
     Attributes:
-        fail_above: the threshold, predicted NME in percent; inf if no face failed.
+        fail_above: the threshold, predicted NME in percent; `failure` itself if no face failed.
         failure: true NME in percent from which a face has failed.
         failures: how many did.
         flagged: how many the threshold names.
@@ -174,7 +174,8 @@ def detect_failures(records: FaceRecords, failure: float, recall: float | None =
     """
     predicted, failed = records.predicted[-1], records.error[-1] >= failure
     if not failed.any():
-        return Detection(float("inf"), failure, 0, 0, float("nan"), float("nan"))
+        # Nothing to choose by. The estimate is an NME, so the limit itself is the best guess.
+        return measure_detection(records, failure, failure)
     order = np.argsort(-predicted, kind="stable")
     hits = np.cumsum(failed[order])
     flagged = np.arange(1, len(order) + 1)

@@ -28,6 +28,7 @@ SHORT = {
     "predict": ["--trainer.limit_predict_batches=1"],
     "profile": ["--repeats=0"],
     "bench": ["--faces=32", "--rounds=1"],
+    "sweep": ["--trials=1"],
 }  # fmt: skip
 #: Put after the configs of a command that trains on rendered faces: fewer of them.
 FEW_FACES = """

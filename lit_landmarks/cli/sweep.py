@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
     if known.part == "run":
         sweep = search.read_sweep(known.path)
         folder = search.StudyFolder(known.study or Path("studies") / sweep.name)
-        _check(sweep)
+        check_settings(sweep)
         folder.create(sweep)
         return _work(folder, known)
     folder = search.StudyFolder(known.path)
@@ -105,7 +105,7 @@ def costs(base: list[Path], settings: list[str]) -> dict[str, float]:
     return count_mma(method, torch.zeros(1, 3, side, side)).record()
 
 
-def _check(sweep: search.Sweep) -> None:
+def check_settings(sweep: search.Sweep) -> None:
     """Every method's settings are parsed once, with the first value of each parameter.
 
     Raises:

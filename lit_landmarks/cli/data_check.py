@@ -74,7 +74,9 @@ def run(arguments: list[str]) -> int:
         bad += len(report.problems) + (report.faces == 0 and not known.all)
     if known.all:
         for folder in unrecognised(known.all):
-            print(f"== {folder.relative_to(known.all)}\nno data set that a reader knows")
+            names = sorted(file.name for file in folder.iterdir())
+            told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+            print(f"== {folder.relative_to(known.all)}\nno faces that a reader knows ({told})")
     if bad:
         raise UserError(f"{bad} bad rows; mend each as told above")
     return 0

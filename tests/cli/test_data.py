@@ -28,7 +28,7 @@ def test_every_set_below_a_folder_is_found(tmp_path: Path, capsys: Captured) -> 
     assert "Ibug300W: 6 faces, ibug68" in told
     assert "Wflw: " in told
     assert "MerlRav: " in told
-    assert "== notes\nno data set that a reader knows" in told
+    assert "== notes\nno faces that a reader knows" in told
     assert (sheets / "deep_my_ibug.png").is_file()
 
 

@@ -108,7 +108,7 @@ def bench_data(
     faces: int = 96,
     rounds: int = 12,
     rendered: int = 64,
-    photographs: int = 96,
+    photographs: int = 384,
     head: str | None = None,
 ) -> DataBench:
     """Measure the data path; prints nothing and keeps nothing on disk.

@@ -35,6 +35,9 @@ class _Noise(FaceDataset):
         size = (self.image_size, self.image_size, 3)
         return [np.random.default_rng(r).integers(0, 256, size, np.uint8) for r in rows]
 
+    def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        return np.stack(self.load(rows))
+
     def content_key(self, rows: Sequence[int]) -> str:
         return str(self.n)
 

@@ -1,4 +1,4 @@
-"""`bench data` and `bench cascade`: speeds, measured beside what they are compared with."""
+"""`bench`: speeds and searches, measured beside what they are compared with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from lit_landmarks.cli import bench_samplers
 from lit_landmarks.cli.loading import load_trained
 from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.errors import UserError
@@ -27,22 +28,37 @@ _DESCRIPTION = """data measures on embedded synthetic faces, in one run, in roun
 cascade measures a calibrated run on its validation faces, one thread: one face at a time and
 batches of 64, with and without early stop, in turns.
 
-  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001"""
+  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001
+
+samplers runs one study with several samplers and seeds, at an equal number of trials; a killed
+comparison goes on when it is called again.
+
+  python -m lit_landmarks bench samplers --sweep sweeps/samplers.yaml"""
 
 
 def run(arguments: list[str]) -> int:
-    """Runs `bench data`."""
+    """Runs the verb."""
     parser = verb_parser("bench", _DESCRIPTION)
-    parser.add_argument("part", choices=["data", "cascade"], help="what to measure")
+    parser.add_argument("part", choices=["data", "cascade", "samplers"], help="what to measure")
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
     parser.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
     parser.add_argument("--run", type=Path, help="cascade: a run that `calibrate` has seen")
+    parser.add_argument("--sweep", type=Path, help="samplers: the sweep file")
+    parser.add_argument("--samplers", nargs="+", default=["TPESampler", "RandomSampler"],
+                        help="samplers: classes of optuna.samplers")  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=5, help="samplers: studies of each")
+    parser.add_argument("--trials", type=int, help="samplers: of each study; default the file's")
+    parser.add_argument("--output", type=Path, default=Path("studies/samplers"),
+                        help="samplers: folder of the studies")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     known, rest = parser.parse_known_args(arguments)
     if known.part == "cascade":
         return _cascade(known.run, rest, known.json)
+    if known.part == "samplers" and not rest:
+        return bench_samplers.run(known.sweep, known.samplers, known.seeds, known.trials,
+                                  known.output, known.json)  # fmt: skip
     if rest:
         raise UserError(f"unknown argument {rest[0]}; see {parser.prog} --help")
     if known.size < 32 or known.faces < 32 or known.rounds < 1:

@@ -14,7 +14,6 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import yaml
@@ -24,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.search.sweep_file import Sweep, read_sweep
+from lit_landmarks.search.sweep_file import Sweep, read_sweep, with_absolute_bases
 
 #: Seconds between signs of life of a worker on a database, and until it counts as dead.
 _HEARTBEAT, _GRACE = 30, 120
@@ -80,16 +79,7 @@ class StudyFolder:
                 f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
             )
         tree = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
-        here = sweep.file.parent
-
-        def absolute(part: dict[str, Any]) -> None:
-            if "base" in part:
-                names = [part["base"]] if isinstance(part["base"], str) else part["base"]
-                part["base"] = [str((here / name).resolve()) for name in names]
-
-        absolute(tree)
-        for branch in (tree.get("methods") or {}).values():
-            absolute(branch)
+        with_absolute_bases(tree, sweep.file.parent)
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 
     def open(self, sweep: Sweep) -> optuna.Study:

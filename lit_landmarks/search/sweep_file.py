@@ -182,6 +182,19 @@ def read_sweep(path: Path) -> Sweep:
     return sweep
 
 
+def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
+    """Makes the argument files that a sweep file names independent of where it lies, in place.
+
+    Args:
+        tree: its content.
+        here: its folder.
+    """
+    for part in (tree, *(tree.get("methods") or {}).values()):
+        if "base" in part:
+            names = [part["base"]] if isinstance(part["base"], str) else part["base"]
+            part["base"] = [str((here / name).resolve()) for name in names]
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,0 +1,105 @@
+"""Samplers side by side: one study, several seeds, an equal number of trials for each."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
+from lit_landmarks.search.runner import counted
+from lit_landmarks.search.study import StudyFolder, best_feasible, is_feasible
+from lit_landmarks.search.sweep_file import with_absolute_bases
+
+#: Runs, or goes on with, the study of a sweep file in a folder, until its total is reached.
+RunStudy = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True)
+class SamplerFigures:
+    """What one sampler came to, a value for each seed.
+
+    Attributes:
+        sampler: its class.
+        trials: trials of each study.
+        best: best objective within the limits; NaN where there was none.
+        feasible: percent of the trials that kept every limit.
+        halfway: `best` after half of the trials.
+    """
+
+    sampler: str
+    trials: int
+    best: tuple[float, ...]
+    feasible: tuple[float, ...]
+    halfway: tuple[float, ...]
+
+    def median(self, name: str) -> float:
+        """Median over the seeds of "best", "feasible" or "halfway"; no best counts as infinite."""
+        values = [math.inf if math.isnan(v) else v for v in getattr(self, name)]
+        return statistics.median(values)
+
+
+def compare_samplers(
+    file: Path, samplers: Sequence[str], seeds: int, trials: int | None, folder: Path, run: RunStudy
+) -> list[SamplerFigures]:
+    """Runs the study once for each sampler and seed; finished studies are read, not run again.
+
+    Args:
+        file: sweep file; its sampler's arguments, but for the seed, are left out.
+        samplers: names of classes of `optuna.samplers`.
+        seeds: number of seeds, 0, 1 and so on.
+        trials: total of each study; None for the file's.
+        folder: where the studies go.
+        run: runs one.
+
+    Raises:
+        UserError: a sampler without a seed, or a study that does not start.
+    """
+    found = []
+    for name in samplers:
+        bests, shares, halves = [], [], []
+        for seed in range(seeds):
+            root = folder / f"{name}-{seed}"
+            derived = folder / f"{name}-{seed}.yaml"
+            write_atomic(derived, _derived(file, name, seed, trials))
+            run(derived, root)
+            best, half, share, total = _figures(StudyFolder(root))
+            bests.append(best)
+            halves.append(half)
+            shares.append(share)
+        found.append(SamplerFigures(name, total, tuple(bests), tuple(shares), tuple(halves)))
+    return found
+
+
+def _derived(file: Path, sampler: str, seed: int, trials: int | None) -> str:
+    """The text of the sweep file with another sampler."""
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(tree, dict):
+        raise UserError(f"{file} holds no study; write `key: value` rows (see sweeps/)")
+    with_absolute_bases(tree, file.parent)
+    tree["sampler"] = {"class": sampler, "arguments": {"seed": seed}}
+    tree["name"] = f"{tree.get('name')}-{sampler}-{seed}"
+    if trials is not None:
+        tree["trials"] = trials
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def _figures(folder: StudyFolder) -> tuple[float, float, float, int]:
+    """Best objective, best after half of the trials, percent of feasible trials, their number."""
+    study = folder.open(folder.sweep())
+    done = sorted(counted(study), key=lambda t: t.number)
+    best = best_feasible(study)
+    sign = -1.0 if folder.sweep().direction == "maximize" else 1.0
+    early = [sign * float(t.value or 0.0) for t in done[: len(done) // 2] if is_feasible(t)]
+    share = 100 * sum(map(is_feasible, done)) / max(len(done), 1)
+    return (
+        math.nan if best is None else float(best.value or 0.0),
+        sign * min(early) if early else math.nan,
+        share,
+        len(done),
+    )

@@ -117,4 +117,5 @@ def _commit_in_words(git: Mapping[str, Any] | None) -> str:
 def _machine_in_words(machine: Mapping[str, Any]) -> str:
     if machine.get("gpu"):
         return str(machine["gpu"])
-    return f"{machine['cores']} CPU cores" if machine.get("cores") else ""
+    cores = machine.get("cores")
+    return f"{cores} CPU core{'s' if cores != 1 else ''}" if cores else ""

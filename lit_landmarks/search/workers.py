@@ -8,6 +8,7 @@ has been cut off for almost as long therefore waits, and goes on only if the tri
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -24,8 +25,9 @@ from lit_landmarks.files import write_atomic
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.storage import patiently
 
-#: Names of the workers of this process that are at work.
+#: Names of the workers of this process that are at work, and the counter in them.
 _ACTIVE: set[str] = set()
+_COUNT = itertools.count()
 #: Environment of a worker that `sweep --workers` started: its number, the process it follows.
 NUMBER, PARENT = "LIT_LANDMARKS_WORKER", "LIT_LANDMARKS_PARENT"
 
@@ -52,11 +54,11 @@ class Worker:
         sweep: the sweep, for the intervals.
 
     Attributes:
-        name: host, process and start of the process; no other worker ever has the same.
+        name: host, process, its start, and a counter; no other worker ever has the same.
     """
 
     def __init__(self, folder: Path, study: optuna.Study, sweep: Sweep) -> None:
-        self.name = f"{_host()}-{os.getpid()}-{_started(os.getpid())}"
+        self.name = f"{_host()}-{os.getpid()}-{_started(os.getpid())}.c{next(_COUNT)}"
         self._file = folder / self.name
         self._study = study
         self._storage = heartbeat_of(study)
@@ -154,7 +156,7 @@ def is_alive(folder: Path, owner: str, grace: float, files: bool) -> bool:
         files: whether the workers' files tell (a journal); on a database the caller knows who is
             silent, and only a dead process of this host is told here.
     """
-    host, number, started = [*owner.rsplit("-", 2), "", ""][:3]
+    host, number, started = [*owner.partition(".c")[0].rsplit("-", 2), "", ""][:3]
     if host == _host() and number.isdigit():
         if int(number) == os.getpid() and started == _started(os.getpid()):
             return owner in _ACTIVE

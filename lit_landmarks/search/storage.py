@@ -131,10 +131,16 @@ def patiently(action: Callable[[], Any], patience: float = PATIENCE) -> Any:
 
 def _is_lost(error: BaseException) -> bool:
     """Whether the connection is to blame, not what was asked."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import (
+        DBAPIError,
+        InterfaceError,
+        OperationalError,
+        PendingRollbackError,
+    )
 
     cause = error.__cause__
-    return isinstance(cause, OperationalError | InterfaceError) or (
+    # Optuna asks once more within the broken transaction, which raises PendingRollbackError.
+    return isinstance(cause, OperationalError | InterfaceError | PendingRollbackError) or (
         isinstance(cause, DBAPIError) and cause.connection_invalidated
     )
 
@@ -174,14 +180,17 @@ def open_storage(sweep: Sweep, root: Path) -> BaseStorage:
     if scheme in ("postgresql", "postgresql+psycopg"):
         # Which driver a bare `postgresql` means differs between versions of SQLAlchemy.
         url = "postgresql+psycopg://" + url.partition("://")[2]
-        options["connect_args"] = {"connect_timeout": _CONNECT, "keepalives_idle": 30}
+        options["connect_args"] = {
+            "connect_timeout": _CONNECT, "keepalives_idle": 30, "client_encoding": "utf8",
+            "application_name": f"sweep-{os.getpid()}",
+        }  # fmt: skip
     try:
         with warnings.catch_warnings():
             # Its heartbeat is experimental; ours (`workers.py`) uses two of its methods.
             warnings.simplefilter("ignore")
-            return PatientStorage(
+            return _first_of_many(lambda: PatientStorage(
                 url, options, heartbeat_interval=sweep.heartbeat, grace_period=sweep.grace
-            )
+            ))  # fmt: skip
     except ImportError as error:
         raise UserError(
             f"storage {without_password(sweep.storage)} needs a driver that is not installed; "
@@ -194,6 +203,20 @@ def open_storage(sweep: Sweep, root: Path) -> BaseStorage:
             f"cannot reach storage {without_password(sweep.storage)}: {told}; start the database "
             "or correct 'storage'"
         ) from error
+
+
+def _first_of_many(action: Callable[[], PatientStorage]) -> PatientStorage:
+    """Workers that start together all make the tables; those that come second look again."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for _ in range(5):
+        try:
+            return action()
+        except (IntegrityError, ProgrammingError) as error:
+            if "already exists" not in str(error) and "duplicate key" not in str(error):
+                raise
+            time.sleep(0.2 + random.random())
+    return action()
 
 
 def without_password(url: str) -> str:

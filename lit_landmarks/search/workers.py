@@ -28,6 +28,8 @@ from lit_landmarks.search.storage import patiently
 #: Names of the workers of this process that are at work, and the counter in them.
 _ACTIVE: set[str] = set()
 _COUNT = itertools.count()
+#: Seconds between two looks at the process that started this one.
+_LOOK = 2.0
 #: Environment of a worker that `sweep --workers` started: its number, the process it follows.
 NUMBER, PARENT = "LIT_LANDMARKS_WORKER", "LIT_LANDMARKS_PARENT"
 
@@ -124,11 +126,13 @@ class Worker:
         return time.monotonic() - self._heard < self._lease
 
     def _beat(self) -> None:
-        parent = os.environ.get(PARENT)
-        while not self._stop.wait(self._interval):
-            with contextlib.suppress(OSError):
-                os.utime(self._file)
-            self._record()
+        parent, due = os.environ.get(PARENT), time.monotonic()
+        while not self._stop.wait(min(self._interval, _LOOK)):
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._interval
+                with contextlib.suppress(OSError):
+                    os.utime(self._file)
+                self._record()
             if parent is not None and os.getppid() != int(parent):
                 # Nobody waits for this worker any more; it ends as if asked to.
                 os.kill(os.getpid(), signal.SIGTERM)

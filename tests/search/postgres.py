@@ -83,7 +83,8 @@ def running() -> Iterator[Server]:
             own = folder / "install" / "bin"
     server = Server(folder, own, user)
     try:
-        server.call("initdb", "-D", str(folder / "data"), "-U", user, "-A", "trust", "-N", "-E", "UTF8")
+        data = str(folder / "data")
+        server.call("initdb", "-D", data, "-U", user, "-A", "trust", "-N", "-E", "UTF8")
         server.control("start")
         try:
             yield server

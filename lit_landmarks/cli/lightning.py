@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_landmarks.cli.configs import LINKED, Composed, compose, unset_variables
@@ -200,13 +200,13 @@ def parsed_file(tree: dict[str, Any]) -> Iterator[Path]:
         yield file
 
 
-def run_cli(cli: type[LandmarkCLI], request: Request, callbacks: Sequence[Callback] = ()) -> Any:
+def run_cli(cli: type[LandmarkCLI], request: Request, *more: Any) -> Any:
     """Parses and runs; every complaint of the parser becomes one line.
 
     Args:
         cli: what to do.
         request: the verb and its flags.
-        callbacks: handed to the fit, beside those of the configuration.
+        more: handed to `cli` beside what it needs to parse.
 
     Returns:
         The finished CLI object.
@@ -220,7 +220,7 @@ def run_cli(cli: type[LandmarkCLI], request: Request, callbacks: Sequence[Callba
     refuse_unknown_names(composed)
     with parsed_file(composed.tree) as file:
         try:
-            return cli(request, composed, file, *([callbacks] if callbacks else []))
+            return cli(request, composed, file, *more)
         except argparse.ArgumentError as error:
             message = str(error).replace(str(file), "the configuration")
             raise UserError(one_line(message, composed, _known_keys(request.verb))) from error

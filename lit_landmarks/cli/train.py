@@ -16,6 +16,7 @@ from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
 from lit_landmarks.training.build import connect, run_name
+from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint
 from lit_landmarks.training.evaluation import (
     evaluation_trainer,
@@ -36,8 +37,10 @@ class FitCLI(LandmarkCLI):
         composed: Composed,
         file: Path,
         callbacks: Sequence[Callback] = (),
+        monitor: str = MONITOR,
     ) -> None:
         self.callbacks = callbacks
+        self.monitor = monitor
         self.result: dict[str, Any] = {}
         super().__init__(request, composed, file)
 
@@ -61,6 +64,7 @@ class FitCLI(LandmarkCLI):
             command=command_line(self.request),
             tracking=self._get(self.config_init, "wandb"),
             resume=resume is not None,
+            monitor=self.monitor,
         )
         try:
             self.trainer, self.tracker = self.make_trainer(
@@ -137,12 +141,15 @@ def command_line(request: Request) -> str:
     return shlex.join([*words, *request.rest])
 
 
-def fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+def fit(
+    arguments: Sequence[str], callbacks: Sequence[Callback] = (), monitor: str = MONITOR
+) -> dict[str, Any]:
     """A fit in this process, for studies; what a callback raises reaches the caller.
 
     Args:
         arguments: what follows `fit` on the command line.
         callbacks: beside those of the configuration, such as a study's pruning.
+        monitor: the metric that best.ckpt follows.
 
     Returns:
         The content of result.json.
@@ -151,7 +158,7 @@ def fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> dict[st
         UserError: bad settings or data.
     """
     with isolated():
-        done: FitCLI = run_cli(FitCLI, read_request("fit", list(arguments)), callbacks)
+        done: FitCLI = run_cli(FitCLI, read_request("fit", list(arguments)), callbacks, monitor)
     return done.result
 
 

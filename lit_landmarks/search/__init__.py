@@ -1,18 +1,26 @@
-"""Searching for the best model under a budget.
+"""Searching for the best model under a budget; README.md beside this file is the manual.
 
-    sweep_file.py   the YAML of a study, checked before anything runs
-    study.py        its folder and its Optuna storage; best feasible trial, Pareto front
-    trial.py        one trial: cost first, then the fit; constraints, pruning, record
+    space.py        what a sweep file says: parameters, limits, the study
+    sweep_file.py   reading it, checked before anything runs
+    storage.py      journal or database, and what they survive
+    study.py        a study's folder and its Optuna study; best feasible trial, Pareto front
+    workers.py      who works on a study, and who is dead
+    requeue.py      trials of dead workers go on
+    budget.py       which trials count; hours and epochs spent
+    watch.py        callback of a trial: pruning, figures, W&B
+    trial.py        one trial: cost first, then the fits; constraints, record
+    runner.py       until the total is reached; workers of one machine
     report.py       tables and summaries
-    runner.py       until the total is reached; workers; trials of dead workers
 
 A new method joins by its argument file alone: name it under `methods` of a sweep file.
 """
 
 from optuna import Study
 
+from lit_landmarks.search.budget import counted
+from lit_landmarks.search.manual import keys_help
 from lit_landmarks.search.report import one_line, print_status, summary
-from lit_landmarks.search.runner import counted, requeue_dead, spawn_workers, why, work
+from lit_landmarks.search.runner import requeue_dead, spawn_workers, why, work
 from lit_landmarks.search.study import (
     METRICS,
     RUN,
@@ -22,6 +30,7 @@ from lit_landmarks.search.study import (
     pareto_front,
 )
 from lit_landmarks.search.sweep_file import Sweep, read_sweep
+from lit_landmarks.search.watch import with_measured
 
 __all__ = [
     "METRICS",
@@ -32,6 +41,7 @@ __all__ = [
     "best_feasible",
     "counted",
     "is_feasible",
+    "keys_help",
     "one_line",
     "pareto_front",
     "print_status",
@@ -40,5 +50,6 @@ __all__ = [
     "spawn_workers",
     "summary",
     "why",
+    "with_measured",
     "work",
 ]

@@ -11,37 +11,88 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.search.runner import counted, why
-from lit_landmarks.search.study import METRICS, best_feasible, is_feasible, pareto_front
+from lit_landmarks.search.budget import counted, epochs_spent, hours_spent, is_spent
+from lit_landmarks.search.runner import why
+from lit_landmarks.search.study import (
+    METRICS,
+    OWNER,
+    SEEDS,
+    StudyFolder,
+    best_feasible,
+    is_feasible,
+    pareto_front,
+)
 from lit_landmarks.search.sweep_file import Sweep
 
 
 def one_line(trial: FrozenTrial) -> str:
     """A finished trial in one row."""
-    value = "-" if trial.value is None or not math.isfinite(trial.value) else f"{trial.value:.3f}"
     cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
     told = f", {cost:.1f} MMA" if cost is not None else ""
-    return f"trial {trial.number}: {value}{told}, {why(trial)}"
+    return f"trial {trial.number}: {_value(trial)}{told}, {why(trial)}"
 
 
-def summary(sweep: Sweep, study: optuna.Study) -> dict[str, Any]:
+def _value(trial: FrozenTrial) -> str:
+    value = trial.value
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def summary(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> dict[str, Any]:
     """The state of a study; plain values for JSON."""
-    best = best_feasible(study)
+    best, trials = best_feasible(study), counted(study)
     return {
         "name": sweep.name,
         "total": sweep.trials,
-        "trials": len(counted(study)),
+        "trials": len(trials),
+        "hours": round(hours_spent(study), 4),
+        "epochs": epochs_spent(study),
+        "workers": workers_alive(sweep, study, folder),
+        "minutes_left": minutes_left(sweep, study, folder),
         "best": None
         if best is None
-        else {"number": best.number, "value": best.value, "parameters": best.params},
+        else {"number": best.number, "value": best.value, "parameters": best.params,
+              "seeds": best.user_attrs.get(SEEDS)},
         "pareto": [
             {"number": t.number, "value": t.value, "mma": t.user_attrs[METRICS]["compute/mma"]}
             for t in pareto_front(study)
         ],
-    }
+        "states": {
+            state: sum(t.state.name.lower() == state for t in trials)
+            for state in ("complete", "pruned", "fail", "running")
+        },
+    }  # fmt: skip
 
 
-def print_status(sweep: Sweep, study: optuna.Study) -> None:
+def workers_alive(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> int:
+    """Workers that run a trial now."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    owners = {str(t.user_attrs[OWNER]) for t in running if OWNER in t.user_attrs}
+    return sum(folder.is_alive(owner, sweep) for owner in owners)
+
+
+def minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> float | None:
+    """Minutes until the first budget is used up, at the pace so far; None before any trial.
+
+    With as many workers as are alive, or with one.
+    """
+    done = [t for t in counted(study) if t.state.is_finished() and t.duration]
+    if not done:
+        return None
+    if is_spent(sweep, study):
+        return 0.0
+    each = sum(t.duration.total_seconds() for t in done if t.duration) / len(done) / 60
+    workers = max(1, workers_alive(sweep, study, folder))
+    left = max(0, sweep.trials - len(done)) * each / workers
+    if sweep.hours is not None:
+        left = min(left, 60 * (sweep.hours - hours_spent(study)))
+    spent = epochs_spent(study)
+    if sweep.epochs is not None and spent:
+        pace = sum(t.duration.total_seconds() for t in done if t.duration) / 60 / spent
+        left = min(left, (sweep.epochs - spent) * pace / workers)
+    return round(left, 1)
+
+
+def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None:
     """A table of trials, the best one, the Pareto front and the time left."""
     trials, best, front = counted(study), best_feasible(study), pareto_front(study)
     table = Table(
@@ -50,11 +101,9 @@ def print_status(sweep: Sweep, study: optuna.Study) -> None:
     for column in ("trial", sweep.objective, "MMA", "minutes", "what became of it"):
         table.add_column(column, justify="left" if column[0] == "w" else "right")
     for trial in sorted(trials, key=_rank(study)):
-        value = trial.value
         cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
         table.add_row(
-            str(trial.number), "-" if value is None or not math.isfinite(value) else f"{value:.3f}",
-            "-" if cost is None else f"{cost:.1f}",
+            str(trial.number), _value(trial), "-" if cost is None else f"{cost:.1f}",
             f"{trial.duration.total_seconds() / 60:.1f}" if trial.duration else "-",
             why(trial),
         )  # fmt: skip
@@ -63,18 +112,26 @@ def print_status(sweep: Sweep, study: optuna.Study) -> None:
     if best is None:
         console.print("no trial within the limits yet")
     else:
-        console.print(
-            f"best within the limits: trial {best.number}, {sweep.objective} {best.value:.3f}"
-        )
+        console.print(f"best within the limits: trial {best.number}, {sweep.objective} "
+                      f"{best.value:.3f}")  # fmt: skip
     console.print("Pareto front: " + (", ".join(
         f"{t.value:.3f} at {t.user_attrs[METRICS]['compute/mma']:.1f} MMA" for t in front
     ) or "-"))  # fmt: skip
-    spent = [t.duration.total_seconds() for t in trials if t.duration]
-    left = sweep.trials - len(trials)
-    if spent and left > 0:
-        console.print(
-            f"{left} trials left, about {left * sum(spent) / len(spent) / 60:.0f} minutes"
-        )
+    console.print(_budget(sweep, study, folder))
+
+
+def _budget(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> str:
+    """What is spent of the budgets, and how long the rest will take."""
+    spent = [f"{hours_spent(study):.2f}" + (f" of {sweep.hours:g}" if sweep.hours else "") + " h",
+             f"{epochs_spent(study)}" + (f" of {sweep.epochs}" if sweep.epochs else "")
+             + " epochs"]  # fmt: skip
+    left = minutes_left(sweep, study, folder)
+    alive = workers_alive(sweep, study, folder)
+    text = "spent: " + ", ".join(spent)
+    if left:
+        who = f"{alive} workers" if alive > 1 else "one worker"
+        text += f"; about {left:.0f} minutes left with {who}"
+    return text
 
 
 def _rank(study: optuna.Study) -> Callable[[FrozenTrial], tuple[bool, float, int]]:

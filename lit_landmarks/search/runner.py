@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+import torch
+from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search.study import OWNER, RESUMES, RUN, WHY, StudyFolder
-from lit_landmarks.search.sweep_file import Sweep
-from lit_landmarks.search.trial import Costs, Fit, run_trial
+from lit_landmarks.search.budget import AGAIN, VOID, counted, is_spent, is_void
+from lit_landmarks.search.requeue import Requeue, is_double
+from lit_landmarks.search.space import Sweep
+from lit_landmarks.search.study import OWNER, WHY, StudyFolder
+from lit_landmarks.search.trial import Costs, Fit, TrialRunner
+from lit_landmarks.search.workers import NUMBER, PARENT, Worker
 
-#: User attribute of a trial that does not count: its worker died, or the study was full.
-VOID = "void"
+__all__ = ["counted", "interruptible", "requeue_dead", "spawn_workers", "why", "work"]
+
+#: So many trials of one worker that fail alike, one after the other, end its work: the next would
+#: fail alike, and a study is not to be burnt for a mistake in its settings.
+ALIKE = 3
+#: Seconds between two looks at the trials of others, once no trial is left to begin.
+_POLL = 2.0
 Told = Callable[[FrozenTrial], None]
-
-
-def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count towards the total: begun or ended, and not void."""
-    return [
-        t
-        for t in study.get_trials(deepcopy=False)
-        if t.state != TrialState.WAITING and VOID not in t.user_attrs
-    ]
 
 
 def requeue_dead(study: optuna.Study, folder: StudyFolder) -> int:
@@ -36,24 +42,34 @@ def requeue_dead(study: optuna.Study, folder: StudyFolder) -> int:
     Returns:
         How many trials.
     """
-    dead = [
-        t
-        for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if not folder.is_alive(str(t.user_attrs.get(OWNER, "-")))
-    ]
-    for frozen in dead:
-        Trial(study, frozen._trial_id).set_user_attr(VOID, "its worker died")
-        study.tell(frozen.number, state=TrialState.FAIL)
-        run = frozen.user_attrs.get(RUN)
-        study.enqueue_trial(frozen.params, user_attrs={RESUMES: run} if run else None)
-    return len(dead)
+    return Requeue(study, folder, folder.sweep())()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM, with which schedulers end a job, ends the work as Ctrl-C does."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def work(
     sweep: Sweep, folder: StudyFolder, study: optuna.Study, fit: Fit, costs: Costs, told: Told,
     total: int | None = None,
 ) -> None:  # fmt: skip
-    """Runs trials until as many count as the sweep asks for, or its hours are over.
+    """Runs trials until as many count as the sweep asks for, or hours or epochs are used up.
+
+    A worker that has reached the total waits for the trials of the others: should one of them die,
+    its trial goes on here.
 
     Args:
         sweep: the sweep.
@@ -63,44 +79,135 @@ def work(
         costs: counts, see `trial.Costs`.
         told: called with each finished trial.
         total: number of trials; None for the sweep's.
+
+    Raises:
+        UserError: trials fail alike, a disk is full, or a database stays away.
     """
     target = sweep.trials if total is None else total
-    end = None if sweep.hours is None else time.monotonic() + 3600 * sweep.hours
-    with folder.working() as owner:
-        while len(counted(study)) < target and (end is None or time.monotonic() < end):
-            trial = study.ask()
-            before = [t for t in counted(study) if t.number < trial.number]
-            if len(before) >= target:
-                # Another worker asked for the last one at the same time.
-                trial.set_user_attr(VOID, "the study was full")
-                study.tell(trial, state=TrialState.FAIL)
-                return
-            run_trial(sweep, folder, study, trial, owner, fit, costs)
-            told(study.trials[trial.number])
+    requeue, alike = Requeue(study, folder, sweep), _Alike()
+    with interruptible(), _collecting(), folder.worker(study, sweep) as worker:
+        runner = TrialRunner(sweep, folder, study, worker, fit, costs)
+        while not is_spent(sweep, study):
+            requeue()
+            if len(counted(study)) >= target:
+                if not _others_run(study, worker):
+                    return
+                time.sleep(min(_POLL, sweep.heartbeat))
+                continue
+            trial = _ask(study, target)
+            if trial is None:
+                continue
+            runner.run(trial)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            done = study.get_trials(deepcopy=False)[trial.number]
+            if done.user_attrs.get(OWNER) == worker.name and done.state.is_finished():
+                told(done)
+                alike.add(done)
+
+
+def _ask(study: optuna.Study, target: int) -> optuna.Trial | None:
+    """The next trial; None if others took the last ones at the same time."""
+    with warnings.catch_warnings():
+        # Optuna warns that `ask` sends no heartbeats; ours do (`workers.py`).
+        warnings.simplefilter("ignore")
+        trial = study.ask()
+    too_many = "queued twice" if is_double(study, trial) else None
+    if AGAIN not in trial.user_attrs:
+        before = [t for t in counted(study) if t.number < trial.number]
+        too_many = "the study was full" if len(before) >= target else None
+    if too_many is None:
+        return trial
+    trial.set_user_attr(VOID, too_many)
+    study.tell(trial, state=TrialState.FAIL)
+    return None
+
+
+def _others_run(study: optuna.Study, worker: Worker) -> bool:
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+    return any(t.user_attrs.get(OWNER) != worker.name for t in trials if t.state.name == "RUNNING")
+
+
+@contextlib.contextmanager
+def _collecting() -> Iterator[None]:
+    """Makes `gc.collect` after each trial cheap.
+
+    Modules and trainers refer to one another in circles, and hold memory until they are collected.
+    What was there before the first trial, such as the libraries, is not looked at again: it would
+    take half a second each time.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+class _Alike:
+    """Counts trials of this worker that failed alike, one after the other."""
+
+    def __init__(self) -> None:
+        self._why, self._count = "", 0
+
+    def add(self, trial: FrozenTrial) -> None:
+        """A finished trial.
+
+        Raises:
+            UserError: `ALIKE` of them have failed for the same reason.
+        """
+        reason = why(trial) if trial.state == TrialState.FAIL else ""
+        self._count = self._count + 1 if reason and reason == self._why else int(bool(reason))
+        self._why = reason
+        if self._count >= ALIKE:
+            raise UserError(
+                f"{ALIKE} trials in a row failed alike: {reason}; mend that, then go on with "
+                "`sweep resume`"
+            )
 
 
 def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
-    """Starts workers on this machine and waits for all; Ctrl-C reaches them too.
+    """Starts workers on this machine and waits for all; Ctrl-C and SIGTERM end them too.
 
     Raises:
-        UserError: a worker failed.
+        UserError: workers failed, and the total was not reached by the others.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    environment: Mapping[str, str] = {"OMP_NUM_THREADS": threads, **os.environ}
     words = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root),
              "--trials", str(total), "--keep-running"]  # fmt: skip
-    workers = [subprocess.Popen(words, env=dict(environment)) for _ in range(count)]
-    try:
-        codes = [worker.wait() for worker in workers]
-    except KeyboardInterrupt:
-        for worker in workers:
-            worker.wait()
-        raise
-    if any(codes):
+    with interruptible():
+        # In a session of their own, Ctrl-C reaches them once, from here.
+        workers = [
+            subprocess.Popen(words, env=_environment(number, count), start_new_session=True)
+            for number in range(count)
+        ]
+        try:
+            codes = [worker.wait() for worker in workers]
+        except KeyboardInterrupt:
+            for worker in workers:
+                # Not SIGINT: one that was started in the background of a shell ignores it.
+                worker.terminate()
+            for worker in workers:
+                worker.wait()
+            raise
+    sweep = folder.sweep()
+    study = folder.open(sweep)
+    done = [t for t in counted(study) if t.state.is_finished()]
+    if any(codes) and len(done) < total and not is_spent(sweep, study):
         raise UserError(
             f"{sum(map(bool, codes))} of {count} workers failed; see above, then go on with "
             f"`sweep resume {folder.root}`"
         )
+
+
+def _environment(number: int, count: int) -> dict[str, str]:
+    """Of one worker among several: its share of the cores, a GPU if there are several."""
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    own = {NUMBER: str(number), PARENT: str(os.getpid())}
+    devices = torch.cuda.device_count() if "CUDA_VISIBLE_DEVICES" not in os.environ else 0
+    if devices > 1:
+        own["CUDA_VISIBLE_DEVICES"] = str(number % devices)
+    return {"OMP_NUM_THREADS": threads, **os.environ, **own}
 
 
 def why(trial: FrozenTrial) -> str:
@@ -108,4 +215,8 @@ def why(trial: FrozenTrial) -> str:
     if trial.state == TrialState.COMPLETE:
         broken = [name for name, value in trial.constraints.items() if value > 0]
         return f"breaks {', '.join(broken)}" if broken else "within the limits"
-    return str(trial.user_attrs.get(VOID) or trial.user_attrs.get(WHY) or trial.state.name.lower())
+    if is_void(trial):
+        return str(trial.user_attrs[VOID])
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    return str(trial.user_attrs.get(WHY) or trial.state.name.lower())

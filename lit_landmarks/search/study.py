@@ -3,32 +3,46 @@
 STUDY/sweep.yaml        copy of the sweep file, paths made absolute
 STUDY/journal.log       Optuna's journal, unless the storage is a database
 STUDY/trials/0007       the run directory of trial 7
-STUDY/workers/<pid>     one file per worker that is alive on this machine
+STUDY/trials/0007/seed2 with several seeds, the run directory of one of them
+STUDY/workers/<name>    one file per worker that is alive
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
 import math
 import os
-import socket
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import optuna
 import yaml
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.search.sweep_file import Sweep, read_sweep, with_absolute_bases
+from lit_landmarks.search.storage import open_storage
+from lit_landmarks.search.sweep_file import (
+    KINDS,
+    Sweep,
+    make,
+    read_sweep,
+    with_absolute_bases,
+)
+from lit_landmarks.search.workers import NUMBER, Worker, is_alive
 
-#: Seconds between signs of life of a worker on a database, and until it counts as dead.
-_HEARTBEAT, _GRACE = 30, 120
-#: User attributes of a trial.
+#: User attributes of a trial: its run directory (the folder of several, with seeds), what went
+#: wrong, figures, the run directory that it continues, its worker, epochs trained, and the
+#: objective of each seed.
 RUN, WHY, METRICS, RESUMES, OWNER = "run", "why", "metrics", "resumes", "owner"
+EPOCHS, SEEDS = "epochs", "seeds"
+#: Samplers that take turns by their seed alone; workers must share it.
+_ONE_SEED = ("QMCSampler", "GridSampler")
+#: User attribute of a study on a database: what its sweep file says.
+_SAYS = "sweep"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -41,7 +55,8 @@ class StudyFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        # Workers may start elsewhere, and trials remember their folders.
+        self.root = root.resolve()
 
     @property
     def file(self) -> Path:
@@ -68,16 +83,27 @@ class StudyFolder:
             raise UserError(f"{self.root} holds no study; start one with `sweep run FILE`")
         return read_sweep(self.file)
 
+    def refuse_if_used(self, sweep: Sweep) -> None:
+        """A folder that holds something else; one of the same study on a database may be joined.
+
+        Raises:
+            UserError: the folder is in use.
+        """
+        if not self.root.exists() or not any(self.root.iterdir()):
+            return
+        if sweep.shared and self.file.is_file() and says(self.sweep()) == says(sweep):
+            return
+        raise UserError(
+            f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
+        )
+
     def create(self, sweep: Sweep) -> None:
         """Write the folder of a new study.
 
         Raises:
             UserError: the folder is in use.
         """
-        if self.root.exists() and any(self.root.iterdir()):
-            raise UserError(
-                f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
-            )
+        self.refuse_if_used(sweep)
         tree = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
         with_absolute_bases(tree, sweep.file.parent)
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
@@ -86,65 +112,87 @@ class StudyFolder:
         """The Optuna study, made if it is new.
 
         Raises:
-            UserError: the storage cannot be reached.
+            UserError: the storage cannot be reached, or holds another study of that name.
         """
-        name, arguments = sweep.sampler
+        storage = open_storage(sweep, self.root)
         pruner, pruning = sweep.pruner
-        try:
-            return optuna.create_study(
-                storage=self._storage(sweep.storage),
-                study_name=sweep.name,
-                load_if_exists=True,
-                direction=sweep.direction,  # type: ignore[arg-type]
-                sampler=getattr(optuna.samplers, name)(**arguments),
-                pruner=getattr(optuna.pruners, pruner)(**pruning),
-            )
-        except (OSError, ImportError) as error:
-            raise UserError(f"cannot open storage {sweep.storage}: {error}") from error
-        except Exception as error:
-            # A driver's own errors are not known here; they all come from the database.
-            if sweep.storage == "journal":
-                raise
-            told = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
-            raise UserError(
-                f"cannot reach storage {_without_password(sweep.storage)}: {told}"
-            ) from error
+        module, kind, _ = KINDS["pruner"]
+        study = optuna.create_study(
+            storage=storage,
+            study_name=sweep.name,
+            load_if_exists=True,
+            direction=sweep.direction,  # type: ignore[arg-type]
+            pruner=_quiet(lambda: make(module, kind, pruner, dict(pruning))),
+        )
+        if sweep.shared:
+            known = study.user_attrs.get(_SAYS)
+            if known is None:
+                study.set_user_attr(_SAYS, says(sweep))
+            elif known != says(sweep):
+                raise UserError(
+                    f"the database holds a study '{sweep.name}' with other settings; correct "
+                    f"{sweep.file}, or give it another 'name'"
+                )
+        study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
+        return study
 
-    def _storage(self, storage: str) -> BaseStorage:
-        if storage == "journal":
-            self.root.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(self.root / "journal.log")))
-        return RDBStorage(storage, heartbeat_interval=_HEARTBEAT, grace_period=_GRACE)
+    def worker(self, study: optuna.Study, sweep: Sweep) -> Worker:
+        """This process as a worker of the study."""
+        return Worker(self.workers, study, sweep)
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[str]:
-        """A file says that this process works on the study; gives the worker's name."""
-        owner = f"{socket.gethostname()}-{os.getpid()}"
-        file = self.workers / owner
-        write_atomic(file, f"{os.getpid()}\n")
-        try:
-            yield owner
-        finally:
-            with contextlib.suppress(OSError):
-                file.unlink()
+    def is_alive(self, owner: str, sweep: Sweep) -> bool:
+        """Whether the worker of that name still works, as far as can be seen from here."""
+        return is_alive(self.workers, owner, sweep.grace, files=not sweep.shared)
 
-    def is_alive(self, owner: str) -> bool:
-        """Whether the worker of that name still works; True for one of another machine."""
-        host, _, number = owner.rpartition("-")
-        if host != socket.gethostname():
-            return (self.workers / owner).exists()
-        try:
-            os.kill(int(number), 0)
-        except (ValueError, ProcessLookupError):
-            return False
-        except PermissionError:
-            return True
-        return (self.workers / owner).exists()
+    def runs(self, trial: FrozenTrial, sweep: Sweep) -> list[Path]:
+        """The run directories of a trial, one for each seed; none if nothing was trained here."""
+        told = trial.user_attrs.get(RUN)
+        if told is None:
+            return []
+        # A study's folder may have been moved, or lie elsewhere on another machine.
+        run = Path(told) if Path(told).exists() else self.trials / Path(told).name
+        runs = [run / f"seed{s}" for s in sweep.seeds] if len(sweep.seeds) > 1 else [run]
+        return [path for path in runs if path.exists()]
 
 
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def says(sweep: Sweep) -> str:
+    """A digest of what a sweep file asks for; folders and budgets do not count.
+
+    A machine has its own paths, and a budget may grow.
+    """
+    names = {n: sorted(p.name for p in b.base) for n, b in sweep.methods.items()}
+    spaces = {n: [repr(p) for p in b.space] for n, b in sweep.methods.items()}
+    told = [
+        sorted(p.name for p in sweep.base), names, spaces, [repr(p) for p in sweep.space],
+        sweep.objective, [str(c) for c in sweep.constraints], sorted(sweep.settings.items()),
+        sweep.seeds,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(told, default=repr).encode()).hexdigest()[:16]
+
+
+def _sampler(sweep: Sweep, trials: int) -> Any:
+    """The sampler; each worker and each resume draws numbers of its own.
+
+    With one seed for all, workers would try the same settings, and a resumed random search would
+    repeat its first trials.
+    """
+    name, given = sweep.sampler
+    module, kind, _ = KINDS["sampler"]
+    arguments = dict(given)
+    number = int(os.environ.get(NUMBER, "0"))
+    if sweep.shared and NUMBER not in os.environ:
+        number = os.getpid()
+    if arguments.get("seed") is not None and name not in _ONE_SEED and (number or trials):
+        words = np.random.SeedSequence([int(arguments["seed"]), number, trials])
+        arguments["seed"] = int(words.generate_state(1)[0] >> 1)
+    return _quiet(lambda: make(module, kind, name, arguments))
+
+
+def _quiet(action: Callable[[], Any]) -> Any:
+    """Without Optuna's notes on what is experimental: they were asked for in the sweep file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return action()
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -1,29 +1,16 @@
-"""A sweep file: the whole study in one YAML, checked before anything runs.
+"""Reading a sweep file: the whole study in one YAML, checked before anything runs.
 
-name: smoke
-base: [../configs/quick.yaml]            # argument files of every trial; paths start here
-objective: val/nme                       # a logged metric; its direction is the metric's own
-constraints: ["compute/mma <= 40"]       # any number; metric, <= or >=, limit
-space:                                   # dotted setting: what it may be
-model.init_args.optimizer.init_args.lr: {float: [1.0e-4, 1.0e-2], log: true}
-data.init_args.frame_size: {choice: [64, 96, 128]}
-methods:                                 # optional: one is chosen, with a space of its own
-small: {base: [../configs/mobilenet.yaml], space: {model.init_args.dropout: {float: [0, 0.5]}}}
-settings: {trainer.max_epochs: 3}        # fixed for all trials
-sampler: {class: TPESampler, arguments: {seed: 0}}
-pruner: {class: MedianPruner}
-trials: 20                               # total, over all workers and resumes
-hours: null                              # stop asking for new trials after so long
-storage: journal                         # a file beside the trials, or postgresql://...
+README.md beside this module explains every key. What needs the configs (whether a parameter exists,
+whether a metric is logged) is checked by the caller, in `cli/sweep_check.py`.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,108 +19,18 @@ import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.metrics.direction import metric_name
+from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
 
 #: Keys of a sweep file, and whether each must be there.
 KEYS = {
     "name": True, "base": False, "objective": False, "constraints": False, "space": False,
-    "methods": False, "settings": False, "sampler": False, "pruner": False, "trials": True,
-    "hours": False, "storage": False,
+    "methods": False, "settings": False, "seeds": False, "sampler": False, "pruner": False,
+    "trials": True, "hours": False, "epochs": False, "storage": False,
 }  # fmt: skip
-#: The parameter that chooses among `methods`.
-METHOD = "method"
+__all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One searched setting.
-
-    Attributes:
-        key: dotted name, such as `data.init_args.frame_size`.
-        kind: "float", "int" or "choice".
-        low, high: ends of a range.
-        log: search on a logarithmic scale.
-        step: of an int range.
-        choices: of "choice".
-    """
-
-    key: str
-    kind: str
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    step: int = 1
-    choices: tuple[Any, ...] = ()
-
-    def suggest(self, trial: optuna.Trial, prefix: str = "") -> Any:
-        """Ask a trial for a value; `prefix` keeps parameters of different methods apart."""
-        name = prefix + self.key
-        if self.kind == "float":
-            return trial.suggest_float(name, self.low, self.high, log=self.log)
-        if self.kind == "int":
-            low, high = int(self.low), int(self.high)
-            step = 1 if self.log else self.step
-            return trial.suggest_int(name, low, high, log=self.log, step=step)
-        # Optuna keeps plain scalars; lists and dicts are chosen by their YAML text.
-        texts = [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
-                 for c in self.choices]  # fmt: skip
-        return self.choices[texts.index(trial.suggest_categorical(name, texts))]
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A metric and its limit."""
-
-    metric: str
-    at_most: bool
-    limit: float
-
-    def violation(self, value: float) -> float:
-        """How far `value` is beyond the limit; 0 or less within it, infinite for NaN."""
-        if math.isnan(value):
-            return math.inf
-        return value - self.limit if self.at_most else self.limit - value
-
-    def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A method of the search: its argument files and its own parameters."""
-
-    base: tuple[Path, ...]
-    space: tuple[Parameter, ...]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A checked sweep file; see the module's docstring."""
-
-    name: str
-    file: Path
-    trials: int
-    base: tuple[Path, ...] = ()
-    objective: str = "val/nme"
-    constraints: tuple[Constraint, ...] = ()
-    space: tuple[Parameter, ...] = ()
-    methods: Mapping[str, Branch] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    sampler: tuple[str, Mapping[str, Any]] = ("TPESampler", {})
-    pruner: tuple[str, Mapping[str, Any]] = ("NopPruner", {})
-    hours: float | None = None
-    storage: str = "journal"
-
-    @property
-    def direction(self) -> str:
-        """For Optuna: "minimize" or "maximize"."""
-        return "maximize" if higher_is_better(self.objective) else "minimize"
-
-    @property
-    def worst(self) -> float:
-        """The objective of a trial that was not trained."""
-        return -math.inf if self.direction == "maximize" else math.inf
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -161,7 +58,8 @@ def read_sweep(path: Path) -> Sweep:
     base = read.files(tree.get("base", []), "base")
     if not base and not (methods and all(branch.base for branch in methods.values())):
         raise UserError(f"{path}: no base config; list argument files in 'base'")
-    hours = tree.get("hours")
+    hours, epochs = tree.get("hours"), tree.get("epochs")
+    url, heartbeat, grace = read.storage(tree.get("storage", "journal"))
     sweep = Sweep(
         name=read.name(tree["name"]),
         file=path,
@@ -172,13 +70,18 @@ def read_sweep(path: Path) -> Sweep:
         space=read.space(tree.get("space"), "space"),
         methods=methods,
         settings=read.mapping(tree.get("settings"), "settings"),
-        sampler=read.made(tree.get("sampler"), "sampler", "TPESampler", optuna.samplers),
-        pruner=read.made(tree.get("pruner"), "pruner", "NopPruner", optuna.pruners),
+        seeds=read.seeds(tree.get("seeds")),
+        sampler=read.made(tree.get("sampler"), "sampler"),
+        pruner=read.made(tree.get("pruner"), "pruner"),
         hours=None if hours is None else read.number(hours, "hours", least=0.0),
-        storage=read.storage(tree.get("storage", "journal")),
+        epochs=None if epochs is None else int(read.number(epochs, "epochs", whole=True, least=1)),
+        storage=url,
+        heartbeat=heartbeat,
+        grace=grace,
     )
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
+    _refuse_twice(sweep)
     return sweep
 
 
@@ -193,6 +96,37 @@ def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
         if "base" in part:
             names = [part["base"]] if isinstance(part["base"], str) else part["base"]
             part["base"] = [str((here / name).resolve()) for name in names]
+
+
+def _refuse_twice(sweep: Sweep) -> None:
+    """A setting that is given in two places, or a limit that is set twice."""
+    for name, branch in (sweep.methods or {"": Branch((), ())}).items():
+        places = [(f"methods.{name}.space", [p.key for p in branch.space]),
+                  ("space", [p.key for p in sweep.space]),
+                  ("settings", list(sweep.settings))]  # fmt: skip
+        seen: dict[str, str] = {}
+        for place, keys in places:
+            for key in keys:
+                if key in seen:
+                    raise UserError(
+                        f"{sweep.file}: {key} is in {seen[key]} and in {place}; keep one of them"
+                    )
+                seen[key] = place
+        if sweep.seeds and "seed_everything" in seen:
+            raise UserError(
+                f"{sweep.file}: seed_everything is in {seen['seed_everything']} and 'seeds' is "
+                "given; keep one of them"
+            )
+    told = [str(c) for c in sweep.constraints]
+    if double := next((text for text in told if told.count(text) > 1), None):
+        raise UserError(f"{sweep.file}: constraints holds '{double}' twice; remove one")
+
+
+#: What Optuna class a key names, and its default.
+KINDS: dict[str, tuple[Any, type, str]] = {
+    "sampler": (optuna.samplers, optuna.samplers.BaseSampler, "TPESampler"),
+    "pruner": (optuna.pruners, optuna.pruners.BasePruner, "NopPruner"),
+}
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -213,8 +147,25 @@ def _load(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+def make(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:
+    """An object of `optuna.samplers` or `optuna.pruners`; nested `{class: ...}` are made first.
+
+    Raises:
+        UserError: no such class in the module; the text names it.
+        TypeError, ValueError, ImportError: what the class itself says of its arguments.
+    """
+    found = getattr(module, name, None)
+    if not (inspect.isclass(found) and issubclass(found, kind) and not inspect.isabstract(found)):
+        known = [n for n in module.__all__ if not n.startswith("Base")]
+        close = difflib.get_close_matches(name, known, 1)
+        cure = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+        raise UserError(f"'{name}' is unknown to {module.__name__}; {cure}")
+    filled = {
+        key: make(module, kind, str(value["class"]), dict(value.get("arguments") or {}))
+        if isinstance(value, dict) and "class" in value else value
+        for key, value in arguments.items()
+    }  # fmt: skip
+    return found(**filled)
 
 
 class _Reader:
@@ -278,6 +229,9 @@ class _Reader:
             higher_is_better(key)
         except UserError as error:
             raise self.fail(where, f"'{key}' is no metric that a run logs; {error}") from error
+        if metric_name(key).startswith("loss"):
+            # Weights of losses differ between methods and trials, so losses do not compare.
+            raise self.fail(where, f"'{key}' is a loss, which does not compare; take a metric")
         return key
 
     def constraint(self, text: str) -> Constraint:
@@ -290,23 +244,49 @@ class _Reader:
             raise self.fail("constraints", f"'{text}' is none; write 'compute/mma <= 100'")
         return Constraint(self.metric(found[1], "constraints"), found[2] == "<=", limit)
 
-    def storage(self, value: Any) -> str:
-        text = str(value)
+    def seeds(self, value: Any) -> tuple[int, ...]:
+        if value is None:
+            return ()
+        if isinstance(value, list):
+            found = tuple(int(self.number(v, "seeds", whole=True, least=0)) for v in value)
+            if not found or len(set(found)) < len(found):
+                raise self.fail("seeds", f"is {value!r}; list different numbers")
+            return found
+        count = int(self.number(value, "seeds", whole=True, least=1))
+        return tuple(range(count)) if count > 1 else ()
+
+    def storage(self, value: Any) -> tuple[str, int, int]:
+        part = value if isinstance(value, dict) else {"url": value}
+        self.only(part, ("url", "heartbeat", "grace"), "storage")
+        text = str(part.get("url", "journal"))
         if text != "journal" and "://" not in text:
             raise self.fail("storage", f"is '{text}'; write journal, or a URL: postgresql://...")
         if text.startswith("sqlite"):
             raise self.fail("storage", "is SQLite, which breaks when shared; write journal")
-        return text
+        beat, grace = (
+            int(self.number(part.get(key, default), f"storage.{key}", whole=True, least=1))
+            for key, default in (("heartbeat", Sweep.heartbeat), ("grace", Sweep.grace))
+        )
+        if grace < 2 * beat:
+            raise self.fail(
+                "storage.grace", f"is {grace}; give twice the heartbeat, {beat}, at least"
+            )
+        return text, beat, grace
 
-    def made(self, value: Any, key: str, default: str, module: Any) -> tuple[str, dict[str, Any]]:
+    def made(self, value: Any, key: str) -> tuple[str, dict[str, Any]]:
         part = self.mapping(value, key)
         self.only(part, ("class", "arguments"), key)
+        module, kind, default = KINDS[key]
         name = str(part.get("class", default))
-        if not hasattr(module, name):
-            raise self.fail(f"{key}.class", f"'{name}' is unknown to {module.__name__}")
         arguments = self.mapping(part.get("arguments"), f"{key}.arguments")
         try:
-            getattr(module, name)(**arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                make(module, kind, name, arguments)
+        except UserError as error:
+            raise self.fail(f"{key}.class", str(error)) from error
+        except ImportError as error:
+            raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
         except (TypeError, ValueError) as error:
             told = str(error).splitlines()[0]
             raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
@@ -328,16 +308,22 @@ class _Reader:
         if not isinstance(ends, list) or not ends:
             raise self.fail(key, f"has an empty range or list; give {kind}: [...]")
         if kind == "choice":
+            if extra := next((k for k in ("log", "step") if k in part), None):
+                raise self.fail(f"{key}.{extra}", "does not fit a choice; leave it away")
             return Parameter(name, kind, choices=tuple(ends))
         if len(ends) != 2:
             raise self.fail(key, f"has {len(ends)} ends; give {kind}: [low, high]")
         low, high = (self.number(end, key, whole=kind == "int") for end in ends)
         if low > high:
             raise self.fail(key, f"is an empty range, {ends[0]} to {ends[1]}; swap them")
-        log = part.get("log", False)
+        log, step = part.get("log", False), part.get("step")
         if not isinstance(log, bool):
             raise self.fail(key, f"has log {log!r}; write true or false")
         if log and low <= 0:
             raise self.fail(key, "is on a logarithmic scale, so both ends must be above 0")
-        step = int(self.number(part.get("step", 1), f"{key}.step", whole=True, least=1))
+        if step is not None:
+            step = self.number(step, f"{key}.step", whole=kind == "int")
+            if step <= 0 or log:
+                cure = "leave step or log away" if log else "give one above 0"
+                raise self.fail(f"{key}.step", f"is {part['step']!r}; {cure}")
         return Parameter(name, kind, low, high, log, step)

@@ -1,27 +1,53 @@
-"""One trial: its settings, its cost before anything is trained, its fit, its record."""
+"""One trial: its settings, its cost before anything is trained, its fits, its record.
+
+Limits are set as Optuna constraints in the order of the sweep file and all of them, whatever became
+of a completed trial: some samplers (GP) tell them apart by their place alone.
+"""
 
 from __future__ import annotations
 
 import math
+import shutil
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search.study import METRICS, OWNER, RESUMES, RUN, WHY, StudyFolder
-from lit_landmarks.search.sweep_file import METHOD, Constraint, Sweep
+from lit_landmarks.search.space import METHOD, Sweep
+from lit_landmarks.search.storage import StorageLostError, is_disk_full
+from lit_landmarks.search.study import (
+    EPOCHS,
+    METRICS,
+    OWNER,
+    RESUMES,
+    RUN,
+    SEEDS,
+    WHY,
+    StudyFolder,
+)
+from lit_landmarks.search.watch import TrialWatch, violations, with_measured
+from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
-#: Costs (`compute/...`) of argument files and settings, without data and without training.
-Costs = Callable[[list[Path], list[str]], dict[str, float]]
+
+
+class Costs(Protocol):
+    """Costs (`compute/...`) of argument files and settings, without data and without training."""
+
+    def __call__(
+        self, base: list[Path], settings: list[str], timed: bool = False
+    ) -> dict[str, float]:
+        """With latency if `timed`."""
 
 
 @dataclass(frozen=True)
@@ -60,96 +86,228 @@ def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
     return Settings(tuple(base), chosen)
 
 
-class Pruning(Callback):
-    """Reports the objective after each validation, and stops a trial that promises nothing."""
+@dataclass
+class _Progress:
+    """What is known of a trial, however it ends.
 
-    def __init__(self, trial: optuna.Trial, objective: str, higher: bool) -> None:
-        self.trial, self.objective, self.higher = trial, objective, higher
-        self.best = -math.inf if higher else math.inf
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises `TrialPruned`; the best value so far is what counts."""
-        if trainer.sanity_checking or self.objective not in trainer.callback_metrics:
-            return
-        value = float(trainer.callback_metrics[self.objective])
-        if math.isnan(value):
-            return
-        self.best = max(self.best, value) if self.higher else min(self.best, value)
-        self.trial.report(self.best, trainer.current_epoch)
-        if self.trial.should_prune():
-            raise optuna.TrialPruned(f"pruned after epoch {trainer.current_epoch + 1}")
-
-
-def run_trial(
-    sweep: Sweep, folder: StudyFolder, study: optuna.Study, trial: optuna.Trial, owner: str,
-    fit: Fit, costs: Costs,
-) -> None:  # fmt: skip
-    """Runs one trial to its end and tells the study; what goes wrong is told there too.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; the trial is left to `resume`.
+    Attributes:
+        metrics: costs, then figures of the fits as well.
+        adaptive: whether `compute/mma` is known after a validation only.
+        epochs: epochs of the fits that have ended.
+        watch: of the fit that runs, or ran last.
     """
-    trial.set_user_attr(OWNER, owner)
-    try:
-        settings = suggest(sweep, trial)
-        cost = costs(list(settings.base), settings.words())
-        trial.set_user_attr(METRICS, cost)
-        if _over_budget(sweep, trial, cost):
-            study.tell(trial, sweep.worst)
+
+    metrics: dict[str, float]
+    adaptive: bool = False
+    epochs: int = 0
+    watch: TrialWatch | None = None
+
+    def so_far(self) -> dict[str, float]:
+        """Figures of a trial that has ended early.
+
+        The mean MMA of an adaptive method is that of the last validation; without any it is the
+        maximum, which no face exceeds.
+        """
+        known = dict(self.metrics)
+        if self.adaptive and self.watch is not None and self.watch.measured is not None:
+            known["compute/mma"] = self.watch.measured
+        return known
+
+    def all_epochs(self) -> int:
+        """Epochs trained, those of an unfinished fit as well."""
+        return self.epochs + (self.watch.epochs if self.watch is not None else 0)
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """Runs trials of one worker.
+
+    Attributes:
+        sweep: the sweep.
+        folder: its folder.
+        study: its storage.
+        worker: this worker.
+        fit: trains.
+        costs: counts.
+    """
+
+    sweep: Sweep
+    folder: StudyFolder
+    study: optuna.Study
+    worker: Worker
+    fit: Fit
+    costs: Costs
+
+    def run(self, trial: optuna.Trial) -> None:
+        """Runs one trial to its end and tells the study; what goes wrong is told there too.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the trial is left to `resume`.
+            UserError: no space on a disk, or a database that stays away; the same.
+        """
+        self.worker.takes(trial)
+        try:
+            trial.set_user_attr(OWNER, self.worker.name)
+            self._run(trial)
+        except (LostTrialError, UpdateFinishedTrialError):
+            # It was given to another worker, which has all that this one wrote.
             return
-        result = _train(sweep, folder, trial, settings, fit)
-        metrics = {**cost, **{k: v for k, v in result["metrics"].items() if v is not None}}
-        trial.set_user_attr(METRICS, metrics)
-        _constrain(sweep.constraints, trial, metrics)
-        if sweep.objective not in metrics:
-            raise UserError(f"the run logged no {sweep.objective}; correct 'objective'")
-        study.tell(trial, metrics[sweep.objective])
-    except optuna.TrialPruned as pruned:
-        trial.set_user_attr(WHY, str(pruned))
-        # A pruned trial without constraints would hide them from some samplers.
-        _constrain(sweep.constraints, trial, trial.user_attrs.get(METRICS, {}))
-        study.tell(trial, state=TrialState.PRUNED)
-    except Exception as error:
-        trial.set_user_attr(WHY, f"{type(error).__name__}: {error}".splitlines()[0])
-        study.tell(trial, state=TrialState.FAIL)
+        finally:
+            self.worker.leaves()
 
+    def _run(self, trial: optuna.Trial) -> None:
+        known = _Progress({})
+        try:
+            settings = suggest(self.sweep, trial)
+            known.metrics = self._costs(settings, timed=False)
+            known.adaptive = "compute/mma_min" in known.metrics
+            if not self._within(known) or not self._within_time(settings, known):
+                self._constrain(trial, self._cheapest(known), all_of_them=True)
+                self._end(trial, known.metrics, 0, value=self.sweep.worst)
+                return
+            if not known.adaptive:
+                self._constrain(trial, known.metrics)
+            trial.set_user_attr(METRICS, known.metrics)
+            value = self._train(trial, settings, known)
+            self._constrain(trial, known.metrics, all_of_them=True)
+            self._end(trial, known.metrics, known.all_epochs(), value=value)
+        except (LostTrialError, UpdateFinishedTrialError, StorageLostError):
+            raise
+        except optuna.TrialPruned as pruned:
+            trial.set_user_attr(WHY, str(pruned))
+            self._stop(trial, known, TrialState.PRUNED)
+        except Exception as error:
+            if is_disk_full(error):
+                raise UserError(
+                    f"no space left for {self.folder.root}; free some, then go on with "
+                    f"`sweep resume {self.folder.root}`"
+                ) from error
+            told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+            trial.set_user_attr(WHY, told.removeprefix("UserError: "))
+            self._stop(trial, known, TrialState.FAIL)
 
-def _over_budget(sweep: Sweep, trial: optuna.Trial, cost: Mapping[str, float]) -> bool:
-    """Whether the cheapest way through the method breaks a limit; then its violation is set."""
-    adaptive = cost.get("compute/mma_min") is not None
-    known = dict(cost)
-    if adaptive:
-        known["compute/mma"] = cost["compute/mma_min"]
-    over = any(c.metric in known and c.violation(known[c.metric]) > 0 for c in sweep.constraints)
-    for constraint in sweep.constraints:
-        # The first value that is set stays: an adaptive method's mean is known after the fit.
-        waits = adaptive and constraint.metric == "compute/mma" and not over
-        if constraint.metric in known and not waits:
-            trial.set_constraint(str(constraint), constraint.violation(known[constraint.metric]))
-    return over
+    # ---- cost first ------------------------------------------------------------------------
 
+    def _costs(self, settings: Settings, timed: bool) -> dict[str, float]:
+        return self.costs(list(settings.base), settings.words(), timed=timed)
 
-def _constrain(
-    constraints: Sequence[Constraint], trial: optuna.Trial, metrics: Mapping[str, float]
-) -> None:
-    done = trial.constraints
-    for constraint in constraints:
-        if str(constraint) not in done and constraint.metric in metrics:
-            value = constraint.violation(float(metrics[constraint.metric]))
-            trial.set_constraint(str(constraint), value)
+    def _cheapest(self, known: _Progress) -> dict[str, float]:
+        """Costs on the cheapest way through the method: beyond a limit there, it always is."""
+        if not known.adaptive:
+            return known.metrics
+        return {**known.metrics, "compute/mma": known.metrics["compute/mma_min"]}
 
+    def _within(self, known: _Progress) -> bool:
+        values = violations(self.sweep.constraints, self._cheapest(known)).values()
+        return all(value is None or value <= 0 for value in values)
 
-def _train(
-    sweep: Sweep, folder: StudyFolder, trial: optuna.Trial, settings: Settings, fit: Fit
-) -> dict[str, Any]:
-    """The fit, or the rest of the one that a dead worker had begun."""
-    before = trial.user_attrs.get(RESUMES)
-    callback = Pruning(trial, sweep.objective, sweep.direction == "maximize")
-    if before is not None and RunDirectory(Path(before)).last.is_file():
-        trial.set_user_attr(RUN, before)
-        return fit(["--resume", str(before)], [callback])
-    run = folder.trials / f"{trial.number:04d}"
-    trial.set_user_attr(RUN, str(run))
-    words = [word for path in settings.base for word in ("--config", str(path))]
-    tracking = [f"--wandb.group={sweep.name}", f"--wandb.name={sweep.name}-{trial.number:04d}"]
-    return fit([*words, "--run", str(run), *tracking, *settings.words()], [callback])
+    def _within_time(self, settings: Settings, known: _Progress) -> bool:
+        """Latency is measured only where a limit asks for it, and nothing else is broken."""
+        if self.sweep.timed:
+            known.metrics |= self._costs(settings, timed=True)
+        return self._within(known)
+
+    # ---- limits and ends -------------------------------------------------------------------
+
+    def _constrain(
+        self, trial: optuna.Trial, metrics: Mapping[str, float], all_of_them: bool = False
+    ) -> None:
+        """Sets the limits in their order, each once; without `all_of_them` up to an unknown one.
+
+        What an untrained trial does not know counts as exactly at its limit: neither kept nor
+        broken, while the limit that is broken tells samplers enough.
+        """
+        done = trial.constraints
+        for name, value in violations(self.sweep.constraints, metrics).items():
+            if value is None and not all_of_them:
+                return
+            if name not in done:
+                trial.set_constraint(name, 0.0 if value is None else value)
+
+    def _stop(self, trial: optuna.Trial, known: _Progress, state: TrialState) -> None:
+        """The end of a pruned or failed trial, with what is known of it."""
+        figures = known.so_far()
+        if figures:
+            # Without constraints it would hide from some samplers.
+            self._constrain(trial, figures)
+        self._end(trial, figures, known.all_epochs(), state=state)
+
+    def _end(
+        self, trial: optuna.Trial, metrics: Mapping[str, float], epochs: int,
+        value: float | None = None, state: TrialState | None = None,
+    ) -> None:  # fmt: skip
+        trial.set_user_attr(METRICS, dict(metrics))
+        trial.set_user_attr(EPOCHS, epochs)
+        try:
+            self.study.tell(trial, value, state=state)
+        except ValueError as error:
+            # Optuna's word for a trial that is not running; any other ValueError is its own.
+            if self.study._storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
+                raise LostTrialError(str(error)) from error
+            raise
+
+    # ---- training --------------------------------------------------------------------------
+
+    def _train(self, trial: optuna.Trial, settings: Settings, known: _Progress) -> float:
+        """The fits of all seeds, or what a dead worker has left of them; gives the objective."""
+        before = trial.user_attrs.get(RESUMES)
+        root = self.folder.trials / f"{trial.number:04d}"
+        if before is not None and Path(before).is_dir():
+            root = Path(before)
+        trial.set_user_attr(RUN, str(root))
+        metrics: list[dict[str, float]] = []
+        for place, seed in enumerate(self.sweep.seeds or (None,)):
+            run = root / f"seed{seed}" if len(self.sweep.seeds) > 1 else root
+            # The first seed is enough to see that a trial promises nothing, and values of several
+            # seeds would not compare.
+            known.watch = self._watch(trial, settings, seed, prunes=place == 0)
+            result = self._fit(trial, settings, run, seed, known.watch)
+            known.epochs += int(result.get("epochs", 0))
+            known.watch = None
+            metrics.append(with_measured(result["metrics"]))
+        shared = [key for key in metrics[0] if all(key in m for m in metrics)]
+        means = {key: statistics.fmean(m[key] for m in metrics) for key in shared}
+        known.metrics = {**known.metrics, **means}
+        self._refuse_missing(known.metrics)
+        objective = self.sweep.objective
+        if len(metrics) > 1:
+            found = zip(self.sweep.seeds, metrics, strict=True)
+            trial.set_user_attr(SEEDS, {str(s): m.get(objective) for s, m in found})
+        return float(known.metrics[objective])
+
+    def _refuse_missing(self, metrics: Mapping[str, float]) -> None:
+        missing = next((m for m in self.sweep.metrics if m not in metrics), None)
+        if missing is not None:
+            raise UserError(f"the run logged no {missing}; correct 'objective' or 'constraints'")
+        if math.isnan(metrics[self.sweep.objective]):
+            raise UserError(f"{self.sweep.objective} is NaN")
+
+    def _watch(
+        self, trial: optuna.Trial, settings: Settings, seed: int | None, prunes: bool
+    ) -> TrialWatch:
+        told = {"trial": trial.number, "params": {k: _text(v) if isinstance(v, list | dict) else v
+                                                  for k, v in settings.chosen.items()}}  # fmt: skip
+        if seed is not None:
+            told["seed"] = seed
+        return TrialWatch(trial, self.sweep, prunes, self.worker.check, told)
+
+    def _fit(
+        self, trial: optuna.Trial, settings: Settings, run: Path, seed: int | None,
+        watch: TrialWatch,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One fit: the one that is there, the rest of it, or a new one."""
+        there = RunDirectory(run)
+        if there.result.is_file():
+            return there.read_result()
+        if there.last.is_file():
+            return self.fit(["--resume", str(run)], [watch])
+        # What was begun without a checkpoint holds nothing to go on from.
+        shutil.rmtree(run, ignore_errors=True)
+        words = [word for path in settings.base for word in ("--config", str(path))]
+        name = f"{self.sweep.name}-{trial.number:04d}"
+        chosen = list(settings.words())
+        if seed is not None:
+            chosen.append(f"--seed_everything={seed}")
+            name += f"-seed{seed}"
+        tracking = [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}"]
+        return self.fit([*words, "--run", str(run), *tracking, *chosen], [watch])

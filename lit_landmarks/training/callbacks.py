@@ -69,13 +69,13 @@ class LastCheckpoint(Checkpoint):
         trainer.strategy.barrier("last.ckpt")
 
 
-def best_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keeps best.ckpt, the weights with the best `val/nme`."""
+def best_checkpoint(folder: Path, monitor: str = MONITOR) -> ModelCheckpoint:
+    """Keeps best.ckpt, the weights with the best `val/nme`, or with the best `monitor`."""
     return ModelCheckpoint(
         dirpath=folder,
         filename="best",
-        monitor=MONITOR,
-        mode=monitor_mode(),
+        monitor=monitor,
+        mode=monitor_mode(monitor),
         save_top_k=1,
         save_weights_only=False,
         enable_version_counter=False,

@@ -64,6 +64,23 @@ def measure(
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
 
 
+def measured_mma(metrics: Mapping[str, float], role: str = "val") -> float | None:
+    """Mean MMA over the evaluated faces of all data sets; None unless the method is adaptive.
+
+    Args:
+        metrics: logged figures, `{role}/{data set}/mma` and `/faces` among them.
+        role: whose faces.
+    """
+    total, faces = 0.0, 0.0
+    for key, value in metrics.items():
+        parts = key.split("/")
+        if len(parts) == 3 and parts[0] == role and parts[2] == "mma" and value is not None:
+            count = float(metrics[f"{role}/{parts[1]}/faces"])
+            total += count * float(value)
+            faces += count
+    return total / faces if faces else None
+
+
 class _Points(Callback):
     """Collects predicted points in pixels of the image files."""
 

@@ -17,12 +17,13 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
-from lit_landmarks.compute import count_mma
+from lit_landmarks.compute import Cost, count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.build import manifest_hash
 from lit_landmarks.training.callbacks import (
+    MONITOR,
     EpochLines,
     EpochSeed,
     LastCheckpoint,
@@ -32,9 +33,10 @@ from lit_landmarks.training.callbacks import (
 )
 from lit_landmarks.training.checkpoints import read_checkpoint
 from lit_landmarks.training.ema import EMA
-from lit_landmarks.training.evaluation import measure
+from lit_landmarks.training.evaluation import measure, measured_mma
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
+from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
@@ -56,6 +58,7 @@ class Fit:
         command: how it was started, to be told in result.json.
         tracking: W&B options.
         resume: continue from last.ckpt.
+        monitor: the metric that best.ckpt follows.
     """
 
     run: RunDirectory
@@ -65,6 +68,7 @@ class Fit:
     command: str
     tracking: WandbOptions
     resume: bool = False
+    monitor: str = MONITOR
 
 
 def equip(
@@ -83,7 +87,9 @@ def equip(
     plan.run.checkpoints.mkdir(parents=True, exist_ok=True)
     resume_step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else None
     write_atomic(plan.run.config, plan.config_text)
-    tracker = open_tracker(plan.tracking, plan.run, plan.config)
+    observers = [c for c in extra if isinstance(c, Observer)]
+    told = {key: value for o in observers for key, value in o.tracked().items()}
+    tracker = open_tracker(plan.tracking, plan.run, {**plan.config, **told})
     try:
         loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
         loggers += [tracker] if tracker is not None else []
@@ -115,7 +121,7 @@ def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
-        best_checkpoint(plan.run.checkpoints),
+        best_checkpoint(plan.run.checkpoints, plan.monitor),
         LastCheckpoint(plan.run.last),
     ]
     if progress:
@@ -138,6 +144,7 @@ def run_fit(
     """
     state = next(c for c in trainer.callbacks if isinstance(c, RunState))  # type: ignore[attr-defined]
     result: dict[str, Any] = {}
+    failure: BaseException | None = None
     try:
         trainer.fit(
             method,
@@ -149,15 +156,37 @@ def run_fit(
         result = strict(describe(plan, method, data, metrics, state, trainer))
         write_json(plan.run.result, result)
     except (SystemExit, KeyboardInterrupt) as error:
+        failure = error
         if isinstance(error, SystemExit) and not state.interrupted:
             raise
         raise Interrupted(_how_to_go_on(plan.run)) from None
-    except UserError:
+    except UserError as error:
+        failure = error
         plan.run.remove_if_barren()
         raise
+    except Exception as error:
+        failure = error
+        raise
     finally:
-        close_tracker(tracker, 0 if result else 1, {"final": result.get("metrics", {})})
+        _close(trainer, tracker, result.get("metrics", {}), failure)
     return result
+
+
+def _close(
+    trainer: Trainer,
+    tracker: WandbLogger | None,
+    metrics: Mapping[str, float],
+    failure: BaseException | None,
+) -> None:
+    """Closes W&B with the final figures and what observers have to say."""
+    summary: dict[str, Any] = {"final": metrics}
+    fine = failure is None
+    for observer in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(observer, Observer):
+            told, expected = observer.closing(metrics, failure)
+            summary |= told
+            fine = fine or expected
+    close_tracker(tracker, 0 if fine else 1, summary)
 
 
 def evaluate(
@@ -186,7 +215,7 @@ def describe(
         "method": type(method).__name__,
         "scheme": method.scheme,
         "frame_size": method.frame_size,
-        "metrics": {**metrics, **cost.record()},
+        "metrics": {**metrics, **cost.record(), **_mean_cost(cost, metrics)},
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seed": plan.seed,
@@ -204,6 +233,12 @@ def describe(
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(state.wall_seconds, 1),
     }
+
+
+def _mean_cost(cost: Cost, metrics: Mapping[str, float]) -> dict[str, float]:
+    """For an adaptive method `compute/mma` is the mean over the evaluated faces."""
+    mean = measured_mma(metrics) if cost.mma_min is not None else None
+    return {} if mean is None else {"compute/mma": mean}
 
 
 def _how_to_go_on(run: RunDirectory) -> str:

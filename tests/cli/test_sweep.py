@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+import torch
 import yaml
 
 from lit_landmarks.cli import main
+from lit_landmarks.cli.lightning import run_cli
+from lit_landmarks.cli.parsing import Request
+from lit_landmarks.cli.sweep_check import TaskCLI, logged_keys
+from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search import StudyFolder
+from lit_landmarks.search.sweep_file import KEYS
+from lit_landmarks.training import fitting
+from lit_landmarks.training.wandb_logging import close_tracker
 
 
 @pytest.fixture
@@ -53,10 +64,16 @@ def test_a_study_from_its_file_to_its_best_config(
     assert told["trials"] == 4
     assert told["best"]["parameters"]["data.init_args.frame_size"] == 32
     best = tmp_path / "best.yaml"
-    assert main(["sweep", "best", str(root), "--output", str(best), "--refit", "1"]) == 0
+    assert main(["sweep", "best", str(root), "--output", str(best), "--refit", "2"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    values = [json.loads(p.read_text())["metrics"]["val/nme"]
+              for p in sorted((root / "refit").glob("*/result.json"))]  # fmt: skip
+    mean, deviation = statistics.fmean(values), statistics.stdev(values)
+    assert told == f"val/nme with 2 seeds: {mean:.3f} ± {deviation:.3f}"
     assert (root / "refit").is_dir()
     assert list((root / "refit").glob("*-seed0/result.json"))
     settings = yaml.safe_load(best.read_text())
+    assert settings["wandb"]["group"] is None, "a fit of them is no trial of the study"
     assert settings["data"]["init_args"]["frame_size"] == 32
     assert "resume" in complaint("sweep", "run", sweep, "--study", root)
 
@@ -66,7 +83,18 @@ def test_a_study_from_its_file_to_its_best_config(
     [
         ("space", {"model.init_args.drop": {"float": [0, 1]}}, "drop"),
         ("space", {"model.init_args.dropout": {"choice": ["much"]}}, "dropout"),
-        ("storage", "postgresql://nobody@127.0.0.1:1/none", "storage"),
+        ("space", {"model.init_args.dropout": {"float": [0, 1]}, "trainer.limit_val_batches":
+                   {"choice": [1, "two"]}}, "trainer.limit_val_batches: two"),
+        ("space", {"data.init_args.frame_size": {"float": [32, 64]}}, "frame_size"),
+        ("space", {"data.init_args.frame_size": {"int": [48, 8]}}, "empty range, 48 to 8"),
+        ("constraints", ["val/wflw/nme_interocular <= 4"],
+         "logs 'val/wflw/nme_interocular'; near it: val/faces/nme_interocular"),
+        ("constraints", ["val/faces/nme_interocular/pose <= 4"], "near it: "),
+        ("constraints", ["val/faces/occlusion_f1 >= 4"], "no part of the run logs"),
+        ("constraints", ["compute/mma_min <= 4"], "no part of the run logs"),
+        ("objective", "test/nme", "no part of the run logs 'test/nme'; near it: val/nme"),
+        ("base", ["gone.yaml"], "gone.yaml, which is not there"),
+        ("storage", "postgresql://nobody@127.0.0.1:1/none", "cannot reach storage"),
     ],
 )
 def test_bad_studies_start_nothing(
@@ -76,7 +104,7 @@ def test_bad_studies_start_nothing(
     tree[key] = value
     sweep.write_text(yaml.safe_dump(tree))
     assert told in complaint("sweep", "run", sweep, "--study", tmp_path / "study")
-    assert not (tmp_path / "study" / "trials").exists()
+    assert not (tmp_path / "study").exists(), "nothing is left behind"
 
 
 def test_without_a_feasible_trial_there_is_no_best(
@@ -90,3 +118,85 @@ def test_without_a_feasible_trial_there_is_no_best(
     assert not (root / "trials").exists(), "no trial was trained"
     assert "no trial within its limits" in complaint("sweep", "best", root)
     assert "holds no study" in complaint("sweep", "status", tmp_path / "none")
+
+
+def test_what_is_logged_was_foreseen(finished: Path) -> None:
+    """Every figure of a finished run with a direction is among those that a limit may name."""
+    task = run_cli(TaskCLI, Request("fit", configs=[finished / "config.yaml"]))
+    foreseen = logged_keys(task.model, task.datamodule)
+    metrics = json.loads((finished / "result.json").read_text())["metrics"]
+    no_direction = re.compile(r"faces|skipped_\w+")
+    assert {k for k in metrics if not no_direction.fullmatch(metric_name(k))} <= foreseen
+    assert "val/faces/nme_interocular" in foreseen
+
+
+def test_an_objective_of_its_own_chooses_the_best_epoch(sweep: Path, tmp_path: Path) -> None:
+    tree = yaml.safe_load(sweep.read_text())
+    tree |= {"objective": "val/faces/auc10_interocular", "trials": 1, "constraints": [],
+             "seeds": [3, 5]}  # fmt: skip
+    tree["space"] = {"model.init_args.dropout": {"float": [0.0, 0.5]}}
+    sweep.write_text(yaml.safe_dump(tree))
+    root = tmp_path / "study"
+    assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
+    folder = StudyFolder(root)
+    trial = folder.open(folder.sweep()).trials[0]
+    results = [json.loads((root / "trials/0000" / s / "result.json").read_text())
+               for s in ("seed3", "seed5")]  # fmt: skip
+    assert [r["seed"] for r in results] == [3, 5]
+    values = [r["metrics"]["val/faces/auc10_interocular"] for r in results]
+    assert trial.value == pytest.approx(statistics.fmean(values))
+    best = torch.load(root / "trials/0000/seed3/checkpoints/best.ckpt", weights_only=True)
+    watched = next(v for k, v in best["callbacks"].items() if k.startswith("ModelCheckpoint"))
+    assert watched["monitor"] == "val/faces/auc10_interocular"
+    assert "'mode': 'max'" in next(k for k in best["callbacks"] if k.startswith("ModelCheckpoint"))
+
+
+def test_wandb_is_told_what_became_of_a_trial(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = yaml.safe_load(sweep.read_text())
+    tree["settings"] |= {"wandb.mode": "offline", "trainer.max_epochs": 2}
+    tree["space"] = {"model.init_args.dropout": {"float": [0.0, 0.5]}}
+    tree |= {"trials": 1, "pruner": {"class": "ThresholdPruner", "arguments": {"upper": 0.0}}}
+    sweep.write_text(yaml.safe_dump(tree))
+    configs, summaries, codes = [], [], []
+    opened = fitting.open_tracker
+
+    def spy(options: Any, run: Any, config: Any) -> Any:
+        configs.append((options.group, options.name, config["study"]))
+        return opened(options, run, config)
+
+    def closing(tracker: Any, code: int, summary: Any) -> None:
+        summaries.append(summary["study"])
+        codes.append(code)
+        close_tracker(tracker, code, summary)
+
+    monkeypatch.setattr(fitting, "open_tracker", spy)
+    monkeypatch.setattr(fitting, "close_tracker", closing)
+    root = tmp_path / "study"
+    assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
+    tree |= {"pruner": {"class": "NopPruner"}, "base": [str(sweep.parent / "tiny.yaml")]}
+    (root / "sweep.yaml").write_text(yaml.safe_dump(tree))
+    assert main(["sweep", "resume", str(root), "--trials", "2"]) == 0
+    folder = StudyFolder(root)
+    pruned, complete = folder.open(folder.sweep()).trials
+    assert [pruned.state.name, complete.state.name] == ["PRUNED", "COMPLETE"]
+    assert [c[:2] for c in configs] == [("tiny", "tiny-0000"), ("tiny", "tiny-0001")]
+    assert configs[1][2]["trial"] == 1
+    assert configs[1][2]["params"]["model.init_args.dropout"] == complete.params[
+        "model.init_args.dropout"
+    ]
+    assert summaries[0]["state"] == "pruned"
+    assert not summaries[0]["feasible"]
+    assert summaries[1]["state"] == "complete"
+    assert summaries[1]["constraints"] == {
+        "compute/mma <= 8": pytest.approx(complete.constraints["compute/mma <= 8"])
+    }
+    assert codes == [0, 0], "a pruned trial has ended as it should"
+
+
+def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    told = capsys.readouterr().out
+    assert [key for key in KEYS if f"\n  {key} " not in told] == []

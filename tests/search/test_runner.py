@@ -54,7 +54,7 @@ class Fits:
         return {"metrics": {"val/nme": 20.0 - width / 10, "val/helen/fr10_interocular": width}}
 
 
-def costs(base: list[Path], words: list[str]) -> dict[str, float]:
+def costs(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
     width = value_of(words, "model.width")
     return {"compute/mma": width, "compute/parameters": 100 * width}
 
@@ -138,10 +138,15 @@ def test_pruned_stays_pruned_with_its_constraints(folder: StudyFolder) -> None:
 
 def test_trials_of_live_workers_are_left_alone(folder: StudyFolder) -> None:
     study = folder.open(folder.sweep())
-    with folder.working() as owner:
-        study.ask().set_user_attr("owner", owner)
+    with folder.worker(study, folder.sweep()) as worker:
+        study.ask().set_user_attr("owner", worker.name)
+        study.enqueue_trial({"model.width": 3})
+        study.ask().suggest_int("model.width", 1, 40)
+        study.tell(1, 1.0)
         assert requeue_dead(study, folder) == 0
-    assert requeue_dead(study, folder) == 1, "its worker has ended"
+    assert requeue_dead(study, folder) == 0, "nothing was begun, so nothing goes on"
+    assert why(study.trials[0]) == "never begun"
+    assert [t.number for t in counted(study)] == [1]
 
 
 def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:

@@ -1,0 +1,148 @@
+"""What a sweep file says, once it is read: parameters, limits, methods, the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+
+from lit_landmarks.metrics import higher_is_better
+
+#: The parameter that chooses among `methods`.
+METHOD = "method"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched setting.
+
+    Attributes:
+        key: dotted name, such as `data.init_args.frame_size`.
+        kind: "float", "int" or "choice".
+        low, high: ends of a range.
+        log: search on a logarithmic scale.
+        step: distance of the values of a range; None for 1 of an int, any of a float.
+        choices: of "choice".
+    """
+
+    key: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def suggest(self, trial: optuna.Trial, prefix: str = "") -> Any:
+        """Ask a trial for a value; `prefix` keeps parameters of different methods apart."""
+        name = prefix + self.key
+        if self.kind == "float":
+            return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+        if self.kind == "int":
+            low, high = int(self.low), int(self.high)
+            return trial.suggest_int(name, low, high, log=self.log, step=int(self.step or 1))
+        # Optuna keeps plain scalars; lists and dicts are chosen by their YAML text.
+        texts = [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
+                 for c in self.choices]  # fmt: skip
+        return self.choices[texts.index(trial.suggest_categorical(name, texts))]
+
+    def probes(self) -> tuple[Any, ...]:
+        """Values that must all parse: both ends of a range, every choice."""
+        if self.kind == "choice":
+            return self.choices
+        ends = (self.low, self.high) if self.kind == "float" else (int(self.low), int(self.high))
+        return ends if ends[0] != ends[1] else ends[:1]
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A metric and its limit."""
+
+    metric: str
+    at_most: bool
+    limit: float
+
+    def violation(self, value: float) -> float:
+        """How far `value` is beyond the limit; 0 or less within it, infinite for NaN."""
+        if math.isnan(value):
+            return math.inf
+        return value - self.limit if self.at_most else self.limit - value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A method of the search: its argument files and its own parameters."""
+
+    base: tuple[Path, ...]
+    space: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep file; its keys are explained in README.md beside this module.
+
+    Attributes:
+        seeds: a fit for each; empty for one fit with the seed of the configs.
+        heartbeat, grace: seconds between signs of life of a worker, and of silence until it
+            counts as dead.
+    """
+
+    name: str
+    file: Path
+    trials: int
+    base: tuple[Path, ...] = ()
+    objective: str = "val/nme"
+    constraints: tuple[Constraint, ...] = ()
+    space: tuple[Parameter, ...] = ()
+    methods: Mapping[str, Branch] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    sampler: tuple[str, Mapping[str, Any]] = ("TPESampler", {})
+    pruner: tuple[str, Mapping[str, Any]] = ("NopPruner", {})
+    hours: float | None = None
+    epochs: int | None = None
+    storage: str = "journal"
+    heartbeat: int = 30
+    grace: int = 120
+
+    @property
+    def direction(self) -> str:
+        """For Optuna: "minimize" or "maximize"."""
+        return "maximize" if higher_is_better(self.objective) else "minimize"
+
+    @property
+    def worst(self) -> float:
+        """The objective of a trial that was not trained."""
+        return -math.inf if self.direction == "maximize" else math.inf
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The objective and the metrics of the limits."""
+        return (self.objective, *(c.metric for c in self.constraints))
+
+    @property
+    def timed(self) -> bool:
+        """Whether a limit or the objective asks for latency."""
+        return any(metric.startswith("compute/latency") for metric in self.metrics)
+
+    @property
+    def monitor(self) -> str:
+        """What best.ckpt of a trial follows: the objective, if validation logs it."""
+        return self.objective if self.objective.startswith("val/") else "val/nme"
+
+    @property
+    def shared(self) -> bool:
+        """Whether machines share the study through a database."""
+        return self.storage != "journal"

@@ -1,0 +1,67 @@
+"""Studies with made-up fits: NME falls with width, cost rises with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from lightning.pytorch import Callback
+
+from lit_landmarks.search import StudyFolder, read_sweep, work
+
+Make = Callable[..., StudyFolder]
+
+
+def value_of(words: Sequence[str], key: str) -> float:
+    return float(next(w for w in words if w.startswith(f"--{key}=")).split("=")[1])
+
+
+def validate(callbacks: Sequence[Callback], epoch: int, figures: dict[str, float]) -> None:
+    """What a trainer does around the end of an epoch, for callbacks that watch."""
+    trainer: Any = SimpleNamespace(
+        sanity_checking=False, callback_metrics=figures, current_epoch=epoch, world_size=1
+    )
+    for callback in callbacks:
+        callback.on_train_batch_start(trainer, None, None, 0)  # type: ignore[arg-type]
+        callback.on_validation_end(trainer, None)  # type: ignore[arg-type]
+        callback.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+
+
+def costs(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+    width = value_of(words, "model.width")
+    found = {"compute/mma": width, "compute/parameters": 100 * width}
+    return {**found, "compute/latency_median_ms": width / 10} if timed else found
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> Make:
+    """A study's folder; keyword arguments change its sweep file."""
+
+    def make(**changes: Any) -> StudyFolder:
+        (tmp_path / "base.yaml").write_text("a: 1\n")
+        tree = {
+            "name": "made-up", "base": ["base.yaml"], "trials": 12,
+            "constraints": ["compute/mma <= 20"],
+            "space": {"model.width": {"int": [1, 40]}},
+            "sampler": {"class": "RandomSampler", "arguments": {"seed": 1}},
+            "storage": {"url": "journal", "heartbeat": 1, "grace": 2},
+        } | changes  # fmt: skip
+        file = tmp_path / f"{tree['name']}.yaml"
+        file.write_text(yaml.safe_dump(tree))
+        folder = StudyFolder(tmp_path / "study")
+        folder.create(read_sweep(file))
+        return folder
+
+    return make
+
+
+def go(folder: StudyFolder, fit: Any, count: Any = costs, total: int | None = None) -> optuna.Study:
+    sweep = folder.sweep()
+    study = folder.open(sweep)
+    work(sweep, folder, study, fit, count, lambda _: None, total)
+    return study

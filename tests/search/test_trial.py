@@ -1,0 +1,243 @@
+"""One trial: seeds, adaptive methods, latency, what samplers learn from untrained trials."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from lightning.pytorch import Callback
+from optuna.trial import TrialState
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.search import METRICS, RUN, best_feasible, requeue_dead, why
+from lit_landmarks.search.study import EPOCHS, SEEDS
+
+from .conftest import Make, costs, go, validate, value_of
+
+
+def plain(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+    width = value_of(words, "model.width")
+    validate(callbacks, 0, {"val/nme": 20 - width / 10})
+    return {"metrics": {"val/nme": 20 - width / 10, "val/helen/nme_box": width}, "epochs": 1}
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "GPSampler", "NSGAIISampler", "RandomSampler"])
+def test_samplers_live_with_infinite_objectives(make_study: Make, sampler: str) -> None:
+    arguments: dict[str, Any] = {"seed": 3}
+    if sampler in ("TPESampler", "GPSampler"):
+        arguments["n_startup_trials"] = 6
+    space: dict[str, Any] = {"model.width": {"int": [1, 40]}}
+    if sampler == "NSGAIISampler":
+        arguments["population_size"] = 12
+        # It mutates one parameter in a child; a single one would always be drawn anew.
+        space |= {f"model.other{k}": {"float": [0, 1]} for k in range(5)}
+    folder = make_study(
+        trials={"GPSampler": 20, "NSGAIISampler": 96}.get(sampler, 45),
+        sampler={"class": sampler, "arguments": arguments},
+        constraints=["val/helen/nme_box <= 18", "compute/mma <= 20"], space=space,
+    )  # fmt: skip
+    study = go(folder, plain)
+    assert all(t.state == TrialState.COMPLETE for t in study.trials)
+    assert any(t.value == math.inf for t in study.trials), "the limit was met"
+    # GP tells limits apart by their place: every trial has both, in the file's order.
+    names = ["val/helen/nme_box <= 18", "compute/mma <= 20"]
+    trained = [t for t in study.trials if t.value != math.inf]
+    assert all(sorted(t.constraints) == sorted(names) for t in study.trials)
+    assert all(list(t.constraints) == names for t in trained)
+    widths = [t.params["model.width"] for t in study.trials]
+    late = widths[-(len(widths) // 3) :]
+    beyond = sum(max(0, width - 18) for width in late) / len(late)
+    if sampler != "RandomSampler":
+        by_chance = sum(range(1, 23)) / 40
+        assert beyond < 0.67 * by_chance, f"{sampler} has not learnt the limits"
+        best = best_feasible(study)
+        assert best is not None
+        assert best.params["model.width"] >= 16, "and looks close to them"
+
+
+def test_seeds_have_runs_of_their_own_and_a_mean(make_study: Make) -> None:
+    folder = make_study(seeds=[4, 9], trials=3, space={"model.width": {"int": [5, 25]}})
+    calls: list[list[str]] = []
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        calls.append(words)
+        nme = 10.0 + value_of(words, "seed_everything")
+        validate(callbacks, 0, {"val/nme": nme})
+        return {"metrics": {"val/nme": nme}, "epochs": 2}
+
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 10})
+    study.enqueue_trial({"model.width": 25})
+    go(folder, fit, total=2)
+    first, dear = study.trials
+    assert first.value == 16.5
+    assert first.user_attrs[SEEDS] == {"4": 14.0, "9": 19.0}
+    assert first.user_attrs[EPOCHS] == 4
+    assert first.intermediate_values == {0: 14.0}, "only the first seed may be pruned"
+    assert dear.value == math.inf
+    assert len(calls) == 2, "what is too dear is counted once and trains no seed"
+    runs = [words[words.index("--run") + 1] for words in calls]
+    assert runs == [str(folder.trials / "0000" / name) for name in ("seed4", "seed9")]
+    assert any(word == "--wandb.name=made-up-0000-seed9" for word in calls[1])
+
+
+def test_a_resumed_trial_skips_finished_seeds(make_study: Make) -> None:
+    folder = make_study(seeds=3, trials=1)
+    done: list[str] = []
+
+    class Killed(BaseException):
+        pass
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        if "--resume" in words:
+            done.append("rest of " + Path(words[-1]).name)
+            return {"metrics": {"val/nme": 2.0}, "epochs": 1}
+        run = Path(words[words.index("--run") + 1])
+        if run.name == "seed1" and not done:
+            (run / "checkpoints").mkdir(parents=True)
+            (run / "checkpoints" / "last.ckpt").write_bytes(b"x")
+            raise Killed
+        result = {"metrics": {"val/nme": 1.0 if run.name == "seed0" else 3.0}, "epochs": 1}
+        if run.name == "seed0":
+            run.mkdir(parents=True)
+            (run / "result.json").write_text(json.dumps(result))
+        else:
+            done.append(run.name)
+        return result
+
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 4})
+    with pytest.raises(Killed):
+        go(folder, fit)
+    assert requeue_dead(study, folder) == 1
+    go(folder, fit)
+    assert done == ["rest of seed1", "seed2"]
+    last = study.trials[-1]
+    assert last.value == 2.0
+    assert last.user_attrs[RUN] == str(folder.trials / "0000"), "the folder of the first attempt"
+
+
+class Adaptive:
+    """MMA between width and twice that; the mean is told by each validation."""
+
+    def __init__(self, end: BaseException | None, validations: int) -> None:
+        self.end, self.validations = end, validations
+
+    def costs(self, base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+        width = value_of(words, "model.width")
+        return {"compute/mma": 2 * width, "compute/mma_min": width, "compute/mma_max": 2 * width}
+
+    def fit(self, words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        figures = {"val/nme": 9.0, "val/a/mma": 12.0, "val/a/faces": 1.0,
+                   "val/b/mma": 16.0, "val/b/faces": 3.0}  # fmt: skip
+        for epoch in range(self.validations):
+            validate(callbacks, epoch, figures)
+        if self.end is not None:
+            raise self.end
+        return {"metrics": figures | {"compute/mma": 20.0, "compute/mma_max": 20.0}, "epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("end", "validations", "state", "mean"),
+    [
+        (None, 2, TrialState.COMPLETE, 15.0),
+        (optuna.TrialPruned("early"), 1, TrialState.PRUNED, 15.0),
+        (optuna.TrialPruned("at once"), 0, TrialState.PRUNED, 20.0),
+        (ValueError("late"), 2, TrialState.FAIL, 15.0),
+        (ValueError("at once"), 0, TrialState.FAIL, 20.0),
+    ],
+)
+def test_an_adaptive_method_is_held_to_its_mean(
+    make_study: Make, end: BaseException | None, validations: int, state: TrialState, mean: float
+) -> None:
+    folder = make_study(constraints=["compute/mma <= 18"])
+    made_up = Adaptive(end, validations)
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 10})
+    go(folder, made_up.fit, made_up.costs, total=1)
+    trial = study.trials[0]
+    assert trial.state == state
+    assert trial.constraints == {"compute/mma <= 18": mean - 18}, "minimum 10, maximum 20"
+    assert trial.user_attrs[METRICS]["compute/mma"] == mean
+
+
+def test_an_adaptive_method_whose_cheapest_way_is_too_dear_trains_nothing(make_study: Make) -> None:
+    folder = make_study(constraints=["compute/mma <= 18"])
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 19})
+    made_up = Adaptive(AssertionError("was trained"), 1)
+    go(folder, made_up.fit, made_up.costs, total=1)
+    trial = study.trials[0]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, math.inf)
+    assert trial.constraints == {"compute/mma <= 18": 1.0}
+
+
+def test_latency_is_measured_where_a_limit_asks_for_it(make_study: Make) -> None:
+    asked: list[bool] = []
+
+    def count(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+        asked.append(timed)
+        return costs(base, words, timed)
+
+    folder = make_study(constraints=["compute/mma <= 20", "compute/latency_median_ms <= 1.5"])
+    study = folder.open(folder.sweep())
+    for width in (30, 17, 10):
+        study.enqueue_trial({"model.width": width})
+    go(folder, plain, count, total=3)
+    assert asked == [False, False, True, False, True], "not of what is too dear anyway"
+    dear, slow, fine = study.trials
+    assert dear.constraints == {"compute/mma <= 20": 10.0, "compute/latency_median_ms <= 1.5": 0.0}
+    assert slow.constraints["compute/latency_median_ms <= 1.5"] == pytest.approx(0.2)
+    assert slow.value == math.inf
+    assert fine.value == 19.0
+
+
+def test_a_limit_that_the_run_did_not_log_fails_the_trial(make_study: Make) -> None:
+    folder = make_study(constraints=["val/wflw/nme_box <= 3"])
+    study = go(folder, plain, total=1)
+    assert "logged no val/wflw/nme_box" in why(study.trials[0])
+
+
+def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise FileNotFoundError("faces.npz")
+
+    folder = make_study(constraints=[])
+    with pytest.raises(UserError, match="3 trials in a row failed alike: FileNotFoundError: faces"):
+        go(folder, fit)
+    assert len(folder.open(folder.sweep()).trials) == 3
+
+
+def test_trials_that_fail_each_in_its_way_do_not(make_study: Make) -> None:
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise RuntimeError(f"out of memory: {random.random()}")
+
+    assert len(go(make_study(constraints=[]), fit).trials) == 12
+
+
+def test_a_full_disk_leaves_the_trial_to_resume(make_study: Make) -> None:
+    full = True
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        if full:
+            try:
+                raise OSError(28, "No space left on device")
+            except OSError as error:
+                raise UserError("cannot write x") from error
+        return plain(words, callbacks)
+
+    folder = make_study(constraints=[])
+    with pytest.raises(UserError, match=r"no space left .*sweep resume"):
+        go(folder, fit)
+    study = folder.open(folder.sweep())
+    assert [t.state for t in study.trials] == [TrialState.RUNNING]
+    full = False
+    assert requeue_dead(study, folder) == 1
+    study = go(folder, fit)
+    assert sum(t.state == TrialState.COMPLETE for t in study.trials) == 12

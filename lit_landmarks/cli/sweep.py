@@ -15,6 +15,7 @@ from rich.console import Console
 from lit_landmarks import search
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.cli.profile import build_method
+from lit_landmarks.cli.study_end import conclude
 from lit_landmarks.cli.train import fit
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
@@ -91,7 +92,11 @@ def _work(folder: search.StudyFolder, known: Any) -> int:
         raise KeyboardInterrupt(
             f"interrupted; go on with: python -m lit_landmarks sweep resume {folder.root}"
         ) from error
-    return 0 if known.keep_running else _status(sweep, study, False)
+    if known.keep_running:
+        return 0
+    _status(sweep, study, False)
+    conclude(folder, sweep, study)
+    return 0
 
 
 def _fit(arguments: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:

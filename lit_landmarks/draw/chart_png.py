@@ -25,11 +25,13 @@ def chart_figure(chart: Drawing) -> Figure:
     figure, axes = new_figure(title=_plain(chart.title))
     for series in chart.series:
         _draw(axes, series)
+    x_range, y_range = chart.ranges()
     for value, label in chart.limits:
+        left = value > x_range[0] + 0.6 * (x_range[1] - x_range[0])
         axes.axvline(value, color=_GREY, linestyle="--", linewidth=1)
         axes.annotate(_plain(label), (value, 1), xycoords=("data", "axes fraction"),
-                      xytext=(3, -10), textcoords="offset points", fontsize=8)  # fmt: skip
-    x_range, y_range = chart.ranges()
+                      xytext=(-3 if left else 3, -10), textcoords="offset points", fontsize=8,
+                      ha="right" if left else "left")  # fmt: skip
     axes.set(xlabel=chart.xlabel, ylabel=chart.ylabel, xlim=x_range, ylim=y_range)
     if len(chart.series) > 1:
         axes.legend(frameon=False, fontsize=8)

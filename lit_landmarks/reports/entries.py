@@ -115,14 +115,19 @@ def run_entry(path: Path) -> Entry:
     return _read(run, path.resolve().name)
 
 
-def study_entries(study: StudyRecord) -> list[Entry]:
-    """The trials of a study; a folder that is gone costs a trial its curves, not its row."""
-    return [_trial(study, trial) for trial in study.trials]
+def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
+    """The trials of a study; a folder that is gone costs a trial its curves, not its row.
+
+    Args:
+        study: the study.
+        files: read the trials' run directories; without them there are no curves and no configs.
+    """
+    return [_trial(study, trial, files) for trial in study.trials]
 
 
-def _trial(study: StudyRecord, trial: Mapping[str, Any]) -> Entry:
+def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     name = f"{study.name}-{trial['number']:04d}"
-    run = RunDirectory(Path(trial["run"])) if trial["run"] else None
+    run = RunDirectory(Path(trial["run"])) if trial["run"] and files else None
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
         entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)

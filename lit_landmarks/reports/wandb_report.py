@@ -40,7 +40,7 @@ def build_report(told: Comparison, project: str) -> Any:
     entity, _, name = project.partition("/")
     names = [entry.name for entry in told.entries]
     runs = wr.Runset(entity=entity, project=name, name=told.title[:_TITLE],
-                     filters=[expr.Metric("Name").isin(names)])  # fmt: skip
+                     filters=expr.And(expr.Metric("Name").isin(names)))  # fmt: skip
     final = {key: wr.SummaryMetric(f"final.{key}") for key in (told.objective, COST)}
     layout = (wr.Layout(x=0, y=0, w=12, h=9), wr.Layout(x=12, y=0, w=12, h=9),
               wr.Layout(x=0, y=9, w=12, h=9), wr.Layout(x=12, y=9, w=12, h=9))  # fmt: skip

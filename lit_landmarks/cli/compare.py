@@ -34,6 +34,7 @@ be mixed:
   --output FILE.html   one page that needs no network and no other file
   --output FILE.csv    the table with every figure and every setting that differs; also FILE.json
   --output FOLDER      all of them: index.html, table.csv, table.json and a PNG of each chart
+  --wandb ENTITY/PROJECT   a W&B report there; needs pip install "lit-landmarks[wandb-report]"
 
   python -m lit_landmarks compare runs/first runs/second
   python -m lit_landmarks compare studies/smoke --output compare.html

@@ -49,6 +49,11 @@ class Comparison:
     studies: Sequence[StudyRecord] = ()
 
     @property
+    def trials(self) -> int:
+        """How many of the rows are trials of a study."""
+        return sum(len(study.trials) for study in self.studies)
+
+    @property
     def best(self) -> Entry | None:
         """The best row within all limits."""
         return next(iter(candidates(self.entries, self.objective)), None)
@@ -109,8 +114,10 @@ def compare(
     ready = [e for e in rows if e.state == "finished" and math.isfinite(e.figure(key))]
     others = [e for e in rows if e not in ready and e.learning]
     names = [study.name for study in studies]
+    runs = len(rows) - sum(len(study.trials) for study in studies)
+    names += [f"{runs} run{'s' if runs > 1 else ''}"] if runs else []
     return Comparison(
-        title=title or (", ".join(names) if names else f"{len(rows)} runs"),
+        title=title or ", ".join(names),
         objective=key,
         entries=rows,
         drawn=(ready + others)[:most],

@@ -123,7 +123,7 @@ def history_chart(study: StudyRecord) -> Chart | None:
         f"history-{study.name}", f"Search of {study.name}", "trial", study.objective,
         [s for s in series if s.points()],
         told=f"The line is the best within the limits so far, {last} after {len(study.trials)} "
-        "trials; crosses break a limit",
+        f"trials{'; crosses break a limit' if beyond else ''}",
         y_range=y_range, whole_x=True,
     )  # fmt: skip
 

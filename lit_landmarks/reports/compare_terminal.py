@@ -73,7 +73,8 @@ def _print_settings(told: Comparison, console: Console) -> None:
     if len(drawn) < 2 or not different:
         return
     table = Table(title="settings that differ", title_justify="left")
-    table.add_column("setting", overflow="fold")
+    longest = max(len(key.replace("init_args.", "")) for key in different)
+    table.add_column("setting", overflow="fold", min_width=min(longest, _KEY - 4))
     for entry in drawn:
         table.add_column(escape(entry.name), overflow="fold")
     for key, texts in list(different.items())[:MOST_SETTINGS]:

@@ -21,6 +21,8 @@ from lit_landmarks.training.run_directory import RunDirectory, open_run
 #: finished: it has figures; infeasible: too dear, so nothing was trained.
 State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
+#: Logged with the figures of an epoch, and not by an evaluation.
+LEARNING = "val/loss"
 #: Safe both; the one in C takes a tenth of the time, which a study of hundreds of trials feels.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -199,16 +201,20 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
-    """(epoch, value) of a metrics.csv, epochs from 1; none if there is no such file or column."""
+    """(epoch, value) of a metrics.csv, epochs from 1; none if there is no such file or column.
+
+    The final evaluation of the best checkpoint is no epoch: it has no loss, which tells it apart.
+    """
     found: list[tuple[float, float]] = []
     if not path.is_file():
         return found
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             try:
+                float(row[LEARNING])
                 found.append((float(row["epoch"]) + 1, float(row[key])))
             except (KeyError, TypeError, ValueError):
-                continue  # a row of losses only
+                continue  # a row of the training set, or of an evaluation
     return found
 
 

@@ -94,10 +94,10 @@ def _cards(told: Comparison) -> Iterator[str]:
             else (_CHIPS[entry.state][0])
         )
         counts[word] = counts.get(word, 0) + 1
-    total = sum(study.total for study in told.studies)
-    trials = f"{len(told.entries)} of {total}" if total else str(len(told.entries))
-    yield _card("trials" if total else "runs", trials,
-                ", ".join(f"{count} {word}" for word, count in counts.items()))  # fmt: skip
+    words = ", ".join(f"{count} {word}" for word, count in counts.items())
+    trials, total = told.trials, sum(study.total for study in told.studies)
+    rows = f"{trials} of {total}" if trials == len(told.entries) else str(len(told.entries))
+    yield _card(_noun(told), rows, words)
     front = pareto(told.entries, told.objective)
     if len(front) > 1:
         cheap = front[0]
@@ -108,6 +108,12 @@ def _cards(told: Comparison) -> Iterator[str]:
         if study.importance:
             name, share = max(study.importance.items(), key=lambda item: item[1])
             yield _card("what mattered most", f"{100 * share:.0f} %", name)
+
+
+def _noun(told: Comparison) -> str:
+    if not told.trials:
+        return "runs"
+    return "trials" if told.trials == len(told.entries) else "trials and runs"
 
 
 def _card(term: str, value: str, more: str) -> str:
@@ -132,9 +138,8 @@ def _table(told: Comparison) -> str:
     heads += [_head(column.heading, column) for column in told.columns]
     heads += [_head("minutes"), _head("method", kind="text"), _head("state", kind="text")]
     rows = "\n".join(_row(told, entry, marked) for entry in told.entries)
-    noun = "trials" if told.studies else "runs"
     return f"""<section aria-labelledby="runs-title">
-<h2 id="runs-title">All {noun}</h2>
+<h2 id="runs-title">All {_noun(told)}</h2>
 <div class="tools"><label for="filter">Show rows with</label>
 <input id="filter" type="search" autocomplete="off" placeholder="name, method, state">
 <span id="shown" class="soft" role="status"></span></div>

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import wandb
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.reports.entries import Entry, State, flatten
+from lit_landmarks.reports.entries import LEARNING, Entry, State, flatten
 from lit_landmarks.training.callbacks import MONITOR
 
 _PATH = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -96,7 +96,8 @@ def _entry(run: Any) -> Entry:
     state = _STATES.get(run.state, "failed")
     if state == "finished" and not metrics:
         state = "unfinished"
-    rows = run.scan_history(keys=["epoch", MONITOR]) if metrics else []
+    rows = run.scan_history(keys=["epoch", MONITOR, LEARNING]) if metrics else []
+    # Only rows with all keys are given: those of epochs.
     learning = [(float(row["epoch"]) + 1, float(row[MONITOR])) for row in rows
                 if _number(row.get("epoch")) and _number(row.get(MONITOR))]  # fmt: skip
     return Entry(

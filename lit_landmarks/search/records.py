@@ -15,7 +15,9 @@ from lit_landmarks.search.study import METRICS, RUN, StudyFolder, is_feasible
 from lit_landmarks.search.sweep_file import Sweep
 
 #: Fewer trained trials than this say nothing of parameters.
-FEWEST = 4
+FEWEST = 8
+#: The best trials are compared with all: a tenth (PED-ANOVA's own default), and never fewer.
+_BEST = 4
 _STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -91,9 +93,12 @@ def importances(study: optuna.Study, trials: list[FrozenTrial]) -> tuple[dict[st
         ))  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of experimental features; nothing here is the user's
-        shares = optuna.importance.get_param_importances(apart)
-    told = f"conditional PED-ANOVA over {len(trained)} trained trials"
-    return {name: float(share) for name, share in shares.items()}, told
+        share = max(0.1, _BEST / len(trained))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
+        shares = optuna.importance.get_param_importances(apart, evaluator=evaluator)
+    best = math.ceil(share * len(trained))
+    told = f"best {best} of {len(trained)} trained trials against all (conditional PED-ANOVA)"
+    return {name: float(value) for name, value in shares.items()}, told
 
 
 def _varied(trials: list[FrozenTrial]) -> set[str]:

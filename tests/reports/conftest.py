@@ -61,10 +61,12 @@ def make_run(tmp_path: Path) -> Make:
             "wandb": {"mode": "disabled", "name": name},
         }  # fmt: skip
         (run / "config.yaml").write_text(yaml.safe_dump(config))
-        rows = ["step,epoch,train/loss,val/nme"]
+        rows = ["step,epoch,train/loss,val/loss,val/nme"]
         for epoch in range(epochs):
-            rows.append(f"{10 * epoch + 5},{epoch},0.5,")
-            rows.append(f"{10 * epoch + 9},{epoch},,{nme * (1 + 4 * 0.55 ** (epoch + 1)):.4f}")
+            rows.append(f"{10 * epoch + 5},{epoch},0.5,,")
+            rows.append(f"{10 * epoch + 9},{epoch},,0.5,{nme * (1 + 4 * 0.55 ** (epoch + 1)):.4f}")
+        # The final evaluation of the best checkpoint, which is no epoch.
+        rows.append(f"{10 * epochs},{epochs},,,{nme}")
         (run / "metrics.csv").write_text("\n".join(rows) + "\n")
         if result:
             content = {"format": 1, "metrics": figures(nme, mma), "wall_seconds": 61.5}

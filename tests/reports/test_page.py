@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -110,10 +111,21 @@ def test_runs_without_error_curves_are_told_how_to_get_them(text: str) -> None:
 
 
 def test_a_study_that_trained_nothing_has_a_page(study: StudyRecord) -> None:
-    from dataclasses import replace
-
     dear = [t for t in study.trials if t["state"] == "infeasible"]
     empty = replace(study, trials=dear, importance={}, importance_told="too few")
     text = page(compare(study_entries(empty), [empty]))
     assert Reader(text).open == []
     assert "no trial within the limits" in text
+
+
+def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> None:
+    run = run_entry(make_run("one", 4.0, 60.0))
+    for told, count, noun in (
+        (compare([run]), "1", "runs"),
+        (compare(study_entries(study), [study]), "24 of 24", "trials"),
+        (compare([*study_entries(study), run], [study]), "25", "trials and runs"),
+    ):
+        text = page(told)
+        assert f"<dt>{noun}</dt><dd>{count}<small>" in text
+        assert f">All {noun}</h2>" in text
+    assert "small, 1 run: comparison</title>" in text

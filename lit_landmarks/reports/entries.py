@@ -131,7 +131,7 @@ def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
 
 def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     name = f"{study.name}-{trial['number']:04d}"
-    run = RunDirectory(Path(trial["run"])) if trial["run"] and files else None
+    run = _run_of(Path(trial["run"])) if trial["run"] and files else None
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
         entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)
@@ -143,6 +143,13 @@ def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
         entry, name=name, state=trial["state"], told=trial["told"], feasible=trial["feasible"],
         metrics=metrics, config=entry.config or dict(trial["params"]), seconds=trial["seconds"],
     )  # fmt: skip
+
+
+def _run_of(folder: Path) -> RunDirectory:
+    """The run directory of a trial; with several seeds that of the first, whose curves stand in."""
+    seeds = sorted(path.parent for path in folder.glob("seed*/config.yaml"))
+    run = RunDirectory(folder)
+    return RunDirectory(seeds[0]) if seeds and not run.config.is_file() else run
 
 
 def _read(run: RunDirectory, name: str) -> Entry:

@@ -102,6 +102,17 @@ def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
     assert not any(finished for finished, _ in order[edge + len(beyond) :])
 
 
+def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_run: Make) -> None:
+    folder = make_run("seed1", 5.0, 50.0).parent
+    make_run("seed2", 9.0, 50.0)
+    trial = trial_of(0, 7.0, 50.0, run=str(folder))
+    (entry,) = study_entries(study_of([trial]))
+    assert entry.figure("val/nme") == 7.0
+    assert entry.learning == read_learning(folder / "seed1" / "metrics.csv")
+    assert entry.where == str(folder / "seed1")
+    assert set(entry.curves) == {"val/helen", "test/afw"}
+
+
 def test_names_are_made_distinct_and_doubles_refused() -> None:
     one, two = Entry("0001", "a/0001"), Entry("0001", "b/0001")
     assert [e.name for e in distinct([one, two, Entry("x", "x")])] == ["a/0001", "b/0001", "x"]

@@ -32,7 +32,9 @@ from lit_landmarks.methods import METHODS, LandmarkModule
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "verbose", "return_predictions")
+NOT_SAVED = (
+    "config", "run", "resume", "ckpt_path", "output", "ced", "verbose", "return_predictions",
+)  # fmt: skip
 
 DESCRIPTIONS = {
     "fit": "Train a method and evaluate its best checkpoint. "
@@ -110,6 +112,10 @@ class LandmarkCLI(LightningCLI):
             )
             parser.add_argument(
                 "--output", type=Path | None, help="File for the figures (.json) or points (.npz)."
+            )
+        if verb in ("validate", "test"):
+            parser.add_argument(
+                "--ced", action="store_true", help="Write the run's error curves for `compare`."
             )
         for key in LINKED:
             parser.link_arguments(f"data.init_args.{key}", f"model.init_args.{key}")
@@ -255,4 +261,4 @@ def _known_keys(verb: str) -> list[str]:
     parser.add_class_arguments(WandbOptions, "wandb")
     keys = [action.dest for action in parser._actions]
     own = ["seed_everything", "model", "data", "config", "run"]
-    return [*keys, *own, *(["resume"] if verb == "fit" else ["ckpt_path", "output"])]
+    return [*keys, *own, *(["resume"] if verb == "fit" else ["ckpt_path", "output", "ced"])]

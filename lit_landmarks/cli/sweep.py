@@ -12,6 +12,7 @@ from rich.console import Console
 
 from lit_landmarks import search
 from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.study_end import conclude
 from lit_landmarks.cli.sweep_best import best
 from lit_landmarks.cli.sweep_check import check_metrics, check_settings, costs
 from lit_landmarks.cli.train import fit
@@ -104,7 +105,11 @@ def _work(folder: search.StudyFolder, known: Any) -> int:
         raise KeyboardInterrupt(
             f"interrupted; go on with: python -m lit_landmarks sweep resume {folder.root}"
         ) from error
-    return 0 if known.keep_running else _status(sweep, folder, study, False)
+    if known.keep_running:
+        return 0
+    _status(sweep, folder, study, False)
+    conclude(folder, sweep, study)
+    return 0
 
 
 def _status(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from lit_landmarks.cli.configs import Composed
 from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
+from lit_landmarks.errors import UserError
 from lit_landmarks.training.build import connect, run_name
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint
+from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.evaluation import (
     evaluation_trainer,
     measure,
@@ -25,7 +28,8 @@ from lit_landmarks.training.evaluation import (
     save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
-from lit_landmarks.training.run_directory import create_run, write_json
+from lit_landmarks.training.run_directory import RunDirectory, create_run, write_json
+from lit_landmarks.types import Role
 
 
 class FitCLI(LandmarkCLI):
@@ -121,10 +125,32 @@ class EvaluateCLI(LandmarkCLI):
     def _measure(self, verb: str) -> None:
         metrics = measure(self.trainer, self.model, self.datamodule, verb, self.request.checkpoint)
         print_metrics(metrics, f"{verb} {self.request.checkpoint}")
+        if self.settings().get("ced"):
+            self._write_curves("val" if verb == "validate" else "test", metrics)
         if output := self.settings().get("output"):
             write_json(
                 Path(output), {"checkpoint": str(self.request.checkpoint), "metrics": metrics}
             )
+
+    def _write_curves(self, role: Role, metrics: Mapping[str, float]) -> None:
+        """Adds ced.npz to a run that was made before there was one.
+
+        Raises:
+            UserError: what was measured is not what result.json tells of.
+        """
+        if self.request.run is None:
+            raise UserError("--ced writes into a run; give it with --run RUN")
+        run = RunDirectory(self.request.run)
+        told = run.read_result()["metrics"].get(f"{role}/nme")
+        if told is None or not math.isclose(told, metrics[f"{role}/nme"], rel_tol=1e-3):
+            raise UserError(
+                f"{role}/nme is {metrics[f'{role}/nme']:.3f} here and {told} in {run.result}, so "
+                "these are not the run's own errors; leave other settings away"
+            )
+        curves = collect_curves(self.model, [role])
+        if self.trainer.is_global_zero:
+            save_curves(run.ced, curves)
+            Console(highlight=False, soft_wrap=True).print(f"error curves: {run.ced}")
 
     def _beside(self, name: str) -> Path:
         return (self.request.run or Path()) / name

@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "test": Verb("train", "measure a run on its test sets, or on others"),
     "predict": Verb("train", "write a run's landmarks for data sets to a file"),
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
+    "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
     "calibrate": Verb("calibrate", "thresholds of a cascade's early stop, for a cost or an NME"),
     "tradeoff": Verb("tradeoff", "NME against multiply-adds of cascades, with early stop"),

@@ -32,6 +32,7 @@ from lit_landmarks.training.callbacks import (
     best_checkpoint,
 )
 from lit_landmarks.training.checkpoints import read_checkpoint
+from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import measure, measured_mma
 from lit_landmarks.training.media import Media
@@ -192,11 +193,18 @@ def _close(
 def evaluate(
     run: RunDirectory, trainer: Trainer, method: LandmarkModule, data: Any
 ) -> dict[str, float]:
-    """Final metrics: the best checkpoint on the validation sets and, if any, on the test sets."""
+    """Final metrics: the best checkpoint on the validation sets and, if any, on the test sets.
+
+    Their error curves go to ced.npz.
+    """
     best = run.best if run.best.is_file() else None
     metrics = measure(trainer, method, data, "validate", best)
+    curves = collect_curves(method, ["val"])
     if data.spec.in_role("test"):
         metrics |= measure(trainer, method, data, "test", best)
+        curves |= collect_curves(method, ["test"])
+    if trainer.is_global_zero:
+        save_curves(run.ced, curves)
     return dict(sorted(metrics.items()))
 
 

@@ -5,6 +5,7 @@
     RUN/metrics.csv           one row per logged step
     RUN/overlays/             faces with predicted and true points
     RUN/result.json           final metrics, cost, seed, versions, git state, data hash, wall time
+    RUN/ced.npz               cumulative error distributions of the final metrics (curves.py)
     RUN/wandb/                the W&B run, offline unless the config asks for online
 
 Every file is written to a temporary name and renamed, so a kill leaves the old or the new one.
@@ -58,6 +59,11 @@ class RunDirectory:
     def result(self) -> Path:
         """Final metrics and provenance."""
         return self.root / "result.json"
+
+    @property
+    def ced(self) -> Path:
+        """Cumulative error distributions of the final metrics, see `training.curves`."""
+        return self.root / "ced.npz"
 
     @property
     def overlays(self) -> Path:

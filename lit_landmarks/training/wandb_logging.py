@@ -47,7 +47,7 @@ class WandbOptions:
 
 
 def open_tracker(
-    options: WandbOptions, run: RunDirectory, config: Mapping[str, Any]
+    options: WandbOptions, run: RunDirectory, config: Mapping[str, Any], job_type: str | None = None
 ) -> WandbLogger | None:
     """Opens the W&B run of a run directory, the same one when the run is continued.
 
@@ -55,6 +55,7 @@ def open_tracker(
         options: how to track.
         run: the run directory; the W&B id is kept beside its files.
         config: the resolved arguments, logged once as they are nested.
+        job_type: what the run is within its group; None for a fit.
 
     Returns:
         A logger to pass to the trainer, or None when tracking is disabled.
@@ -79,6 +80,7 @@ def open_tracker(
             project=options.project,
             entity=options.entity,
             group=options.group,
+            job_type=job_type,
             name=options.name or run.root.name,
             tags=options.tags or None,
             config=dict(config),

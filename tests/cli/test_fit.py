@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
 from lit_landmarks.cli.train import fit
+from lit_landmarks.training.curves import read_curves
 
 
 def result_of(run: Path) -> dict[str, Any]:
@@ -103,6 +105,28 @@ def test_evaluation_of_a_run(
         assert columns["points"].shape == (4, 68, 2)
         assert list(columns["index"]) == [0, 1, 2, 3]
     assert sorted(p for p in finished.rglob("*")) == before, "evaluation wrote into the run"
+
+
+def test_error_curves_agree_with_failure_rates_and_can_be_written_later(
+    finished: Path, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    curves = read_curves(finished / "ced.npz")
+    metrics = result_of(finished)["metrics"]
+    curve = curves["val/faces"]
+    assert curve.normaliser == "interocular"
+    for level in (8, 10):
+        above = 1 - curve.fraction[np.searchsorted(curve.edges, level - 1e-6)]
+        assert 100 * above == pytest.approx(metrics[f"val/faces/fr{level}_interocular"])
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    (old / "ced.npz").unlink()
+    assert main(["validate", "--run", str(old), "--ced"]) == 0
+    again = read_curves(old / "ced.npz")
+    assert again.keys() == curves.keys()
+    np.testing.assert_allclose(again["val/faces"].fraction, curve.fraction)
+    # Other faces have other errors, which are not the run's.
+    fewer = ["--data.init_args.eval_batch_size=2", "--trainer.limit_val_batches=1"]
+    assert "not the run's own" in complaint("validate", "--run", old, "--ced", *fewer)
 
 
 def test_profile_of_a_run(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

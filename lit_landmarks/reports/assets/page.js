@@ -1,0 +1,69 @@
+"use strict";
+// Sorting by a column: numbers by value, words by alphabet, what is missing always last.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, place) => {
+    const button = head.querySelector("button");
+    if (!button) return;
+    button.addEventListener("click", () => {
+      const first = head.dataset.first || "ascending";
+      const other = first === "ascending" ? "descending" : "ascending";
+      const order = head.getAttribute("aria-sort") === first ? other : first;
+      heads.forEach((h) => h.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
+      const numeric = head.dataset.kind === "number";
+      const value = (row) => {
+        const text = row.cells[place].dataset.value;
+        if (text === undefined || text === "") return null;
+        return numeric ? Number(text) : text;
+      };
+      const rows = [...body.rows].map((row) => [value(row), row]);
+      rows.sort(([a], [b]) => {
+        if (a === null || b === null) return (a === null) - (b === null);
+        return sign * (numeric ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+      });
+      body.append(...rows.map(([, row]) => row));
+    });
+  });
+}
+// Filtering rows by any word in them.
+const filter = document.getElementById("filter");
+if (filter) {
+  const rows = [...document.querySelectorAll("#runs tbody tr")];
+  const told = document.getElementById("shown");
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      count += row.hidden ? 0 : 1;
+    }
+    told.textContent = words.length ? `${count} of ${rows.length} rows` : "";
+  });
+}
+// A name in the legend picks its run out in every chart and in the table.
+const buttons = [...document.querySelectorAll(".legend button")];
+const choose = (name) => {
+  for (const button of buttons) {
+    button.setAttribute("aria-pressed", String(button.dataset.name === name));
+  }
+  for (const item of document.querySelectorAll("[data-series]")) {
+    item.classList.toggle("chosen", item.dataset.series === name);
+  }
+  for (const row of document.querySelectorAll("#runs tbody tr")) {
+    row.classList.toggle("chosen", row.dataset.name === name);
+  }
+  if (name === null) delete document.body.dataset.chosen;
+  else document.body.dataset.chosen = "yes";
+};
+for (const button of buttons) {
+  button.addEventListener("click", () => {
+    choose(button.getAttribute("aria-pressed") === "true" ? null : button.dataset.name);
+  });
+}
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") choose(null);
+});

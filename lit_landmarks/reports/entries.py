@@ -1,0 +1,274 @@
+"""What is compared: a run, a trial of a study or a W&B run, all as an `Entry`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.training.callbacks import MONITOR
+from lit_landmarks.training.curves import ErrorCurve, read_curves
+from lit_landmarks.training.run_directory import RunDirectory, open_run
+
+#: finished: it has figures; infeasible: too dear, so nothing was trained.
+State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
+COST = "compute/mma"
+#: Logged with the figures of an epoch, and not by an evaluation.
+LEARNING = "val/loss"
+#: Safe both; the one in C takes a tenth of the time, which a study of hundreds of trials feels.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a comparison.
+
+    Attributes:
+        name: unique among the rows.
+        where: folder or address.
+        state: how far it came.
+        told: what became of it, in a few words.
+        feasible: within the limits of its study; True outside of one.
+        metrics: final figures by key.
+        config: settings by dotted key.
+        learning: value of `val/nme` by epoch, from 1.
+        curves: error curves by `role/data set[/subset]`.
+        seconds: time that it took.
+    """
+
+    name: str
+    where: str
+    state: State = "finished"
+    told: str = ""
+    feasible: bool = True
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    learning: Sequence[tuple[float, float]] = ()
+    curves: Mapping[str, ErrorCurve] = field(default_factory=dict)
+    seconds: float | None = None
+
+    def figure(self, key: str) -> float:
+        """A final figure; NaN where there is none."""
+        return self.metrics.get(key, math.nan)
+
+    @property
+    def method(self) -> str:
+        """Class name of the method; empty where it is not known."""
+        return str(self.config.get("model.class_path", "")).rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A metric's limit in a study."""
+
+    metric: str
+    at_most: bool
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as plain values, from `search.records`.
+
+    Attributes:
+        name: of the study.
+        folder: where it lies.
+        objective: metric that it minimises or maximises.
+        limits: its constraints.
+        trials: one dict each: number, state, told, feasible, value, params, metrics, constraints,
+            run (folder or None), seconds.
+        importance: parameter -> share of its importance; sums to 1, or empty.
+        importance_told: why it is empty, or how it was found.
+        total: trials asked for.
+    """
+
+    name: str
+    folder: str
+    objective: str
+    limits: Sequence[Limit]
+    trials: Sequence[Mapping[str, Any]]
+    importance: Mapping[str, float]
+    importance_told: str
+    total: int
+
+
+def run_entry(path: Path) -> Entry:
+    """A finished run.
+
+    Raises:
+        UserError: no run, or one without figures; names the folder and the cure.
+    """
+    try:
+        run = open_run(path)
+    except UserError as error:
+        inner = sorted(p.parent for p in path.glob("*/config.yaml")) if path.is_dir() else []
+        if not inner:
+            raise
+        raise UserError(f"{path} is no run but holds {len(inner)}; give {path}/*") from error
+    return _read(run, path.resolve().name)
+
+
+def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
+    """The trials of a study; a folder that is gone costs a trial its curves, not its row.
+
+    Args:
+        study: the study.
+        files: read the trials' run directories; without them there are no curves and no configs.
+    """
+    return [_trial(study, trial, files) for trial in study.trials]
+
+
+def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
+    name = f"{study.name}-{trial['number']:04d}"
+    run = _run_of(Path(trial["run"])) if trial["run"] and files else None
+    entry = Entry(name, "")
+    if run is not None and run.root.is_dir():
+        entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)
+    # What the study was told counts: it may be a mean over seeds.
+    metrics = {**entry.metrics, **trial["metrics"]}
+    if trial["value"] is not None and math.isfinite(trial["value"]):
+        metrics[study.objective] = trial["value"]
+    return replace(
+        entry, name=name, state=trial["state"], told=trial["told"], feasible=trial["feasible"],
+        metrics=metrics, config=entry.config or dict(trial["params"]), seconds=trial["seconds"],
+    )  # fmt: skip
+
+
+def _run_of(folder: Path) -> RunDirectory:
+    """The run directory of a trial; with several seeds that of the first, whose curves stand in."""
+    seeds = sorted(path.parent for path in folder.glob("seed*/config.yaml"))
+    run = RunDirectory(folder)
+    return RunDirectory(seeds[0]) if seeds and not run.config.is_file() else run
+
+
+def _read(run: RunDirectory, name: str) -> Entry:
+    try:
+        result = run.read_result()
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{run.result} is not JSON; make it again: fit --resume {run.root}") from (
+            error
+        )
+    found = result.get("metrics")
+    if not isinstance(found, dict):
+        raise UserError(f"{run.result} holds no metrics; make it again: fit --resume {run.root}")
+    metrics = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+    seconds = result.get("wall_seconds")
+    return replace(
+        _unfinished(run, name), state="finished", told="", metrics=metrics,
+        curves=read_curves(run.ced), seconds=None if seconds is None else float(seconds),
+    )  # fmt: skip
+
+
+def _unfinished(run: RunDirectory, name: str) -> Entry:
+    """What a run has before its figures."""
+    return Entry(
+        name, str(run.root), "unfinished", "no result.json",
+        config=read_config(run.config), learning=read_learning(run.metrics),
+    )  # fmt: skip
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config.yaml by dotted key; none if there is no such file.
+
+    Raises:
+        UserError: it is not YAML.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML; restore it, or leave the run away") from error
+    return flatten(tree) if isinstance(tree, dict) else {}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key; lists and empty groups are values."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            found |= flatten(value, f"{name}.")
+        else:
+            found[name] = value
+    return found
+
+
+def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
+    """(epoch, value) of a metrics.csv, epochs from 1; none if there is no such file or column.
+
+    The final evaluation of the best checkpoint is no epoch: it has no loss, which tells it apart.
+    """
+    found: list[tuple[float, float]] = []
+    if not path.is_file():
+        return found
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            try:
+                float(row[LEARNING])
+                found.append((float(row["epoch"]) + 1, float(row[key])))
+            except (KeyError, TypeError, ValueError):
+                continue  # a row of the training set, or of an evaluation
+    return found
+
+
+def distinct(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with names that tell them apart: as much of the folders as that takes.
+
+    Raises:
+        UserError: one run is given twice.
+    """
+    named: list[Entry] = []
+    for entry in entries:
+        same = [other for other in entries if other.name == entry.name]
+        if len(same) > 1:
+            parts = {other.where: Path(other.where).resolve().parts for other in same}
+            if len({tuple(p) for p in parts.values()}) < len(same):
+                raise UserError(f"{entry.where} is given twice; name it once")
+            depth = next(
+                n for n in range(2, 99) if len({p[-n:] for p in parts.values()}) == len(same)
+            )
+            entry = replace(entry, name="/".join(parts[entry.where][-depth:]))
+        named.append(entry)
+    return named
+
+
+def ordered(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """Best first: within the limits, then beyond them, then without a figure."""
+    sign = -1.0 if higher_is_better(objective) else 1.0
+
+    def rank(entry: Entry) -> tuple[bool, bool, float, str]:
+        value = entry.figure(objective)
+        known = entry.state == "finished" and math.isfinite(value)
+        return not known, not entry.feasible, sign * value if known else 0.0, entry.name
+
+    return sorted(entries, key=rank)
+
+
+def candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """What may be the best: trained to the end, within its limits, with a finite figure."""
+    return [
+        e
+        for e in ordered(entries, objective)
+        if e.state == "finished" and e.feasible and math.isfinite(e.figure(objective))
+    ]
+
+
+def value_text(value: Any) -> str:
+    """A setting in a few letters."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)

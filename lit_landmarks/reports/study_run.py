@@ -1,0 +1,167 @@
+"""What a study leaves behind when it ends: pictures in its folder and one W&B run of its own.
+
+The W&B run has the study's name as its group and "study" as its job type, beside the runs of the
+trials. Its id stays in STUDY/wandb/run_id, so a study that goes on continues it. Offline, every end
+writes the whole run anew under that id, and the latest that is synced is the one that W&B shows;
+online, only trials that W&B has not yet seen are added to its history.
+
+    study/trials, study/pareto, study/importance            tables
+    study/plots/pareto, history, importance                 pictures
+    study/objective, study/best against trial               history
+    best/..., trials/...                                    summary
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from lit_landmarks.draw.chart import Drawing
+from lit_landmarks.draw.chart_png import chart_figure
+from lit_landmarks.draw.plots import figure_image, save_figure
+from lit_landmarks.files import write_atomic
+from lit_landmarks.reports.compare import compare, pareto
+from lit_landmarks.reports.compare_charts import (
+    best_so_far,
+    history_chart,
+    importance_chart,
+    pareto_chart,
+)
+from lit_landmarks.reports.entries import COST, StudyRecord, study_entries, value_text
+from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+
+#: Numbers of the trials that an online run already has, beside its id.
+_SEEN = "logged_trials.json"
+
+
+def study_charts(study: StudyRecord) -> dict[str, Drawing]:
+    """Pareto plot, history and importance, as far as there is something to draw."""
+    told = compare(study_entries(study, files=False), [study], most=1)
+    found = {
+        "pareto": pareto_chart(told),
+        "history": history_chart(study),
+        "importance": importance_chart(study),
+    }
+    return {name: chart for name, chart in found.items() if chart is not None}
+
+
+def draw_study(study: StudyRecord) -> list[Path]:
+    """Writes the charts as PNG into the study's folder; gives their paths."""
+    folder = Path(study.folder)
+    return [
+        save_figure(chart_figure(chart), folder / f"{name}.png")
+        for name, chart in study_charts(study).items()
+    ]
+
+
+def track_study(study: StudyRecord, options: WandbOptions, config: Mapping[str, Any]) -> None:
+    """Writes the W&B run of the study, or continues it.
+
+    Args:
+        study: with at least one trial.
+        options: mode, project, entity and tags as the trials have them.
+        config: the sweep file.
+
+    Raises:
+        UserError: W&B refuses an online run.
+    """
+    named = replace(options, group=study.name, name=f"{study.name}-study")
+    logger = open_tracker(named, RunDirectory(Path(study.folder)), config, job_type="study")
+    if logger is None:
+        return
+    done = 1
+    try:
+        _log(study, logger.experiment)
+        done = 0
+    finally:
+        close_tracker(logger, done, study_summary(study))
+
+
+def _log(study: StudyRecord, run: Any) -> None:
+    run.define_metric("trial")
+    run.define_metric("study/*", step_metric="trial")
+    seen_file = RunDirectory(Path(study.folder)).tracker / _SEEN
+    seen = set(json.loads(seen_file.read_text())) if run.resumed and seen_file.is_file() else set()
+    best = dict(best_so_far(study))
+    for trial in _ended(study):
+        number = trial["number"]
+        if number in seen:
+            continue
+        row = {"study/objective": trial["value"], "study/best": best.get(number)}
+        run.log({"trial": number, **{k: v for k, v in row.items() if v is not None}})
+    pictures = {
+        f"study/plots/{name}": wandb.Image(figure_image(chart_figure(chart)), caption=chart.told)
+        for name, chart in study_charts(study).items()
+    }
+    tables = {
+        f"study/{name}": wandb.Table(columns=list(heads), data=rows, allow_mixed_types=True)
+        for name, (heads, rows) in study_tables(study).items()
+    }
+    run.log({**tables, **pictures})
+    if not run.offline:
+        write_atomic(seen_file, json.dumps([trial["number"] for trial in _ended(study)]))
+
+
+def _ended(study: StudyRecord) -> list[Mapping[str, Any]]:
+    ended = [trial for trial in study.trials if trial["state"] != "unfinished"]
+    return sorted(ended, key=lambda trial: trial["number"])
+
+
+def study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[list[Any]]]]:
+    """Headings and rows of the tables: trials, pareto, importance."""
+    params = sorted({name for trial in study.trials for name in trial["params"]})
+    limits = [str(limit) for limit in study.limits]
+    heads = ["trial", "state", "what became of it", "within limits", study.objective, COST,
+             "compute/parameters", "minutes", "run"]  # fmt: skip
+    rows = [
+        [
+            t["number"], t["state"], t["told"], t["feasible"], t["value"], t["metrics"].get(COST),
+            t["metrics"].get("compute/parameters"),
+            None if t["seconds"] is None else t["seconds"] / 60, t["run"],
+            *(t["constraints"].get(limit) for limit in limits),
+            *(_plain(t["params"].get(name)) for name in params),
+        ]
+        for t in study.trials
+    ]  # fmt: skip
+    front = pareto(study_entries(study, files=False), study.objective)
+    return {
+        "trials": ([*heads, *(f"violation of {limit}" for limit in limits), *params], rows),
+        "pareto": (
+            ["trial", COST, study.objective],
+            [[e.name, e.figure(COST), e.figure(study.objective)] for e in front],
+        ),
+        "importance": (
+            ["parameter", "share of importance"],
+            [[name, share] for name, share in study.importance.items()],
+        ),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else value_text(value)
+
+
+def study_summary(study: StudyRecord) -> dict[str, Any]:
+    """Counts of trials, and the best within the limits if there is one."""
+    states = [trial["state"] for trial in study.trials]
+    fine = [t for t in study.trials if t["feasible"] and t["value"] is not None]
+    told: dict[str, Any] = {
+        "trials": {"all": len(states), "wanted": study.total, "within_limits": len(fine),
+                   **{state: states.count(state) for state in sorted(set(states))}},
+        "importance_told": study.importance_told,
+    }  # fmt: skip
+    best = best_so_far(study)
+    if best:
+        winner = next(t for t in fine if t["value"] == best[-1][1])
+        told["best"] = {
+            "trial": winner["number"], study.objective: winner["value"],
+            COST: winner["metrics"].get(COST), "run": winner["run"],
+            "params": {name: _plain(value) for name, value in winner["params"].items()},
+        }  # fmt: skip
+    return told

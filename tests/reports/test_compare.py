@@ -1,0 +1,173 @@
+"""Comparison: order, best of each column by the metric's own direction, differences, files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.reports.compare import (
+    as_csv,
+    as_json,
+    cell,
+    compare,
+    differences,
+    pareto,
+)
+from lit_landmarks.reports.entries import (
+    Entry,
+    StudyRecord,
+    distinct,
+    read_learning,
+    run_entry,
+    study_entries,
+)
+
+from .conftest import HOSTILE, Make, study_of, trial_of
+
+
+def column(told: object, heading: str) -> object:
+    return next(c for c in told.columns if c.heading == heading)  # type: ignore[attr-defined]
+
+
+def test_runs_are_ranked_and_the_best_of_each_column_is_known(make_run: Make) -> None:
+    entries = [run_entry(make_run(n, nme, mma)) for n, nme, mma in
+               (("dear", 4.0, 90.0), ("bad", 7.0, 80.0), ("cheap", 5.0, 20.0))]  # fmt: skip
+    told = compare(entries)
+    assert [e.name for e in told.entries] == ["dear", "cheap", "bad"]
+    assert told.best is not None
+    assert told.best.name == "dear"
+    headings = [c.heading for c in told.columns]
+    assert headings[:3] == ["val/nme", "MMA", "parameters"]
+    assert "val/helen FR10 io" in headings, "the widest threshold of the primary normaliser"
+    assert "val/helen NME io" not in headings, "the same figures as val/nme"
+    assert headings.index("val/helen AUC10 io") < headings.index("test/afw NME io")
+    assert told.marked(column(told, "val/helen AUC10 io")) == {"dear"}, "more is better"  # type: ignore[arg-type]
+    assert told.marked(column(told, "val/helen FR10 io")) == {"dear"}, "less is better"  # type: ignore[arg-type]
+    assert told.marked(column(told, "MMA")) == {"cheap"}  # type: ignore[arg-type]
+    assert [e.name for e in pareto(told.entries, "val/nme")] == ["cheap", "dear"]
+    by_area = compare(entries, objective="val/helen/auc10_interocular")
+    assert [e.name for e in by_area.entries] == ["dear", "cheap", "bad"]
+
+
+def test_what_a_run_has_kept(make_run: Make) -> None:
+    entry = run_entry(make_run("one", 5.0, 50.0))
+    assert entry.learning[0] == (1.0, pytest.approx(5.0 * (1 + 4 * 0.55), abs=1e-3))
+    assert len(entry.learning) == 12
+    assert entry.method == "ASMNet"
+    assert set(entry.curves) == {"val/helen", "test/afw"}
+    assert entry.seconds == 61.5
+    assert math.isnan(entry.figure("no/such"))
+
+
+def test_only_settings_that_differ(make_run: Make) -> None:
+    one = run_entry(make_run("one", 5.0, 50.0, width=8, taps=[1, 2]))
+    two = run_entry(make_run("two", 5.0, 50.0, width=8, taps=[1, 3], extra=HOSTILE))
+    assert differences([one, two]) == {
+        "model.init_args.taps": ["[1, 2]", "[1, 3]"],
+        "model.init_args.extra": ["-", HOSTILE],
+    }, "not how it was tracked, not what is the same"
+    assert differences([one, one]) == {}
+
+
+def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
+    kept = make_run("kept", 99.0, 1.0)
+    first = next(n for n, t in enumerate(study.trials) if t["state"] == "finished")
+    gone = next(n for n, t in enumerate(study.trials) if t["state"] == "pruned")
+    trials = [dict(t) for t in study.trials]
+    trials[first]["run"], trials[gone]["run"] = str(kept), str(kept.parent / "no-such")
+    entries = study_entries(replace(study, trials=trials))
+    told = compare(entries, [study])
+    assert len(told.entries) == 24
+    entry = next(e for e in entries if e.name == f"small-{first:04d}")
+    assert entry.figure("val/nme") == trials[first]["value"], "what the study was told counts"
+    assert entry.figure("val/helen/fr10_interocular") > 0, "further figures come from the run"
+    assert entry.learning
+    fine = [t for t in study.trials if t["state"] == "finished" and t["feasible"]]
+    beyond = [t for t in study.trials if t["state"] == "finished" and not t["feasible"]]
+    assert fine
+    assert beyond
+    assert told.best is not None
+    assert told.best.figure("val/nme") == min(t["value"] for t in fine)
+    order = [(e.state == "finished", e.feasible) for e in told.entries]
+    edge = len(fine)
+    assert all(pair == (True, True) for pair in order[:edge])
+    assert all(pair == (True, False) for pair in order[edge : edge + len(beyond)])
+    assert not any(finished for finished, _ in order[edge + len(beyond) :])
+
+
+def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_run: Make) -> None:
+    folder = make_run("seed1", 5.0, 50.0).parent
+    make_run("seed2", 9.0, 50.0)
+    trial = trial_of(0, 7.0, 50.0, run=str(folder))
+    (entry,) = study_entries(study_of([trial]))
+    assert entry.figure("val/nme") == 7.0
+    assert entry.learning == read_learning(folder / "seed1" / "metrics.csv")
+    assert entry.where == str(folder / "seed1")
+    assert set(entry.curves) == {"val/helen", "test/afw"}
+
+
+def test_names_are_made_distinct_and_doubles_refused() -> None:
+    one, two = Entry("0001", "a/0001"), Entry("0001", "b/0001")
+    assert [e.name for e in distinct([one, two, Entry("x", "x")])] == ["a/0001", "b/0001", "x"]
+    with pytest.raises(UserError, match="a/0001 is given twice"):
+        distinct([one, replace(one)])
+
+
+def test_tables_hold_every_row_and_no_formula(make_run: Make) -> None:
+    told = compare([run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
+                    run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(as_csv(told))))
+    assert [row["name"] for row in rows] == ["b", "'=1+1"], "a spreadsheet would compute it"
+    assert float(rows[0]["val/nme"]) == 4.0
+    assert [row["config.model.init_args.width"] for row in rows] == ["2", "1"]
+    assert [row["pareto"] for row in rows] == ["True", "True"]
+    plain = json.loads(json.dumps(as_json(told), allow_nan=False))
+    assert plain["best"] == "b"
+    assert plain["rows"][1]["name"] == "=1+1"
+
+
+def test_what_cannot_be_compared(make_run: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no trials yet"):
+        compare([])
+    run = make_run("half", 5.0, 50.0, result=False)
+    with pytest.raises(UserError, match=rf"{run} holds no result\.json; .*--resume {run}"):
+        run_entry(run)
+    with pytest.raises(UserError, match=r"holds 1; give .*runs/\*"):
+        run_entry(run.parent)
+    with pytest.raises(UserError, match="no run directory"):
+        run_entry(tmp_path / "no-such")
+    (run / "result.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        run_entry(run)
+    (run / "result.json").write_text("{}")
+    with pytest.raises(UserError, match="holds no metrics"):
+        run_entry(run)
+    good = run_entry(make_run("good", 5.0, 50.0))
+    with pytest.raises(UserError, match="no run has the figure val/helen/fr9_box"):
+        compare([good], extra=["val/helen/fr9_box"])
+    with pytest.raises(UserError, match="no better direction"):
+        compare([good], objective="val/helen/faces")
+    other = study_of([trial_of(0, 1.0, 2.0)], objective="val/helen/fr10_interocular")
+    with pytest.raises(UserError, match="different objectives"):
+        compare([good], [study_of([]), other])
+
+
+def test_a_table_of_losses_only_has_no_learning_curve(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,epoch,train/loss\n1,0,0.5\n")
+    assert read_learning(tmp_path / "metrics.csv") == []
+    assert read_learning(tmp_path / "none.csv") == []
+
+
+def test_a_single_row_or_a_tie_has_no_best() -> None:
+    entries = [Entry(n, n, metrics={"val/nme": 5.0}) for n in ("a", "b")]
+    told = compare(entries)
+    assert told.marked(told.columns[0]) == set()
+    assert cell(math.nan, 2) == "-"
+    assert cell(1234.5, 1) == "1,234.5"

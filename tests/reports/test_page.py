@@ -1,0 +1,131 @@
+"""The page of a comparison: nothing from outside, all names escaped, readable without seeing it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from lit_landmarks.reports.compare import compare
+from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
+from lit_landmarks.reports.page import page
+
+from .conftest import HOSTILE, Make
+
+VOID = {"meta", "link", "input", "br"}
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, texts by tag, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def text(make_run: Make, study: StudyRecord) -> str:
+    # No folder can have a slash in its name, a W&B run can; the rest is as hostile as it gets.
+    runs = [make_run("ok", 4.0, 60.0, width=1, note=HOSTILE),
+            make_run(HOSTILE.replace("/", ""), 5.0, 20.0, width=2, curves=False)]  # fmt: skip
+    told = compare([*study_entries(study), *map(run_entry, runs)], [study], title=HOSTILE)
+    return page(told)
+
+
+def test_it_is_whole_and_loads_nothing(text: str) -> None:
+    reader = Reader(text)
+    assert reader.open == []
+    for tag, attributes in reader.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            value = attributes.get(name)
+            assert value is None or value == "data:,", f"{tag} asks for {value}"
+        assert not [name for name in attributes if name.startswith("on")], tag
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text), "a picture or font from elsewhere"
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_names_and_settings_run_nothing(text: str) -> None:
+    reader = Reader(text)
+    assert len(reader.of("script")) == 1, "only our own"
+    assert reader.texts["h1"] == [HOSTILE], "shown as it is"
+    assert HOSTILE in reader.texts["code"], "a setting too"
+    (policy,) = (m for m in reader.of("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    content = policy["content"] or ""
+    assert content.startswith("default-src 'none'")
+    assert f"script-src 'sha256-{digest}'" in content
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_it_can_be_read_without_seeing_it(text: str) -> None:
+    reader = Reader(text)
+    assert reader.of("html") == [{"lang": "en"}]
+    assert [m["content"] for m in reader.of("meta") if m.get("name") == "viewport"]
+    charts = [svg for svg in reader.of("svg") if svg.get("role") == "img"]
+    assert len(charts) >= 7
+    ids = {attributes.get("id") for _, attributes in reader.tags}
+    for svg in charts:
+        assert svg["aria-label"]
+        assert svg["aria-describedby"] in ids
+    hidden = [svg for svg in reader.of("svg") if svg.get("role") != "img"]
+    assert all(svg.get("aria-hidden") == "true" for svg in hidden)
+    assert all(th.get("scope") in ("col", "row") for th in reader.of("th"))
+    fields = {field["id"] for field in reader.of("input")}
+    assert fields == {label["for"] for label in reader.of("label")}
+    regions = [d for d in reader.of("div") if d.get("role") == "region"]
+    assert all(d.get("tabindex") == "0" for d in regions), "scrolled by keyboard"
+
+
+def test_runs_without_error_curves_are_told_how_to_get_them(text: str) -> None:
+    notes = " ".join(Reader(text).texts["code"])
+    assert re.search(r"python -m lit_landmarks validate --run \S.* --ced", notes)
+
+
+def test_a_study_that_trained_nothing_has_a_page(study: StudyRecord) -> None:
+    dear = [t for t in study.trials if t["state"] == "infeasible"]
+    empty = replace(study, trials=dear, importance={}, importance_told="too few")
+    text = page(compare(study_entries(empty), [empty]))
+    assert Reader(text).open == []
+    assert "no trial within the limits" in text
+
+
+def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> None:
+    run = run_entry(make_run("one", 4.0, 60.0))
+    for told, count, noun in (
+        (compare([run]), "1", "runs"),
+        (compare(study_entries(study), [study]), "24 of 24", "trials"),
+        (compare([*study_entries(study), run], [study]), "25", "trials and runs"),
+    ):
+        text = page(told)
+        assert f"<dt>{noun}</dt><dd>{count}<small>" in text
+        assert f">All {noun}</h2>" in text
+    assert "small, 1 run: comparison</title>" in text

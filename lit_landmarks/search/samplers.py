@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.search.runner import counted
 from lit_landmarks.search.study import StudyFolder, best_feasible, is_feasible
-from lit_landmarks.search.sweep_file import with_absolute_bases
+from lit_landmarks.search.sweep_file import read_sweep, with_absolute_bases
 
 #: Runs, or goes on with, the study of a sweep file in a folder, until its total is reached.
 RunStudy = Callable[[Path, Path], None]
@@ -58,8 +59,12 @@ def compare_samplers(
         run: runs one.
 
     Raises:
-        UserError: a sampler without a seed, or a study that does not start.
+        UserError: a bad sweep file, an unknown sampler, or a study that does not start.
     """
+    read_sweep(file)
+    wrong = next((name for name in samplers if not hasattr(optuna.samplers, name)), None)
+    if wrong is not None:
+        raise UserError(f"no sampler '{wrong}' in optuna.samplers; take TPESampler, for example")
     found = []
     for name in samplers:
         bests, shares, halves = [], [], []
@@ -79,8 +84,6 @@ def compare_samplers(
 def _derived(file: Path, sampler: str, seed: int, trials: int | None) -> str:
     """The text of the sweep file with another sampler."""
     tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(tree, dict):
-        raise UserError(f"{file} holds no study; write `key: value` rows (see sweeps/)")
     with_absolute_bases(tree, file.parent)
     tree["sampler"] = {"class": sampler, "arguments": {"seed": seed}}
     tree["name"] = f"{tree.get('name')}-{sampler}-{seed}"

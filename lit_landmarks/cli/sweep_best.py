@@ -45,6 +45,8 @@ def best(
         told = found.user_attrs.get(search.RUN)
         raise UserError(f"the run {told} is not on this machine; give this command where it is")
     tree = yaml.safe_load(RunDirectory(runs[0]).config.read_text(encoding="utf-8"))
+    for key, value in sweep.refit.items():
+        put(tree, key, value)
     # A fit of these settings is no trial of the study.
     tree["wandb"] |= {"group": None, "name": None}
     target = output or folder.root / "best.yaml"
@@ -76,6 +78,14 @@ def _refit(
     if value is None:
         raise UserError(f"{run.root} logged no {sweep.objective}; look at its result.json")
     return float(value)
+
+
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key of nested settings, whatever was there, in place."""
+    *parents, last = key.split(".")
+    for name in parents:
+        tree = tree.setdefault(name, {})
+    tree[last] = value
 
 
 def mean_and_deviation(values: list[float]) -> str:

@@ -68,6 +68,8 @@ def check_settings(sweep: Sweep) -> None:
     for where, files, space in _branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         _build(sweep, where, files, first)
+        if sweep.refit:
+            _build(sweep, f"{where}, refit", files, {**first, **sweep.refit})
         rounds = max((len(p.probes()) for p in space), default=0)
         for number in range(1, rounds):
             others = {p.key: p.probes()[number] for p in space if len(p.probes()) > number}

@@ -108,6 +108,7 @@ class Sweep:
     space: tuple[Parameter, ...] = ()
     methods: Mapping[str, Branch] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    refit: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     sampler: tuple[str, Mapping[str, Any]] = ("TPESampler", {})
     pruner: tuple[str, Mapping[str, Any]] = ("NopPruner", {})

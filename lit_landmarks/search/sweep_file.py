@@ -25,8 +25,8 @@ from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sw
 #: Keys of a sweep file, and whether each must be there.
 KEYS = {
     "name": True, "base": False, "objective": False, "constraints": False, "space": False,
-    "methods": False, "settings": False, "seeds": False, "sampler": False, "pruner": False,
-    "trials": True, "hours": False, "epochs": False, "storage": False,
+    "methods": False, "settings": False, "refit": False, "seeds": False, "sampler": False,
+    "pruner": False, "trials": True, "hours": False, "epochs": False, "storage": False,
 }  # fmt: skip
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
@@ -70,6 +70,7 @@ def read_sweep(path: Path) -> Sweep:
         space=read.space(tree.get("space"), "space"),
         methods=methods,
         settings=read.mapping(tree.get("settings"), "settings"),
+        refit=read.mapping(tree.get("refit"), "refit"),
         seeds=read.seeds(tree.get("seeds")),
         sampler=read.made(tree.get("sampler"), "sampler"),
         pruner=read.made(tree.get("pruner"), "pruner"),

@@ -210,3 +210,26 @@ def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
         main(["sweep", "--help"])
     told = capsys.readouterr().out
     assert [key for key in KEYS if f"\n  {key} " not in told] == []
+
+
+def test_the_best_is_refitted_with_the_settings_of_the_refit(sweep: Path, tmp_path: Path) -> None:
+    tree = yaml.safe_load(sweep.read_text())
+    tree |= {"trials": 1, "constraints": [], "refit": {"trainer.max_epochs": 2}}
+    sweep.write_text(yaml.safe_dump(tree))
+    root = tmp_path / "study"
+    assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
+    assert main(["sweep", "best", str(root), "--refit", "1"]) == 0
+    (refit,) = (root / "refit").glob("*/result.json")
+    assert json.loads(refit.read_text())["epochs"] == 2
+    trial = json.loads((root / "trials" / "0000" / "result.json").read_text())
+    assert trial["epochs"] == 1
+
+
+def test_a_bad_setting_of_the_refit_is_told_before_any_trial(
+    sweep: Path, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    tree = yaml.safe_load(sweep.read_text()) | {"refit": {"trainer.max_epoch": 2}}
+    sweep.write_text(yaml.safe_dump(tree))
+    told = complaint("sweep", "run", sweep, "--study", tmp_path / "study")
+    assert "max_epoch" in told
+    assert not (tmp_path / "study").exists()

@@ -1,4 +1,4 @@
-"""`bench data` and `bench cascade`: speeds, measured beside what they are compared with."""
+"""`bench`: speeds, measured beside what they are compared with."""
 
 from __future__ import annotations
 
@@ -27,24 +27,37 @@ _DESCRIPTION = """data measures on embedded synthetic faces, in one run, in roun
 cascade measures a calibrated run on its validation faces, one thread: one face at a time and
 batches of 64, with and without early stop, in turns.
 
-  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001"""
+  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001
+
+sweep measures what a study costs beside its fits: time around a trial, of one that is too dear to
+be trained, memory over many trials, and two workers beside one.
+
+  python -m lit_landmarks bench sweep --rounds 5 --trials 200"""
 
 
 def run(arguments: list[str]) -> int:
     """Runs `bench data`."""
     parser = verb_parser("bench", _DESCRIPTION)
-    parser.add_argument("part", choices=["data", "cascade"], help="what to measure")
+    parser.add_argument("part", choices=["data", "cascade", "sweep"], help="what to measure")
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
     parser.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
     parser.add_argument("--run", type=Path, help="cascade: a run that `calibrate` has seen")
+    parser.add_argument("--trials", type=int, default=200, help="sweep: trials of its memory")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     known, rest = parser.parse_known_args(arguments)
     if known.part == "cascade":
         return _cascade(known.run, rest, known.json)
     if rest:
         raise UserError(f"unknown argument {rest[0]}; see {parser.prog} --help")
+    if known.part == "sweep":
+        from lit_landmarks.cli.bench_sweep import bench_sweep
+
+        measured = bench_sweep(known.rounds, known.trials)
+        print(json.dumps(asdict(measured), indent=2) if known.json
+              else "\n".join(measured.lines()))  # fmt: skip
+        return 0
     if known.size < 32 or known.faces < 32 or known.rounds < 1:
         raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
     found = bench_data(known.size, known.faces, known.rounds, head=known.head)

@@ -83,12 +83,21 @@ def test_a_study_from_its_file_to_its_best_config(
     [
         ("space", {"model.init_args.drop": {"float": [0, 1]}}, "drop"),
         ("space", {"model.init_args.dropout": {"choice": ["much"]}}, "dropout"),
-        ("space", {"model.init_args.dropout": {"float": [0, 1]}, "trainer.limit_val_batches":
-                   {"choice": [1, "two"]}}, "trainer.limit_val_batches: two"),
+        (
+            "space",
+            {
+                "model.init_args.dropout": {"float": [0, 1]},
+                "trainer.limit_val_batches": {"choice": [1, "two"]},
+            },
+            "trainer.limit_val_batches: two",
+        ),
         ("space", {"data.init_args.frame_size": {"float": [32, 64]}}, "frame_size"),
         ("space", {"data.init_args.frame_size": {"int": [48, 8]}}, "empty range, 48 to 8"),
-        ("constraints", ["val/wflw/nme_interocular <= 4"],
-         "logs 'val/wflw/nme_interocular'; near it: val/faces/nme_interocular"),
+        (
+            "constraints",
+            ["val/wflw/nme_interocular <= 4"],
+            "logs 'val/wflw/nme_interocular'; near it: val/faces/nme_interocular",
+        ),
         ("constraints", ["val/faces/nme_interocular/pose <= 4"], "near it: "),
         ("constraints", ["val/faces/occlusion_f1 >= 4"], "no part of the run logs"),
         ("constraints", ["compute/mma_min <= 4"], "no part of the run logs"),
@@ -145,6 +154,7 @@ def test_an_objective_of_its_own_chooses_the_best_epoch(sweep: Path, tmp_path: P
     assert [r["seed"] for r in results] == [3, 5]
     values = [r["metrics"]["val/faces/auc10_interocular"] for r in results]
     assert trial.value == pytest.approx(statistics.fmean(values))
+    assert sorted(trial.intermediate_values) == [0], "the final evaluation is no epoch"
     best = torch.load(root / "trials/0000/seed3/checkpoints/best.ckpt", weights_only=True)
     watched = next(v for k, v in best["callbacks"].items() if k.startswith("ModelCheckpoint"))
     assert watched["monitor"] == "val/faces/auc10_interocular"
@@ -183,9 +193,10 @@ def test_wandb_is_told_what_became_of_a_trial(
     assert [pruned.state.name, complete.state.name] == ["PRUNED", "COMPLETE"]
     assert [c[:2] for c in configs] == [("tiny", "tiny-0000"), ("tiny", "tiny-0001")]
     assert configs[1][2]["trial"] == 1
-    assert configs[1][2]["params"]["model.init_args.dropout"] == complete.params[
-        "model.init_args.dropout"
-    ]
+    assert (
+        configs[1][2]["params"]["model.init_args.dropout"]
+        == complete.params["model.init_args.dropout"]
+    )
     assert summaries[0]["state"] == "pruned"
     assert not summaries[0]["feasible"]
     assert summaries[1]["state"] == "complete"

@@ -150,8 +150,8 @@ def test_the_manual_explains_every_key() -> None:
 
 
 def test_nested_pruners_seeds_and_storages(write: Write) -> None:
-    nested = {"class": "PatientPruner",
-              "arguments": {"patience": 2, "wrapped_pruner": {"class": "MedianPruner"}}}  # fmt: skip
+    inner = {"patience": 2, "wrapped_pruner": {"class": "MedianPruner"}}
+    nested = {"class": "PatientPruner", "arguments": inner}
     storage = {"url": "postgresql://me@host/db", "heartbeat": 5, "grace": 10}
     sweep = read_sweep(write(pruner=nested, seeds=3, storage=storage, hours=2.5, epochs=70))
     made = make(*KINDS["pruner"][:2], sweep.pruner[0], dict(sweep.pruner[1]))

@@ -30,6 +30,11 @@ batches of 64, with and without early stop, in turns.
 
   python -m lit_landmarks bench cascade --run runs/musica-synthetic-001
 
+sweep measures what a study costs beside its fits: time around a trial, of one that is too dear to
+be trained, memory over many trials, and two workers beside one.
+
+  python -m lit_landmarks bench sweep --rounds 5 --trials 200
+
 samplers runs one study with several samplers and seeds, at an equal number of trials; a killed
 comparison goes on when it is called again.
 
@@ -39,7 +44,8 @@ comparison goes on when it is called again.
 def run(arguments: list[str]) -> int:
     """Runs the verb."""
     parser = verb_parser("bench", _DESCRIPTION)
-    parser.add_argument("part", choices=["data", "cascade", "samplers"], help="what to measure")
+    parts = ["data", "cascade", "sweep", "samplers"]
+    parser.add_argument("part", choices=parts, help="what to measure")
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
@@ -49,7 +55,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--samplers", nargs="+", default=["TPESampler", "RandomSampler"],
                         help="samplers: classes of optuna.samplers")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="samplers: studies of each")
-    parser.add_argument("--trials", type=int, help="samplers: of each study; default the file's")
+    parser.add_argument("--trials", type=int, help="sweep: trials of its memory, 200;"
+                        " samplers: of each study, the file's")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("studies/samplers"),
                         help="samplers: folder of the studies")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -61,6 +68,13 @@ def run(arguments: list[str]) -> int:
                                   known.output, known.json)  # fmt: skip
     if rest:
         raise UserError(f"unknown argument {rest[0]}; see {parser.prog} --help")
+    if known.part == "sweep":
+        from lit_landmarks.cli.bench_sweep import bench_sweep
+
+        measured = bench_sweep(known.rounds, known.trials or 200)
+        print(json.dumps(asdict(measured), indent=2) if known.json
+              else "\n".join(measured.lines()))  # fmt: skip
+        return 0
     if known.size < 32 or known.faces < 32 or known.rounds < 1:
         raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
     found = bench_data(known.size, known.faces, known.rounds, head=known.head)

@@ -11,7 +11,8 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from lit_landmarks import search
-from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.configs import compose
+from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.cli.study_end import conclude
 from lit_landmarks.cli.sweep_best import best
 from lit_landmarks.cli.sweep_check import check_metrics, check_settings, costs
@@ -40,7 +41,7 @@ Keys of a sweep file:
 def run(arguments: list[str]) -> int:
     """Runs the verb."""
     parser = verb_parser("sweep", _DESCRIPTION + search.keys_help())
-    parser.add_argument("part", choices=["run", "resume", "status", "best"])
+    parser.add_argument("part", choices=["run", "resume", "status", "best", "trial"])
     parser.add_argument("path", type=Path, help="sweep file, or folder of a study")
     parser.add_argument("--study", type=Path, help="run: folder of the study")
     parser.add_argument("--trials", type=int, help="total number of trials, instead of the file's")
@@ -50,6 +51,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, help="best: file; default STUDY/best.yaml")
     parser.add_argument("--refit", type=int, default=0, help="best: train it with so many seeds")
     parser.add_argument("--json", action="store_true", help="status: as JSON")
+    parser.add_argument("--number", type=int, default=0,
+                        help="trial: for `sweep run` alone, a fit on several devices")  # fmt: skip
     known = parser.parse_args(arguments)
     if known.trials is not None and known.trials < 1:
         raise UserError(f"--trials is {known.trials}; give 1 or more")
@@ -61,6 +64,11 @@ def run(arguments: list[str]) -> int:
     sweep = folder.sweep()
     if known.part == "resume":
         return _work(folder, known)
+    if known.part == "trial":
+        search.run_handed_over(
+            sweep, folder, known.number, lambda words, own: fit(words, own, sweep.monitor)
+        )
+        return 0
     study = folder.open(sweep)
     if known.part == "status":
         return _status(sweep, folder, study, known.json)
@@ -93,14 +101,17 @@ def _work(folder: search.StudyFolder, known: Any) -> int:
             console.print(f"{again} trials of dead workers go on from their last checkpoint")
 
     def one_fit(arguments: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
-        return fit(arguments, callbacks, sweep.monitor)
+        if search.several(_devices(arguments)):
+            return search.hand_over(folder, arguments, callbacks[0])  # type: ignore[arg-type]
+        return fit([*arguments, "--trainer.devices=1"], callbacks, sweep.monitor)
 
     try:
         if known.workers > 1:
             search.spawn_workers(folder, known.workers, total)
         else:
-            search.work(sweep, folder, study, one_fit, costs,
-                        lambda trial: console.print(search.one_line(trial)), total)  # fmt: skip
+            with search.standing_alone():
+                search.work(sweep, folder, study, one_fit, costs,
+                            lambda trial: console.print(search.one_line(trial)), total)  # fmt: skip
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             f"interrupted; go on with: python -m lit_landmarks sweep resume {folder.root}"
@@ -110,6 +121,15 @@ def _work(folder: search.StudyFolder, known: Any) -> int:
     _status(sweep, folder, study, False)
     conclude(folder, sweep, study)
     return 0
+
+
+def _devices(arguments: list[str]) -> Any:
+    """`trainer.devices` of a fit, as it is written; None where nothing says it."""
+    given = [word for word in arguments if word.startswith("--trainer.devices=")]
+    if given:
+        return given[-1].partition("=")[2]
+    trainer = compose(read_request("fit", arguments).configs).tree.get("trainer") or {}
+    return trainer.get("devices")
 
 
 def _status(

@@ -28,7 +28,8 @@ from lit_landmarks.training.evaluation import (
     save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
-from lit_landmarks.training.run_directory import RunDirectory, create_run, write_json
+from lit_landmarks.training.ranks import is_follower, shared_run
+from lit_landmarks.training.run_directory import RunDirectory, write_json
 from lit_landmarks.types import Role
 
 
@@ -59,7 +60,7 @@ class FitCLI(LandmarkCLI):
         if resume is not None:
             check_checkpoint(resume.last, self.model)
         text = self.resolved()
-        run = resume or create_run(self.request.run, run_name(self.model, spec))
+        run = resume or shared_run(self.request.run, run_name(self.model, spec))
         self.plan = Fit(
             run=run,
             config=yaml.safe_load(text),
@@ -84,6 +85,9 @@ class FitCLI(LandmarkCLI):
     def fit(self, **_: Any) -> None:
         """Called by LightningCLI in place of the trainer's own."""
         console = Console(highlight=False, soft_wrap=True)
+        if is_follower():
+            run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
+            return
         console.print(f"run directory: {self.plan.run.root}")
         self.result = run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
         print_metrics(self.result["metrics"], f"{self.plan.run.root}")

@@ -29,7 +29,7 @@ VERBS: dict[str, Verb] = {
     "tradeoff": Verb("tradeoff", "NME against multiply-adds of cascades, with early stop"),
     "attention": Verb("attention", "where a patch cascade looks, and which patches to keep"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
-    "bench": Verb("bench", "data, cascade: speed of batches, and of an early stop"),
+    "bench": Verb("bench", "data, cascade, sweep: speed of batches, an early stop, a study"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }
 

@@ -9,6 +9,8 @@
     budget.py       which trials count; hours and epochs spent
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
+    devices.py      a trial on several devices
+    launchers.py    workers that SLURM or torchrun starts
     runner.py       until the total is reached; workers of one machine
     report.py       tables and summaries
 
@@ -18,8 +20,10 @@ A new method joins by its argument file alone: name it under `methods` of a swee
 from optuna import Study
 
 from lit_landmarks.search.budget import counted
+from lit_landmarks.search.devices import hand_over, run_handed_over, several
+from lit_landmarks.search.launchers import standing_alone
 from lit_landmarks.search.manual import keys_help
-from lit_landmarks.search.report import one_line, print_status, summary
+from lit_landmarks.search.report import one_line, pace, print_status, summary
 from lit_landmarks.search.runner import requeue_dead, spawn_workers, why, work
 from lit_landmarks.search.study import (
     METRICS,
@@ -40,14 +44,19 @@ __all__ = [
     "Sweep",
     "best_feasible",
     "counted",
+    "hand_over",
     "is_feasible",
     "keys_help",
     "one_line",
+    "pace",
     "pareto_front",
     "print_status",
     "read_sweep",
     "requeue_dead",
+    "run_handed_over",
+    "several",
     "spawn_workers",
+    "standing_alone",
     "summary",
     "why",
     "with_measured",

@@ -92,6 +92,24 @@ def minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> floa
     return round(left, 1)
 
 
+def pace(study: optuna.Study) -> float:
+    """Trials a minute from when the last worker began until the first one had nothing left.
+
+    A trial that lies across an end of that time counts with its share within.
+    """
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.datetime_start is not None and trial.datetime_complete is not None:
+            span = trial.datetime_start.timestamp(), trial.datetime_complete.timestamp()
+            spans.setdefault(str(trial.user_attrs.get(OWNER)), []).append(span)
+    begin = max(min(s for s, _ in own) for own in spans.values())
+    end = min(max(e for _, e in own) for own in spans.values())
+    done = sum(
+        max(0.0, min(e, end) - max(s, begin)) / (e - s) for own in spans.values() for s, e in own
+    )
+    return 60 * done / (end - begin)
+
+
 def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None:
     """A table of trials, the best one, the Pareto front and the time left."""
     trials, best, front = counted(study), best_feasible(study), pareto_front(study)

@@ -13,8 +13,6 @@ import hashlib
 import json
 import math
 import os
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +121,7 @@ class StudyFolder:
             study_name=sweep.name,
             load_if_exists=True,
             direction=sweep.direction,  # type: ignore[arg-type]
-            pruner=_quiet(lambda: make(module, kind, pruner, dict(pruning))),
+            pruner=make(module, kind, pruner, dict(pruning)),
         )
         if sweep.shared:
             known = study.user_attrs.get(_SAYS)
@@ -186,14 +184,7 @@ def _sampler(sweep: Sweep, trials: int) -> Any:
     if arguments.get("seed") is not None and name not in _ONE_SEED and (number or trials):
         words = np.random.SeedSequence([int(arguments["seed"]), number, trials])
         arguments["seed"] = int(words.generate_state(1)[0] >> 1)
-    return _quiet(lambda: make(module, kind, name, arguments))
-
-
-def _quiet(action: Callable[[], Any]) -> Any:
-    """Without Optuna's notes on what is experimental: they were asked for in the sweep file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return action()
+    return make(module, kind, name, arguments)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from optuna.exceptions import UpdateFinishedTrialError
 
 from lit_landmarks.search.space import Constraint, Sweep
@@ -52,18 +53,18 @@ class TrialWatch(Observer):
         check: Callable[[], None] = lambda: None,
         told: Mapping[str, Any] | None = None,
     ) -> None:
-        self.trial, self.sweep, self.prunes, self._check = trial, sweep, prunes, check
+        self.trial, self.sweep, self.prunes, self.check = trial, sweep, prunes, check
         self.best = sweep.worst
         self.epochs = 0
         self.measured: float | None = None
-        self._told = dict(told or {})
+        self.told = dict(told or {})
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Nobody trains a trial that is another worker's."""
         if self.trial is not None:
-            self._check()
+            self.check()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Counts the epoch."""
@@ -76,7 +77,8 @@ class TrialWatch(Observer):
             TrialPruned: the pruner says so.
             LostTrialError: the trial was given to another worker.
         """
-        if trainer.sanity_checking:
+        # The final evaluation validates once more; the trial has ended by then.
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
         self.measured = measured_mma(figures)
@@ -98,7 +100,7 @@ class TrialWatch(Observer):
     def _verdict(self, epoch: int) -> int:
         assert self.trial is not None
         try:
-            self._check()
+            self.check()
             self.trial.report(self.best, epoch)
             return _PRUNE if self.trial.should_prune() else _GO_ON
         except (LostTrialError, UpdateFinishedTrialError):
@@ -118,7 +120,7 @@ class TrialWatch(Observer):
         """For the config of the W&B run."""
         return {"study": {"name": self.sweep.name, "objective": self.sweep.objective,
                           "constraints": [str(c) for c in self.sweep.constraints],
-                          **self._told}}  # fmt: skip
+                          **self.told}}  # fmt: skip
 
     def closing(
         self, metrics: Mapping[str, float], error: BaseException | None

@@ -39,6 +39,7 @@ from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.provenance import git_state, machine, package_versions
+from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
@@ -87,10 +88,12 @@ def equip(
     """
     plan.run.checkpoints.mkdir(parents=True, exist_ok=True)
     resume_step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else None
-    write_atomic(plan.run.config, plan.config_text)
+    if not is_follower():
+        write_atomic(plan.run.config, plan.config_text)
     observers = [c for c in extra if isinstance(c, Observer)]
     told = {key: value for o in observers for key, value in o.tracked().items()}
-    tracker = open_tracker(plan.tracking, plan.run, {**plan.config, **told})
+    tracking = {**plan.config, **told}
+    tracker = None if is_follower() else open_tracker(plan.tracking, plan.run, tracking)
     try:
         loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
         loggers += [tracker] if tracker is not None else []
@@ -155,7 +158,8 @@ def run_fit(
         )
         metrics = evaluate(plan.run, trainer, method, data)
         result = strict(describe(plan, method, data, metrics, state, trainer))
-        write_json(plan.run.result, result)
+        if not is_follower():
+            write_json(plan.run.result, result)
     except (SystemExit, KeyboardInterrupt) as error:
         failure = error
         if isinstance(error, SystemExit) and not state.interrupted:
@@ -163,7 +167,8 @@ def run_fit(
         raise Interrupted(_how_to_go_on(plan.run)) from None
     except UserError as error:
         failure = error
-        plan.run.remove_if_barren()
+        if not is_follower():
+            plan.run.remove_if_barren()
         raise
     except Exception as error:
         failure = error

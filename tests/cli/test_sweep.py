@@ -154,6 +154,7 @@ def test_an_objective_of_its_own_chooses_the_best_epoch(sweep: Path, tmp_path: P
     assert [r["seed"] for r in results] == [3, 5]
     values = [r["metrics"]["val/faces/auc10_interocular"] for r in results]
     assert trial.value == pytest.approx(statistics.fmean(values))
+    assert sorted(trial.intermediate_values) == [0], "the final evaluation is no epoch"
     best = torch.load(root / "trials/0000/seed3/checkpoints/best.ckpt", weights_only=True)
     watched = next(v for k, v in best["callbacks"].items() if k.startswith("ModelCheckpoint"))
     assert watched["monitor"] == "val/faces/auc10_interocular"

@@ -24,7 +24,11 @@ def value_of(words: Sequence[str], key: str) -> float:
 def validate(callbacks: Sequence[Callback], epoch: int, figures: dict[str, float]) -> None:
     """What a trainer does around the end of an epoch, for callbacks that watch."""
     trainer: Any = SimpleNamespace(
-        sanity_checking=False, callback_metrics=figures, current_epoch=epoch, world_size=1
+        sanity_checking=False,
+        callback_metrics=figures,
+        current_epoch=epoch,
+        world_size=1,
+        state=SimpleNamespace(fn="fit"),
     )
     for callback in callbacks:
         callback.on_train_batch_start(trainer, None, None, 0)  # type: ignore[arg-type]

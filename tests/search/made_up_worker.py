@@ -45,7 +45,11 @@ class MadeUp:
         for epoch in range(state["epoch"], EPOCHS):
             figures = {"val/nme": nme(state["width"], epoch)}
             trainer: Any = SimpleNamespace(
-                sanity_checking=False, callback_metrics=figures, current_epoch=epoch, world_size=1
+                sanity_checking=False,
+                callback_metrics=figures,
+                current_epoch=epoch,
+                world_size=1,
+                state=SimpleNamespace(fn="fit"),
             )
             for batch in range(BATCHES):
                 for callback in callbacks:

@@ -47,8 +47,9 @@ class Fits:
             raise ValueError("unlucky\nsecond row")
         for epoch, nme in enumerate((30.0, 20.0 - width / 10)):
             trainer = SimpleNamespace(
-                sanity_checking=False, callback_metrics={"val/nme": nme}, current_epoch=epoch
-            )
+                sanity_checking=False, callback_metrics={"val/nme": nme}, current_epoch=epoch,
+                state=SimpleNamespace(fn="fit"),
+            )  # fmt: skip
             for callback in callbacks:
                 callback.on_validation_end(trainer, None)  # type: ignore[arg-type]
         return {"metrics": {"val/nme": 20.0 - width / 10, "val/helen/fr10_interocular": width}}

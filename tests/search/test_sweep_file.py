@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search.sweep_file import METHOD, Constraint, read_sweep
+from lit_landmarks.search import keys_help
+from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, Constraint, make, read_sweep
 from lit_landmarks.search.trial import suggest
 
 Write = Callable[..., Path]
@@ -109,6 +110,29 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"name": "a study"}, "is no name"),
         ({"methods": {"one": {"bass": []}}}, "methods.one.bass is unknown"),
         ({"hours": -1}, "hours is -1"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"seeds": [1, 1]}, "list different numbers"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"seeds": 2, "settings": {"seed_everything": 1}}, "'seeds' is given; keep one"),
+        ({"settings": {"model.lr": 0.1}}, "model.lr is in space and in settings"),
+        ({"objective": "val/loss"}, "is a loss, which does not compare"),
+        ({"constraints": ["compute/mma <= 4", "compute/mma <= 4.0"]}, "twice"),
+        ({"space": {"a": {"float": [0, 1], "step": -0.1}}}, "space.a.step is -0.1"),
+        ({"space": {"a": {"int": [1, 9], "step": 2, "log": True}}}, "leave step or log away"),
+        ({"space": {"a": {"choice": [1], "log": True}}}, "does not fit a choice"),
+        ({"sampler": {"class": "BaseSampler"}}, "'BaseSampler' is unknown"),
+        ({"sampler": {"class": "TPESample"}}, "did you mean TPESampler"),
+        ({"pruner": {"class": "PatientPruner", "arguments": {"patience": 1}}}, "do not fit"),
+        (
+            {
+                "pruner": {
+                    "class": "PatientPruner",
+                    "arguments": {"patience": 1, "wrapped_pruner": {"class": "Median"}},
+                }
+            },
+            "'Median'",
+        ),
+        ({"storage": {"url": "journal", "heartbeat": 10, "grace": 15}}, "give 20 or more"),
     ],
 )
 def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], told: str) -> None:
@@ -118,3 +142,22 @@ def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], t
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_manual_explains_every_key() -> None:
+    explained = {row.split()[0] for row in keys_help().splitlines()}
+    assert explained == set(KEYS)
+
+
+def test_nested_pruners_seeds_and_storages(write: Write) -> None:
+    inner = {"patience": 2, "wrapped_pruner": {"class": "MedianPruner"}}
+    nested = {"class": "PatientPruner", "arguments": inner}
+    storage = {"url": "postgresql://me@host/db", "heartbeat": 5, "grace": 10}
+    sweep = read_sweep(write(pruner=nested, seeds=3, storage=storage, hours=2.5, epochs=70))
+    made = make(*KINDS["pruner"][:2], sweep.pruner[0], dict(sweep.pruner[1]))
+    assert isinstance(made._wrapped_pruner, optuna.pruners.MedianPruner)
+    assert sweep.seeds == (0, 1, 2)
+    assert (sweep.storage, sweep.heartbeat, sweep.grace) == ("postgresql://me@host/db", 5, 10)
+    assert (sweep.hours, sweep.epochs) == (2.5, 70)
+    assert read_sweep(write(seeds=[7])).seeds == (7,)
+    assert read_sweep(write(seeds=1)).seeds == (), "the configs' own"

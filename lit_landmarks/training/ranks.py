@@ -1,0 +1,37 @@
+"""Processes of one training: Lightning starts the others, and only the first one writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.training.run_directory import RunDirectory, create_run
+
+#: Environment: the run directory that the first process has made.
+_RUN = "LIT_LANDMARKS_RUN"
+
+
+def is_follower() -> bool:
+    """Whether this is not the first process of its training."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") > 0
+
+
+def shared_run(path: Path | None, name: str) -> RunDirectory:
+    """A new run directory, the same one for all processes of a training.
+
+    Args:
+        path: where the user wants it, or None.
+        name: method and data, for the default.
+
+    Raises:
+        UserError: it exists, or a follower was not told of it.
+    """
+    if not is_follower():
+        run = create_run(path, name)
+        os.environ[_RUN] = str(run.root.resolve())
+        return run
+    told = os.environ.get(_RUN) or path
+    if told is None:
+        raise UserError("processes started by torchrun or SLURM need --run to share a folder")
+    return RunDirectory(Path(told))

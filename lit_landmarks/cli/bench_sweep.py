@@ -101,7 +101,7 @@ def bench_sweep(rounds: int, trials: int) -> SweepBench:
 
 
 def _study(root: Path, trials: int, settings: dict[str, Any]) -> search.StudyFolder:
-    """A study of the small network whose number of patches decides whether it is within the limit."""
+    """A study of the small network; its number of patches decides about the limit."""
     configs = Path(lit_landmarks.__file__).resolve().parents[1] / "configs"
     tree = {
         "name": root.name,

@@ -13,6 +13,8 @@ import hashlib
 import json
 import math
 import os
+import socket
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +181,9 @@ def _sampler(sweep: Sweep, trials: int) -> Any:
     module, kind, _ = KINDS["sampler"]
     arguments = dict(given)
     number = int(os.environ.get(NUMBER, "0"))
-    if sweep.shared and NUMBER not in os.environ:
-        number = os.getpid()
+    if sweep.shared:
+        # Each machine numbers its workers from 0.
+        number = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode())
     if arguments.get("seed") is not None and name not in _ONE_SEED and (number or trials):
         words = np.random.SeedSequence([int(arguments["seed"]), number, trials])
         arguments["seed"] = int(words.generate_state(1)[0] >> 1)

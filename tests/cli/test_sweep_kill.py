@@ -50,8 +50,11 @@ def wait_for_epochs(folder: StudyFolder, run: Path, process: subprocess.Popen[st
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("how", "workers"),
+    [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGKILL, 2),
+     (signal.SIGTERM, 2)],
+)  # fmt: skip
 def test_resume_reaches_the_same_total(
     sweep: Path, tmp_path: Path, how: signal.Signals, workers: int
 ) -> None:

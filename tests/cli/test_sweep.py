@@ -56,8 +56,7 @@ def test_a_study_from_its_file_to_its_best_config(
     dear = study.trials[-1]
     assert dear.state == optuna.trial.TrialState.COMPLETE
     assert dear.constraints["compute/mma <= 8"] > 0
-    assert dear.duration is not None
-    assert dear.duration.total_seconds() < 5, "nothing is trained"
+    assert "run" not in dear.user_attrs, "nothing is trained"
     capsys.readouterr()
     assert main(["sweep", "status", str(root), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -14,7 +14,6 @@ from lit_landmarks.cli.loading import load_trained
 from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing
 from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.calibration import calibration_plot, describe_set, print_calibration
 from lit_landmarks.training.calibration import (
@@ -24,8 +23,7 @@ from lit_landmarks.training.calibration import (
     for_cost,
     for_error,
 )
-from lit_landmarks.training.checkpoints import read_checkpoint
-from lit_landmarks.training.ema import RAW_STATE
+from lit_landmarks.training.operating_point import store_thresholds
 from lit_landmarks.training.records import FaceRecords, record_faces
 from lit_landmarks.training.run_directory import write_json
 
@@ -79,7 +77,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if isinstance(method, AdaptiveModule) and found:
         method.set_thresholds(list(stop), detection.fail_above)
-        _store(checkpoint, method)
+        store_thresholds(checkpoint, method)
     folder = checkpoint.resolve().parent.parent
     content = _content(checkpoint, found, detection, told, known.shared)
     write_json(folder / "calibration.json", content)
@@ -131,17 +129,6 @@ def by_set(records: dict[str, FaceRecords]) -> dict[str, FaceRecords]:
         for number, name in enumerate(part.sets)
         if (part.dataset == number).any()
     }
-
-
-def _store(path: Path, method: AdaptiveModule) -> None:
-    """Both thresholds into a checkpoint; the file is replaced whole."""
-    content = read_checkpoint(path)
-    for key in ("state_dict", RAW_STATE):
-        if key in content:
-            content[key]["stop_below"] = method.stop_below.detach().cpu().clone()
-            content[key]["fail_above"] = method.fail_above.detach().cpu().clone()
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
 
 
 def _content(

@@ -21,6 +21,8 @@ class AdaptiveModule(LandmarkModule, abstract=True):
     Args:
         stages: number of stages T.
         early_stop: let faces leave once `calibrate` has set thresholds.
+        target_mma: mean cost of a validation face, in millions of multiply-adds, for which a fit
+            sets the thresholds at its end; None leaves that to `calibrate`.
         **base: see `LandmarkModule`.
 
     Attributes:
@@ -32,9 +34,21 @@ class AdaptiveModule(LandmarkModule, abstract=True):
     stop_below: Tensor
     fail_above: Tensor
 
-    def __init__(self, *, stages: int, early_stop: bool = True, **base: Any) -> None:
+    def __init__(
+        self,
+        *,
+        stages: int,
+        early_stop: bool = True,
+        target_mma: float | None = None,
+        **base: Any,
+    ) -> None:
         super().__init__(**base)
+        if target_mma is not None and not 0 < target_mma < float("inf"):
+            raise UserError(f"model.target_mma is {target_mma}; give millions above 0, or null")
+        if target_mma is not None and not early_stop:
+            raise UserError("model.target_mma is reached by early stop; set model.early_stop true")
         self.early_stop = early_stop
+        self.target_mma = target_mma
         self.register_buffer("stop_below", torch.full((stages - 1,), -torch.inf))
         self.register_buffer("fail_above", torch.tensor(torch.inf))
 

@@ -10,7 +10,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,8 @@ from lit_landmarks.search.watch import TrialWatch, violations, with_measured
 from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.training.run_directory import RunDirectory
 
+#: Setting of an adaptive method: the mean cost that its thresholds are to reach.
+_TARGET = "model.init_args.target_mma"
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
 
@@ -93,12 +95,14 @@ class _Progress:
     Attributes:
         metrics: costs, then figures of the fits as well.
         adaptive: whether `compute/mma` is known after a validation only.
+        target: mean MMA that thresholds will reach when the fit ends; None without such a need.
         epochs: epochs of the fits that have ended.
         watch: of the fit that runs, or ran last.
     """
 
     metrics: dict[str, float]
     adaptive: bool = False
+    target: float | None = None
     epochs: int = 0
     watch: TrialWatch | None = None
 
@@ -111,6 +115,9 @@ class _Progress:
         known = dict(self.metrics)
         if self.adaptive and self.watch is not None and self.watch.measured is not None:
             known["compute/mma"] = self.watch.measured
+        if self.target is not None:
+            # Thresholds are set when the fit ends; they would have brought it here.
+            known["compute/mma"] = min(known["compute/mma"], self.target)
         return known
 
     def all_epochs(self) -> int:
@@ -167,6 +174,9 @@ class TrialRunner:
                 return
             if not known.adaptive:
                 self._constrain(trial, known.metrics)
+            known.target = self._target(known)
+            if known.target is not None:
+                settings = replace(settings, chosen={_TARGET: known.target, **settings.chosen})
             trial.set_user_attr(METRICS, known.metrics)
             value = self._train(trial, settings, known)
             self._constrain(trial, known.metrics, all_of_them=True)
@@ -206,6 +216,15 @@ class TrialRunner:
         if self.sweep.timed:
             known.metrics |= self._costs(settings, timed=True)
         return self._within(known)
+
+    def _target(self, known: _Progress) -> float | None:
+        """The mean cost that an early stop has to reach; None where all stages are within."""
+        limits = [
+            c.limit for c in self.sweep.constraints if c.metric == "compute/mma" and c.at_most
+        ]
+        if not known.adaptive or not limits or known.metrics["compute/mma_max"] <= min(limits):
+            return None
+        return min(limits)
 
     # ---- limits and ends -------------------------------------------------------------------
 

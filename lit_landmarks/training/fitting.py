@@ -38,6 +38,7 @@ from lit_landmarks.training.evaluation import measure, measured_mma
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
+from lit_landmarks.training.operating_point import reach_target
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
@@ -156,6 +157,9 @@ def run_fit(
             ckpt_path=plan.run.last if plan.resume else None,
             weights_only=True,
         )
+        if plan.run.best.is_file() and trainer.is_global_zero:
+            reach_target(plan.run.best, method, data)
+        trainer.strategy.barrier()
         metrics = evaluate(plan.run, trainer, method, data)
         result = strict(describe(plan, method, data, metrics, state, trainer))
         if not is_follower():

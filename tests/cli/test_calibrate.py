@@ -122,3 +122,36 @@ def test_attention_is_told_and_patches_are_kept(
     assert (out / "regions.png").stat().st_size > 2000
     assert "keep 4 or more" in complaint("attention", "--run", cascade, "--keep", "9")
     assert "give a run of MuSiCa" in complaint("attention", "--run", finished)
+
+
+def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(
+    cascade: Path, tmp_path: Path
+) -> None:
+    full = json.loads((cascade / "result.json").read_text())["metrics"]
+    target = (full["compute/mma_min"] + full["compute/mma_max"]) / 2
+    run = tmp_path / "run"
+    words = ["--run", str(run), f"--model.init_args.target_mma={target}"]
+    assert main(["fit", "--config", str(cascade / "config.yaml"), *words]) == 0
+    found = json.loads((run / "result.json").read_text())["metrics"]
+    assert full["compute/mma"] == pytest.approx(full["compute/mma_max"]), (
+        "without a target no face leaves"
+    )
+    assert found["compute/mma"] <= target
+    assert full["compute/mma_min"] <= found["compute/mma"] * 1.000001
+    weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert bool((weights["stop_below"] > -torch.inf).any())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--model.init_args.target_mma=-3",), "target_mma"),
+        (("--model.init_args.target_mma=0.0001",), "first stage alone costs"),
+        (("--model.init_args.target_mma=5", "--model.init_args.early_stop=false"), "early_stop"),
+    ],
+)
+def test_bad_target_costs(
+    cascade: Path, tmp_path: Path, complaint: Callable[..., str], words: tuple[str, ...], told: str
+) -> None:
+    config, run = cascade / "config.yaml", tmp_path / "run"
+    assert told in complaint("fit", "--config", config, "--run", run, *words)

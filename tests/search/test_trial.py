@@ -148,9 +148,9 @@ class Adaptive:
     [
         (None, 2, TrialState.COMPLETE, 15.0),
         (optuna.TrialPruned("early"), 1, TrialState.PRUNED, 15.0),
-        (optuna.TrialPruned("at once"), 0, TrialState.PRUNED, 20.0),
+        (optuna.TrialPruned("at once"), 0, TrialState.PRUNED, 18.0),
         (ValueError("late"), 2, TrialState.FAIL, 15.0),
-        (ValueError("at once"), 0, TrialState.FAIL, 20.0),
+        (ValueError("at once"), 0, TrialState.FAIL, 18.0),
     ],
 )
 def test_an_adaptive_method_is_held_to_its_mean(
@@ -163,7 +163,7 @@ def test_an_adaptive_method_is_held_to_its_mean(
     go(folder, made_up.fit, made_up.costs, total=1)
     trial = study.trials[0]
     assert trial.state == state
-    assert trial.constraints == {"compute/mma <= 18": mean - 18}, "minimum 10, maximum 20"
+    assert trial.constraints == {"compute/mma <= 18": mean - 18}, "10 to 20; thresholds reach 18"
     assert trial.user_attrs[METRICS]["compute/mma"] == mean
 
 
@@ -241,3 +241,29 @@ def test_a_full_disk_leaves_the_trial_to_resume(make_study: Make) -> None:
     assert requeue_dead(study, folder) == 1
     study = go(folder, fit)
     assert sum(t.state == TrialState.COMPLETE for t in study.trials) == 12
+
+
+def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
+    make_study: Make,
+) -> None:
+    asked: list[list[str]] = []
+
+    def adaptive(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+        width = value_of(words, "model.width")
+        return {"compute/mma": width, "compute/mma_min": width / 3, "compute/mma_max": width}
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        asked.append(words)
+        reached = next((w for w in words if "target_mma" in w), None)
+        cost = float(reached.split("=")[1]) if reached else value_of(words, "model.width")
+        return {"metrics": {"val/nme": 5.0, "compute/mma": cost}}
+
+    folder = make_study()
+    study = folder.open(folder.sweep())
+    for width in (15, 30):
+        study.enqueue_trial({"model.width": width})
+    go(folder, fit, adaptive, 2)
+    assert not any("target_mma" in word for word in asked[0]), "all stages are within the limit"
+    assert "--model.init_args.target_mma=20.0" in asked[1]
+    trials = folder.open(folder.sweep()).get_trials()
+    assert [t.constraints["compute/mma <= 20"] for t in trials] == [-5.0, 0.0]

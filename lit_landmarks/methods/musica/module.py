@@ -123,7 +123,9 @@ class MuSiCa(AdaptiveModule):
     # ---- cost ------------------------------------------------------------------------------
 
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
-        """The cascade ended after each of its iterations."""
+        """The cascade ended after each of its iterations; without early stop, the whole of it."""
+        if not self.early_stop:
+            return [self.network]
         return [partial(self.network, iterations=k + 1) for k in range(len(self.stop_below) + 1)]
 
     def exit_costs(self) -> list[float]:

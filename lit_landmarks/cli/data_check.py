@@ -19,7 +19,7 @@ from lit_landmarks.data.mixture import draw_batch
 from lit_landmarks.data.recognise import unrecognised, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import write_atomic
+from lit_landmarks.files import check_folder, write_atomic
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
@@ -54,6 +54,7 @@ def run(arguments: list[str]) -> int:
     if (known.all or known.config) and rest:
         cause = "with --all the folder says" if known.all else "with --config the files say"
         raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")
+    check_folder(known.sheet)
     if known.batch is not None:
         return _batch(known)
     bad = 0

@@ -150,6 +150,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
         n_points = max(get_scheme(d.scheme).n_points for d in described)
         return DataSpec(self.scheme, n_points, self.frame_size, self.frame, tuple(described))
 
+    @property
+    def train_batch(self) -> int:
+        """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
+        sizes = {d.name: d.size for d in self.spec.in_role("train")}
+        drawn = (max(1, round(self.weights.get(name, 1.0) * n)) for name, n in sizes.items())
+        return min(self.batch_size, sum(drawn))
+
     @cached_property
     def transform(self) -> BatchTransform:
         """Source crops to frames."""

@@ -53,6 +53,7 @@ Complaint = Callable[..., str]
         ({"data": {"init_args": {"val": {}}}}, ["needs a val set", "data.init_args.val"]),
         ({"data": {"init_args": {"scheme": "ibug69"}}}, ["ibug69", "ibug68"]),
         ({"data": {"init_args": {"root": "$NO_SUCH/x"}}}, ["$NO_SUCH/x", "export it"]),
+        ({"data": {"init_args": {"batch_size": 1}}}, ["ASMNet", "batch of one", "batch_size to 2"]),
         ({"trainer": {"accelerator": "abacus"}}, ["trainer:", "abacus"]),
         ({"model": {"init_args": {"scheme": "wflw98"}}}, ["data.init_args.scheme"]),
     ],

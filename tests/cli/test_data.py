@@ -101,3 +101,14 @@ def test_mistakes_are_one_line(words: list[str], told: str, capsys: Captured) ->
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_sheet_that_cannot_be_written_is_told_first(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "file").touch()
+    words = ["data", "check", "--dataset", "SyntheticFaces", "--n", "2", "--sheet"]
+    for place in (tmp_path / "file", tmp_path / "file" / "deeper", Path("/proc/nothere")):
+        assert main([*words, str(place)]) == 2
+        told = capsys.readouterr()
+        assert f"error: cannot write to {place}" in told.err
+        assert told.err.count("\n") == 1
+        assert not told.out

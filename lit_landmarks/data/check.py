@@ -194,6 +194,26 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     return report
 
 
+def refuse_bad_faces(dataset: FaceDataset) -> None:
+    """Decode every image, for verbs that write the faces elsewhere.
+
+    Raises:
+        UserError: the first image that cannot be decoded, or whose face box is not in it.
+    """
+    rows = range(len(dataset.index()))
+    steps = track(
+        _images(dataset, list(rows)),
+        description="checking images",
+        total=len(rows),
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(rows) < _BLOCK,
+    )
+    for _, image in steps:
+        if isinstance(image, UserError):
+            raise image
+
+
 def _images(
     dataset: FaceDataset, rows: list[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8] | UserError]]:

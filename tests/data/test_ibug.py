@@ -127,6 +127,8 @@ def _broken(lines: list[str], kind: str) -> list[str]:
         lines[10] += " 3"
     elif kind == "nan":
         lines[10] = "nan 12.0"
+    elif kind == "1_0":
+        lines[10] = "1_0 12.0"
     elif kind == "huge":
         lines[10] = "1e30 12.0"
     elif kind == "no brace":
@@ -138,6 +140,7 @@ BROKEN = {
     "67 by header": r"n_points is 67, not 68, .*face_01\.pts:2; annotate",
     "67 rows": r"67 points, not 68, .*face_01\.pts:71; annotate",
     "text": r"'left eye' is no point x y, .*face_01\.pts:11; correct",
+    "1_0": r"'1_0 12.0' is no point x y, .*face_01\.pts:11; correct",
     "three cells": r"is no point x y, .*face_01\.pts:11; correct",
     "nan": r"is no pixel, .*face_01\.pts:11; correct",
     "huge": r"is no pixel, .*face_01\.pts:11; correct",

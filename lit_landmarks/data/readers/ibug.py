@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.counted import uniform
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import LARGEST
+from lit_landmarks.data.readers.text import number
 from lit_landmarks.errors import UserError
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
@@ -205,7 +206,7 @@ def read_pts_rows(path: Path, n_points: int) -> Boxes:
     points = np.empty((n_points, 2))
     for k, (row, cells) in enumerate(body):
         try:
-            x, y = map(float, cells)
+            x, y = map(number, cells)
         except ValueError:
             raise UserError(
                 f"{' '.join(cells)!r} is no point x y, {path}:{row}; correct the row"
@@ -263,7 +264,7 @@ def _detector_boxes(path: Path) -> dict[str, list[Boxes]]:
             for row in rows:
                 where = f"{path}:{rows.line_num}"
                 try:
-                    box = np.array([float(row[c]) for c in _COLUMNS])
+                    box = np.array([number(row[c]) for c in _COLUMNS])
                 except (TypeError, ValueError):
                     raise UserError(f"box is not four numbers, {where}; correct the row") from None
                 if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):

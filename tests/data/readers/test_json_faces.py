@@ -75,6 +75,7 @@ def test_every_column_there_and_back(
 
     points = rng.uniform(-50, 500, (n, 68, 2)).astype(np.float32)
     mask = rng.random((n, 68)) < 0.8
+    depth = np.concatenate([points, rng.normal(0, 99, (n, 68, 1)).astype(np.float32)], axis=2)
     pose = rng.uniform(-90, 90, (n, 3)).astype(np.float32)
     pose[0] = np.nan
     subset = rng.random(n) < 0.5
@@ -84,7 +85,7 @@ def test_every_column_there_and_back(
         box=np.tile(np.array([0, 1, 300, 301.5], np.float32), (n, 1)),
         paths=("a.png",) * n,
         visible=maybe(rng.integers(-1, 3, (n, 68)).astype(np.int8)),
-        points3d=maybe(rng.normal(0, 99, (n, 68, 3)).astype(np.float32)),
+        points3d=maybe(depth),
         head3d=maybe(rng.normal(0, 1, (n, 68, 3)).astype(np.float32)),
         pose=pose if n > 1 else None,
         focal=maybe(rng.uniform(100, 900, n).astype(np.float32)),
@@ -245,7 +246,9 @@ def test_bad_header_is_told(
         (face(visible=[1, 1, 1, 3]), r"visible is not 4 of -1, 0, 1 and 2"),
         (face(visible=[1, 1, 1, True]), r"visible is not 4 of -1, 0, 1 and 2"),
         (face(points3d=SQUARE), r"points3d\[0\] is not 3 numbers"),
+        (face(points3d=[[*SQUARE[0], 5], None, [33, 20, 0], None]), r"points3d\[2\] lies 3.0 pix"),
         (face(pose=[1, 2]), r"pose is not 3 numbers"),
+        (face(pose=[1, -361, 2]), r"pose has an angle of -361 degrees, .*faces\[1\]; give -360"),
         (face(focal=0), r"focal is 0, .*; give pixels above 0"),
         (face(focal=[3]), r"focal: a value is no number"),
         (face(subsets="blur"), r"subsets a list of text"),

@@ -229,9 +229,15 @@ class FaceDataset(ABC):
         return f"{type(self).__name__}({', '.join(args)})"
 
 
-def missing_image(path: str | Path) -> UserError:
-    """The error for an image that an annotation names but that is not there."""
-    return UserError(f"no image, {path}; restore the file or remove its annotation")
+def missing_image(path: str | Path, suffixes: Sequence[str] = ()) -> UserError:
+    """The error for an image that an annotation names but that is not there.
+
+    Args:
+        path: the image; its suffix does not count if there are `suffixes`.
+        suffixes: those that it may have, where the annotation does not say.
+    """
+    told = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
+    return UserError(f"no image, {told}; restore the file or remove its annotation")
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

@@ -50,6 +50,10 @@ Complaint = Callable[..., str]
             },
             ["gone", "correct root"],
         ),
+        (
+            {"data": {"init_args": {"test": {"a/b": {"class_path": "SyntheticFaces"}}}}},
+            ["data set 'a/b' is no name", "data.init_args.test"],
+        ),
         ({"data": {"init_args": {"val": {}}}}, ["needs a val set", "data.init_args.val"]),
         ({"data": {"init_args": {"scheme": "ibug69"}}}, ["ibug69", "ibug68"]),
         ({"data": {"init_args": {"root": "$NO_SUCH/x"}}}, ["$NO_SUCH/x", "export it"]),

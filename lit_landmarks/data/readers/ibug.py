@@ -41,7 +41,8 @@ _FOLDERS = ("helen", "lfpw", "afw", "ibug")
 #: Folders of the private test set by subset.
 _PRIVATE = {"indoor": ("01_Indoor", "indoor"), "outdoor": ("02_Outdoor", "outdoor")}
 _PRIVATE_SUBSETS = (*_PRIVATE, "private")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+#: Image files that are looked for beside labels that do not name theirs.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _COLUMNS = ("x0", "y0", "x1", "y1")
 
 
@@ -107,7 +108,7 @@ class Ibug300W(FaceDataset):
                 points = read_pts(file, 68)
                 image = names[file.parent].get(file.stem)
                 if image is None:
-                    raise missing_image(file.with_suffix(".jpg"))
+                    raise missing_image(file, IMAGE_SUFFIXES)
                 boxes.append(self._box(points, image, detected, file.relative_to(root).as_posix()))
             except UserError as error:
                 report(error)
@@ -235,7 +236,7 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
 
 def image_files(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem."""
-    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in _SUFFIXES}
+    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES}
 
 
 def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:

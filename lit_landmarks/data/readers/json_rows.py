@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.readers.common import LARGEST, Numbers, face_box, make_index
+from lit_landmarks.data.readers.common import LARGEST, Numbers, check_name, face_box, make_index
 from lit_landmarks.errors import UserError
 
 _KEYS = ("image", "points", "box", "visible", "points3d", "head3d", "pose", "focal", "subsets",
@@ -64,6 +64,8 @@ def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
     texts = isinstance(subsets, list) and all(isinstance(s, str) and s for s in subsets)
     if not isinstance(image, str) or not texts or not isinstance(split, str | None):
         raise UserError(f"image and split are text, subsets a list of text, {where}; correct them")
+    for name in subsets:
+        check_name("subset", name, where)
     points = _table(value["points"], n_points, 2, "points", where)
     mask = ~np.isnan(points[:, 0])
     own = _list(value.get("box"), 4, "box", where) if annotated else None

@@ -212,7 +212,7 @@ def _image(file: Path) -> Path:
     for suffix in _SUFFIXES:
         if (image := file.with_suffix(suffix)).is_file():
             return image
-    raise missing_image(file.with_suffix(_SUFFIXES[0]))
+    raise missing_image(file, _SUFFIXES)
 
 
 def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +200,15 @@ def test_help_explains(
     text = capsys.readouterr().out
     assert status == 0
     assert all(word in text for word in told)
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT])
+def test_a_path_of_the_wrong_kind_is_one_line(
+    complaint: Complaint, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr("lit_landmarks.cli.entry.run_verb", fail)
+    line = complaint("data")
+    assert f"{os.strerror(number)}, some/file; " in line

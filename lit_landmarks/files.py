@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,3 +39,24 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def check_folder(folder: Path) -> None:
+    """See, before long work, that a folder can be written to; it need not be there. Leaves nothing.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written to.
+    """
+    missing: list[Path] = []
+    try:
+        missing += [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror or str(error)
+        raise UserError(f"cannot write to {folder}: {reason}; choose another folder") from error
+    finally:
+        for place in missing:
+            with contextlib.suppress(OSError):  # never made, or no longer empty
+                place.rmdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing, write_atomic
+from lit_landmarks.files import check_folder, replacing, write_atomic
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +40,13 @@ def test_a_file_in_the_way_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         write_atomic(tmp_path / "file" / "b.txt", "x")
+
+
+def test_a_folder_is_tried_and_nothing_left(tmp_path: Path) -> None:
+    check_folder(tmp_path / "a" / "b")
+    check_folder(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="it is a file"):
+        check_folder(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,8 @@ from lit_landmarks.cli.messages import one_line, unknown_name
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.errors import UserError
 
+#: What the parser says of an argument without a default; the first name.
+_MISSING = re.compile(r"arguments are required: ([\w.]+)")
 _PARTS = {
     "check": "read a data set, or every one below a folder; counts, bad rows, contact sheets",
     "synthesize": "write rendered faces to disk in the files of a published data set",
@@ -75,6 +78,10 @@ def instantiate(
         parsed = parser.parse_args(words) if tree is None else parser.parse_object(tree)
     except argparse.ArgumentError as error:
         keys = [a.dest for a in parser._actions if a.dest.startswith("set.")]
+        if tree is None and (missing := _MISSING.search(str(error))):
+            name = missing.group(1).replace("set.", "")
+            value = "DIR" if name == "root" else "VALUE"
+            raise UserError(f"{cls.__name__} needs {name}; give --{name} {value}") from error
         message = one_line(str(error), None, keys).replace("set.", "")
         raise UserError(message) from error
     try:

@@ -19,7 +19,7 @@ from lit_landmarks.data.mixture import draw_batch
 from lit_landmarks.data.recognise import unrecognised, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import write_atomic
+from lit_landmarks.files import check_folder, write_atomic
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
@@ -54,32 +54,62 @@ def run(arguments: list[str]) -> int:
     if (known.all or known.config) and rest:
         cause = "with --all the folder says" if known.all else "with --config the files say"
         raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")
+    if known.rows < 0:
+        raise UserError(f"--rows {known.rows}: give 0 or more")
+    check_folder(known.sheet)
     if known.batch is not None:
         return _batch(known)
-    bad = 0
+    bad: list[str] = []
+    found = 0
     for name, dataset in _chosen(known, rest):
+        found += 1
         if known.all:
             print(f"== {name}")
-        try:
-            report = check_dataset(dataset)
-        except UserError as error:
-            if not known.all:
-                raise
-            print(f"not readable: {error}")  # the other folders are still worth a look
-            bad += 1
-            continue
-        print("\n".join(report.lines(known.rows)))
-        _write(report, known.sheet, name)
-        # A split without a face is no mistake of a folder that was found by walking.
-        bad += len(report.problems) + (report.faces == 0 and not known.all)
+        bad += _checked(known, name, dataset)
     if known.all:
-        for folder in unrecognised(known.all):
-            names = sorted(file.name for file in folder.iterdir())
-            told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-            print(f"== {folder.relative_to(known.all)}\nno faces that a reader knows ({told})")
+        _tell_others(known.all)
+        if not found:
+            raise UserError(f"no data set in {known.all}; name a folder that holds one or more")
     if bad:
-        raise UserError(f"{bad} bad rows; mend each as told above")
+        raise UserError(f"{len(bad)} bad rows; mend each as told above, first: {bad[0]}")
     return 0
+
+
+def _checked(known: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
+    """Checks one data set and prints what was found; gives what is wrong."""
+    try:
+        report = check_dataset(dataset)
+    except UserError as error:
+        if not known.all:
+            raise
+        print(f"not readable: {error}")  # the other folders are still worth a look
+        return [str(error)]
+    print("\n".join(report.lines(known.rows)))
+    _write(report, known.sheet, name)
+    # A split without a face is no mistake of a folder that was found by walking.
+    if not report.faces and not report.problems and not known.all:
+        empty = f"no face in {_place(dataset)}; correct the arguments, or add faces"
+        if not known.config:
+            raise UserError(empty)
+        print(empty)
+        return [empty]
+    return report.problems
+
+
+def _place(dataset: FaceDataset) -> str:
+    """The file or folder that a data set is read from, for people."""
+    if not isinstance(root := getattr(dataset, "root", None), str):
+        return repr(dataset)
+    file = getattr(dataset, "file", None)
+    return str(dataset.resolve(root) / file if isinstance(file, str) else dataset.resolve(root))
+
+
+def _tell_others(root: Path) -> None:
+    """Prints the folders right below `root` in which no data set was found."""
+    for folder in unrecognised(root):
+        names = sorted(file.name for file in folder.iterdir())
+        told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+        print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({told})")
 
 
 def _write(report: CheckReport, folder: Path, name: str) -> None:

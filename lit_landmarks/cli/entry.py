@@ -16,6 +16,10 @@ _MENDABLE = {
     errno.EDQUOT: "free some space",
     errno.EACCES: "check the permissions",
     errno.EROFS: "choose another folder",
+    errno.EEXIST: "a file is in the way, choose another name",
+    errno.ENOTDIR: "a file is where a folder must be, correct the path",
+    errno.EISDIR: "a folder is where a file must be, correct the path",
+    errno.ENOENT: "correct the path",
 }
 
 

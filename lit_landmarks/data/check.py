@@ -166,7 +166,7 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     shown = set(np.linspace(0, len(index) - 1, min(sheet_faces, len(index))).astype(int).tolist())
     tiles: list[tuple[int, Image]] = []
     sizes = np.zeros((len(index), 2), np.float32)
-    good = np.ones(len(index), bool)
+    good, told = np.ones(len(index), bool), set(problems)
     rows = range(len(index)) if not dataset.rendered else sorted(shown)
     console = Console(stderr=True)
     steps = track(
@@ -179,7 +179,9 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     )
     for row, image in steps:
         if isinstance(image, UserError):
-            problems.append(str(image))
+            if str(image) not in told:  # a mistake in the arguments spoils every face
+                problems.append(str(image))
+                told.add(str(image))
             good[row] = False
             continue
         sizes[row] = image.shape[1], image.shape[0]
@@ -192,6 +194,26 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
         titles = [_title(index, row) for row, _ in tiles]
         report.sheet = contact_sheet([tile for _, tile in tiles], columns=8, titles=titles)
     return report
+
+
+def refuse_bad_faces(dataset: FaceDataset) -> None:
+    """Decode every image, for verbs that write the faces elsewhere.
+
+    Raises:
+        UserError: the first image that cannot be decoded, or whose face box is not in it.
+    """
+    rows = range(len(dataset.index()))
+    steps = track(
+        _images(dataset, list(rows)),
+        description="checking images",
+        total=len(rows),
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(rows) < _BLOCK,
+    )
+    for _, image in steps:
+        if isinstance(image, UserError):
+            raise image
 
 
 def _images(

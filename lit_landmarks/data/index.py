@@ -16,6 +16,7 @@ Adding a data set (one file to write, one import line to add):
 from __future__ import annotations
 
 import hashlib
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -29,6 +30,11 @@ from numpy.typing import NDArray
 from lit_landmarks.errors import UserError
 
 Report = Callable[[UserError], None]
+
+#: How a PNG file begins.
+_PNG = b"\x89PNG\r\n\x1a\n"
+# What cannot be decoded is told by us, in one line; OpenCV would add its own on stderr.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 #: Concrete data sets by class name; filled by `FaceDataset.__init_subclass__`.
 DATASETS: dict[str, type[FaceDataset]] = {}
@@ -223,9 +229,15 @@ class FaceDataset(ABC):
         return f"{type(self).__name__}({', '.join(args)})"
 
 
-def missing_image(path: str | Path) -> UserError:
-    """The error for an image that an annotation names but that is not there."""
-    return UserError(f"no image, {path}; restore the file or remove its annotation")
+def missing_image(path: str | Path, suffixes: Sequence[str] = ()) -> UserError:
+    """The error for an image that an annotation names but that is not there.
+
+    Args:
+        path: the image; its suffix does not count if there are `suffixes`.
+        suffixes: those that it may have, where the annotation does not say.
+    """
+    told = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
+    return UserError(f"no image, {told}; restore the file or remove its annotation")
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -248,8 +260,26 @@ def decode_image(data: bytes, path: str | Path) -> NDArray[np.uint8]:
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
         # libjpeg fills a cut file with grey and OpenCV stays silent about it.
         raise UserError(f"JPEG is truncated, {path}; fetch the file again")
+    if data.startswith(_PNG) and not _whole_png(data):
+        raise UserError(f"PNG is truncated or damaged, {path}; fetch the file again")
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise UserError(f"cannot decode the image, {path}; fetch the file again or remove its row")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _whole_png(data: bytes) -> bool:
+    """True if every needed chunk is there with its checksum; libpng prints what it finds wrong."""
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        kind, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
+        checksum = int.from_bytes(data[end - 4 : end], "big")
+        if end > len(data) or (
+            kind[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != checksum
+        ):
+            return False
+        if kind == b"IEND":
+            return True
+        at = end
+    return False

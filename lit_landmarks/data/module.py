@@ -16,6 +16,7 @@ from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.cache import source_crops
 from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces, keep_batch
 from lit_landmarks.data.index import FaceDataset
+from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import pca
@@ -111,6 +112,9 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 f" more) and source_scale {self.source_scale} (at least frame_scale,"
                 f" {self.frame_scale}) do not fit; correct data.init_args"
             )
+        for role in _ROLES:
+            for name in self.sets[role]:
+                check_name("data set", name, f"data.init_args.{role}")
         for name, weight in self.weights.items():
             if name not in self.sets["train"]:
                 known = ", ".join(self.sets["train"])
@@ -149,6 +153,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 )
         n_points = max(get_scheme(d.scheme).n_points for d in described)
         return DataSpec(self.scheme, n_points, self.frame_size, self.frame, tuple(described))
+
+    @property
+    def train_batch(self) -> int:
+        """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
+        sizes = {d.name: d.size for d in self.spec.in_role("train")}
+        drawn = (max(1, round(self.weights.get(name, 1.0) * n)) for name, n in sizes.items())
+        return min(self.batch_size, sum(drawn))
 
     @cached_property
     def transform(self) -> BatchTransform:

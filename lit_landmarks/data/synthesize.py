@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from lit_landmarks.data.check import refuse_bad_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.label_cache import code_version, read_labels, write_labels
 from lit_landmarks.data.layouts import Face, Layout
@@ -82,7 +83,7 @@ def _note(notes: Path, rows: range) -> Path:
 
 
 def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
-    """Make the folder ours, or see that it is.
+    """Make the folder ours, or see that it is; a new one only if all faces can be written.
 
     Args:
         target: the folder.
@@ -90,7 +91,8 @@ def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
         layout: the layout's name.
 
     Raises:
-        UserError: it holds other files, or faces of other arguments or another version.
+        UserError: it holds other files, or faces of other arguments or another version; an image
+            is damaged or does not hold its face.
     """
     if dataset.rendered:  # the number of faces may grow
         content = dataset.content_key(range(1))
@@ -120,6 +122,8 @@ def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is not empty and was not begun by data synthesize; choose"
                         " a new folder")  # fmt: skip
+    if not dataset.rendered:
+        refuse_bad_faces(dataset)
     write_atomic(file, json.dumps(plan, indent=2) + "\n")
 
 

@@ -14,8 +14,10 @@ it, AUC8 inter-ocular of all faces: exactly 57.256, and theirs 57.257 or 57.268 
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,8 @@ from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction
 
 NAME = "300w_private"
 SUBSETS = ("indoor", "outdoor")
+#: Arrays of the file -> shape of one face.
+_SHAPES = {"gt": (68, 2), "pred": (68, 2), "gt_pose": (6,), "pred_pose": (6,)}
 #: (metric, subset) -> figure as printed.
 PUBLISHED: Mapping[tuple[str, str | None], str] = {
     ("nme_box", None): "2.031",
@@ -112,21 +116,44 @@ def _batch(points: Tensor, pose: Tensor, subsets: Tensor) -> FaceBatch:
     )
 
 
+def _stored(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of the file, of the shapes that belong together.
+
+    Raises:
+        UserError: as `measure`.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}; give the .npz with gt, pred, gt_pose, pred_pose, names")
+    try:
+        # From the open file: given a path, numpy leaves a broken archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            stored = {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no readable .npz; fetch the file again") from error
+    if missing := {*_SHAPES, "names"} - set(stored):
+        raise UserError(f"{path} has no array '{sorted(missing)[0]}'; it is another file")
+    names = stored["names"]
+    for key, shape in _SHAPES.items():
+        array, want = stored[key], (names.size, *shape)
+        if array.shape != want or array.dtype.kind != "f" or names.dtype.kind != "U":
+            raise UserError(
+                f"{key} is {array.dtype} {array.shape} for {names.size} names, not numbers {want},"
+                f" {path}; it is another file"
+            )
+    return stored
+
+
 def measure(path: Path, batch_size: int = 64) -> dict[str, float]:
     """Every metric of the stored predictions, through the whole suite in batches.
 
     Raises:
         UserError: the file is missing or is not such a file.
     """
-    if not path.is_file():
-        raise UserError(f"no file {path}; give the .npz with gt, pred, gt_pose, pred_pose, names")
-    with np.load(path, allow_pickle=False) as stored:
-        if missing := {"gt", "pred", "gt_pose", "pred_pose", "names"} - set(stored.files):
-            raise UserError(f"{path} has no array '{sorted(missing)[0]}'; it is another file")
-        gt, pred, gt_pose, pred_pose = (
-            torch.from_numpy(stored[key]).double() for key in ("gt", "pred", "gt_pose", "pred_pose")
-        )
-        names = stored["names"].tolist()
+    stored = _stored(path)
+    gt, pred, gt_pose, pred_pose = (
+        torch.from_numpy(stored[key].astype(np.float64)) for key in _SHAPES
+    )
+    names = stored["names"].tolist()
     subsets = torch.tensor([[name.startswith(s) for s in SUBSETS] for name in names])
     data = DatasetSpec(NAME, "test", "ibug68", "300w", "box", len(gt), subsets=SUBSETS)
     metrics = FaceMetrics(DataSpec("ibug68", gt.shape[1], 256, "tight", (data,)), "test")

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
@@ -53,7 +56,40 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
     if stage == "fit":
         compare(type(method).__name__, type(method).needs, spec)
     method.bind(spec)
+    if stage == "fit" and data.train_batch == 1:
+        _check_batch_norm(method, spec)
     return spec
+
+
+def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
+    """Raises when a batch of one face leaves a batch norm a single value, which has no variance."""
+    single: list[nn.Module] = []
+
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            single.append(layer)
+
+    layers = [layer for layer in method.modules() if isinstance(layer, _BatchNorm)]
+    if not layers:
+        return
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    modes = [(module, module.training) for module in method.modules()]
+    try:
+        method.eval()
+        size = spec.frame_size
+        with torch.no_grad():
+            method(torch.zeros(1, 3, size, size), torch.zeros(1, spec.n_points, 3))
+    finally:
+        for module, training in modes:
+            module.training = training
+        for hook in hooks:
+            hook.remove()
+    if single:
+        raise UserError(
+            f"{type(method).__name__} has batch norms that cannot train on a batch of one face of"
+            f" {size} x {size} pixels; set data.init_args.batch_size to 2 or more (and train with"
+            " as many faces), or data.init_args.frame_size higher"
+        )
 
 
 def compare(name: str, needs: Needs, spec: DataSpec) -> None:

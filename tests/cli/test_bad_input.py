@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,9 +52,14 @@ Complaint = Callable[..., str]
             },
             ["gone", "correct root"],
         ),
+        (
+            {"data": {"init_args": {"test": {"a/b": {"class_path": "SyntheticFaces"}}}}},
+            ["data set 'a/b' is no name", "data.init_args.test"],
+        ),
         ({"data": {"init_args": {"val": {}}}}, ["needs a val set", "data.init_args.val"]),
         ({"data": {"init_args": {"scheme": "ibug69"}}}, ["ibug69", "ibug68"]),
         ({"data": {"init_args": {"root": "$NO_SUCH/x"}}}, ["$NO_SUCH/x", "export it"]),
+        ({"data": {"init_args": {"batch_size": 1}}}, ["ASMNet", "batch of one", "batch_size to 2"]),
         ({"trainer": {"accelerator": "abacus"}}, ["trainer:", "abacus"]),
         ({"model": {"init_args": {"scheme": "wflw98"}}}, ["data.init_args.scheme"]),
     ],
@@ -193,3 +200,15 @@ def test_help_explains(
     text = capsys.readouterr().out
     assert status == 0
     assert all(word in text for word in told)
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT])
+def test_a_path_of_the_wrong_kind_is_one_line(
+    complaint: Complaint, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr("lit_landmarks.cli.entry.run_verb", fail)
+    line = complaint("data")
+    assert f"{os.strerror(number)}, some/file; " in line

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lit_landmarks.cli import main
+from lit_landmarks.data import DATASETS, SyntheticFaces, check_dataset
+from lit_landmarks.errors import UserError
 
 Captured = pytest.CaptureFixture[str]
 
@@ -93,11 +99,61 @@ data:
         (["data", "synthesize", "x", "--scheme", "wflw98"], "the layout fixes scheme"),
         (["data", "synthesize", "x", "--source", "Wflw"], "unknown source of rendered faces"),
         (["data", "check", "--all", "/no/such/folder"], "no folder /no/such/folder"),
+        (["data", "check", "--all", "{empty}"], "no data set in "),
+        (["data", "check"], "Ibug300W needs root; give --root DIR"),
+        (["data", "convert", "Ibug300W", "--to", "x"], "Ibug300W needs root; give --root DIR"),
         (["data", "check", "--batch", "4"], "--batch N needs --config"),
     ],
 )
-def test_mistakes_are_one_line(words: list[str], told: str, capsys: Captured) -> None:
-    assert main(words) == 2
+def test_mistakes_are_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main([word.format(empty=tmp_path) for word in words]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_sheet_that_cannot_be_written_is_told_first(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "file").touch()
+    words = ["data", "check", "--dataset", "SyntheticFaces", "--n", "2", "--sheet"]
+    for place in (tmp_path / "file", tmp_path / "file" / "deeper", Path("/proc/nothere")):
+        assert main([*words, str(place)]) == 2
+        told = capsys.readouterr()
+        assert f"error: cannot write to {place}" in told.err
+        assert told.err.count("\n") == 1
+        assert not told.out
+
+
+_HEADER: dict[str, object] = {"format": "lit_landmarks faces", "version": 1, "scheme": "ibug68"}
+
+
+@pytest.mark.parametrize(
+    ("faces", "words", "told"),
+    [
+        ([], [], "no face in {root}/faces.json;"),
+        ([{"image": "x"}], [], "1 bad rows; mend each as told above, first: a face needs image"),
+        ([{"image": "x"}], [], "{root}/faces.json:faces[0]"),
+        ([], ["--rows", "-5"], "--rows -5: give 0 or more"),
+    ],
+)
+def test_what_is_bad_is_counted_once_and_named(
+    faces: list[object], words: list[str], told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "faces.json").write_text(json.dumps({**_HEADER, "faces": faces}))
+    words = [*words, "--dataset", "JsonFaces", "--root", str(tmp_path)]
+    assert main(["data", "check", *words, "--sheet", str(tmp_path / "sheets")]) == 2
+    error = capsys.readouterr().err
+    assert told.format(root=tmp_path) in error
+    assert error.count("\n") == 1
+
+
+def test_an_argument_that_spoils_every_face_is_told_once() -> None:
+    class Broken(SyntheticFaces):
+        def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+            raise UserError("no backgrounds, folder; add some")
+
+    DATASETS.pop("Broken")
+    report = check_dataset(Broken(n=3))
+    assert report.problems == ["no backgrounds, folder; add some"]
+    assert report.faces == 0

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from lit_landmarks.data import Ibug300W, SyntheticFaces, check_dataset
+from lit_landmarks.data.index import decode_image
 from lit_landmarks.data.layouts import write_image, write_text
+from lit_landmarks.errors import UserError
 
 Make = Callable[..., Path]
 
@@ -66,3 +68,16 @@ def test_a_bad_image_is_ranked_neither_first_nor_last(make_faces: Make) -> None:
     assert len(report.problems) == 2
     assert {s.row for s in report.ranking} == set(range(40)) - {3, 5}
     assert report.faces == 38
+
+
+def test_a_cut_or_damaged_png_is_told_by_us_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    assert np.array_equal(decode_image(data, "a.png"), noise[..., ::-1])
+    assert decode_image(data + b"more", "a.png").shape == (32, 32, 3)
+    flipped = data[:500] + bytes([data[500] ^ 1]) + data[501:]
+    for bad in (data[:30], data[:900], data[:-4], data[:-13], flipped):
+        with pytest.raises(UserError, match=r"PNG is truncated or damaged, a\.png;"):
+            decode_image(bad, "a.png")
+    streams = capfd.readouterr()
+    assert streams.out + streams.err == ""

@@ -79,3 +79,28 @@ def test_no_map_and_no_complete_face_are_told(dot_faces: MakeSet, tmp_path: Path
     with pytest.raises(UserError, match=r"no face of .* has all points of scheme 'ibug68'"):
         convert(dot_faces(n=2, dots=4), LAYOUTS["ibug"](), tmp_path / "b", workers=1)
     assert main(["data", "convert", "ict-facekit", str(tmp_path), str(tmp_path / "x.npz")]) == 2
+
+
+@pytest.mark.parametrize("layout", ["json", "ibug"])
+@pytest.mark.parametrize("damage", ["cut", "outside"])
+def test_a_bad_face_is_one_line_and_leaves_nothing(
+    make_faces: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    layout: str,
+    damage: str,
+) -> None:
+    root = make_faces(n=3)
+    if damage == "cut":
+        image = root / "face_01.jpg"
+        image.write_bytes(image.read_bytes()[:600])
+    else:
+        rows = "\n".join(f"{900 + k} {800 + k}" for k in range(68))
+        (root / "face_01.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
+    words = ["data", "convert", "Ibug300W", "--root", str(root), "--to", str(tmp_path / "out")]
+    assert main([*words, "--layout", layout, "--workers", "1"]) == 2
+    told = capsys.readouterr()
+    assert "truncated" in told.err if damage == "cut" else "wholly outside" in told.err
+    assert "face_01.jpg" in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

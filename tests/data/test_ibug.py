@@ -90,6 +90,7 @@ def test_detector_boxes_come_from_the_csv(make_faces: Make) -> None:
         ("image,x0,y0,x1,y1\n", r"no detector box for .*face_00\.jpg .*ground_truth"),
         ("image,left\n", r"columns are not image,x0,y0,x1,y1, .*boxes\.csv:1; "),
         ("image,x0,y0,x1,y1\nface_00.jpg,a,0,1,1\n", r"not four numbers, .*boxes\.csv:2; "),
+        ("image,x0,y0,x1,y1\nface_00.jpg,0,0,1_0,1\n", r"not four numbers, .*boxes\.csv:2; "),
         ("image,x0,y0,x1,y1\nface_00.jpg,1,0\n", r"not four numbers, .*boxes\.csv:2; "),
         ("image,x0,y0,x1,y1\nface_00.jpg,9,0,1,1\n", r"no area, .*boxes\.csv:2; "),
         ("image,x0,y0,x1,y1\nface_00.jpg,nan,0,1,1\n", r"no area, .*boxes\.csv:2; "),
@@ -127,6 +128,8 @@ def _broken(lines: list[str], kind: str) -> list[str]:
         lines[10] += " 3"
     elif kind == "nan":
         lines[10] = "nan 12.0"
+    elif kind == "1_0":
+        lines[10] = "1_0 12.0"
     elif kind == "huge":
         lines[10] = "1e30 12.0"
     elif kind == "no brace":
@@ -138,6 +141,7 @@ BROKEN = {
     "67 by header": r"n_points is 67, not 68, .*face_01\.pts:2; annotate",
     "67 rows": r"67 points, not 68, .*face_01\.pts:71; annotate",
     "text": r"'left eye' is no point x y, .*face_01\.pts:11; correct",
+    "1_0": r"'1_0 12.0' is no point x y, .*face_01\.pts:11; correct",
     "three cells": r"is no point x y, .*face_01\.pts:11; correct",
     "nan": r"is no pixel, .*face_01\.pts:11; correct",
     "huge": r"is no pixel, .*face_01\.pts:11; correct",
@@ -192,7 +196,7 @@ def test_a_good_set_passes_the_check(make_faces: Make) -> None:
 def test_missing_image(make_faces: Make) -> None:
     root = make_faces()
     (root / "face_02.jpg").unlink()
-    with pytest.raises(UserError, match=r"no image, .*face_02\.jpg; restore the file"):
+    with pytest.raises(UserError, match=r"no image, .*face_02 \(\.jpg, .*\.bmp\); restore the"):
         Ibug300W(str(root)).index()
 
 

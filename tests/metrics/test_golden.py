@@ -54,7 +54,14 @@ def test_batches_do_not_matter(real_data: Path) -> None:
 
 def test_bad_files_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "other.npz", gt=np.zeros(3))
-    for path in (tmp_path / "absent.npz", tmp_path / "other.npz"):
+    (tmp_path / "README.md").write_text("no archive")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:40])
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    shapes = {"gt": (2, 68, 2), "pred": (2, 68, 2), "gt_pose": (2, 6), "pred_pose": (2, 5)}
+    arrays = {key: np.zeros(shape) for key, shape in shapes.items()}
+    np.savez(tmp_path / "shape.npz", names=np.array(["a", "b"]), **arrays)  # type: ignore[arg-type]
+    names = ("absent.npz", "other.npz", "README.md", "cut.npz", "one.npy", "shape.npz")
+    for path in map(tmp_path.joinpath, names):
         assert golden.main([str(path)]) == 2
         message = capsys.readouterr().err.strip()
         assert str(path) in message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ Numbers = NDArray[np.float64]
 BOXES = ("ground_truth", "annotated")
 SPLITS = ("train", "test")
 
+_NAME = re.compile(r"[\w.-]{1,64}")
 #: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
 LARGEST = 1e6
 
@@ -33,6 +35,19 @@ def choice(name: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise UserError(f"{name}: {value!r} is unknown; take {' or '.join(allowed)}")
     return value
+
+
+def check_name(kind: str, name: str, where: str) -> str:
+    """The name itself, if it can be part of a metric's name, whose parts `/` separates.
+
+    Raises:
+        UserError: it is empty or long, or has other characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{kind} {name[:40]!r} is no name, {where}; take up to 64 letters, digits, _, - or ."
+        )
+    return name
 
 
 def find(root: Path, places: Sequence[str], told: str, source: str) -> Path:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.counted import uniform
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import LARGEST
+from lit_landmarks.data.readers.text import number
 from lit_landmarks.errors import UserError
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
@@ -40,7 +41,8 @@ _FOLDERS = ("helen", "lfpw", "afw", "ibug")
 #: Folders of the private test set by subset.
 _PRIVATE = {"indoor": ("01_Indoor", "indoor"), "outdoor": ("02_Outdoor", "outdoor")}
 _PRIVATE_SUBSETS = (*_PRIVATE, "private")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+#: Image files that are looked for beside labels that do not name theirs.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _COLUMNS = ("x0", "y0", "x1", "y1")
 
 
@@ -106,7 +108,7 @@ class Ibug300W(FaceDataset):
                 points = read_pts(file, 68)
                 image = names[file.parent].get(file.stem)
                 if image is None:
-                    raise missing_image(file.with_suffix(".jpg"))
+                    raise missing_image(file, IMAGE_SUFFIXES)
                 boxes.append(self._box(points, image, detected, file.relative_to(root).as_posix()))
             except UserError as error:
                 report(error)
@@ -205,7 +207,7 @@ def read_pts_rows(path: Path, n_points: int) -> Boxes:
     points = np.empty((n_points, 2))
     for k, (row, cells) in enumerate(body):
         try:
-            x, y = map(float, cells)
+            x, y = map(number, cells)
         except ValueError:
             raise UserError(
                 f"{' '.join(cells)!r} is no point x y, {path}:{row}; correct the row"
@@ -234,7 +236,7 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
 
 def image_files(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem."""
-    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in _SUFFIXES}
+    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES}
 
 
 def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:
@@ -263,7 +265,7 @@ def _detector_boxes(path: Path) -> dict[str, list[Boxes]]:
             for row in rows:
                 where = f"{path}:{rows.line_num}"
                 try:
-                    box = np.array([float(row[c]) for c in _COLUMNS])
+                    box = np.array([number(row[c]) for c in _COLUMNS])
                 except (TypeError, ValueError):
                     raise UserError(f"box is not four numbers, {where}; correct the row") from None
                 if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):

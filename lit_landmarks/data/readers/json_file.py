@@ -8,14 +8,17 @@ tells what is wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
+from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.readers.json_scheme import declared_scheme
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMALISERS
-from lit_landmarks.schemes import convention_index
+from lit_landmarks.schemes import LandmarkScheme, convention_index, get_scheme
+
+T = TypeVar("T")
 
 #: What stands in the file's `format` and `version`.
 FORMAT, VERSION = "lit_landmarks faces", 1
@@ -124,19 +127,37 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     if document.get("version") != VERSION:
         told = str(document.get("version"))[:40]
         raise UserError(f"version {told} of the format, {path}; {VERSION} is read")
-    scheme = declared_scheme(document.get("scheme"), str(path))
+    scheme = _scheme(document.get("scheme"), path)
     convention = document.get("convention", "custom")
     has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
     normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
     if not isinstance(convention, str) or normaliser not in NORMALISERS:
         known = ", ".join(NORMALISERS)
         raise UserError(f"convention is text, primary_normaliser one of {known}, {path}; mend it")
-    convention_index(convention)
+    _known(convention_index, convention, path)
     if normaliser in ("interocular", "interpupil") and not has_eyes:
         raise UserError(
             f"{normaliser} needs eye_corners in the scheme, {path}; add them or take box"
         )
     return {"scheme": scheme.name, "convention": convention, "primary_normaliser": normaliser}
+
+
+def _scheme(value: Any, path: Path) -> LandmarkScheme:
+    """The scheme that the file names or declares."""
+    if isinstance(value, str):
+        return _known(get_scheme, value, path)
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        check_name("scheme", value["name"], str(path))
+    return declared_scheme(value, str(path))
+
+
+def _known(look_up: Callable[[str], T], name: str, path: Path) -> T:
+    """What a name stands for; an error tells the file too."""
+    try:
+        return look_up(name)
+    except UserError as error:
+        what, _, cure = str(error).partition("; ")
+        raise UserError(f"{what}, {path}; {cure}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.readers.common import LARGEST, Numbers, face_box, make_index
+from lit_landmarks.data.readers.common import LARGEST, Numbers, check_name, face_box, make_index
 from lit_landmarks.errors import UserError
 
 _KEYS = ("image", "points", "box", "visible", "points3d", "head3d", "pose", "focal", "subsets",
          "split", "track", "time")  # fmt: skip
 _STATES = (-1, 0, 1, 2)
 _LARGEST_WHOLE = 2**62
+#: Largest angle in degrees that someone may have meant.
+_TURN = 360
+#: x, y of `points3d` may be rounded otherwise than `points`: by pixels, or a share of the face.
+_PLACE_PIXELS, _PLACE_SHARE = 2.0, 0.01
 
 
 @dataclass(slots=True)
@@ -60,21 +64,26 @@ def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
     texts = isinstance(subsets, list) and all(isinstance(s, str) and s for s in subsets)
     if not isinstance(image, str) or not texts or not isinstance(split, str | None):
         raise UserError(f"image and split are text, subsets a list of text, {where}; correct them")
+    for name in subsets:
+        check_name("subset", name, where)
     points = _table(value["points"], n_points, 2, "points", where)
     mask = ~np.isnan(points[:, 0])
     own = _list(value.get("box"), 4, "box", where) if annotated else None
     focal = _list([value["focal"]], 1, "focal", where) if value.get("focal") is not None else None
     if focal is not None and not focal[0] > 0:
         raise UserError(f"focal is {focal[0]:g}, {where}; give pixels above 0 or leave it out")
+    depth = _optional(value.get("points3d"), n_points, "points3d", where)
+    if depth is not None:
+        _check_same_place(points, depth, where)
     return Row(
         image=image,
         points=np.nan_to_num(points).astype(np.float32),
         mask=mask,
         box=face_box("annotated", own, points[mask], where).astype(np.float32),
         visible=_states(value.get("visible"), n_points, where),
-        points3d=_optional(value.get("points3d"), n_points, "points3d", where),
+        points3d=depth,
         head3d=_optional(value.get("head3d"), n_points, "head3d", where),
-        pose=_list(value.get("pose"), 3, "pose", where),
+        pose=_angles(value.get("pose"), where),
         focal=None if focal is None else float(focal[0]),
         track=_whole(value.get("track"), "track", where),
         time=_whole(value.get("time"), "time", where),
@@ -136,6 +145,28 @@ def _table(value: Any, n_points: int, width: int, name: str, where: str) -> Numb
 
 def _optional(value: Any, n_points: int, name: str, where: str) -> Numbers | None:
     return None if value is None else _table(value, n_points, 3, name, where)
+
+
+def _check_same_place(points: Numbers, depth: Numbers, where: str) -> None:
+    """Raises where x, y of a point in `points3d` are not those in `points`."""
+    away = np.abs(depth[:, :2] - points).max(1)  # NaN where one is missing
+    known = points[~np.isnan(points[:, 0])]
+    side = np.ptp(known, axis=0).max() if len(known) else 0.0
+    if (odd := away > max(_PLACE_PIXELS, _PLACE_SHARE * side)).any():
+        k = int(odd.argmax())
+        raise UserError(
+            f"points3d[{k}] lies {away[k]:.1f} pixels from points[{k}], {where}; x, y must be the"
+            " same in both"
+        )
+
+
+def _angles(value: Any, where: str) -> Numbers | None:
+    """Yaw, pitch and roll."""
+    angles = _list(value, 3, "pose", where)
+    if angles is not None and (np.abs(angles) > _TURN).any():
+        odd = angles[np.abs(angles) > _TURN][0]
+        raise UserError(f"pose has an angle of {odd:g} degrees, {where}; give -{_TURN} to {_TURN}")
+    return angles
 
 
 def _number(value: Any, name: str, where: str) -> float:

@@ -14,7 +14,7 @@ from lit_landmarks.data.readers.common import (
     narrowed,
     tight_box,
 )
-from lit_landmarks.data.readers.ibug import image_files
+from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files
 from lit_landmarks.data.readers.text import number_rows, read_lines
 from lit_landmarks.errors import UserError
 
@@ -66,7 +66,7 @@ class LaPa(FaceDataset):
                 shape = _points(file)
                 box = tight_box(shape, str(file))
                 if file.stem not in names:
-                    raise missing_image(images / f"{file.stem}.jpg")
+                    raise missing_image(images / file.name, IMAGE_SUFFIXES)
             except UserError as error:
                 report(error)
                 continue

@@ -17,7 +17,7 @@ from lit_landmarks.data.readers.common import (
     make_index,
     narrowed,
 )
-from lit_landmarks.data.readers.ibug import image_files, read_pts_rows
+from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files, read_pts_rows
 from lit_landmarks.errors import UserError
 
 #: Folders by the view of the head; left and right are the subject's: in `left` the face looks to
@@ -87,7 +87,7 @@ class MerlRav(FaceDataset):
                     known = (seen == 0) | (seen == 1)
                     box = face_box("ground_truth", None, shape[known], str(file))
                     if file.stem not in images:
-                        raise missing_image(file.with_suffix(".jpg"))
+                        raise missing_image(file, IMAGE_SUFFIXES)
                 except UserError as error:
                     report(error)
                     continue

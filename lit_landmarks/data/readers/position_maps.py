@@ -21,6 +21,7 @@ from lit_landmarks.data.readers.common import (
     tight_box,
 )
 from lit_landmarks.data.readers.large_pose import check_depth
+from lit_landmarks.data.readers.text import numbers
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
 from lit_landmarks.heads.dense import on_position_maps
@@ -211,7 +212,7 @@ def _image(file: Path) -> Path:
     for suffix in _SUFFIXES:
         if (image := file.with_suffix(suffix)).is_file():
             return image
-    raise missing_image(file.with_suffix(_SUFFIXES[0]))
+    raise missing_image(file, _SUFFIXES)
 
 
 def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:
@@ -229,7 +230,7 @@ def _whole(path: Path, count: int | None, limit: int) -> Pixels:
         UserError: the file is missing, or holds anything else or another count.
     """
     try:
-        values = np.array([float(cell) for cell in path.read_text(encoding="ascii").split()])
+        values = np.array(numbers(path.read_text(encoding="ascii").split()))
     except OSError as error:
         raise UserError(f"no file {path}; restore it or set layout_dir") from error
     except ValueError as error:

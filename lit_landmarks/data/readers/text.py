@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def number_rows(lines: list[str], n_points: int, path: Path, first: int = 1) -> 
             ) from None
         points[k] = x, y
     return check_points(points, str(path))
+
+
+def numbers(cells: Sequence[str]) -> list[float]:
+    """`number` of each cell, as fast as `float`.
+
+    Raises:
+        ValueError: a cell is no number.
+    """
+    exact = number if any("_" in cell for cell in cells) else float
+    return list(map(exact, cells))
 
 
 def number(cell: str) -> float:

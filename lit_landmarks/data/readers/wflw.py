@@ -22,6 +22,7 @@ from lit_landmarks.data.readers.common import (
     narrowed,
     tight_box,
 )
+from lit_landmarks.data.readers.text import numbers
 from lit_landmarks.errors import UserError
 
 #: The six attributes in the order of the list files; their test subsets hold 326, 314, 698, 206,
@@ -129,6 +130,6 @@ def _row(line: str, where: str) -> tuple[Numbers, str]:
             " fetch the file again"
         )
     try:
-        return np.array([float(cell) for cell in cells[:-1]]), cells[-1]
+        return np.array(numbers(cells[:-1])), cells[-1]
     except ValueError as error:
         raise UserError(f"a column is no number, {where}; correct the row") from error

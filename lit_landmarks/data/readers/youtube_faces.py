@@ -19,7 +19,7 @@ from lit_landmarks.data.readers.common import (
     narrowed,
     tight_box,
 )
-from lit_landmarks.data.readers.text import number, read_lines
+from lit_landmarks.data.readers.text import numbers, read_lines
 from lit_landmarks.errors import UserError
 
 _POINTS = 68
@@ -125,7 +125,7 @@ def _shape(cells: list[str], where: str) -> Numbers:
     if len(cells) != 2 * _POINTS:
         raise UserError(f"{len(cells)} numbers, not {2 * _POINTS}, {where}; fetch the file again")
     try:
-        values = np.array([number(cell) for cell in cells])
+        values = np.array(numbers(cells))
     except ValueError as error:
         raise UserError(f"a column is no number, {where}; correct the row") from error
     return check_points(values.reshape(-1, 2), where)

@@ -75,6 +75,7 @@ def test_every_column_there_and_back(
 
     points = rng.uniform(-50, 500, (n, 68, 2)).astype(np.float32)
     mask = rng.random((n, 68)) < 0.8
+    depth = np.concatenate([points, rng.normal(0, 99, (n, 68, 1)).astype(np.float32)], axis=2)
     pose = rng.uniform(-90, 90, (n, 3)).astype(np.float32)
     pose[0] = np.nan
     subset = rng.random(n) < 0.5
@@ -84,7 +85,7 @@ def test_every_column_there_and_back(
         box=np.tile(np.array([0, 1, 300, 301.5], np.float32), (n, 1)),
         paths=("a.png",) * n,
         visible=maybe(rng.integers(-1, 3, (n, 68)).astype(np.int8)),
-        points3d=maybe(rng.normal(0, 99, (n, 68, 3)).astype(np.float32)),
+        points3d=maybe(depth),
         head3d=maybe(rng.normal(0, 1, (n, 68, 3)).astype(np.float32)),
         pose=pose if n > 1 else None,
         focal=maybe(rng.uniform(100, 900, n).astype(np.float32)),
@@ -209,7 +210,10 @@ def test_scheme_without_flip_is_not_mirrored(write: Callable[..., Path]) -> None
         ),
         ({"scheme": MOUTH | {"name": "q", "polylines": {"m": 1}}}, r"polylines is no list"),
         ({"scheme": MOUTH | {"name": "q", "polylines": {"m": {"ends": 1}}}}, r"a polyline is a"),
-        ({"convention": "mine"}, r"unknown convention 'mine'"),
+        ({"convention": "mine"}, r"unknown convention 'mine', .*faces\.json; known: "),
+        ({"scheme": "ibug69"}, r"unknown landmark scheme 'ibug69', .*faces\.json; known: "),
+        ({"scheme": MOUTH | {"name": "a/b"}}, r"scheme 'a/b' is no name, .*faces\.json; take up"),
+        ({"scheme": MOUTH | {"name": "a" * 65}}, r"scheme 'a{40}' is no name"),
         ({"convention": 1}, r"convention is text, primary_normaliser one of interocular"),
         ({"primary_normaliser": []}, r"convention is text, primary_normaliser one of interocular"),
         ({"primary_normaliser": "interocular"}, r"interocular needs eye_corners in the scheme"),
@@ -245,10 +249,13 @@ def test_bad_header_is_told(
         (face(visible=[1, 1, 1, 3]), r"visible is not 4 of -1, 0, 1 and 2"),
         (face(visible=[1, 1, 1, True]), r"visible is not 4 of -1, 0, 1 and 2"),
         (face(points3d=SQUARE), r"points3d\[0\] is not 3 numbers"),
+        (face(points3d=[[*SQUARE[0], 5], None, [33, 20, 0], None]), r"points3d\[2\] lies 3.0 pix"),
         (face(pose=[1, 2]), r"pose is not 3 numbers"),
+        (face(pose=[1, -361, 2]), r"pose has an angle of -361 degrees, .*faces\[1\]; give -360"),
         (face(focal=0), r"focal is 0, .*; give pixels above 0"),
         (face(focal=[3]), r"focal: a value is no number"),
         (face(subsets="blur"), r"subsets a list of text"),
+        (face(subsets=["a/b"]), r"subset 'a/b' is no name, .*faces\[1\]; take up to 64 letters"),
         (face(split=3), r"image and split are text"),
         (face(image=3), r"image and split are text"),
         (face(track=1.5), r"track is no whole number from 0"),

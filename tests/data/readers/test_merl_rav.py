@@ -96,7 +96,7 @@ def test_label_without_picture(copies: Copies) -> None:
     root, _ = copies("merl_rav", fresh=True)
     picture = Path(MerlRav(str(root)).index().paths[0])
     picture.unlink()
-    with pytest.raises(UserError, match=rf"no image, .*{picture.name}; restore"):
+    with pytest.raises(UserError, match=rf"no image, .*{picture.stem} \(\.jpg, .*\); restore"):
         MerlRav(str(root)).index()
 
 

@@ -166,7 +166,7 @@ def test_missing_published_list_is_named(written: tuple[Path, list[Face]]) -> No
 def test_picture_missing(written: tuple[Path, list[Face]], tmp_path: Path) -> None:
     root = Path(shutil.copytree(written[0], tmp_path / "root"))
     (root / "000000.jpg").unlink()
-    with pytest.raises(UserError, match=r"no image, .*000000\.jpg; restore"):
+    with pytest.raises(UserError, match=r"no image, .*000000 \(\.jpg, .*\); restore"):
         PositionMaps(str(root)).index()
 
 

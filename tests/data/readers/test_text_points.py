@@ -135,7 +135,7 @@ def test_picture_that_is_missing_or_outside(copies: Copies) -> None:
         FaceSynthetics(str(root)).index()
     root, _ = copies("lapa", fresh=True)
     (root / "train" / "images" / "000002_0.jpg").unlink()
-    with pytest.raises(UserError, match=r"no image, .*000002_0\.jpg; restore"):
+    with pytest.raises(UserError, match=r"no image, .*000002_0 \(\.jpg, .*\); restore"):
         LaPa(str(root)).index()
     root, _ = copies("youtube_faces", fresh=True)
     file = root / "train_frames_keypoints.csv"

@@ -94,6 +94,7 @@ def _with(line: str, **cells: str) -> str:
     [
         (lambda row: row.rsplit(" ", 1)[0], r"206 columns, not 207 .*train\.txt:2; fetch"),
         (lambda row: _with(row, c5="left"), r"a column is no number, .*train\.txt:2; correct"),
+        (lambda row: _with(row, c5="1_0"), r"a column is no number, .*train\.txt:2; correct"),
         (lambda row: _with(row, c5="nan"), r"point 2 .* is no pixel, .*train\.txt:2; correct"),
         (lambda row: _with(row, c5="1e30"), r"point 2 .* is no pixel, .*train\.txt:2; correct"),
         (lambda row: _with(row, c198="0"), r"has no area, .*train\.txt:2; correct"),
@@ -158,7 +159,7 @@ def test_damaged_lists_are_read_right_or_refused(
         at = data.draw(st.integers(0, len(lines) - 1))
         cells = lines[at].split()
         k = data.draw(st.integers(0, len(cells) - 1))
-        odd = ["nan", "-inf", "1e300", "", "x", "../../x", "0 0", "\x00", "1,5"]
+        odd = ["1_0", "nan", "-inf", "1e300", "", "x", "../../x", "0 0", "\x00", "1,5"]
         cells[k] = data.draw(st.sampled_from(odd))
         lines[at] = " ".join(cells)
         raw = "\n".join(lines).encode()

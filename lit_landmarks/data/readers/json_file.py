@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from lit_landmarks.data.readers.json_scheme import declared_scheme
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMALISERS
-from lit_landmarks.schemes import convention_index
+from lit_landmarks.schemes import convention_index, declared_scheme
 
 #: What stands in the file's `format` and `version`.
 FORMAT, VERSION = "lit_landmarks faces", 1

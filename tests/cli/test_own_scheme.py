@@ -160,3 +160,5 @@ def test_a_method_of_fixed_points_says_where_to_name_the_scheme(
     assert command("fit", "--config", folder / "ASMNet.yaml", "--data.init_args.scheme=null") == 2
     expected = "error: ASMNet predicts fixed points; set data.init_args.scheme\n"
     assert capsys.readouterr().err == expected
+    assert command("fit", "--config", folder / "ASMNet.yaml", "--data.init_args.scheme=ibug68") == 2
+    assert "it has maps to: mine5 itself" in capsys.readouterr().err

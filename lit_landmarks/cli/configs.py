@@ -40,10 +40,14 @@ DATA_CLASS = "LandmarkDataModule"
 
 @dataclass(frozen=True)
 class Composed:
-    """The merged tree and, for messages, the file that last set each dotted key."""
+    """The merged tree and, for messages, the file that last set each dotted key.
+
+    `set_aside` holds arguments of the data that a verb takes out of the tree.
+    """
 
     tree: Tree
     origins: dict[str, Path] = field(default_factory=dict)
+    set_aside: Tree = field(default_factory=dict)
 
     def origin_of(self, key: str) -> Path | None:
         """The file that set `key`, a dotted key or only its last part; None if no file did."""

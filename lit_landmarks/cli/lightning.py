@@ -24,6 +24,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_landmarks.cli.configs import LINKED, Composed, compose, unset_variables
+from lit_landmarks.cli.declared import declare_runs, declare_sets
 from lit_landmarks.cli.messages import one_line, unknown_name
 from lit_landmarks.cli.parsing import Request
 from lit_landmarks.data import DATASETS, LandmarkDataModule
@@ -83,7 +84,7 @@ class LandmarkCLI(LightningCLI):
         )
 
     @staticmethod
-    def prepare(tree: dict[str, Any]) -> None:
+    def prepare(composed: Composed) -> None:
         """Changes the merged tree before it is parsed; nothing here."""
 
     @staticmethod
@@ -127,6 +128,19 @@ class LandmarkCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: what the user passes wins over what a checkpoint remembers."""
+
+    def before_instantiate_classes(self) -> None:
+        """What must be told before anything is built, and the schemes that it is built for."""
+        self.refuse_unset_variables()
+        self.declare_schemes()
+
+    def declare_schemes(self) -> None:
+        """Makes known the schemes that data declares, and the run that is evaluated or resumed."""
+        data = self.settings().clone()["data"]["init_args"].as_dict()
+        declare_sets(data, data["root"])
+        # A new fit follows its data, even if its settings are those of a run.
+        if self.request.verb != "fit" or self.request.resume is not None:
+            declare_runs(self.request.configs)
 
     def settings(self) -> Namespace:
         """The parsed settings of the verb."""
@@ -222,7 +236,7 @@ def run_cli(cli: type[LandmarkCLI], request: Request, *more: Any) -> Any:
     """
     composed = compose(request.configs)
     refuse_linked(request.rest)
-    cli.prepare(composed.tree)
+    cli.prepare(composed)
     refuse_unknown_names(composed)
     with parsed_file(composed.tree) as file:
         try:

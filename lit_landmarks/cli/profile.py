@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.cli.configs import DATA_CLASS
+from lit_landmarks.cli.configs import DATA_CLASS, Composed
+from lit_landmarks.cli.declared import ROLES, declare_runs, declare_sets
 from lit_landmarks.cli.lightning import LandmarkCLI, run_cli
 from lit_landmarks.cli.parsing import Request, verb_parser, with_values
 from lit_landmarks.compute import Profile, profile_module
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
+from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.training.run_directory import open_run
 
 _DESCRIPTION = """Multiply-adds (MMA, millions per face), parameters and latency of a configured
@@ -33,10 +36,25 @@ class MethodCLI(LandmarkCLI):
     """Parses all settings and builds the method only: no data is read, no trainer is made."""
 
     @staticmethod
-    def prepare(tree: dict[str, Any]) -> None:
-        """Empties the data sets: what they are, and whether they are here, changes no cost."""
-        data = tree.setdefault("data", {"class_path": DATA_CLASS})
-        data.setdefault("init_args", {}).update(train={}, val={}, test={}, weights={})
+    def prepare(composed: Composed) -> None:
+        """Sets the data sets aside: what they are, and whether they are here, changes no cost."""
+        data = composed.tree.setdefault("data", {"class_path": DATA_CLASS})
+        arguments = data.setdefault("init_args", {})
+        composed.set_aside.update({role: arguments.get(role) for role in ROLES})
+        arguments.update(train={}, val={}, test={}, weights={})
+
+    def before_instantiate_classes(self) -> None:
+        """Only the scheme must be known: from the run, or else from data that is here.
+
+        Raises:
+            UserError: the scheme is unknown, and a data set that may declare it cannot be read.
+        """
+        declare_runs(self.request.configs)
+        data = self.settings().clone()["data"]["init_args"].as_dict()
+        for sets in (data, self.composed.set_aside):
+            if data["scheme"] is not None and data["scheme"] not in SCHEMES:
+                with contextlib.suppress(TypeError):  # arguments that nobody has checked
+                    declare_sets(sets, data["root"])
 
     def instantiate_classes(self) -> None:
         """The method alone; the links have filled in scheme and frame size."""

@@ -36,7 +36,6 @@ class TaskCLI(LandmarkCLI):
 
     def instantiate_classes(self) -> None:
         """Method and data; labels are read, pixels are not."""
-        self.refuse_unset_variables()
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")

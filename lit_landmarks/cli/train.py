@@ -13,11 +13,12 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from lit_landmarks.cli.configs import Composed
+from lit_landmarks.cli.declared import own_schemes
 from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
 from lit_landmarks.errors import UserError
-from lit_landmarks.training.build import connect, run_name
+from lit_landmarks.training.build import connect, notes, run_name
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
@@ -51,7 +52,6 @@ class FitCLI(LandmarkCLI):
 
     def instantiate_classes(self) -> None:
         """Method, data, their comparison; only then the run directory and the trainer."""
-        self.refuse_unset_variables()
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
@@ -70,6 +70,8 @@ class FitCLI(LandmarkCLI):
             tracking=self._get(self.config_init, "wandb"),
             resume=resume is not None,
             monitor=self.monitor,
+            schemes=own_schemes(self.datamodule),
+            notes=notes(self.model, spec),
         )
         try:
             self.trainer, self.tracker = self.make_trainer(
@@ -88,6 +90,8 @@ class FitCLI(LandmarkCLI):
         if is_follower():
             run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
             return
+        for note in self.plan.notes:
+            console.print(f"note: {note}")
         console.print(f"run directory: {self.plan.run.root}")
         self.result = run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
         print_metrics(self.result["metrics"], f"{self.plan.run.root}")
@@ -99,7 +103,6 @@ class EvaluateCLI(LandmarkCLI):
 
     def instantiate_classes(self) -> None:
         """Method, data, their comparison, and the comparison with the checkpoint."""
-        self.refuse_unset_variables()
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")

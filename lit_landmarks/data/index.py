@@ -10,7 +10,8 @@ Adding a data set (one file to write, one import line to add):
        first report, `data check` collects them all.
     4. A set whose images are files gives `FaceIndex.paths` and is done. A rendered set overrides
        `load(rows)` and `content_key(rows)`, and sets `rendered = True`.
-    5. Import the class in `data/__init__.py`: `DATASETS` and YAML know it from then on.
+    5. A set whose files may declare a scheme of their own overrides `declare`.
+    6. Import the class in `data/__init__.py`: `DATASETS` and YAML know it from then on.
 """
 
 from __future__ import annotations
@@ -152,6 +153,20 @@ class FaceDataset(ABC):
     @abstractmethod
     def _read(self, report: Report) -> FaceIndex:
         """Read all labels; hand each bad row to `report` and leave it out."""
+
+    @classmethod  # noqa: B027 - a set that declares nothing has nothing to do
+    def declare(cls, base: str | Path, **arguments: Any) -> None:
+        """Make known the schemes that the files of a set declare; most sets declare none.
+
+        The command line calls it before the method is built, which asks for its scheme then.
+
+        Args:
+            base: as for `start_from`.
+            **arguments: of the class.
+
+        Raises:
+            UserError: the declaration cannot be read.
+        """
 
     def start_from(self, base: str | Path) -> None:
         """Let relative paths start at `base` (`data.init_args.root`); call before `index`."""

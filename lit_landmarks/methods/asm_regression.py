@@ -55,7 +55,9 @@ class ASMRegression(LandmarkModule, abstract=True):
         if error_weight < 0.0:
             raise UserError(f"model.error_weight is {error_weight}; give 0 or more")
         if self.scheme is None:
-            raise UserError(f"{type(self).__name__} predicts fixed points; set model.scheme")
+            raise UserError(
+                f"{type(self).__name__} predicts fixed points; set data.init_args.scheme"
+            )
         self.n_points = get_scheme(self.scheme).n_points
         self.loss = loss
         self.error_weight = error_weight
@@ -72,6 +74,12 @@ class ASMRegression(LandmarkModule, abstract=True):
         if error is not None:
             found.error = error[None] * percent_of()
         return found
+
+    def optional_labels(self) -> Mapping[str, str]:
+        """The pose head's, if there is one."""
+        if self.loss.pose_weight == 0.0:
+            return {}
+        return {"pose": "set model.init_args.loss.pose_weight to 0 to leave the pose head away"}
 
     def learn_from(self, statistics: ShapeStatistics) -> None:
         """Take the PCA of the augmented training labels (paper, section 3.2).

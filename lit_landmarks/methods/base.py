@@ -35,6 +35,7 @@ from torch.optim import Optimizer
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.schedules import OneCycle, Schedule
+from lit_landmarks.schemes import get_scheme, is_built_in
 from lit_landmarks.types import DataSpec, FaceBatch, Needs, Prediction, Role, ShapeStatistics
 
 #: Every concrete method by class name, filled as their modules are imported.
@@ -165,6 +166,14 @@ class LandmarkModule(LightningModule):
                 "set model.init_args.frame_size and data.init_args.frame_size to the same value"
             )
         self.bound = spec
+
+    def optional_labels(self) -> Mapping[str, str]:
+        """Labels that a part of the method learns from, beside those that it `needs`.
+
+        Returns:
+            label -> how to build the method without that part.
+        """
+        return {}
 
     @property
     def data_source(self) -> DataSource:
@@ -306,9 +315,15 @@ class LandmarkModule(LightningModule):
     # ---- checkpoints -----------------------------------------------------------------------
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree on with the module that loads it; plain values only."""
+        """What a checkpoint must agree on with the module that loads it; plain values only.
+
+        The name of a user's scheme does not say its points, so they are listed.
+        """
         cls = type(self)
-        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "scheme": self.scheme}
+        found = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "scheme": self.scheme}
+        if self.scheme is None or is_built_in(self.scheme):
+            return found
+        return found | {"points": list(get_scheme(self.scheme).point_names)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write who this is into the checkpoint."""

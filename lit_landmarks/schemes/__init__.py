@@ -15,7 +15,8 @@ Adding a scheme (2 files to touch, 1 of them new):
 
 from lit_landmarks.schemes.base import LandmarkScheme, Polyline, flip_by_names, swap_sides
 from lit_landmarks.schemes.conventions import CONVENTIONS, convention_index
-from lit_landmarks.schemes.known import SCHEMES, get_scheme, register_scheme
+from lit_landmarks.schemes.declared import declared_scheme, read_scheme, scheme_json
+from lit_landmarks.schemes.known import SCHEMES, get_scheme, is_built_in, register_scheme
 from lit_landmarks.schemes.maps import SchemeMap, get_map, has_map, register_map
 
 __all__ = [
@@ -25,11 +26,15 @@ __all__ = [
     "Polyline",
     "SchemeMap",
     "convention_index",
+    "declared_scheme",
     "flip_by_names",
     "get_map",
     "get_scheme",
     "has_map",
+    "is_built_in",
+    "read_scheme",
     "register_map",
     "register_scheme",
+    "scheme_json",
     "swap_sides",
 ]

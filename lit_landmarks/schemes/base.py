@@ -48,7 +48,7 @@ class LandmarkScheme:
     contour: tuple[int, ...]
     inner: tuple[int, ...]
     pose_points: tuple[int, ...] = ()
-    source: str = ""
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a description that contradicts itself.

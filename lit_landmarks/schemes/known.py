@@ -20,6 +20,12 @@ SCHEMES: dict[str, LandmarkScheme] = {
         *(DENSE520, DENSE520_PUBLISHED),
     )
 }
+_BUILT_IN = frozenset(SCHEMES)
+
+
+def is_built_in(name: str) -> bool:
+    """Whether every installation knows the scheme; others are declared by data or by a program."""
+    return name in _BUILT_IN
 
 
 def get_scheme(name: str) -> LandmarkScheme:

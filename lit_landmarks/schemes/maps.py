@@ -165,8 +165,8 @@ def get_map(source: str, target: str) -> SchemeMap:
     n_source = get_scheme(source).n_points
     get_scheme(target)
     if not has_map(source, target):
-        known = ", ".join(f"{a} to {b}" for a, b in sorted(_MAPS))
-        raise UserError(f"no map from scheme {source!r} to {target!r}; known: {known}")
+        known = ", ".join([*sorted(b for a, b in _MAPS if a == source), f"{source} itself"])
+        raise UserError(f"no map from scheme {source!r} to {target!r}; it has maps to: {known}")
     index = range(n_source) if source == target else _MAPS[source, target]
     return SchemeMap(source, target, torch.tensor(list(index), dtype=torch.int64))
 

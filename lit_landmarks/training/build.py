@@ -120,6 +120,19 @@ def compare(name: str, needs: Needs, spec: DataSpec) -> None:
         )
 
 
+def notes(method: LandmarkModule, spec: DataSpec) -> tuple[str, ...]:
+    """What a method can do without but will not learn from this data, a line each."""
+    brought = frozenset().union(*(s.labels for s in spec.in_role("train")))
+    if any(has_mean_face(s.scheme) for s in spec.in_role("train")):
+        brought |= {"pose"}
+    return tuple(
+        f"no training set has the label {label}, and scheme '{spec.scheme}' has no 3D mean face to "
+        f"make it: {type(method).__name__} does not learn it; {cure}"
+        for label, cure in method.optional_labels().items()
+        if label not in brought
+    )
+
+
 def run_name(method: LandmarkModule, spec: DataSpec) -> str:
     """`asmnet-synthetic`: the method and its training sets, for the run directory."""
     words = [type(method).__name__, *(s.name for s in spec.in_role("train"))]

@@ -62,6 +62,8 @@ class Fit:
         tracking: W&B options.
         resume: continue from last.ckpt.
         monitor: the metric that best.ckpt follows.
+        schemes: names of the schemes that the run has to declare, as only its data does.
+        notes: what the user should know before it starts, a line each.
     """
 
     run: RunDirectory
@@ -72,6 +74,8 @@ class Fit:
     tracking: WandbOptions
     resume: bool = False
     monitor: str = MONITOR
+    schemes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def equip(
@@ -91,6 +95,7 @@ def equip(
     resume_step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else None
     if not is_follower():
         write_atomic(plan.run.config, plan.config_text)
+        plan.run.write_schemes(plan.schemes)
     observers = [c for c in extra if isinstance(c, Observer)]
     told = {key: value for o in observers for key, value in o.tracked().items()}
     tracking = {**plan.config, **told}

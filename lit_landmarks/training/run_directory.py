@@ -1,6 +1,7 @@
 """The run directory: everything that one fit leaves behind, and all that resume and reports need.
 
     RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
+    RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
     RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
     RUN/overlays/             faces with predicted and true points
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
+from lit_landmarks.schemes import SCHEMES, read_scheme, register_scheme, scheme_json
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class RunDirectory:
     def config(self) -> Path:
         """Resolved arguments."""
         return self.root / "config.yaml"
+
+    @property
+    def schemes(self) -> Path:
+        """Schemes that only the run's data declares; absent if there are none."""
+        return self.root / "schemes.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -88,6 +95,35 @@ class RunDirectory:
                 f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
             ) from error
         return result
+
+    def write_schemes(self, names: Sequence[str]) -> None:
+        """Writes the declarations of these schemes; no file if there are none."""
+        if names:
+            write_json(self.schemes, {"schemes": [scheme_json(name) for name in names]})
+
+    def declare_schemes(self) -> None:
+        """Makes the run's own schemes known, so that it needs no data for that.
+
+        Raises:
+            UserError: the file is damaged, or its scheme is known with other points.
+        """
+        if not self.schemes.is_file():
+            return
+        try:
+            values = json.loads(self.schemes.read_text(encoding="utf-8"))["schemes"]
+            declared = [read_scheme(value, str(self.schemes)) for value in values]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            told = f"; {error}" if isinstance(error, UserError) else ""
+            raise UserError(
+                f"{self.schemes} is damaged{told}; remove it: the data declares the scheme too"
+            ) from error
+        for scheme in declared:
+            if SCHEMES.get(scheme.name, scheme) != scheme:
+                raise UserError(
+                    f"scheme {scheme.name!r} was declared otherwise when {self.root} was trained "
+                    f"({self.schemes}); restore the declaration in the data, or train a new run"
+                )
+            register_scheme(scheme)
 
     def remove_if_barren(self) -> None:
         """Deletes a run that failed before its first checkpoint: nothing is left behind."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
 from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
-from lit_landmarks.data.readers.json_scheme import scheme_json
+from lit_landmarks.schemes import scheme_json
 
 #: Decimals that are kept: far below what anyone can place by hand.
 _DECIMALS = 4

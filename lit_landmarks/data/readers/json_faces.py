@@ -50,6 +50,16 @@ class JsonFaces(FaceDataset):
     and `pupils` (a list of points for each) are needed for the normalisers interocular and
     interpupil alone; `contour` and `pose_points` as in `LandmarkScheme`.
 
+    Such a scheme is trained as any other, once the data is asked for it by name::
+
+        data: {init_args: {scheme: mouth4,
+                           train: {mine: {class_path: JsonFaces, init_args: {root: ...}}}, ...}}
+
+    The run keeps the declaration (`schemes.json`). Unless each of its points has a name that the
+    template head knows (those of `ibug68`), it has no 3D mean face: heads that learn pose then need
+    `pose` of the faces, and MuSiCa a list in `patches`, or null. Without `eye_corners` losses and
+    error estimates that are relative to the eyes take half the box in their place.
+
     Args:
         root: folder of the file.
         file: its name below `root`.
@@ -76,6 +86,13 @@ class JsonFaces(FaceDataset):
         self.root, self.file, self.split, self.boxes = root, file, split, boxes
         self.subset, self.first, self.last = subset, first, last
         self._head: tuple[Path, dict[str, Any]] | None = None
+
+    @classmethod
+    def declare(cls, base: str | Path, **arguments: Any) -> None:
+        """Make known the scheme that the file declares; its faces are not read."""
+        dataset = cls(**arguments)
+        dataset.start_from(base)
+        dataset._header()
 
     @property
     def scheme(self) -> str:  # type: ignore[override]

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
-from lit_landmarks.data.readers.json_scheme import declared_scheme
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMALISERS
-from lit_landmarks.schemes import LandmarkScheme, convention_index, get_scheme
+from lit_landmarks.schemes import LandmarkScheme, convention_index, declared_scheme, get_scheme
 
 T = TypeVar("T")
 

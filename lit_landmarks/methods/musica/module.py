@@ -71,7 +71,7 @@ class MuSiCa(AdaptiveModule):
             )
         super().__init__(stages=len(levels), early_stop=early_stop, **base)
         if self.scheme is None:
-            raise UserError("MuSiCa predicts fixed points; set model.scheme")
+            raise UserError("MuSiCa predicts fixed points; set data.init_args.scheme")
         if self.frame_size % 2 ** max(levels):
             raise UserError(
                 f"model.frame_size {self.frame_size} cannot be halved {max(levels)} times;"

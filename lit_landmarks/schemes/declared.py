@@ -1,6 +1,7 @@
-"""A landmark scheme as JSON: how a user declares points of their own, in the file with the faces.
+"""A landmark scheme as JSON: how a user declares points of their own.
 
-See `json_faces` for an example.
+It stands in the file with the faces (`data/readers/json_faces.py` has an example) and, so that a
+run does not depend on that file, in the run's directory.
 """
 
 from __future__ import annotations
@@ -8,17 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.schemes import (
-    SCHEMES,
-    LandmarkScheme,
-    flip_by_names,
-    get_scheme,
-    register_scheme,
-)
-from lit_landmarks.schemes.base import Polyline
+from lit_landmarks.schemes.base import LandmarkScheme, Polyline, flip_by_names
+from lit_landmarks.schemes.known import get_scheme, is_built_in, register_scheme
 
-#: Schemes that every installation knows: written by name.
-_BUILT_IN = frozenset(SCHEMES)
 _KEYS = ("name", "points", "flip", "polylines", "eye_corners", "pupils", "contour", "pose_points")
 
 
@@ -34,6 +27,23 @@ def declared_scheme(value: Any, where: str) -> LandmarkScheme:
     """
     if isinstance(value, str):
         return get_scheme(value)
+    scheme = read_scheme(value, where)
+    try:
+        return register_scheme(scheme)
+    except UserError as error:
+        raise UserError(f"{error}, {where}; correct the scheme") from error
+
+
+def read_scheme(value: Any, where: str) -> LandmarkScheme:
+    """The scheme that an object declares, without making it known.
+
+    Args:
+        value: `name`, `points` (names) and any of the others.
+        where: file, for the error.
+
+    Raises:
+        UserError: a declaration that contradicts itself.
+    """
     if not isinstance(value, dict):
         raise UserError(f"scheme is no name and no object, {where}; write one or the other")
     odd = [key for key in value if key not in _KEYS]
@@ -44,14 +54,14 @@ def declared_scheme(value: Any, where: str) -> LandmarkScheme:
     if not isinstance(name, str) or not name or not texts:
         raise UserError(f"scheme needs a name and a list of point names, {where}; add both")
     try:
-        return register_scheme(_made(name, tuple(points or ()), value))
+        return _made(name, tuple(points or ()), value)
     except UserError as error:
         raise UserError(f"{error}, {where}; correct the scheme") from error
 
 
 def scheme_json(name: str) -> str | dict[str, Any]:
     """What a file says of a scheme: a name that is known everywhere, or the whole declaration."""
-    if name in _BUILT_IN:
+    if is_built_in(name):
         return name
     scheme = get_scheme(name)
     return {

@@ -1,0 +1,64 @@
+"""Landmark schemes that users declare: made known before the method, which asks for its scheme.
+
+The declaration stands in the files of a data set (`FaceDataset.declare`) and, from a fit on, in the
+run directory too: what needs a run and no data, such as `profile RUN`, finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lit_landmarks.cli.configs import short_name
+from lit_landmarks.data import DATASETS, LandmarkDataModule
+from lit_landmarks.schemes import is_built_in
+from lit_landmarks.training.run_directory import RunDirectory
+
+Tree = dict[str, Any]
+ROLES = ("train", "val", "test")
+
+
+def declare_sets(arguments: Mapping[str, Any], root: str) -> None:
+    """Makes known what the configured data sets declare; a set is read at most up to its faces.
+
+    Args:
+        arguments: of the data module, plain values.
+        root: folder from which paths of the data sets start.
+
+    Raises:
+        UserError: a file that should declare a scheme is missing or bad.
+    """
+    for name, values in configured_sets(arguments):
+        if name in DATASETS:
+            DATASETS[name].declare(root, **values)
+
+
+def declare_runs(configs: Iterable[Path]) -> None:
+    """Makes known what runs declare, given their config.yaml among other argument files.
+
+    Raises:
+        UserError: a scheme of that name with other points is known already.
+    """
+    for path in configs:
+        run = RunDirectory(path.parent)
+        if run.config == path:
+            run.declare_schemes()
+
+
+def configured_sets(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tree]]:
+    """Class name and arguments of each data set, in any form that a YAML file may have."""
+    for role in ROLES:
+        sets = arguments.get(role) or {}
+        for spec in sets.values() if isinstance(sets, dict) else ():
+            if isinstance(spec, str):
+                yield short_name(spec), {}
+            elif isinstance(spec, dict):
+                yield short_name(str(spec.get("class_path"))), spec.get("init_args") or {}
+
+
+def own_schemes(data: LandmarkDataModule) -> tuple[str, ...]:
+    """Names of the schemes of a data module that not every installation knows."""
+    names = {dataset.scheme for sets in data.sets.values() for dataset in sets.values()}
+    names |= {data.scheme} if data.scheme is not None else set()
+    return tuple(sorted(name for name in names if not is_built_in(name)))

@@ -21,6 +21,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
 from lit_landmarks.search.study import (
@@ -152,6 +153,17 @@ class TrialRunner:
         except (LostTrialError, UpdateFinishedTrialError):
             # It was given to another worker, which has all that this one wrote.
             return
+        except (KeyboardInterrupt, SystemExit):
+            release(trial)
+            raise
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            release(trial)
+            raise UserError(
+                f"no space left for {self.folder.root}; free some, then go on with "
+                f"`sweep resume {self.folder.root}`"
+            ) from error
         finally:
             self.worker.leaves()
 
@@ -178,10 +190,7 @@ class TrialRunner:
             self._stop(trial, known, TrialState.PRUNED)
         except Exception as error:
             if is_disk_full(error):
-                raise UserError(
-                    f"no space left for {self.folder.root}; free some, then go on with "
-                    f"`sweep resume {self.folder.root}`"
-                ) from error
+                raise
             told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
             trial.set_user_attr(WHY, told.removeprefix("UserError: "))
             self._stop(trial, known, TrialState.FAIL)

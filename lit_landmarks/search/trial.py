@@ -114,6 +114,10 @@ class _Progress:
             known["compute/mma"] = self.watch.measured
         return known
 
+    def for_limits(self) -> dict[str, float]:
+        """The same, with all that the last validation measured."""
+        return {**(self.watch.figures if self.watch is not None else {}), **self.so_far()}
+
     def all_epochs(self) -> int:
         """Epochs trained, those of an unfinished fit as well."""
         return self.epochs + (self.watch.epochs if self.watch is not None else 0)
@@ -223,8 +227,8 @@ class TrialRunner:
     ) -> None:
         """Sets the limits in their order, each once; without `all_of_them` up to an unknown one.
 
-        What an untrained trial does not know counts as exactly at its limit: neither kept nor
-        broken, while the limit that is broken tells samplers enough.
+        What a trial that was not trained, or not to its end, does not know counts as exactly at its
+        limit: neither kept nor broken. Without all limits it would hide from some samplers.
         """
         done = trial.constraints
         for name, value in violations(self.sweep.constraints, metrics).items():
@@ -237,8 +241,7 @@ class TrialRunner:
         """The end of a pruned or failed trial, with what is known of it."""
         figures = known.so_far()
         if figures:
-            # Without constraints it would hide from some samplers.
-            self._constrain(trial, figures)
+            self._constrain(trial, known.for_limits(), all_of_them=True)
         self._end(trial, figures, known.all_epochs(), state=state)
 
     def _end(

@@ -29,6 +29,8 @@ KEYS = {
     "pruner": False, "trials": True, "hours": False, "epochs": False, "storage": False,
 }  # fmt: skip
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
+#: What each fit of a study is told by the study.
+_OWN = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -49,12 +51,7 @@ def read_sweep(path: Path) -> Sweep:
     if missing is not None:
         raise UserError(f"{path}: no '{missing}'; add it")
     read = _Reader(path)
-    methods = {
-        str(name): Branch(read.files(part.get("base", []), f"methods.{name}.base"),
-                          read.space(part.get("space"), f"methods.{name}.space"))
-        for name, part in read.mapping(tree.get("methods"), "methods").items()
-        if read.only(part, ("base", "space"), f"methods.{name}")
-    }  # fmt: skip
+    methods = read.methods(tree.get("methods"))
     base = read.files(tree.get("base", []), "base")
     if not base and not (methods and all(branch.base for branch in methods.values())):
         raise UserError(f"{path}: no base config; list argument files in 'base'")
@@ -69,8 +66,8 @@ def read_sweep(path: Path) -> Sweep:
         constraints=tuple(read.constraint(c) for c in read.listed(tree.get("constraints"))),
         space=read.space(tree.get("space"), "space"),
         methods=methods,
-        settings=read.mapping(tree.get("settings"), "settings"),
-        refit=read.mapping(tree.get("refit"), "refit"),
+        settings=read.settings(tree.get("settings"), "settings"),
+        refit=read.settings(tree.get("refit"), "refit"),
         seeds=read.seeds(tree.get("seeds")),
         sampler=read.made(tree.get("sampler"), "sampler"),
         pruner=read.made(tree.get("pruner"), "pruner"),
@@ -94,7 +91,7 @@ def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
         here: its folder.
     """
     for part in (tree, *(tree.get("methods") or {}).values()):
-        if "base" in part:
+        if part and "base" in part:
             names = [part["base"]] if isinstance(part["base"], str) else part["base"]
             part["base"] = [str((here / name).resolve()) for name in names]
 
@@ -195,6 +192,29 @@ class _Reader:
             raise self.fail(f"{key}.{wrong}", f"is unknown; known: {', '.join(known)}")
         return True
 
+    def methods(self, value: Any) -> dict[str, Branch]:
+        found = {}
+        for name, part in self.mapping(value, "methods").items():
+            key = f"methods.{name}"
+            if part is None:
+                raise self.fail(key, "is empty; give it base or space")
+            self.only(part, ("base", "space"), key)
+            files = self.files(part.get("base", []), f"{key}.base")
+            found[str(name)] = Branch(files, self.space(part.get("space"), f"{key}.space"))
+        return found
+
+    def settings(self, value: Any, key: str) -> dict[str, Any]:
+        """Dotted settings; those by which a study finds its own runs again are not theirs."""
+        found = self.mapping(value, key)
+        for name, part in found.items():
+            if not isinstance(name, str):
+                raise self.fail(f"{key}.{name}", "is no setting; write its dotted name")
+            inner = [f"{name}.{k}" for k in part] if isinstance(part, dict) else []
+            for own in (name, *inner):
+                if own in _OWN or own.split(".")[0] in _OWN:
+                    raise self.fail(f"{key}.{own}", "is the study's own to set; leave it away")
+        return found
+
     def listed(self, value: Any) -> list[str]:
         if value is None:
             return []
@@ -294,8 +314,8 @@ class _Reader:
 
     def space(self, value: Any, key: str) -> tuple[Parameter, ...]:
         return tuple(
-            self.parameter(str(name), part, f"{key}.{name}")
-            for name, part in self.mapping(value, key).items()
+            self.parameter(name, part, f"{key}.{name}")
+            for name, part in self.settings(value, key).items()
         )
 
     def parameter(self, name: str, part: Any, key: str) -> Parameter:

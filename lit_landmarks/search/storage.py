@@ -209,15 +209,15 @@ def open_storage(sweep: Sweep, root: Path) -> BaseStorage:
             ))  # fmt: skip
     except ImportError as error:
         raise UserError(
-            f"storage {without_password(sweep.storage)} needs a driver that is not installed; "
-            "pip install 'lit-landmarks[postgres]' for PostgreSQL"
+            f"{sweep.file}: storage {without_password(sweep.storage)} needs a driver that "
+            "is not installed; pip install 'lit-landmarks[postgres]' for PostgreSQL"
         ) from error
     except Exception as error:
         # A driver's own errors are not known here; they all come from the database.
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot reach storage {without_password(sweep.storage)}: {told}; start the database "
-            "or correct 'storage'"
+            f"{sweep.file}: cannot reach storage {without_password(sweep.storage)}: {told}; "
+            "start the database or correct 'storage'"
         ) from error
 
 

@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ KEYS = {
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
 #: What each fit of a study is told by the study.
 _OWN = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
+#: Databases that Optuna's storage is made for.
+_DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -71,7 +74,7 @@ def read_sweep(path: Path) -> Sweep:
         seeds=read.seeds(tree.get("seeds")),
         sampler=read.made(tree.get("sampler"), "sampler"),
         pruner=read.made(tree.get("pruner"), "pruner"),
-        hours=None if hours is None else read.number(hours, "hours", least=0.0),
+        hours=None if hours is None else read.number(hours, "hours", above=0.0),
         epochs=None if epochs is None else int(read.number(epochs, "epochs", whole=True, least=1)),
         storage=url,
         heartbeat=heartbeat,
@@ -127,9 +130,27 @@ KINDS: dict[str, tuple[Any, type, str]] = {
 }
 
 
+class _TwiceError(yaml.MarkedYAMLError):
+    """A key that is given twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Of a key that is given twice a plain loader takes the last, and says nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in seen:
+                    raise _TwiceError(None, None, f"'{key.value}' is given twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
         raise UserError(f"no sweep file {path}; see sweeps/") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -139,6 +160,8 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(error, _TwiceError):
+            raise UserError(f"{where}: {error.problem}; remove one") from error
         raise UserError(f"{where} is not YAML; mend that row") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no study; write `key: value` rows (see sweeps/)")
@@ -229,12 +252,14 @@ class _Reader:
         return text
 
     def number(
-        self, value: Any, key: str, *, whole: bool = False, least: float = -math.inf
-    ) -> float:
+        self, value: Any, key: str, *, whole: bool = False, least: float = -math.inf,
+        above: float = -math.inf,
+    ) -> float:  # fmt: skip
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not fits or not math.isfinite(value) or value < least:
+        if not fits or not math.isfinite(value) or value < least or value <= above:
             kind = "whole number" if whole else "number"
             told = f" of {least:g} or more" if math.isfinite(least) else ""
+            told = f" above {above:g}" if math.isfinite(above) else told
             raise self.fail(key, f"is {value!r}; give a {kind}{told}")
         return float(value)
 
@@ -285,8 +310,12 @@ class _Reader:
         text = str(part.get("url", "journal"))
         if text != "journal" and "://" not in text:
             raise self.fail("storage", f"is '{text}'; write journal, or a URL: postgresql://...")
+        scheme = text.partition("://")[0]
         if text.startswith("sqlite"):
             raise self.fail("storage", "is SQLite, which breaks when shared; write journal")
+        if text != "journal" and scheme.partition("+")[0] not in _DATABASES:
+            told = f"has the scheme '{scheme}', which is not supported"
+            raise self.fail("storage", f"{told}; write postgresql://user@host/name")
         beat, grace = (
             int(self.number(part.get(key, default), f"storage.{key}", whole=True, least=1))
             for key, default in (("heartbeat", Sweep.heartbeat), ("grace", Sweep.grace))
@@ -318,6 +347,14 @@ class _Reader:
             for name, part in self.settings(value, key).items()
         )
 
+    def choice(self, name: str, values: list[Any], key: str) -> Parameter:
+        found = Parameter(name, "choice", choices=tuple(values))
+        texts = found.texts()
+        for value, text in zip(values, texts, strict=True):
+            if texts.count(text) > 1:
+                raise self.fail(key, f"offers {value!r} twice; remove one")
+        return found
+
     def parameter(self, name: str, part: Any, key: str) -> Parameter:
         part = self.mapping(part, key)
         self.only(part, ("float", "int", "choice", "log", "step"), key)
@@ -330,7 +367,7 @@ class _Reader:
         if kind == "choice":
             if extra := next((k for k in ("log", "step") if k in part), None):
                 raise self.fail(f"{key}.{extra}", "does not fit a choice; leave it away")
-            return Parameter(name, kind, choices=tuple(ends))
+            return self.choice(name, ends, key)
         if len(ends) != 2:
             raise self.fail(key, f"has {len(ends)} ends; give {kind}: [low, high]")
         low, high = (self.number(end, key, whole=kind == "int") for end in ends)
@@ -346,4 +383,8 @@ class _Reader:
             if step <= 0 or log:
                 cure = "leave step or log away" if log else "give one above 0"
                 raise self.fail(f"{key}.step", f"is {part['step']!r}; {cure}")
+            # As the decimals that are written: 0.3 is three times 0.1.
+            if (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+                told = f"is {part['step']!r}, which does not divide {ends[0]} to {ends[1]}"
+                raise self.fail(f"{key}.step", f"{told}; move an end or the step")
         return Parameter(name, kind, low, high, log, step)

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.search.budget import AGAIN, VOID, counted, is_spent, is_void
+from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.requeue import Requeue, is_double
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import OWNER, WHY, StudyFolder
@@ -68,6 +69,8 @@ def work(
 ) -> None:  # fmt: skip
     """Runs trials until as many count as the sweep asks for, or hours or epochs are used up.
 
+    A sampler that has tried everything ends the work as well.
+
     A worker that has reached the total waits for the trials of the others: should one of them die,
     its trial goes on here.
 
@@ -89,7 +92,7 @@ def work(
         runner = TrialRunner(sweep, folder, study, worker, fit, costs)
         while not is_spent(sweep, study):
             requeue()
-            if len(counted(study)) >= target:
+            if len(counted(study)) >= target or is_exhausted(sweep, study):
                 if not _others_run(study, worker):
                     return
                 time.sleep(min(_POLL, sweep.heartbeat))

@@ -54,6 +54,13 @@ class Parameter:
         return [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
                 for c in self.choices]  # fmt: skip
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value, as Optuna keeps it, is one of this parameter."""
+        if self.kind == "choice":
+            return value in self.texts()
+        kinds = int if self.kind == "int" else int | float
+        return isinstance(value, kinds) and self.low <= value <= self.high
+
     def probes(self) -> tuple[Any, ...]:
         """Values that must all parse: both ends of a range, every choice."""
         if self.kind == "choice":

@@ -21,6 +21,7 @@ import yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
+from lit_landmarks.search.exhausted import refuse_incomplete, silenced
 from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
 
 #: Keys of a sweep file, and whether each must be there.
@@ -83,6 +84,7 @@ def read_sweep(path: Path) -> Sweep:
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
     _refuse_twice(sweep)
+    refuse_incomplete(sweep)
     return sweep
 
 
@@ -189,7 +191,7 @@ def make(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
         # Optuna notes what is experimental; it was asked for in the sweep file.
         warnings.simplefilter("ignore")
-        return found(**filled)
+        return silenced(found(**filled))
 
 
 class _Reader:
@@ -336,7 +338,7 @@ class _Reader:
             raise self.fail(f"{key}.class", str(error)) from error
         except ImportError as error:
             raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             told = str(error).splitlines()[0]
             raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
         return name, arguments

@@ -139,6 +139,18 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"space": {"a": {"choice": [[1], [1]]}}}, "space.a offers [1] twice"),
         ({"hours": 0}, "hours is 0; give a number above 0"),
         ({"storage": "redis://host"}, "scheme 'redis', which is not supported"),
+        (
+            {"sampler": {"class": "GridSampler", "arguments": {"search_space": {"a": [1]}}}},
+            "sampler.arguments.search_space.a is no parameter of the space",
+        ),
+        (
+            {
+                "space": {"a": {"int": [1, 3]}},
+                "sampler": {"class": "GridSampler", "arguments": {"search_space": {"a": [1, 7]}}},
+            },
+            "search_space.a holds 7",
+        ),
+        ({"sampler": {"class": "BruteForceSampler"}}, "needs a step of model.lr"),
         ({"methods": {"one": None}}, "methods.one is empty"),
         ({"settings": {"run": "runs/a"}}, "settings.run is the study's own"),
         ({"settings": {"wandb": {"name": "a"}}}, "settings.wandb.name is the study's own"),

@@ -101,6 +101,7 @@ def test_a_study_from_its_file_to_its_best_config(
         ("constraints", ["val/faces/occlusion_f1 >= 4"], "no part of the run logs"),
         ("constraints", ["compute/mma_min <= 4"], "no part of the run logs"),
         ("objective", "test/nme", "no part of the run logs 'test/nme'; near it: val/nme"),
+        ("settings", {"trainer.accelerator": "tpu"}, "trainer: "),
         ("base", ["gone.yaml"], "gone.yaml, which is not there"),
         ("storage", "postgresql://nobody@127.0.0.1:1/none", "cannot reach storage"),
     ],

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import METRICS, RUN, best_feasible, requeue_dead, why
+from lit_landmarks.search import METRICS, RUN, best_feasible, counted, requeue_dead, why
 from lit_landmarks.search.study import EPOCHS, SEEDS
 
 from .conftest import Make, costs, go, validate, value_of
@@ -229,9 +229,12 @@ def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
         raise FileNotFoundError("faces.npz")
 
     folder = make_study(constraints=[])
-    with pytest.raises(UserError, match="3 trials in a row failed alike: FileNotFoundError: faces"):
+    with pytest.raises(UserError, match=r"failed alike: FileNotFoundError: faces.*/sweep\.yaml"):
         go(folder, fit)
-    assert len(folder.open(folder.sweep()).trials) == 3
+    study = folder.open(folder.sweep())
+    assert len(study.trials) == 3
+    assert counted(study) == [], "they are not charged"
+    assert len(counted(go(folder, plain))) == 12
 
 
 def test_trials_that_fail_each_in_its_way_do_not(make_study: Make) -> None:

@@ -25,13 +25,13 @@ from lit_landmarks.training.calibration import (
 )
 from lit_landmarks.training.operating_point import store_thresholds
 from lit_landmarks.training.records import FaceRecords, record_faces
-from lit_landmarks.training.run_directory import write_json
+from lit_landmarks.training.run_directory import RunDirectory, write_json
 
 _DESCRIPTION = """Finds the predicted error below which a face leaves the cascade, and the one above
 which it counts as failed, on the validation sets of a run (or of another data config), and stores
 both in the checkpoint. Without --mma, --nme and --slack the NME may rise by 3 percent of itself.
 A method without stages (such as ASMNet with error_weight above 0) gets the report only.
-Writes calibration.json and calibration.png beside the checkpoints.
+Writes calibration.json and calibration.png into the run, or beside a checkpoint outside of one.
 
   python -m lit_landmarks calibrate --run runs/musica-synthetic-001
   python -m lit_landmarks calibrate --run runs/musica-synthetic-001 --mma 60
@@ -75,20 +75,27 @@ def run(arguments: list[str]) -> int:
     print_calibration(told, stop, detection)
     if known.dry:
         return 0
-    if isinstance(method, AdaptiveModule) and found:
-        method.set_thresholds(list(stop), detection.fail_above)
-        store_thresholds(checkpoint, method)
-    folder = checkpoint.resolve().parent.parent
+    folder = _folder(checkpoint)
     content = _content(checkpoint, found, detection, told, known.shared)
     write_json(folder / "calibration.json", content)
     save_figure(
         calibration_plot(sets, detection.fail_above, known.failure), folder / "calibration.png"
     )
+    # Last: a report that cannot be written leaves the checkpoint as it was.
     console = Console(highlight=False, soft_wrap=True)
     if found and isinstance(method, AdaptiveModule):
+        method.set_thresholds(list(stop), detection.fail_above)
+        store_thresholds(checkpoint, method)
         console.print(f"thresholds stored in {checkpoint}")
     console.print(f"report: {folder / 'calibration.json'}, {folder / 'calibration.png'}")
     return 0
+
+
+def _folder(checkpoint: Path) -> Path:
+    """Of the reports: the run of a checkpoint, or, outside of one, its own folder."""
+    own = checkpoint.resolve().parent
+    run = RunDirectory(own.parent)
+    return run.root if own == run.checkpoints and run.config.is_file() else own
 
 
 def _check(known: Any) -> None:

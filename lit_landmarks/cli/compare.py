@@ -78,27 +78,32 @@ def run(arguments: list[str]) -> int:
 
 
 def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
-    """Reads everything that is named.
+    """Reads everything that is named; a run that is a trial of a named study, once.
 
     Raises:
         UserError: what is no run, no study and no project; names it and the cure.
     """
     entries: list[Entry] = []
+    runs: list[Entry] = []
+    trials: set[Path] = set()
     studies: list[StudyRecord] = []
     for name in what:
         path = Path(name)
         if (path / "sweep.yaml").is_file():
             study = _read_study(path)
             studies.append(study)
-            entries += study_entries(study)
+            found = study_entries(study)
+            trials |= {Path(entry.where).resolve() for entry in found if entry.where}
+            entries += found
         elif not path.exists() and is_project(name):
             try:
                 entries += project_entries(name)
             except UserError as error:
                 raise UserError(f"no folder {name}; and as a W&B project: {error}") from error
         else:
-            entries.append(run_entry(path))
-    return entries, studies
+            runs.append(run_entry(path))
+    # A trial that is also named as a run is one row, that of its study, which knows more of it.
+    return [*entries, *(r for r in runs if Path(r.where).resolve() not in trials)], studies
 
 
 def _read_study(path: Path) -> StudyRecord:

@@ -164,7 +164,7 @@ class LandmarkCLI(LightningCLI):
             return factory(**arguments)
         except UserError:
             raise
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, ValueError, ImportError) as error:
             raise UserError(f"trainer: {error}; mend the trainer's settings") from error
 
     def refuse_unset_variables(self) -> None:

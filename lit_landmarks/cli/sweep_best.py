@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from lit_landmarks import search
 from lit_landmarks.cli.train import fit
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
+from lit_landmarks.reports.entries import flatten, read_config
 from lit_landmarks.training.run_directory import RunDirectory
 
 
@@ -54,17 +57,42 @@ def best(
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"trial {found.number}, {sweep.objective} {found.value:.3f}: {target}")
     if refits:
-        values = [_refit(sweep, folder, found.number, target, seed) for seed in range(refits)]
+        values = []
+        for seed in range(refits):
+            run = refit_folder(folder.root / "refit", found.number, seed, tree)
+            values.append(_refit(sweep, run, target, seed))
         console.print(f"{sweep.objective} with {refits} seeds: {mean_and_deviation(values)}")
     return 0
 
 
-def _refit(
-    sweep: search.Sweep, folder: search.StudyFolder, number: int, config: Path, seed: int
-) -> float:
+def refit_folder(folder: Path, number: int, seed: int, tree: dict[str, Any]) -> Path:
+    """Where a refit of these settings is, or goes; other settings have a folder of their own.
+
+    Args:
+        folder: of the refits.
+        number: of the trial.
+        seed: of the refit.
+        tree: its settings.
+    """
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+    own = folder / f"{number:04d}-{digest[:8]}-seed{seed}"
+    # Without a digest in its name it was made by an earlier version.
+    before = RunDirectory(folder / f"{number:04d}-seed{seed}")
+    if own.exists() or not before.config.is_file():
+        return own
+    same = _told(read_config(before.config)) == _told(flatten(tree))
+    return before.root if same else own
+
+
+def _told(settings: dict[str, Any]) -> dict[str, Any]:
+    """What two refits of one kind share."""
+    seeds = ("seed_everything", "data.init_args.seed")
+    return {k: v for k, v in settings.items() if k not in seeds and not k.startswith("wandb.")}
+
+
+def _refit(sweep: search.Sweep, root: Path, config: Path, seed: int) -> float:
     """The objective of one seed; a refit that is there, or part of it, is not repeated."""
-    name = f"{number:04d}-seed{seed}"
-    run = RunDirectory(folder.root / "refit" / name)
+    name, run = root.name, RunDirectory(root)
     result: dict[str, Any]
     if run.result.is_file():
         result = run.read_result()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, run_cli
 from lit_landmarks.cli.parsing import Request
 from lit_landmarks.cli.profile import build_method
@@ -17,9 +18,11 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.metrics.keys import possible_keys
+from lit_landmarks.search import several, standing_alone
 from lit_landmarks.search.space import Branch, Parameter, Sweep
 from lit_landmarks.search.trial import Settings
 from lit_landmarks.training.build import connect
+from lit_landmarks.training.evaluation import evaluation_trainer
 from lit_landmarks.types import Role
 
 #: Names under which latency is logged.
@@ -29,7 +32,7 @@ _REPEATS, _WARMUP = 30, 3
 
 
 class TaskCLI(LandmarkCLI):
-    """Parses all settings, builds method and data as a fit does, and trains nothing."""
+    """Parses all settings, builds method, data and trainer as a fit does, and trains nothing."""
 
     model: LandmarkModule
     datamodule: LandmarkDataModule
@@ -40,6 +43,12 @@ class TaskCLI(LandmarkCLI):
         self.datamodule = self._get(self.config_init, "data")
         self.model = self._get(self.config_init, "model")
         connect(self.model, self.datamodule, "fit")
+        arguments = dict(self._get(self.config_init, "trainer"))
+        if not several(arguments.get("devices")):
+            arguments["devices"] = 1
+        # One that keeps no files: a device that is not here is told before any trial.
+        with isolated(), standing_alone():
+            self.make_trainer(evaluation_trainer, arguments=arguments)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Nothing to run."""

@@ -7,6 +7,7 @@
     workers.py      who works on a study, and who is dead
     requeue.py      trials of dead workers go on
     budget.py       which trials count; hours and epochs spent
+    exhausted.py    samplers that try everything once
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
     devices.py      a trial on several devices

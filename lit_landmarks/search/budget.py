@@ -23,6 +23,11 @@ AGAIN = "again"
 RAN = "ran"
 
 
+#: User attributes of a study begin with this, one for each worker that stopped because its trials
+#: failed alike: the numbers of those trials. What has ended takes no mark of its own any more.
+STOPPED = "stopped:"
+
+
 def is_void(trial: FrozenTrial) -> bool:
     """Whether a trial does not count. A mark alone decides nothing: its worker may have lived."""
     return trial.state == TrialState.FAIL and VOID in trial.user_attrs
@@ -40,13 +45,17 @@ def orphans(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 def counted(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count towards the total: begun or ended, and not void.
 
-    A dead worker's trial counts until its successor is queued; in between nobody takes its place.
+    Nor do those count that failed alike and so stopped their worker. A dead worker's trial counts
+    until its successor is queued; in between nobody takes its place.
     """
     trials = study.get_trials(deepcopy=False)
     waiting = {t.number for t in orphans(trials)}
+    marks = study.user_attrs.items()
+    stopped = {number for key, told in marks if key.startswith(STOPPED) for number in told}
     return [
         t for t in trials
         if t.state != TrialState.WAITING and (not is_void(t) or t.number in waiting)
+        and t.number not in stopped
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -83,7 +84,9 @@ def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> d
         raise UserError(
             f"training on several devices ended with status {process.returncode}; see above"
         ) from error
-    watch.epochs, watch.measured = int(end["epochs"]), end["measured"]
+    watch.epochs = int(end["epochs"])
+    # JSON has no NaN.
+    watch.figures = {k: math.nan if v is None else v for k, v in end["figures"].items()}
     if end["end"] == "pruned":
         raise optuna.TrialPruned(end["why"])
     if end["end"] == "lost":
@@ -131,7 +134,7 @@ def run_handed_over(
         end, why = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
     if not is_follower():
         write_json(_end_of(job), {"end": end, "why": why, "run": run, "epochs": watch.epochs,
-                                  "measured": watch.measured})  # fmt: skip
+                                  "figures": watch.figures})  # fmt: skip
 
 
 def _trial(sweep: Sweep, folder: StudyFolder, number: int) -> optuna.Trial:

@@ -9,6 +9,7 @@ moment, or die between the two steps, so
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,17 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lit_landmarks.search.budget import AGAIN, DIED, RAN, VOID, orphans
+from lit_landmarks.search.storage import in_a_hurry
 from lit_landmarks.search.study import OWNER, RESUMES, RUN, WHY, StudyFolder
 from lit_landmarks.search.sweep_file import Sweep
 from lit_landmarks.search.workers import heartbeat_of
 
-#: User attribute: how many workers died at this trial before.
+#: User attribute: how many workers died at this trial since its last checkpoint.
 DEATHS = "deaths"
+#: User attribute: time of its last checkpoint when its worker ended.
+SAVED = "saved"
+#: User attribute of a trial that its worker left alive: Ctrl-C, SIGTERM, a full disk.
+RELEASED = "released"
 #: A trial at which so many workers died is what kills them; it fails for good.
 _MOST_DEATHS = 3
 
@@ -73,7 +79,7 @@ class Requeue:
 
     def _bury(self, trial: FrozenTrial) -> int:
         """Fails a trial; 1 if a copy was queued."""
-        deaths = int(trial.user_attrs.get(DEATHS, 0)) + 1
+        deaths = _deaths(trial)
         begun = bool(trial.params or trial.system_attrs.get("fixed_params"))
         told: dict[str, Any] = {RAN: _seconds(trial), VOID: DIED if begun else "never begun"}
         if deaths >= _MOST_DEATHS:
@@ -95,11 +101,37 @@ class Requeue:
 
     def _queue(self, trial: FrozenTrial) -> None:
         known = trial.user_attrs
-        told = {AGAIN: trial.number, DEATHS: int(known.get(DEATHS, 0)) + 1}
+        told = {AGAIN: trial.number, DEATHS: _deaths(trial), SAVED: _saved(trial)}
         if run := known.get(RUN) or known.get(RESUMES):
             told[RESUMES] = run
         fixed = trial.system_attrs.get("fixed_params", {})
         self._study.enqueue_trial({**fixed, **trial.params}, user_attrs=told)
+
+
+def release(trial: Trial) -> None:
+    """Notes that a trial is left unfinished by a worker that lives: no death of it.
+
+    A storage that takes no note any more is left alone; then it counts as one.
+    """
+    with contextlib.suppress(Exception), in_a_hurry():
+        trial.set_user_attr(RELEASED, True)
+
+
+def _deaths(trial: FrozenTrial) -> int:
+    """Workers that died at a trial, one after the other, without a further checkpoint."""
+    known = trial.user_attrs
+    before = 0 if _saved(trial) > float(known.get(SAVED, 0.0)) else int(known.get(DEATHS, 0))
+    return before + (RELEASED not in known)
+
+
+def _saved(trial: FrozenTrial) -> float:
+    """When the last checkpoint of a trial was written; 0 without one that can be seen here."""
+    times = [0.0]
+    run = trial.user_attrs.get(RUN) or trial.user_attrs.get(RESUMES)
+    for path in Path(run).rglob("last.ckpt") if run else ():
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def is_double(study: optuna.Study, trial: Trial) -> bool:

@@ -19,7 +19,8 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search.budget import AGAIN, VOID, counted, is_spent, is_void
+from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, counted, is_spent, is_void
+from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.requeue import Requeue, is_double
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import OWNER, WHY, StudyFolder
@@ -68,6 +69,8 @@ def work(
 ) -> None:  # fmt: skip
     """Runs trials until as many count as the sweep asks for, or hours or epochs are used up.
 
+    A sampler that has tried everything ends the work as well.
+
     A worker that has reached the total waits for the trials of the others: should one of them die,
     its trial goes on here.
 
@@ -84,12 +87,13 @@ def work(
         UserError: trials fail alike, a disk is full, or a database stays away.
     """
     target = sweep.trials if total is None else total
-    requeue, alike = Requeue(study, folder, sweep), _Alike()
+    requeue = Requeue(study, folder, sweep)
     with interruptible(), _collecting(), folder.worker(study, sweep) as worker:
         runner = TrialRunner(sweep, folder, study, worker, fit, costs)
+        alike = _Alike(folder, study, worker)
         while not is_spent(sweep, study):
             requeue()
-            if len(counted(study)) >= target:
+            if len(counted(study)) >= target or is_exhausted(sweep, study):
                 if not _others_run(study, worker):
                     return
                 time.sleep(min(_POLL, sweep.heartbeat))
@@ -148,8 +152,10 @@ def _collecting() -> Iterator[None]:
 class _Alike:
     """Counts trials of this worker that failed alike, one after the other."""
 
-    def __init__(self) -> None:
-        self._why, self._count = "", 0
+    def __init__(self, folder: StudyFolder, study: optuna.Study, worker: Worker) -> None:
+        self._folder, self._study, self._worker = folder, study, worker
+        self._why = ""
+        self._numbers: list[int] = []
 
     def add(self, trial: FrozenTrial) -> None:
         """A finished trial.
@@ -158,12 +164,16 @@ class _Alike:
             UserError: `ALIKE` of them have failed for the same reason.
         """
         reason = why(trial) if trial.state == TrialState.FAIL else ""
-        self._count = self._count + 1 if reason and reason == self._why else int(bool(reason))
+        if reason != self._why:
+            self._numbers = []
         self._why = reason
-        if self._count >= ALIKE:
+        self._numbers += [trial.number] if reason else []
+        if len(self._numbers) >= ALIKE:
+            # One key for each worker: two may stop at the same moment.
+            self._study.set_user_attr(f"{STOPPED}{self._worker.name}", self._numbers)
             raise UserError(
-                f"{ALIKE} trials in a row failed alike: {reason}; mend that, then go on with "
-                "`sweep resume`"
+                f"{ALIKE} trials in a row failed alike: {reason}; mend that (settings are in "
+                f"{self._folder.file}), then go on with `sweep resume {self._folder.root}`"
             )
 
 

@@ -46,10 +46,20 @@ class Parameter:
         if self.kind == "int":
             low, high = int(self.low), int(self.high)
             return trial.suggest_int(name, low, high, log=self.log, step=int(self.step or 1))
-        # Optuna keeps plain scalars; lists and dicts are chosen by their YAML text.
-        texts = [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
-                 for c in self.choices]  # fmt: skip
+        texts = self.texts()
         return self.choices[texts.index(trial.suggest_categorical(name, texts))]
+
+    def texts(self) -> list[Any]:
+        """Choices as Optuna keeps them: scalars as they are, lists and dicts as YAML."""
+        return [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
+                for c in self.choices]  # fmt: skip
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value, as Optuna keeps it, is one of this parameter."""
+        if self.kind == "choice":
+            return value in self.texts()
+        kinds = int if self.kind == "int" else int | float
+        return isinstance(value, kinds) and self.low <= value <= self.high
 
     def probes(self) -> tuple[Any, ...]:
         """Values that must all parse: both ends of a range, every choice."""

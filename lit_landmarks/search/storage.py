@@ -7,6 +7,7 @@ recognised and not done twice.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
@@ -35,6 +36,20 @@ _CONNECT = 10
 
 class StorageLostError(UserError):
     """A database that has not answered for `PATIENCE` seconds."""
+
+
+#: Holds the patience of a process that is about to end.
+_HURRY: list[float] = []
+
+
+@contextlib.contextmanager
+def in_a_hurry(seconds: float = 5.0) -> Iterator[None]:
+    """Within, a database that does not answer is given up soon: the process ought to end."""
+    _HURRY.append(seconds)
+    try:
+        yield
+    finally:
+        _HURRY.pop()
 
 
 class SafeJournal(JournalFileBackend):
@@ -111,6 +126,7 @@ def patiently(action: Callable[[], Any], patience: float = PATIENCE) -> Any:
     Raises:
         StorageLostError: it stayed lost.
     """
+    patience = min([patience, *_HURRY])
     end, pause = time.monotonic() + patience, 0.2
     while True:
         try:
@@ -193,15 +209,15 @@ def open_storage(sweep: Sweep, root: Path) -> BaseStorage:
             ))  # fmt: skip
     except ImportError as error:
         raise UserError(
-            f"storage {without_password(sweep.storage)} needs a driver that is not installed; "
-            "pip install 'lit-landmarks[postgres]' for PostgreSQL"
+            f"{sweep.file}: storage {without_password(sweep.storage)} needs a driver that "
+            "is not installed; pip install 'lit-landmarks[postgres]' for PostgreSQL"
         ) from error
     except Exception as error:
         # A driver's own errors are not known here; they all come from the database.
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot reach storage {without_password(sweep.storage)}: {told}; start the database "
-            "or correct 'storage'"
+            f"{sweep.file}: cannot reach storage {without_password(sweep.storage)}: {told}; "
+            "start the database or correct 'storage'"
         ) from error
 
 

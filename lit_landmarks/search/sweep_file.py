@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
+from lit_landmarks.search.exhausted import refuse_incomplete, silenced
 from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
 
 #: Keys of a sweep file, and whether each must be there.
@@ -29,6 +31,10 @@ KEYS = {
     "pruner": False, "trials": True, "hours": False, "epochs": False, "storage": False,
 }  # fmt: skip
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
+#: What each fit of a study is told by the study.
+_OWN = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
+#: Databases that Optuna's storage is made for.
+_DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -49,12 +55,7 @@ def read_sweep(path: Path) -> Sweep:
     if missing is not None:
         raise UserError(f"{path}: no '{missing}'; add it")
     read = _Reader(path)
-    methods = {
-        str(name): Branch(read.files(part.get("base", []), f"methods.{name}.base"),
-                          read.space(part.get("space"), f"methods.{name}.space"))
-        for name, part in read.mapping(tree.get("methods"), "methods").items()
-        if read.only(part, ("base", "space"), f"methods.{name}")
-    }  # fmt: skip
+    methods = read.methods(tree.get("methods"))
     base = read.files(tree.get("base", []), "base")
     if not base and not (methods and all(branch.base for branch in methods.values())):
         raise UserError(f"{path}: no base config; list argument files in 'base'")
@@ -69,12 +70,12 @@ def read_sweep(path: Path) -> Sweep:
         constraints=tuple(read.constraint(c) for c in read.listed(tree.get("constraints"))),
         space=read.space(tree.get("space"), "space"),
         methods=methods,
-        settings=read.mapping(tree.get("settings"), "settings"),
-        refit=read.mapping(tree.get("refit"), "refit"),
+        settings=read.settings(tree.get("settings"), "settings"),
+        refit=read.settings(tree.get("refit"), "refit"),
         seeds=read.seeds(tree.get("seeds")),
         sampler=read.made(tree.get("sampler"), "sampler"),
         pruner=read.made(tree.get("pruner"), "pruner"),
-        hours=None if hours is None else read.number(hours, "hours", least=0.0),
+        hours=None if hours is None else read.number(hours, "hours", above=0.0),
         epochs=None if epochs is None else int(read.number(epochs, "epochs", whole=True, least=1)),
         storage=url,
         heartbeat=heartbeat,
@@ -83,6 +84,7 @@ def read_sweep(path: Path) -> Sweep:
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
     _refuse_twice(sweep)
+    refuse_incomplete(sweep)
     return sweep
 
 
@@ -94,7 +96,7 @@ def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
         here: its folder.
     """
     for part in (tree, *(tree.get("methods") or {}).values()):
-        if "base" in part:
+        if part and "base" in part:
             names = [part["base"]] if isinstance(part["base"], str) else part["base"]
             part["base"] = [str((here / name).resolve()) for name in names]
 
@@ -130,9 +132,27 @@ KINDS: dict[str, tuple[Any, type, str]] = {
 }
 
 
+class _TwiceError(yaml.MarkedYAMLError):
+    """A key that is given twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Of a key that is given twice a plain loader takes the last, and says nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in seen:
+                    raise _TwiceError(None, None, f"'{key.value}' is given twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
         raise UserError(f"no sweep file {path}; see sweeps/") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -142,6 +162,8 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(error, _TwiceError):
+            raise UserError(f"{where}: {error.problem}; remove one") from error
         raise UserError(f"{where} is not YAML; mend that row") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no study; write `key: value` rows (see sweeps/)")
@@ -169,7 +191,7 @@ def make(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
         # Optuna notes what is experimental; it was asked for in the sweep file.
         warnings.simplefilter("ignore")
-        return found(**filled)
+        return silenced(found(**filled))
 
 
 class _Reader:
@@ -195,6 +217,29 @@ class _Reader:
             raise self.fail(f"{key}.{wrong}", f"is unknown; known: {', '.join(known)}")
         return True
 
+    def methods(self, value: Any) -> dict[str, Branch]:
+        found = {}
+        for name, part in self.mapping(value, "methods").items():
+            key = f"methods.{name}"
+            if part is None:
+                raise self.fail(key, "is empty; give it base or space")
+            self.only(part, ("base", "space"), key)
+            files = self.files(part.get("base", []), f"{key}.base")
+            found[str(name)] = Branch(files, self.space(part.get("space"), f"{key}.space"))
+        return found
+
+    def settings(self, value: Any, key: str) -> dict[str, Any]:
+        """Dotted settings; those by which a study finds its own runs again are not theirs."""
+        found = self.mapping(value, key)
+        for name, part in found.items():
+            if not isinstance(name, str):
+                raise self.fail(f"{key}.{name}", "is no setting; write its dotted name")
+            inner = [f"{name}.{k}" for k in part] if isinstance(part, dict) else []
+            for own in (name, *inner):
+                if own in _OWN or own.split(".")[0] in _OWN:
+                    raise self.fail(f"{key}.{own}", "is the study's own to set; leave it away")
+        return found
+
     def listed(self, value: Any) -> list[str]:
         if value is None:
             return []
@@ -209,12 +254,14 @@ class _Reader:
         return text
 
     def number(
-        self, value: Any, key: str, *, whole: bool = False, least: float = -math.inf
-    ) -> float:
+        self, value: Any, key: str, *, whole: bool = False, least: float = -math.inf,
+        above: float = -math.inf,
+    ) -> float:  # fmt: skip
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not fits or not math.isfinite(value) or value < least:
+        if not fits or not math.isfinite(value) or value < least or value <= above:
             kind = "whole number" if whole else "number"
             told = f" of {least:g} or more" if math.isfinite(least) else ""
+            told = f" above {above:g}" if math.isfinite(above) else told
             raise self.fail(key, f"is {value!r}; give a {kind}{told}")
         return float(value)
 
@@ -265,8 +312,12 @@ class _Reader:
         text = str(part.get("url", "journal"))
         if text != "journal" and "://" not in text:
             raise self.fail("storage", f"is '{text}'; write journal, or a URL: postgresql://...")
+        scheme = text.partition("://")[0]
         if text.startswith("sqlite"):
             raise self.fail("storage", "is SQLite, which breaks when shared; write journal")
+        if text != "journal" and scheme.partition("+")[0] not in _DATABASES:
+            told = f"has the scheme '{scheme}', which is not supported"
+            raise self.fail("storage", f"{told}; write postgresql://user@host/name")
         beat, grace = (
             int(self.number(part.get(key, default), f"storage.{key}", whole=True, least=1))
             for key, default in (("heartbeat", Sweep.heartbeat), ("grace", Sweep.grace))
@@ -287,16 +338,24 @@ class _Reader:
             raise self.fail(f"{key}.class", str(error)) from error
         except ImportError as error:
             raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             told = str(error).splitlines()[0]
             raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
         return name, arguments
 
     def space(self, value: Any, key: str) -> tuple[Parameter, ...]:
         return tuple(
-            self.parameter(str(name), part, f"{key}.{name}")
-            for name, part in self.mapping(value, key).items()
+            self.parameter(name, part, f"{key}.{name}")
+            for name, part in self.settings(value, key).items()
         )
+
+    def choice(self, name: str, values: list[Any], key: str) -> Parameter:
+        found = Parameter(name, "choice", choices=tuple(values))
+        texts = found.texts()
+        for value, text in zip(values, texts, strict=True):
+            if texts.count(text) > 1:
+                raise self.fail(key, f"offers {value!r} twice; remove one")
+        return found
 
     def parameter(self, name: str, part: Any, key: str) -> Parameter:
         part = self.mapping(part, key)
@@ -310,7 +369,7 @@ class _Reader:
         if kind == "choice":
             if extra := next((k for k in ("log", "step") if k in part), None):
                 raise self.fail(f"{key}.{extra}", "does not fit a choice; leave it away")
-            return Parameter(name, kind, choices=tuple(ends))
+            return self.choice(name, ends, key)
         if len(ends) != 2:
             raise self.fail(key, f"has {len(ends)} ends; give {kind}: [low, high]")
         low, high = (self.number(end, key, whole=kind == "int") for end in ends)
@@ -326,4 +385,8 @@ class _Reader:
             if step <= 0 or log:
                 cure = "leave step or log away" if log else "give one above 0"
                 raise self.fail(f"{key}.step", f"is {part['step']!r}; {cure}")
+            # As the decimals that are written: 0.3 is three times 0.1.
+            if (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+                told = f"is {part['step']!r}, which does not divide {ends[0]} to {ends[1]}"
+                raise self.fail(f"{key}.step", f"{told}; move an end or the step")
         return Parameter(name, kind, low, high, log, step)

@@ -21,6 +21,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
 from lit_landmarks.search.study import (
@@ -120,6 +121,10 @@ class _Progress:
             known["compute/mma"] = min(known["compute/mma"], self.target)
         return known
 
+    def for_limits(self) -> dict[str, float]:
+        """The same, with all that the last validation measured."""
+        return {**(self.watch.figures if self.watch is not None else {}), **self.so_far()}
+
     def all_epochs(self) -> int:
         """Epochs trained, those of an unfinished fit as well."""
         return self.epochs + (self.watch.epochs if self.watch is not None else 0)
@@ -159,6 +164,17 @@ class TrialRunner:
         except (LostTrialError, UpdateFinishedTrialError):
             # It was given to another worker, which has all that this one wrote.
             return
+        except (KeyboardInterrupt, SystemExit):
+            release(trial)
+            raise
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            release(trial)
+            raise UserError(
+                f"no space left for {self.folder.root}; free some, then go on with "
+                f"`sweep resume {self.folder.root}`"
+            ) from error
         finally:
             self.worker.leaves()
 
@@ -188,10 +204,7 @@ class TrialRunner:
             self._stop(trial, known, TrialState.PRUNED)
         except Exception as error:
             if is_disk_full(error):
-                raise UserError(
-                    f"no space left for {self.folder.root}; free some, then go on with "
-                    f"`sweep resume {self.folder.root}`"
-                ) from error
+                raise
             told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
             trial.set_user_attr(WHY, told.removeprefix("UserError: "))
             self._stop(trial, known, TrialState.FAIL)
@@ -233,8 +246,8 @@ class TrialRunner:
     ) -> None:
         """Sets the limits in their order, each once; without `all_of_them` up to an unknown one.
 
-        What an untrained trial does not know counts as exactly at its limit: neither kept nor
-        broken, while the limit that is broken tells samplers enough.
+        What a trial that was not trained, or not to its end, does not know counts as exactly at its
+        limit: neither kept nor broken. Without all limits it would hide from some samplers.
         """
         done = trial.constraints
         for name, value in violations(self.sweep.constraints, metrics).items():
@@ -247,8 +260,7 @@ class TrialRunner:
         """The end of a pruned or failed trial, with what is known of it."""
         figures = known.so_far()
         if figures:
-            # Without constraints it would hide from some samplers.
-            self._constrain(trial, figures)
+            self._constrain(trial, known.for_limits(), all_of_them=True)
         self._end(trial, figures, known.all_epochs(), state=state)
 
     def _end(

@@ -42,7 +42,7 @@ class TrialWatch(Observer):
     Attributes:
         best: best value of the objective so far.
         epochs: epochs that have ended.
-        measured: mean MMA over faces at the last validation; None unless adaptive.
+        figures: of the last validation.
     """
 
     def __init__(
@@ -56,8 +56,13 @@ class TrialWatch(Observer):
         self.trial, self.sweep, self.prunes, self.check = trial, sweep, prunes, check
         self.best = sweep.worst
         self.epochs = 0
-        self.measured: float | None = None
+        self.figures: dict[str, float] = {}
         self.told = dict(told or {})
+
+    @property
+    def measured(self) -> float | None:
+        """Mean MMA over faces at the last validation; None unless adaptive."""
+        return measured_mma(self.figures)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -81,7 +86,7 @@ class TrialWatch(Observer):
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        self.measured = measured_mma(figures)
+        self.figures = figures
         value = figures.get(self.sweep.objective, math.nan)
         if math.isnan(value):
             return

@@ -51,6 +51,24 @@ def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixtur
     assert all(torch.equal(after["state_dict"][k], v) for k, v in kept.items())
 
 
+def test_outside_of_a_run_the_report_lies_beside_the_checkpoint(
+    copy: Path, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    file = tmp_path / "deep" / "elsewhere" / "x.ckpt"
+    file.parent.mkdir(parents=True)
+    shutil.copy(copy / "checkpoints/best.ckpt", file)
+    words = ["calibrate", "--ckpt_path", str(file), "--config", str(copy / "config.yaml")]
+    (file.parent / "calibration.json").mkdir()
+    before = file.read_bytes()
+    assert "calibration.json" in complaint(*words)
+    assert file.read_bytes() == before, "without a report nothing is changed"
+    (file.parent / "calibration.json").rmdir()
+    assert main(words) == 0
+    names = {path.name for path in file.parent.iterdir()}
+    assert names == {"x.ckpt", "calibration.json", "calibration.png"}
+    assert [path.name for path in file.parent.parent.iterdir()] == ["elsewhere"]
+
+
 def test_a_dry_run_writes_nothing(copy: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
     assert main(["calibrate", "--run", str(copy), "--dry"]) == 0

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lit_landmarks.cli import main
+from lit_landmarks.cli.compare import gather
 from lit_landmarks.cli.study_end import tracking
 from lit_landmarks.search import StudyFolder, read_sweep
 
@@ -83,6 +84,13 @@ def test_study_and_run_on_one_page(
     plain = json.loads((output / "table.json").read_text())
     assert plain["studies"][0]["limits"] == ["compute/mma <= 8"]
     assert "<svg" in (output / "index.html").read_text()
+
+
+def test_a_trial_that_is_named_beside_its_study_is_one_row(study: Path) -> None:
+    trial = str(study / "trials" / "0000")
+    for what in ([str(study), trial], [trial, str(study)]):
+        entries, _ = gather(what)
+        assert [e.name for e in entries] == ["tiny-0000", "tiny-0001", "tiny-0002"]
 
 
 def test_a_single_file_and_further_columns(

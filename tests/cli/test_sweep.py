@@ -17,6 +17,7 @@ import yaml
 from lit_landmarks.cli import main
 from lit_landmarks.cli.lightning import run_cli
 from lit_landmarks.cli.parsing import Request
+from lit_landmarks.cli.sweep_best import refit_folder
 from lit_landmarks.cli.sweep_check import TaskCLI, logged_keys
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search import StudyFolder
@@ -101,6 +102,7 @@ def test_a_study_from_its_file_to_its_best_config(
         ("constraints", ["val/faces/occlusion_f1 >= 4"], "no part of the run logs"),
         ("constraints", ["compute/mma_min <= 4"], "no part of the run logs"),
         ("objective", "test/nme", "no part of the run logs 'test/nme'; near it: val/nme"),
+        ("settings", {"trainer.accelerator": "tpu"}, "trainer: "),
         ("base", ["gone.yaml"], "gone.yaml, which is not there"),
         ("storage", "postgresql://nobody@127.0.0.1:1/none", "cannot reach storage"),
     ],
@@ -223,6 +225,24 @@ def test_the_best_is_refitted_with_the_settings_of_the_refit(sweep: Path, tmp_pa
     assert json.loads(refit.read_text())["epochs"] == 2
     trial = json.loads((root / "trials" / "0000" / "result.json").read_text())
     assert trial["epochs"] == 1
+    # Once more nothing is trained; with other settings all of it.
+    assert main(["sweep", "best", str(root), "--refit", "1"]) == 0
+    assert list((root / "refit").glob("*/result.json")) == [refit]
+    copy = yaml.safe_load((root / "sweep.yaml").read_text()) | {"refit": {"trainer.max_epochs": 3}}
+    (root / "sweep.yaml").write_text(yaml.safe_dump(copy))
+    assert main(["sweep", "best", str(root), "--refit", "1"]) == 0
+    found = (root / "refit").glob("*/result.json")
+    assert sorted(json.loads(path.read_text())["epochs"] for path in found) == [2, 3]
+
+
+def test_refits_of_an_earlier_version_are_known(tmp_path: Path) -> None:
+    old = tmp_path / "0003-seed1" / "config.yaml"
+    old.parent.mkdir()
+    tree = {"trainer": {"max_epochs": 2}, "wandb": {"name": None}, "seed_everything": 0}
+    old.write_text(yaml.safe_dump(tree | {"seed_everything": 1, "wandb": {"name": "a"}}))
+    assert refit_folder(tmp_path, 3, 1, tree) == old.parent
+    other = refit_folder(tmp_path, 3, 1, tree | {"trainer": {"max_epochs": 3}})
+    assert re.fullmatch(r"0003-[0-9a-f]{8}-seed1", other.name)
 
 
 def test_a_bad_setting_of_the_refit_is_told_before_any_trial(

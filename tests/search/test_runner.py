@@ -29,6 +29,8 @@ from lit_landmarks.search import (
     work,
 )
 
+from .conftest import Make
+
 
 def value_of(words: Sequence[str], key: str) -> float:
     return float(next(w for w in words if w.startswith(f"--{key}=")).split("=")[1])
@@ -175,6 +177,24 @@ def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
     assert len(counted(study)) == 4
     again = next(t for t in done if t.user_attrs.get(RUN) == str(run))
     assert again.params == {"model.width": 10}
+
+
+@pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])
+def test_a_sampler_that_has_tried_everything_ends_the_study(make_study: Make, sampler: str) -> None:
+    grid = {"search_space": {"model.width": [2, 3, 4]}}
+    folder = make_study(
+        sampler={"class": sampler, "arguments": grid if sampler == "GridSampler" else {}},
+        space={"model.width": {"int": [2, 4]}},
+    )
+
+    def dies(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(folder, dies)
+    for _ in range(2):
+        study = go(folder, Fits())
+        assert sorted(t.params["model.width"] for t in counted(study)) == [2, 3, 4]
 
 
 def test_folders_that_are_none_or_in_use(folder: StudyFolder, tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from lightning.pytorch import Callback
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.search import RUN, counted, requeue_dead, why
 from lit_landmarks.search import storage as storage_module
 from lit_landmarks.search.budget import AGAIN, DIED, VOID, epochs_spent, hours_spent
-from lit_landmarks.search.requeue import Requeue
+from lit_landmarks.search.requeue import DEATHS, Requeue
 from lit_landmarks.search.storage import (
     SafeJournal,
     StorageLostError,
@@ -198,6 +199,37 @@ def test_a_trial_that_kills_its_workers_fails_for_good(make_study: Make) -> None
     assert why(study.trials[-1]) == "its worker died, 3 times in a row"
     assert len(counted(study)) == 1
     assert len(counted(go(folder, plain))) == 4
+
+
+def test_interrupts_are_no_deaths(make_study: Make) -> None:
+    folder = make_study(constraints=[], trials=2)
+    ends: list[BaseException] = [KeyboardInterrupt(), SystemExit(1), OSError(28, "full")] * 2
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        if ends:
+            raise ends.pop()
+        return plain(words, callbacks)
+
+    for _ in range(6):
+        with pytest.raises((KeyboardInterrupt, SystemExit, UserError)):
+            go(folder, fit)
+    study = go(folder, fit)
+    assert [t.state for t in counted(study)] == [TrialState.COMPLETE] * 2
+    assert study.trials[0].params == counted(study)[0].params
+
+
+def test_a_further_checkpoint_forgives_deaths(make_study: Make) -> None:
+    folder = make_study(constraints=[], trials=1)
+    last = folder.trials / "0000" / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    for time_of in (100, 100, 100, 200):
+        last.write_bytes(b"x")
+        os.utime(last, (time_of, time_of))
+        with pytest.raises(Killed):
+            go(folder, die)
+    study = folder.open(folder.sweep())
+    assert requeue_dead(study, folder) == 1
+    assert [t.user_attrs.get(DEATHS) for t in study.trials] == [None, 1, 2, 1, 2]
 
 
 def test_a_worker_whose_trial_was_given_away_leaves_it(make_study: Make) -> None:

@@ -132,6 +132,33 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
             },
             "'Median'",
         ),
+        ({"space": {"a": {"int": [1, 4], "step": 8}}}, "is 8, which does not divide 1 to 4"),
+        ({"space": {"a": {"int": [1, 10], "step": 2}}}, "move an end or the step"),
+        ({"space": {"a": {"float": [0, 1], "step": 0.3}}}, "does not divide 0 to 1"),
+        ({"space": {"a": {"choice": [0, 1, 0]}}}, "space.a offers 0 twice"),
+        ({"space": {"a": {"choice": [[1], [1]]}}}, "space.a offers [1] twice"),
+        ({"hours": 0}, "hours is 0; give a number above 0"),
+        ({"storage": "redis://host"}, "scheme 'redis', which is not supported"),
+        (
+            {"sampler": {"class": "GridSampler", "arguments": {"search_space": {"a": [1]}}}},
+            "sampler.arguments.search_space.a is no parameter of the space",
+        ),
+        (
+            {
+                "space": {"a": {"int": [1, 3]}},
+                "sampler": {"class": "GridSampler", "arguments": {"search_space": {"a": [1, 7]}}},
+            },
+            "search_space.a holds 7",
+        ),
+        ({"sampler": {"class": "BruteForceSampler"}}, "needs a step of model.lr"),
+        ({"methods": {"one": None}}, "methods.one is empty"),
+        ({"settings": {"run": "runs/a"}}, "settings.run is the study's own"),
+        ({"settings": {"wandb": {"name": "a"}}}, "settings.wandb.name is the study's own"),
+        ({"space": {"resume": {"choice": ["a"]}}}, "space.resume is the study's own"),
+        ({"space": {"config": {"choice": ["a"]}}}, "space.config is the study's own"),
+        ({"refit": {"ckpt_path": "a"}}, "refit.ckpt_path is the study's own"),
+        ({"methods": {"one": {"space": {"wandb.group": {"choice": ["a"]}}}}}, "wandb.group is the"),
+        ({"space": {1: {"choice": ["a"]}}}, "space.1 is no setting"),
         ({"storage": {"url": "journal", "heartbeat": 10, "grace": 15}}, "give 20 or more"),
     ],
 )
@@ -142,6 +169,20 @@ def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], t
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_is_given_twice_is_told_with_its_row(write: Write) -> None:
+    path = write()
+    rows = path.read_text().count("\n")
+    with path.open("a") as file:
+        file.write("trials: 7\n")
+    with pytest.raises(UserError, match=rf"sweep.yaml:{rows + 1}: 'trials' is given twice"):
+        read_sweep(path)
+
+
+def test_steps_are_counted_in_decimals(write: Write) -> None:
+    space = {"a": {"float": [0.1, 0.7], "step": 0.2}, "b": {"int": [8, 8], "step": 16}}
+    assert [p.step for p in read_sweep(write(space=space)).space] == [0.2, 16]
 
 
 def test_the_manual_explains_every_key() -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import METRICS, RUN, best_feasible, requeue_dead, why
+from lit_landmarks.search import METRICS, RUN, best_feasible, counted, requeue_dead, why
 from lit_landmarks.search.study import EPOCHS, SEEDS
 
 from .conftest import Make, costs, go, validate, value_of
@@ -167,6 +167,26 @@ def test_an_adaptive_method_is_held_to_its_mean(
     assert trial.user_attrs[METRICS]["compute/mma"] == mean
 
 
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("end", [optuna.TrialPruned("early"), ValueError("late")])
+def test_a_trial_that_ended_early_has_every_limit(
+    make_study: Make, end: Exception, validated: bool
+) -> None:
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        if validated:
+            validate(callbacks, 0, {"val/nme": 9.0, "val/afw/nme_box": 8.0})
+        raise end
+
+    told = ["val/afw/nme_box <= 6", "compute/mma <= 20", "val/wflw/nme_box <= 3"]
+    folder = make_study(constraints=told)
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 10})
+    go(folder, fit, total=1)
+    assert list(study.trials[0].constraints.items()) == list(
+        zip(told, [2.0 if validated else 0.0, -10.0, 0.0], strict=True)
+    )
+
+
 def test_an_adaptive_method_whose_cheapest_way_is_too_dear_trains_nothing(make_study: Make) -> None:
     folder = make_study(constraints=["compute/mma <= 18"])
     study = folder.open(folder.sweep())
@@ -209,9 +229,12 @@ def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
         raise FileNotFoundError("faces.npz")
 
     folder = make_study(constraints=[])
-    with pytest.raises(UserError, match="3 trials in a row failed alike: FileNotFoundError: faces"):
+    with pytest.raises(UserError, match=r"failed alike: FileNotFoundError: faces.*/sweep\.yaml"):
         go(folder, fit)
-    assert len(folder.open(folder.sweep()).trials) == 3
+    study = folder.open(folder.sweep())
+    assert len(study.trials) == 3
+    assert counted(study) == [], "they are not charged"
+    assert len(counted(go(folder, plain))) == 12
 
 
 def test_trials_that_fail_each_in_its_way_do_not(make_study: Make) -> None:

@@ -125,8 +125,11 @@ def test_error_curves_agree_with_failure_rates_and_can_be_written_later(
     assert again.keys() == curves.keys()
     np.testing.assert_allclose(again["val/faces"].fraction, curve.fraction)
     # Other faces have other errors, which are not the run's.
-    fewer = ["--data.init_args.eval_batch_size=2", "--trainer.limit_val_batches=1"]
-    assert "not the run's own" in complaint("validate", "--run", old, "--ced", *fewer)
+    faces = {"class_path": "SyntheticFaces", "init_args": {"n": 3, "seed": 77, "image_size": 48}}
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump({"data": {"init_args": {"val": {"faces": faces}}}}))
+    words = ["--run", old, "--config", other, "--ced"]
+    assert "not the run's own" in complaint("validate", *words)
 
 
 def test_profile_of_a_run(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

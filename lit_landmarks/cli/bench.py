@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
     if known.part == "sweep":
         from lit_landmarks.cli.bench_sweep import bench_sweep
 
-        measured = bench_sweep(known.rounds, known.trials or 200)
+        measured = bench_sweep(known.rounds, 200 if known.trials is None else known.trials)
         print(json.dumps(asdict(measured), indent=2) if known.json
               else "\n".join(measured.lines()))  # fmt: skip
         return 0

@@ -21,6 +21,7 @@ from lit_landmarks.reports.entries import (
     ordered,
     value_text,
 )
+from lit_landmarks.reports.pareto import undominated
 from lit_landmarks.reports.results import Column
 
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}
@@ -210,13 +211,7 @@ def pareto(entries: Sequence[Entry], objective: str, cost: str = COST) -> list[E
         and math.isfinite(e.figure(cost))
         and math.isfinite(e.figure(objective))
     ]
-    front: list[Entry] = []
-    lowest = math.inf
-    for _, value, entry in sorted(known, key=lambda item: item[:2]):
-        if value < lowest:
-            lowest = value
-            front.append(entry)
-    return front
+    return undominated(known)
 
 
 def rows_of(told: Comparison) -> Iterator[dict[str, Any]]:

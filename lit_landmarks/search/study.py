@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
+from lit_landmarks.reports.pareto import undominated
 from lit_landmarks.search.storage import open_storage
 from lit_landmarks.search.sweep_file import (
     KINDS,
@@ -221,10 +222,4 @@ def pareto_front(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenT
         if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
         and cost in t.user_attrs.get(METRICS, {})
     ]  # fmt: skip
-    front: list[FrozenTrial] = []
-    lowest = math.inf
-    for _, value, trial in sorted(known, key=lambda item: item[:2]):
-        if value < lowest:
-            lowest = value
-            front.append(trial)
-    return front
+    return undominated(known)

@@ -1,0 +1,23 @@
+"""What no cheaper thing beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def undominated(items: Iterable[tuple[float, float, T]]) -> list[T]:
+    """The Pareto front, cheapest first.
+
+    Args:
+        items: cost, value (lower is better) and the thing itself.
+    """
+    front: list[T] = []
+    lowest = float("inf")
+    for _, value, thing in sorted(items, key=lambda item: item[:2]):
+        if value < lowest:
+            lowest = value
+            front.append(thing)
+    return front

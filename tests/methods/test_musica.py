@@ -209,7 +209,7 @@ def test_patches_are_spread_over_the_face() -> None:
 def test_bad_settings() -> None:
     with pytest.raises(UserError, match="halved"):
         MuSiCa(frame_size=66)
-    with pytest.raises(UserError, match="one to four numbers of halvings"):
+    with pytest.raises(UserError, match="one to eight numbers of halvings"):
         MuSiCa(levels=[4, 3, 2, 1, 0])
     with pytest.raises(UserError, match="rank"):
         MuSiCa(rank=0)

@@ -27,7 +27,7 @@ class MuSiCa(AdaptiveModule):
 
     Args:
         patches: landmarks that get a patch; see `choose_patches`.
-        levels: for each iteration, how often the image is halved that it works on; one to four
+        levels: for each iteration, how often the image is halved that it works on; one to eight
             iterations (paper: [2, 1, 0]).
         hidden: length of the recurrent state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
@@ -65,9 +65,9 @@ class MuSiCa(AdaptiveModule):
         early_stop: bool = True,
         **base: Any,
     ) -> None:
-        if not 1 <= len(levels) <= 4 or any(not 0 <= level <= 3 for level in levels):
+        if not 1 <= len(levels) <= 8 or any(not 0 <= level <= 3 for level in levels):
             raise UserError(
-                f"model.levels is {list(levels)}; list one to four numbers of halvings from 0 to 3"
+                f"model.levels is {list(levels)}; list one to eight numbers of halvings from 0 to 3"
             )
         super().__init__(stages=len(levels), early_stop=early_stop, **base)
         if self.scheme is None:

@@ -14,8 +14,11 @@ import argparse
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import Namespace
@@ -121,6 +124,7 @@ class LandmarkCLI(LightningCLI):
         for key in LINKED:
             parser.link_arguments(f"data.init_args.{key}", f"model.init_args.{key}")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        keep_whole_numbers(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Without the warning about `sys.argv`, which is nobody's business here."""
@@ -178,6 +182,21 @@ class LandmarkCLI(LightningCLI):
             origin = self.composed.origin_of("root")
             where = f" in {origin}" if origin else ""
             raise UserError(f"'{text}'{where} names a variable that is not set; export it first")
+
+
+def keep_whole_numbers(parser: LightningArgumentParser) -> None:
+    """Lets every setting that may be `int | float` try `int` first.
+
+    `limit_val_batches: 1` is one batch and `1.0` all of them. `typing` hands out one object for
+    `Union[int, float]` and `Union[float, int]`, in the order that was asked for first in the
+    process, and the parser takes the first type that a value fits; so any library could decide it.
+    """
+    for action in parser._actions:
+        hint = getattr(action, "_typehint", None)
+        if get_origin(hint) in (Union, UnionType) and {int, float} <= set(get_args(hint)):
+            # Only `|` keeps an order of its own.
+            kinds = [kind for kind in get_args(hint) if kind is not int]
+            setattr(action, "_typehint", reduce(or_, kinds, int))  # noqa: B010
 
 
 def refuse_linked(arguments: Sequence[str]) -> None:

@@ -130,6 +130,8 @@ def test_error_curves_agree_with_failure_rates_and_can_be_written_later(
     other.write_text(yaml.safe_dump({"data": {"init_args": {"val": {"faces": faces}}}}))
     words = ["--run", old, "--config", other, "--ced"]
     assert "not the run's own" in complaint("validate", *words)
+    fewer = ["--data.init_args.eval_batch_size=2", "--trainer.limit_val_batches=1"]
+    assert "not the run's own" in complaint("validate", "--run", old, "--ced", *fewer)
 
 
 def test_profile_of_a_run(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,13 @@ The paper (MuSiCa, figure 3) compares the predicted error with one T_s after eac
 last and with T_f after the last, and gives no values. Here each iteration has a threshold of its
 own unless `shared`, and they are those that reach a wanted cost at the lowest NME, or a wanted NME
 at the lowest cost. Candidates are quantiles of the predicted errors, so the search is exact on
-their grid.
+their grid; the best of the grid are then moved, one stage at a time, to wherever between two faces
+they do best.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +21,14 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.training.records import Array, FaceRecords
 
 #: Candidate thresholds for each stage, by the number of stages that may stop.
-_LEVELS = {1: 201, 2: 61, 3: 21}
+_LEVELS = {1: 201, 2: 61, 3: 21, 4: 9, 5: 6, 6: 5}
+_LEVELS_MORE = 4
 _LEVELS_SHARED = 401
+#: Operations of the grid from which thresholds are moved.
+_STARTS = 30
+
+#: Mean NME and cost of several operations to keys, the first of which counts most; lowest is best.
+Goal = Callable[[Array, Array], tuple[Array, ...]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def candidates(records: FaceRecords, shared: bool = False) -> list[Operation]:
 def _grid(records: FaceRecords) -> tuple[Array, Array, Array]:
     """Thresholds (C, T - 1) of every combination, and the mean NME and cost of each."""
     stages, faces = records.error.shape
-    count = _LEVELS.get(stages - 1, 11)
+    count = _LEVELS.get(stages - 1, _LEVELS_MORE)
     grid = np.zeros((1, 0))
     # Of the faces that reach a stage: their error and cost, for each combination of later stages.
     error = records.error[-1:]
@@ -145,7 +153,10 @@ def for_cost(records: FaceRecords, mma: float, shared: bool = False) -> Operatio
             f"no threshold reaches {mma:g} MMA: the first stage alone costs "
             f"{records.costs[0]:.1f}; allow that, or train with fewer patches"
         )
-    return [o for o in candidates(records, shared) if o.mma <= mma + 1e-9][-1]
+    fine = [o for o in candidates(records, shared) if o.mma <= mma + 1e-9]
+    if shared:
+        return fine[-1]
+    return _refined(records, fine[-_STARTS:], lambda e, c: (np.maximum(c - mma, 1e-9), e, c))
 
 
 def for_error(records: FaceRecords, nme: float, shared: bool = False) -> Operation:
@@ -161,7 +172,58 @@ def for_error(records: FaceRecords, nme: float, shared: bool = False) -> Operati
             f"no threshold reaches NME {nme:g}: these faces have {found[-1].nme:.2f} at best; "
             "allow that, or train longer"
         )
-    return fine[0]
+    if shared:
+        return fine[0]
+    return _refined(records, fine[:_STARTS], lambda e, c: (np.maximum(e - nme, 1e-9), c, e))
+
+
+def _refined(records: FaceRecords, starts: list[Operation], goal: Goal) -> Operation:
+    """The best that moving one threshold at a time makes of `starts`."""
+    ends = []
+    for start in starts:
+        stop = list(start.stop_below)
+        best: tuple[float, ...] | None = None
+        improved = True
+        while improved:
+            improved = False
+            for stage in range(len(stop)):
+                levels, nme, mma = _along(records, stop, stage)
+                keys = goal(nme, mma)
+                k = int(np.lexsort(keys[::-1])[0])
+                found = tuple(float(key[k]) for key in keys)
+                if best is None or found < tuple(b - 1e-9 for b in best):
+                    best, stop[stage], improved = found, float(levels[k]), True
+        ends.append(operate(records, tuple(stop)))
+    keys = goal(np.array([o.nme for o in ends]), np.array([o.mma for o in ends]))
+    return ends[int(np.lexsort(keys[::-1])[0])]
+
+
+def _along(records: FaceRecords, stop: list[float], stage: int) -> tuple[Array, Array, Array]:
+    """Thresholds of one stage that differ in which faces leave, and the mean NME and cost of each.
+
+    Args:
+        records: F faces.
+        stop: thresholds of all stages but the last; that of `stage` is not looked at.
+        stage: the stage.
+    """
+    faces = np.arange(len(records))
+    before, after = list(stop), list(stop)
+    before[stage:] = [-np.inf] * (len(stop) - stage)
+    after[: stage + 1] = [-np.inf] * (stage + 1)
+    early, later = (exit_stages(records.predicted, tuple(t)) for t in (before, after))
+    here = faces[early >= stage]
+    here = here[np.argsort(records.predicted[stage, here], kind="stable")]
+    go_on = np.where(early < stage, early, later)
+    values = []
+    for figure in (records.error, np.repeat(records.costs[:, None], len(faces), 1)):
+        saved = np.cumsum(figure[stage, here] - figure[go_on[here], here])
+        values.append((figure[go_on, faces].sum() + np.append(0.0, saved)) / len(faces))
+    predicted = records.predicted[stage, here]
+    between = (predicted[1:] + predicted[:-1]) / 2
+    levels = np.concatenate([[-np.inf], between, [np.inf]]) if len(here) else np.array([-np.inf])
+    # A threshold cannot tell equal predictions apart.
+    apart = np.concatenate([[True], predicted[1:] > predicted[:-1], [True]])[: len(levels)]
+    return levels[apart], values[0][apart], values[1][apart]
 
 
 def detect_failures(records: FaceRecords, failure: float, recall: float | None = None) -> Detection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,31 @@ def test_goals_are_met_at_the_best_price() -> None:
     within = for_error(records, records.error[-1].mean() * 1.03)
     assert within.nme <= records.error[-1].mean() * 1.03
     assert within.mma < 30.0
+
+
+@pytest.mark.parametrize("stages", [2, 3, 4, 6, 8])
+def test_goals_are_met_better_than_by_the_grid(stages: int) -> None:
+    records = some(120, stages, seed=5)
+    limit = records.error[-1].mean() * 1.03
+    within, grid = for_error(records, limit), [o for o in candidates(records) if o.nme <= limit]
+    assert within.nme <= limit + 1e-9
+    assert within.mma <= grid[0].mma + 1e-9
+    assert within == operate(records, within.stop_below)
+    at = for_cost(records, within.mma)
+    assert at.mma <= within.mma + 1e-9
+    assert at.nme <= limit * 1.005
+    if stages <= 3:
+        # Every threshold that tells two faces apart, tried in all combinations.
+        cuts = [np.concatenate([[-np.inf], np.sort(p), [np.inf]]) for p in records.predicted[:-1]]
+        every = [operate(records, t) for t in itertools.product(*(c.tolist() for c in cuts))]
+        assert within.mma <= min(o.mma for o in every if o.nme <= limit) * 1.02
+
+
+def test_equal_predictions_leave_together() -> None:
+    records = some(40, 3)
+    rounded = replace(records, predicted=np.round(records.predicted))
+    found = for_error(rounded, rounded.error[-1].mean() * 1.03)
+    assert found == operate(rounded, found.stop_below)
 
 
 def test_goals_out_of_reach_are_told() -> None:

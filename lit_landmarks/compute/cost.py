@@ -67,6 +67,15 @@ class Adaptive(Protocol):
         ...
 
 
+@runtime_checkable
+class Filters(Protocol):
+    """A module of preprocessing whose multiply-adds are no convolutions or matrix products."""
+
+    def multiply_adds(self, *inputs: Any) -> int:
+        """Of one call with such inputs, beside what is counted anyway."""
+        ...
+
+
 def count_parameters(module: nn.Module) -> tuple[int, int]:
     """All and learnable parameters; shared ones count once.
 
@@ -131,7 +140,7 @@ def _count(
     module: nn.Module, run: Callable[..., Any], inputs: tuple[Tensor, ...]
 ) -> tuple[float, float]:
     counter = FlopCounterMode(display=False, custom_mapping=_EXTRA)
-    apart = 0
+    apart = declared = 0
     depth = 0
 
     def enter(*_: Any) -> None:
@@ -140,11 +149,13 @@ def _count(
             apart -= counter.get_total_flops()
         depth += 1
 
-    def leave(*_: Any) -> None:
-        nonlocal apart, depth
+    def leave(part: nn.Module, given: tuple[Any, ...], _: Any) -> None:
+        nonlocal apart, declared, depth
         depth -= 1
         if depth == 0:
             apart += counter.get_total_flops()
+        if isinstance(part, Filters):
+            declared += part.multiply_adds(*given)
 
     hooks = []
     for part in module.modules():
@@ -156,7 +167,7 @@ def _count(
     finally:
         for hook in hooks:
             hook.remove()
-    return (counter.get_total_flops() - apart) / 2, apart / 2
+    return (counter.get_total_flops() - apart) / 2, apart / 2 + declared
 
 
 @contextlib.contextmanager

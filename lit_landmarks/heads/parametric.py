@@ -191,4 +191,5 @@ def blend(vertices: Tensor, points: SurfacePoints) -> Tensor:
 @lru_cache(maxsize=1)
 def parametric_head() -> ParametricHead:
     """The one instance (building takes about a second)."""
-    return ParametricHead()
+    with torch.device("cpu"):  # and not where its first user builds a network
+        return ParametricHead()

@@ -84,7 +84,8 @@ def face_layout(scheme: str = "dense520", size: int = 256) -> FaceLayout:
     head = parametric_head()
     skin = head.skin
     triangles = np.concatenate([skin.triangles, *_lids(skin), _strip(*skin.lips)])
-    return lay_out(_texture(skin), triangles, head.points(scheme), size)
+    with torch.device("cpu"):
+        return lay_out(_texture(skin), triangles, head.points(scheme), size)
 
 
 def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 256) -> FaceLayout:

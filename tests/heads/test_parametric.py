@@ -132,3 +132,13 @@ def test_identities_stay_human(head: ParametricHead) -> None:
     rest = _points(head)
     for name in head.identity_names:
         assert (_points(head, **{name: 2.0}) - rest).norm(dim=-1).max() < 0.22, name
+
+
+def test_the_head_is_real_whoever_asks_for_it_first(head: ParametricHead) -> None:
+    parametric_head.cache_clear()
+    with torch.device("meta"):
+        first = parametric_head()
+    try:
+        torch.testing.assert_close(_points(first), _points(head))
+    finally:
+        parametric_head.cache_clear()

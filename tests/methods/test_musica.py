@@ -6,17 +6,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import to_unit
 from lit_landmarks.methods.musica import MuSiCa, MuSiCaNet, choose_patches
-from lit_landmarks.methods.musica.network import (
-    PATCH,
-    Pyramid,
-    bilinear_patches,
-    integer_patches,
-)
+from lit_landmarks.methods.musica.network import Pyramid
+from lit_landmarks.methods.musica.windows import PATCH, Windows
 from lit_landmarks.nets.error_head import error_normaliser
 from lit_landmarks.types import FaceBatch
 
@@ -69,24 +67,40 @@ def test_patches_are_those_of_a_slow_loop_and_zero_outside() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 31, 23, generator=generator)
     centres = torch.rand(2, 9, 2, generator=generator) * 60 - 20
-    found = integer_patches(image, centres)
+    found = Windows(image).cut(centres, None, "integer")
     for b in range(2):
         for k in range(9):
             x, y = centres[b, k].tolist()
             assert torch.equal(found[b, k], _slow_patch(image[b], x, y))
-    far = integer_patches(image, torch.tensor([[[1e6, -1e6]], [[-500.0, 3.0]]]))
-    assert (far == 0).all()
+    few = Windows(image).cut(centres[1:], torch.tensor([1]), "integer")
+    assert torch.equal(few, found[1:])
+    outside = torch.tensor([[[1e6, -1e6]], [[-500.0, 3.0]]])
+    for sampling in ("integer", "bilinear"):
+        assert (Windows(image).cut(outside, None, sampling) == 0).all()
 
 
 def test_bilinear_patches_agree_between_pixels_and_move_smoothly() -> None:
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(1))
     # A middle between two pixels needs no interpolation.
     centres = torch.tensor([[[12.5, 17.5], [20.5, 9.5]]])
-    same = integer_patches(image, centres)
-    torch.testing.assert_close(bilinear_patches(image, centres), same, atol=1e-5, rtol=0)
-    half = bilinear_patches(image, centres + torch.tensor([0.5, 0.0]))
-    right = integer_patches(image, centres + torch.tensor([1.0, 0.0]))
+    windows = Windows(image)
+    same = windows.cut(centres, None, "integer")
+    torch.testing.assert_close(windows.cut(centres, None, "bilinear"), same, atol=1e-5, rtol=0)
+    half = windows.cut(centres + torch.tensor([0.5, 0.0]), None, "bilinear")
+    right = windows.cut(centres + torch.tensor([1.0, 0.0]), None, "integer")
     torch.testing.assert_close(half, (same + right) / 2, atol=1e-5, rtol=0)
+
+
+def test_bilinear_patches_are_those_of_grid_sample() -> None:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(2, 3, 31, 23, generator=generator)
+    centres = torch.rand(2, 50, 2, generator=generator) * 60 - 20
+    step = torch.arange(PATCH) - (PATCH - 1) / 2
+    offset = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1).flatten(0, 1)
+    grid = to_unit(centres[:, :, None] + offset, (23, 31))
+    wanted = F.grid_sample(image, grid, align_corners=False).unflatten(3, (PATCH, PATCH))
+    found = Windows(image).cut(centres, None, "bilinear")
+    torch.testing.assert_close(found, wanted.transpose(1, 2), atol=1e-5, rtol=0)
 
 
 def test_pyramid_keeps_places_and_is_standardised() -> None:

@@ -307,7 +307,8 @@ def _wide(texture: Array) -> Array:
 
 @lru_cache(maxsize=2)
 def _head(path: str, stamp: tuple[int, int]) -> IctHead:
-    return IctHead(path)
+    with torch.device("cpu"):
+        return IctHead(path)
 
 
 def ict_head(path: str | Path) -> IctHead:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_landmarks.cli.configs import short_name
-from lit_landmarks.data import DATASETS, LandmarkDataModule
-from lit_landmarks.schemes import is_built_in
+from lit_landmarks.data import DATASETS
 from lit_landmarks.training.run_directory import RunDirectory
 
 Tree = dict[str, Any]
@@ -55,10 +54,3 @@ def configured_sets(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tree]]:
                 yield short_name(spec), {}
             elif isinstance(spec, dict):
                 yield short_name(str(spec.get("class_path"))), spec.get("init_args") or {}
-
-
-def own_schemes(data: LandmarkDataModule) -> tuple[str, ...]:
-    """Names of the schemes of a data module that not every installation knows."""
-    names = {dataset.scheme for sets in data.sets.values() for dataset in sets.values()}
-    names |= {data.scheme} if data.scheme is not None else set()
-    return tuple(sorted(name for name in names if not is_built_in(name)))

@@ -13,7 +13,6 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from lit_landmarks.cli.configs import Composed
-from lit_landmarks.cli.declared import own_schemes
 from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
@@ -70,7 +69,7 @@ class FitCLI(LandmarkCLI):
             tracking=self._get(self.config_init, "wandb"),
             resume=resume is not None,
             monitor=self.monitor,
-            schemes=own_schemes(self.datamodule),
+            schemes=self.datamodule.own_schemes(),
             notes=notes(self.model, spec),
         )
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import lightning
@@ -20,7 +20,14 @@ from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import pca
-from lit_landmarks.schemes import convention_index, get_map, get_scheme
+from lit_landmarks.schemes import (
+    LandmarkScheme,
+    convention_index,
+    get_map,
+    get_scheme,
+    is_built_in,
+    register_scheme,
+)
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, FrameKind, Role, ShapeStatistics
 
 #: Side of the frame in units of the longer side of the face box.
@@ -204,6 +211,12 @@ class LandmarkDataModule(lightning.LightningDataModule):
         """Epoch that order and augmentation follow."""
         return self._epoch if self.trainer is None else self.trainer.current_epoch
 
+    def own_schemes(self) -> tuple[str, ...]:
+        """Names of the schemes in use that not every installation knows."""
+        names = {dataset.scheme for sets in self.sets.values() for dataset in sets.values()}
+        names |= {self.scheme} if self.scheme is not None else set()
+        return tuple(sorted(name for name in names if not is_built_in(name)))
+
     def _loader(self, role: Role) -> DataLoader[Any] | list[Any]:
         faces = self.faces(role)
         if faces is None:
@@ -213,6 +226,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
+            # A loader process that is spawned begins without what users have declared.
+            "worker_init_fn": partial(_declare, [get_scheme(name) for name in self.own_schemes()]),
         }
         if role != "train":
             return DataLoader(faces, batch_size=self.eval_batch_size, **options)
@@ -304,3 +319,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 " add a complete training set or choose its scheme"
             )
         return pca((found + 0.5).flatten(1) / self.frame_size - 0.5)
+
+
+def _declare(schemes: Sequence[LandmarkScheme], worker: int) -> None:
+    for scheme in schemes:
+        register_scheme(scheme)

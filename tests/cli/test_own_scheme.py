@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from torch.utils.data import DataLoader
 
 from lit_landmarks.cli import main
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.data.layouts import write_image
+from lit_landmarks.data.readers.json_faces import JsonFaces
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.training.checkpoints import read_checkpoint
 
@@ -162,3 +165,15 @@ def test_a_method_of_fixed_points_says_where_to_name_the_scheme(
     assert capsys.readouterr().err == expected
     assert command("fit", "--config", folder / "ASMNet.yaml", "--data.init_args.scheme=ibug68") == 2
     assert "it has maps to: mine5 itself" in capsys.readouterr().err
+
+
+def test_loader_processes_that_are_spawned_are_told(folder: Path) -> None:
+    faces = JsonFaces(root=str(folder / "faces"), split="train")
+    module = LandmarkDataModule(
+        train={"mine": faces}, scheme="mine5", frame_size=32, batch_size=4, num_workers=1
+    )
+    assert module.own_schemes() == ("mine5",)
+    loader = module.train_dataloader()
+    assert isinstance(loader, DataLoader)
+    loader.multiprocessing_context = "spawn"
+    assert len(next(iter(loader))) == 4

@@ -44,7 +44,7 @@ EPOCHS, SEEDS = "epochs", "seeds"
 #: Samplers that take turns by their seed alone; workers must share it.
 _ONE_SEED = ("QMCSampler", "GridSampler")
 #: User attribute of a study on a database: what its sweep file says.
-_SAYS = "sweep"
+_SAYS, _SAID = "sweep", "sweep before it was mended"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -114,7 +114,8 @@ class StudyFolder:
         """The Optuna study, made if it is new.
 
         Raises:
-            UserError: the storage cannot be reached, or holds another study of that name.
+            UserError: the storage cannot be reached, or holds another study of that name of which
+                a trial has not failed.
         """
         storage = open_storage(sweep, self.root)
         pruner, pruning = sweep.pruner
@@ -131,10 +132,17 @@ class StudyFolder:
             if known is None:
                 study.set_user_attr(_SAYS, says(sweep))
             elif known != says(sweep):
-                raise UserError(
-                    f"the database holds a study '{sweep.name}' with other settings; correct "
-                    f"{sweep.file}, or give it another 'name'"
-                )
+                states = {trial.state for trial in study.get_trials(deepcopy=False)}
+                # Mended after every trial failed: nothing was measured with the old settings, which
+                # another machine may still have.
+                old = says(sweep) in study.user_attrs.get(_SAID, [])
+                if states != {TrialState.FAIL} or old:
+                    raise UserError(
+                        f"the database holds a study '{sweep.name}' with other settings; correct "
+                        f"{sweep.file}, or give it another 'name'"
+                    )
+                study.set_user_attr(_SAID, [*study.user_attrs.get(_SAID, []), known])
+                study.set_user_attr(_SAYS, says(sweep))
         study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
         return study
 

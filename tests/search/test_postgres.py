@@ -194,3 +194,13 @@ def test_a_study_is_joined_only_with_the_same_settings(
         folder.open(folder.sweep())
     assert main(["sweep", "status", str(tmp_path / "one" / "study")]) == 0
     assert "joined: 0 of 24 trials" in capsys.readouterr().out
+    # Once all trials have failed, the file may be mended; a machine with the old one is refused.
+    first = StudyFolder(tmp_path / "one" / "study")
+    study = first.open(first.sweep())
+    study.tell(study.ask(), state=TrialState.FAIL)
+    assert len(folder.open(folder.sweep()).trials) == 1
+    with pytest.raises(UserError, match="study 'joined' with other settings"):
+        first.open(first.sweep())
+    study.tell(study.ask(), 1.0)
+    with pytest.raises(UserError, match="study 'joined' with other settings"):
+        first.open(first.sweep())

@@ -88,6 +88,7 @@ def _print(found: Attention, console: Console) -> None:
     console.print(table)
     regions, single = human_correlation(found)
     console.print(
+        "too few regions for a rank correlation with human attention" if regions != regions else
         f"rank correlation with human attention: {regions:.2f} over regions, "
         f"{single:.2f} over patches"
-    )
+    )  # fmt: skip

@@ -61,6 +61,8 @@ class Attention:
         spread: (T, M) its standard deviation over faces.
         groups: name -> (T, M) mean weights of some faces, such as those of one pose.
         faces: name -> how many faces a group has.
+        shape: (N, 2) or (N, 3) the face that patches are drawn on: the 3D mean face, or, for a
+            scheme without one, the mean shape of the measured faces.
     """
 
     scheme: str
@@ -69,6 +71,7 @@ class Attention:
     spread: Array
     groups: Mapping[str, Array]
     faces: Mapping[str, int]
+    shape: Array
 
     @property
     def total(self) -> Array:
@@ -105,7 +108,7 @@ def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int])
     return Attention(
         scheme, tuple(patches), np.nanmean(records.attention, 1), np.nanstd(records.attention, 1),
         {name: np.nanmean(records.attention[:, rows], 1) for name, rows in kept.items()},
-        {name: int(rows.sum()) for name, rows in kept.items()},
+        {name: int(rows.sum()) for name, rows in kept.items()}, _mean_face(scheme, records),
     )  # fmt: skip
 
 
@@ -152,11 +155,11 @@ def keep_patches(attention: Attention, count: int) -> tuple[int, ...]:
     chosen; the first is the most important.
 
     Raises:
-        UserError: a wrong number, or a scheme without a mean face.
+        UserError: a wrong number.
     """
     if not 1 <= count <= len(attention.patches):
         raise UserError(f"cannot keep {count} of {len(attention.patches)} patches")
-    places = _mean_face(attention.scheme)[list(attention.patches)]
+    places = attention.shape[list(attention.patches)]
     weight = attention.total
     chosen = [int(weight.argmax())]
     nearest = np.linalg.norm(places - places[chosen[0]], axis=1)
@@ -167,16 +170,20 @@ def keep_patches(attention: Attention, count: int) -> tuple[int, ...]:
     return tuple(sorted(attention.patches[k] for k in chosen))
 
 
-def _mean_face(scheme: str) -> Array:
-    if not has_mean_face(scheme):
-        raise UserError(f"scheme '{scheme}' has no 3D mean face to draw patches on")
-    return np.asarray(mean_face(scheme), dtype=np.float64)
+def _mean_face(scheme: str, records: FaceRecords) -> Array:
+    if has_mean_face(scheme):
+        return np.asarray(mean_face(scheme), dtype=np.float64)
+    # A point that no face has labelled lies in the middle.
+    labelled = np.isfinite(records.truth)
+    middle = np.nanmean(records.truth, (0, 1))
+    truth = np.where(labelled, records.truth, 0.0).sum(0) / np.maximum(labelled.sum(0), 1)
+    return np.asarray(np.where(labelled.any(0), truth, middle), dtype=np.float64)
 
 
 def attention_figure(attention: Attention, group: str | None = None) -> Figure:
     """The weights of every iteration on the mean face, scaled to their own range."""
     weights = attention.weights if group is None else attention.groups[group]
-    places = _mean_face(attention.scheme)[:, :2]
+    places = attention.shape[:, :2]
     count = len(weights)
     figure, first = new_figure(3.0 * count + 0.6, 3.4)
     first.remove()

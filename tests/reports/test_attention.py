@@ -8,6 +8,7 @@ import pytest
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.attention import (
     HUMAN_ORDER,
+    attention_figure,
     human_correlation,
     keep_patches,
     measure_attention,
@@ -55,6 +56,21 @@ def test_human_like_attention_correlates() -> None:
     assert {"yaw 0-15", "yaw 15-30", "yaw 30-90"} <= set(found.groups)
     assert sum(found.faces[f"yaw {b}"] for b in ("0-15", "15-30", "30-90")) == 30
     assert region_figure(found).axes
+
+
+def test_a_scheme_without_a_mean_face_is_drawn_on_the_mean_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lit_landmarks.reports.attention.has_mean_face", lambda scheme: False)
+    records = looked(dict.fromkeys((*HUMAN_ORDER, "brows"), 0.5))
+    records.truth[3, 5] = np.nan
+    records.truth[:, 7] = np.nan
+    found = measure_attention(records, "ibug68", range(68))
+    np.testing.assert_allclose(found.shape[6], records.truth[:, 6].mean(0))
+    np.testing.assert_allclose(found.shape[5], np.nanmean(records.truth[:, 5], 0))
+    assert np.isfinite(found.shape).all()
+    assert len(set(keep_patches(found, 20))) == 20
+    assert attention_figure(found).axes
 
 
 def test_patches_that_are_kept_weigh_and_lie_apart() -> None:

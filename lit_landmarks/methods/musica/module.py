@@ -32,6 +32,9 @@ class MuSiCa(AdaptiveModule):
             iterations (paper: [2, 1, 0]).
         hidden: length of the recurrent state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
+        recurrent_scale: of what enters the recurrent layer (ours; 1: as the authors). Adam moves
+            each weight by about the learning rate, so a layer of thousands of inputs jumps by more
+            than tanh is wide; with 0.1 it moves by a tenth of that.
         sampling: patches at whole pixels (authors' code) or between them.
         init: initial weights; see `MuSiCaNet`.
         error_units: what the error head learns: the NME ("euclidean", ours), or the sum of both
@@ -56,6 +59,7 @@ class MuSiCa(AdaptiveModule):
         levels: Sequence[int] = (2, 1, 0),
         hidden: int = 512,
         rank: int | None = None,
+        recurrent_scale: float = 1.0,
         sampling: Sampling = "integer",
         init: Init = "kaiming",
         error_units: ErrorUnits = "euclidean",
@@ -80,6 +84,8 @@ class MuSiCa(AdaptiveModule):
             )
         if rank is not None and rank < 1:
             raise UserError(f"model.rank is {rank}; take null for all features, or 1 and more")
+        if not 0.0 < recurrent_scale < float("inf"):
+            raise UserError(f"model.recurrent_scale is {recurrent_scale}; give a number above 0")
         self.error_units = error_units
         self.detach_error = detach_error
         self.weights = {"points": points_weight, "error": error_weight}
@@ -89,6 +95,7 @@ class MuSiCa(AdaptiveModule):
             levels=tuple(levels),
             hidden=hidden,
             rank=rank,
+            recurrent_scale=recurrent_scale,
             sampling=sampling,
             detach_points=detach_points,
             init=init,

@@ -114,10 +114,14 @@ class Iteration(nn.Module):
         n_patches: patches M.
         hidden: length of the state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (the paper).
+        scale: of what enters the recurrent layer, whose weights begin as much larger.
     """
 
-    def __init__(self, n_points: int, n_patches: int, hidden: int, rank: int | None) -> None:
+    def __init__(
+        self, n_points: int, n_patches: int, hidden: int, rank: int | None, scale: float = 1.0
+    ) -> None:
         super().__init__()
+        self.scale = scale
         self.n_points = n_points
         self.patches = PatchNet()
         self.reduce = nn.Linear(FEATURES, rank) if rank else None
@@ -139,7 +143,7 @@ class Iteration(nn.Module):
             features = self.reduce(features)
         batch, count = patches.shape[:2]
         descriptor = features.unflatten(0, (batch, count)).flatten(1)
-        state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1)))
+        state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1) * self.scale))
         out = self.head(state)
         attention = weights.mean(1).unflatten(0, (batch, count))
         return state, out[:, :-1].unflatten(1, (self.n_points, 2)), out[:, -1], attention
@@ -170,7 +174,7 @@ class MuSiCaNet(nn.Module):
         patches: the landmarks that get a patch, M numbers.
         levels: for each of T iterations, how often the image is halved that it works on.
         hidden: length of the recurrent state.
-        rank: see `Iteration`.
+        rank, recurrent_scale: see `Iteration`.
         sampling: how patches are cut.
         detach_points: an iteration does not answer for the landmarks that it was given.
         init: "kaiming" (ours) or "authors": normal of 0.01, cut at two deviations, no bias.
@@ -190,6 +194,7 @@ class MuSiCaNet(nn.Module):
         levels: tuple[int, ...] = (2, 1, 0),
         hidden: int = 512,
         rank: int | None = None,
+        recurrent_scale: float = 1.0,
         sampling: Sampling = "integer",
         detach_points: bool = True,
         init: Init = "kaiming",
@@ -202,7 +207,7 @@ class MuSiCaNet(nn.Module):
         self.register_buffer("mean", torch.zeros(n_points, 2))
         self.register_buffer("chosen", torch.tensor(patches))
         self.iterations = nn.ModuleList(
-            Iteration(n_points, len(patches), hidden, rank) for _ in levels
+            Iteration(n_points, len(patches), hidden, rank, recurrent_scale) for _ in levels
         )
         self._initialise(init)
 
@@ -217,9 +222,11 @@ class MuSiCaNet(nn.Module):
                     nn.init.xavier_normal_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        if init == "kaiming":
-            for step in self.iterations:
-                assert isinstance(step, Iteration)
+        for step in self.iterations:
+            assert isinstance(step, Iteration)
+            with torch.no_grad():
+                step.recurrent.weight.div_(step.scale)
+            if init == "kaiming":
                 nn.init.trunc_normal_(step.head.weight, std=0.01)  # starts at the mean face
 
     def forward(

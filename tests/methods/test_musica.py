@@ -227,6 +227,8 @@ def test_bad_settings() -> None:
         MuSiCa(levels=[4, 3, 2, 1, 0])
     with pytest.raises(UserError, match="rank"):
         MuSiCa(rank=0)
+    with pytest.raises(UserError, match="recurrent_scale"):
+        MuSiCa(recurrent_scale=0.0)
     with pytest.raises(UserError, match="scheme"):
         MuSiCa(scheme=None)
 
@@ -244,3 +246,23 @@ def test_levels_may_repeat_and_gradients_may_end_at_an_iteration() -> None:
         assert last is not None
         assert last.abs().max() > 0
         assert (first is None or not first.any()) == detach
+
+
+def test_the_recurrent_layer_begins_the_same_and_moves_less() -> None:
+    image = torch.rand(4, 3, SIZE, SIZE)
+    states, nets = [], []
+    for scale in (1.0, 0.1):
+        torch.manual_seed(0)
+        nets.append(MuSiCaNet(6, (0, 2, 3, 5), hidden=16, recurrent_scale=scale))
+        nets[-1].iterations[0].recurrent.register_forward_hook(
+            lambda _, __, out: states.append(out.detach())
+        )
+    first = [net(image).points for net in nets]
+    torch.testing.assert_close(first[0], first[1])
+    for net in nets:
+        step = torch.optim.Adam([net.iterations[0].recurrent.weight], lr=1e-3)
+        net(image).points.square().mean().backward()
+        step.step()
+        net(image)
+    moved = [(states[3 + 2 * k] - states[k]).abs().mean().item() for k in (0, 1)]
+    assert moved[1] == pytest.approx(0.1 * moved[0], rel=0.1)

@@ -26,6 +26,8 @@ _LEVELS_MORE = 4
 _LEVELS_SHARED = 401
 #: Operations of the grid from which thresholds are moved.
 _STARTS = 30
+#: Stages that may stop from which a front is refined at so many costs, each from a few operations.
+_COARSE, _COSTS, _FEW_STARTS = 4, 41, 3
 
 #: Mean NME and cost of several operations to keys, the first of which counts most; lowest is best.
 Goal = Callable[[Array, Array], tuple[Array, ...]]
@@ -97,6 +99,8 @@ def _levels(predicted: Array, count: int) -> Array:
 def candidates(records: FaceRecords, shared: bool = False) -> list[Operation]:
     """The best operations by cost: each has a lower NME than all cheaper ones; cheapest first.
 
+    Of the grid, with five stages and more also of thresholds that are moved off it.
+
     Args:
         records: faces, with two stages or more.
         shared: one threshold for all stages, as the paper draws it.
@@ -109,13 +113,30 @@ def candidates(records: FaceRecords, shared: bool = False) -> list[Operation]:
         nme, mma = np.array([o.nme for o in found]), np.array([o.mma for o in found])
     else:
         grid, nme, mma = _grid(records)
-    best: list[Operation] = []
-    lowest = np.inf
-    for k in np.lexsort((nme, mma)):
-        if nme[k] < lowest - 1e-9:
-            lowest = nme[k]
-            best.append(operate(records, tuple(grid[k].tolist())))
-    return best
+    best = [operate(records, tuple(grid[k].tolist())) for k in _front(nme, mma)]
+    if shared or stages - 1 < _COARSE:
+        return best
+    # Between the few levels of a grid of so many stages.
+    for cost in np.linspace(best[0].mma, best[-1].mma, _COSTS)[1:]:
+        starts = [o for o in best if o.mma <= cost + 1e-9]
+        best.append(_refined(records, starts[-_FEW_STARTS:], _within_cost(float(cost))))
+        best.sort(key=lambda operation: operation.mma)
+    nme, mma = np.array([(o.nme, o.mma) for o in best]).T
+    return [best[k] for k in _front(nme, mma)]
+
+
+def _front(nme: Array, mma: Array) -> list[int]:
+    """Those with a lower NME than all cheaper ones, cheapest first."""
+    front: list[int] = []
+    for k in np.lexsort((nme, mma)).tolist():
+        if not front or nme[k] < nme[front[-1]] - 1e-9:
+            front.append(k)
+    return front
+
+
+def _within_cost(mma: float) -> Goal:
+    """The lowest NME at a mean cost of at most `mma`."""
+    return lambda e, c: (np.maximum(c - mma, 1e-9), e, c)
 
 
 def _grid(records: FaceRecords) -> tuple[Array, Array, Array]:
@@ -156,7 +177,7 @@ def for_cost(records: FaceRecords, mma: float, shared: bool = False) -> Operatio
     fine = [o for o in candidates(records, shared) if o.mma <= mma + 1e-9]
     if shared:
         return fine[-1]
-    return _refined(records, fine[-_STARTS:], lambda e, c: (np.maximum(c - mma, 1e-9), e, c))
+    return _refined(records, fine[-_STARTS:], _within_cost(mma))
 
 
 def for_error(records: FaceRecords, nme: float, shared: bool = False) -> Operation:

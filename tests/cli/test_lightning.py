@@ -10,20 +10,15 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_landmarks.cli.lightning import keep_whole_numbers
 
 
-class Batches:
-    """Its hints stand in the unlucky order, as `typing` may hand them out to anybody."""
-
-    def __init__(
-        self, limit: float | int | None = None, when: float | int = 1.0, name: str | None = None
-    ) -> None:
-        self.limit, self.when, self.name = limit, when, name
-
-
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_whole_number_is_no_share(kept: bool, tmp_path: Path) -> None:
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
-    parser.add_class_arguments(Batches, "trainer")
+    # In the unlucky order, as `typing` may hand them out to anybody. A class would not do here: its
+    # hints are read through `typing`, whose order hangs on what else ran in this process.
+    parser.add_argument("--trainer.limit", type=float | int | None)
+    parser.add_argument("--trainer.when", type=float | int, default=1.0)
+    parser.add_argument("--trainer.name", type=str | None)
     if kept:
         keep_whole_numbers(parser)
     file = tmp_path / "config.yaml"

@@ -19,6 +19,7 @@ from torch import Tensor
 
 FrameKind = Literal["tight", "wide"]
 Role = Literal["train", "val", "test"]
+ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 #: Labels beside the points that a data set may carry; each has a `has_*` column in `FaceBatch`.
 LABELS = ("visible", "points3d", "head3d", "pose", "focal")

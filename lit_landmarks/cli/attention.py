@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -88,7 +89,7 @@ def _print(found: Attention, console: Console) -> None:
     console.print(table)
     regions, single = human_correlation(found)
     console.print(
-        "too few regions for a rank correlation with human attention" if regions != regions else
+        "too few regions for a rank correlation with human attention" if np.isnan(regions) else
         f"rank correlation with human attention: {regions:.2f} over regions, "
         f"{single:.2f} over patches"
     )  # fmt: skip

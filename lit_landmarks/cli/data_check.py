@@ -20,6 +20,7 @@ from lit_landmarks.data.recognise import unrecognised, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
+from lit_landmarks.types import ROLES
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
@@ -141,7 +142,7 @@ def _batch(known: argparse.Namespace) -> int:
         raise UserError(
             f"no training set in {known.config[-1]}; name them under data.init_args.train"
         )
-    plain = {k: v for k, v in settings.items() if k not in ("train", "val", "test", "augmentation")}
+    plain = {k: v for k, v in settings.items() if k not in (*ROLES, "augmentation")}
     if known.padded:
         plain["scheme"] = None
     sheet, lines = draw_batch(sets, known.batch, plain)
@@ -178,7 +179,7 @@ def _chosen(known: argparse.Namespace, rest: list[str]) -> Iterator[tuple[str, F
         yield from walk(known.all)
     elif known.config:
         settings = _settings(known.config)
-        for role in ("train", "val", "test"):
+        for role in ROLES:
             for name, dataset in _of_role(settings, role):
                 yield f"{role}_{name}", dataset
     else:

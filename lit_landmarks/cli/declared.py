@@ -13,9 +13,9 @@ from typing import Any
 from lit_landmarks.cli.configs import short_name
 from lit_landmarks.data import DATASETS
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.types import ROLES
 
 Tree = dict[str, Any]
-ROLES = ("train", "val", "test")
 
 
 def declare_sets(arguments: Mapping[str, Any], root: str) -> None:

@@ -34,6 +34,7 @@ from lit_landmarks.data import DATASETS, LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS, LandmarkModule
 from lit_landmarks.training.wandb_logging import WandbOptions
+from lit_landmarks.types import ROLES
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
 NOT_SAVED = (
@@ -220,7 +221,7 @@ def refuse_unknown_names(composed: Composed) -> None:
     model, data = composed.tree.get("model") or {}, composed.tree.get("data") or {}
     asked: list[tuple[str, str, Any, Collection[str]]]
     asked = [("method", "model.class_path", model.get("class_path"), METHODS)]
-    for role in ("train", "val", "test"):
+    for role in ROLES:
         sets = (data.get("init_args") or {}).get(role) or {}
         for name, spec in sets.items() if isinstance(sets, dict) else ():
             path = spec.get("class_path") if isinstance(spec, dict) else spec

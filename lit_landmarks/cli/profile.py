@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.cli.configs import DATA_CLASS, Composed
-from lit_landmarks.cli.declared import ROLES, declare_runs, declare_sets
+from lit_landmarks.cli.declared import declare_runs, declare_sets
 from lit_landmarks.cli.lightning import LandmarkCLI, run_cli
 from lit_landmarks.cli.parsing import Request, verb_parser, with_values
 from lit_landmarks.compute import Profile, profile_module
@@ -21,6 +21,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.training.run_directory import open_run
+from lit_landmarks.types import ROLES
 
 _DESCRIPTION = """Multiply-adds (MMA, millions per face), parameters and latency of a configured
 method.

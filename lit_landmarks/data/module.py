@@ -28,7 +28,15 @@ from lit_landmarks.schemes import (
     is_built_in,
     register_scheme,
 )
-from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, FrameKind, Role, ShapeStatistics
+from lit_landmarks.types import (
+    ROLES,
+    DatasetSpec,
+    DataSpec,
+    FaceBatch,
+    FrameKind,
+    Role,
+    ShapeStatistics,
+)
 
 #: Side of the frame in units of the longer side of the face box.
 FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
@@ -38,7 +46,6 @@ SOURCE_MARGIN = 1.55
 #: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
 _SHAPES = 20_000
 _LABEL_BATCH = 1024
-_ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 
 class LandmarkDataModule(lightning.LightningDataModule):
@@ -119,7 +126,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 f" more) and source_scale {self.source_scale} (at least frame_scale,"
                 f" {self.frame_scale}) do not fit; correct data.init_args"
             )
-        for role in _ROLES:
+        for role in ROLES:
             for name in self.sets[role]:
                 check_name("data set", name, f"data.init_args.{role}")
         for name, weight in self.weights.items():
@@ -137,13 +144,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 get_map(dataset.scheme, self.scheme)
 
     def _all_sets(self) -> list[FaceDataset]:
-        return [dataset for role in _ROLES for dataset in self.sets[role].values()]
+        return [dataset for role in ROLES for dataset in self.sets[role].values()]
 
     @cached_property
     def spec(self) -> DataSpec:
         """What the data tells a method; reads labels, no pixels."""
         described = []
-        for role in _ROLES:
+        for role in ROLES:
             for name, dataset in self.sets[role].items():
                 index = dataset.index()
                 described.append(

@@ -174,10 +174,9 @@ def _mean_face(scheme: str, records: FaceRecords) -> Array:
     if has_mean_face(scheme):
         return np.asarray(mean_face(scheme), dtype=np.float64)
     # A point that no face has labelled lies in the middle.
-    labelled = np.isfinite(records.truth)
     middle = np.nanmean(records.truth, (0, 1))
-    truth = np.where(labelled, records.truth, 0.0).sum(0) / np.maximum(labelled.sum(0), 1)
-    return np.asarray(np.where(labelled.any(0), truth, middle), dtype=np.float64)
+    shapes = np.where(np.isfinite(records.truth).any(0), records.truth, middle)
+    return np.asarray(np.nanmean(shapes, 0), dtype=np.float64)
 
 
 def attention_figure(attention: Attention, group: str | None = None) -> Figure:

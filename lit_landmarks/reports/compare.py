@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lit_landmarks.compute.pareto import undominated
 from lit_landmarks.draw.chart import PALETTE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
@@ -21,7 +22,6 @@ from lit_landmarks.reports.entries import (
     ordered,
     value_text,
 )
-from lit_landmarks.reports.pareto import undominated
 from lit_landmarks.reports.results import Column
 
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}

@@ -16,17 +16,15 @@ _KEYS = ("name", "points", "flip", "polylines", "eye_corners", "pupils", "contou
 
 
 def declared_scheme(value: Any, where: str) -> LandmarkScheme:
-    """The scheme that a file names or declares; a declared one is registered.
+    """The scheme that a file declares; it is registered.
 
     Args:
-        value: a known name, or an object with `name`, `points` (names) and any of the others.
+        value: an object with `name`, `points` (names) and any of the others.
         where: file, for the error.
 
     Raises:
-        UserError: no such scheme, or a declaration that contradicts itself or a known scheme.
+        UserError: a declaration that contradicts itself or a known scheme.
     """
-    if isinstance(value, str):
-        return get_scheme(value)
     scheme = read_scheme(value, where)
     try:
         return register_scheme(scheme)

@@ -23,9 +23,9 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from lit_landmarks.compute.pareto import undominated
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.pareto import undominated
 from lit_landmarks.search.storage import open_storage
 from lit_landmarks.search.sweep_file import (
     KINDS,
@@ -135,13 +135,13 @@ class StudyFolder:
                 states = {trial.state for trial in study.get_trials(deepcopy=False)}
                 # Mended after every trial failed: nothing was measured with the old settings, which
                 # another machine may still have.
-                old = says(sweep) in study.user_attrs.get(_SAID, [])
-                if states != {TrialState.FAIL} or old:
+                replaced = study.user_attrs.get(_SAID, [])
+                if states != {TrialState.FAIL} or says(sweep) in replaced:
                     raise UserError(
                         f"the database holds a study '{sweep.name}' with other settings; correct "
                         f"{sweep.file}, or give it another 'name'"
                     )
-                study.set_user_attr(_SAID, [*study.user_attrs.get(_SAID, []), known])
+                study.set_user_attr(_SAID, [*replaced, known])
                 study.set_user_attr(_SAYS, says(sweep))
         study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
         return study

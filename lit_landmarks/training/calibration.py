@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from lit_landmarks.compute.pareto import undominated
 from lit_landmarks.errors import UserError
 from lit_landmarks.training.records import Array, FaceRecords
 
@@ -28,6 +29,9 @@ _LEVELS_SHARED = 401
 _STARTS = 30
 #: Stages that may stop from which a front is refined at so many costs, each from a few operations.
 _COARSE, _COSTS, _FEW_STARTS = 4, 41, 3
+
+#: A smaller difference of two mean errors is one of rounding.
+_TIE = 1e-9
 
 #: Mean NME and cost of several operations to keys, the first of which counts most; lowest is best.
 Goal = Callable[[Array, Array], tuple[Array, ...]]
@@ -105,33 +109,25 @@ def candidates(records: FaceRecords, shared: bool = False) -> list[Operation]:
         records: faces, with two stages or more.
         shared: one threshold for all stages, as the paper draws it.
     """
-    stages = len(records.costs)
+    may_stop = len(records.costs) - 1
     if shared:
-        levels = _levels(records.predicted[:-1], _LEVELS_SHARED)
-        grid = np.repeat(levels[:, None], stages - 1, 1)
-        found = [operate(records, tuple(row)) for row in grid.tolist()]
-        nme, mma = np.array([o.nme for o in found]), np.array([o.mma for o in found])
-    else:
-        grid, nme, mma = _grid(records)
-    best = [operate(records, tuple(grid[k].tolist())) for k in _front(nme, mma)]
-    if shared or stages - 1 < _COARSE:
+        levels = _levels(records.predicted[:-1], _LEVELS_SHARED).tolist()
+        return _front([operate(records, (level,) * may_stop) for level in levels])
+    grid, nme, mma = _grid(records)
+    found = zip(mma.tolist(), nme.tolist(), grid, strict=True)
+    best = [operate(records, tuple(row.tolist())) for row in undominated(found, _TIE)]
+    if may_stop < _COARSE:
         return best
     # Between the few levels of a grid of so many stages.
     for cost in np.linspace(best[0].mma, best[-1].mma, _COSTS)[1:]:
         starts = [o for o in best if o.mma <= cost + 1e-9]
         best.append(_refined(records, starts[-_FEW_STARTS:], _within_cost(float(cost))))
         best.sort(key=lambda operation: operation.mma)
-    nme, mma = np.array([(o.nme, o.mma) for o in best]).T
-    return [best[k] for k in _front(nme, mma)]
+    return _front(best)
 
 
-def _front(nme: Array, mma: Array) -> list[int]:
-    """Those with a lower NME than all cheaper ones, cheapest first."""
-    front: list[int] = []
-    for k in np.lexsort((nme, mma)).tolist():
-        if not front or nme[k] < nme[front[-1]] - 1e-9:
-            front.append(k)
-    return front
+def _front(found: list[Operation]) -> list[Operation]:
+    return undominated(((o.mma, o.nme, o) for o in found), _TIE)
 
 
 def _within_cost(mma: float) -> Goal:
@@ -210,13 +206,17 @@ def _refined(records: FaceRecords, starts: list[Operation], goal: Goal) -> Opera
             for stage in range(len(stop)):
                 levels, nme, mma = _along(records, stop, stage)
                 keys = goal(nme, mma)
-                k = int(np.lexsort(keys[::-1])[0])
+                k = _lowest(keys)
                 found = tuple(float(key[k]) for key in keys)
                 if best is None or found < tuple(b - 1e-9 for b in best):
                     best, stop[stage], improved = found, float(levels[k]), True
         ends.append(operate(records, tuple(stop)))
-    keys = goal(np.array([o.nme for o in ends]), np.array([o.mma for o in ends]))
-    return ends[int(np.lexsort(keys[::-1])[0])]
+    return ends[_lowest(goal(np.array([o.nme for o in ends]), np.array([o.mma for o in ends])))]
+
+
+def _lowest(keys: tuple[Array, ...]) -> int:
+    """Where the first key is lowest, of those the second, and so on."""
+    return int(np.lexsort(keys[::-1])[0])
 
 
 def _along(records: FaceRecords, stop: list[float], stage: int) -> tuple[Array, Array, Array]:
@@ -236,9 +236,12 @@ def _along(records: FaceRecords, stop: list[float], stage: int) -> tuple[Array, 
     here = here[np.argsort(records.predicted[stage, here], kind="stable")]
     go_on = np.where(early < stage, early, later)
     values = []
-    for figure in (records.error, np.repeat(records.costs[:, None], len(faces), 1)):
-        saved = np.cumsum(figure[stage, here] - figure[go_on[here], here])
-        values.append((figure[go_on, faces].sum() + np.append(0.0, saved)) / len(faces))
+    for leaving, going_on in (
+        (records.error[stage, here], records.error[go_on, faces]),
+        (records.costs[stage], records.costs[go_on]),
+    ):
+        saved = np.cumsum(leaving - going_on[here])
+        values.append((going_on.sum() + np.append(0.0, saved)) / len(faces))
     predicted = records.predicted[stage, here]
     between = (predicted[1:] + predicted[:-1]) / 2
     levels = np.concatenate([[-np.inf], between, [np.inf]]) if len(here) else np.array([-np.inf])

@@ -1,3 +1,3 @@
-"""Facial landmark detection under a compute budget: five methods, one suite."""
+"""Facial landmark detection under a compute budget."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

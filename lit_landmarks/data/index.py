@@ -35,7 +35,10 @@ Report = Callable[[UserError], None]
 #: How a PNG file begins.
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What cannot be decoded is told by us, in one line; OpenCV would add its own on stderr.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+    cv2.setLogLevel(0)
+else:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 #: Concrete data sets by class name; filled by `FaceDataset.__init_subclass__`.
 DATASETS: dict[str, type[FaceDataset]] = {}

@@ -9,46 +9,7 @@ import pytest
 import yaml
 
 from lit_landmarks.cli import main
-
-Tree = dict[str, object]
-
-
-def tiny_tree() -> Tree:
-    """The settings; each call gives a fresh copy."""
-
-    def faces(n: int, seed: int) -> Tree:
-        return {
-            "class_path": "SyntheticFaces",
-            "init_args": {"n": n, "seed": seed, "max_yaw": 30.0, "image_size": 48},
-        }
-
-    return {
-        "seed_everything": 3,
-        "model": {"class_path": "ASMNet", "init_args": {"dropout": 0.3}},
-        "data": {
-            "class_path": "LandmarkDataModule",
-            "init_args": {
-                "frame_size": 32,
-                "batch_size": 4,
-                "weights": {"faces": 2},
-                "train": {"faces": faces(6, 1)},
-                "val": {"faces": faces(4, 2)},
-            },
-        },
-        "trainer": {
-            "accelerator": "cpu",
-            "max_epochs": 3,
-            "limit_train_batches": 3,
-            "enable_progress_bar": False,
-            "callbacks": [
-                {
-                    "class_path": "lit_landmarks.training.media.Media",
-                    "init_args": {"faces": 1},
-                }
-            ],
-        },
-        "wandb": {"mode": "disabled"},
-    }
+from tests.support.configs import Tree, tiny_config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +23,7 @@ def _few_shapes() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def tree() -> Tree:
     """The settings, for modules that change them."""
-    return tiny_tree()
+    return tiny_config()
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, for tests that only read it."""
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "tiny.yaml"
-    config.write_text(yaml.safe_dump(tiny_tree()))
+    config.write_text(yaml.safe_dump(tiny_config()))
     assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -79,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tmp_path: Path) -> Path:
     """The settings as a file."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(tiny_tree()))
+    path.write_text(yaml.safe_dump(tiny_config()))
     return path
 
 

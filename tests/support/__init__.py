@@ -1,0 +1,1 @@
+"""Makers that the tests of several rooms share: pictures, argument files, sweep files."""

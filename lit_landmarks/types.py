@@ -17,13 +17,12 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from lit_landmarks.labels import LABELS as LABELS
+from lit_landmarks.labels import complete_columns
+
 FrameKind = Literal["tight", "wide"]
 Role = Literal["train", "val", "test"]
 ROLES: tuple[Role, ...] = ("train", "val", "test")
-
-#: Labels beside the points that a data set may carry; each has a `has_*` column in `FaceBatch`.
-LABELS = ("visible", "points3d", "head3d", "pose", "focal")
-
 
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
 NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
@@ -31,7 +30,7 @@ NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
 
 @dataclass
 class FaceBatch:
-    """B faces with their labels, padded to N points.
+    """B faces with their labels, padded to N points; `labels.LABEL_TABLE` declares the columns.
 
     Attributes:
         image: (B, 3, H, W) RGB. float32 in [0, 1] when a method sees it; uint8 (channels-last
@@ -53,6 +52,12 @@ class FaceBatch:
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
         track, time: (B,) int64 video track and frame number; -1 for still images.
         index: (B,) int64 row of the face in its data set.
+
+    Example:
+        >>> points = torch.tensor([[[20.0, 30.0], [torch.nan, torch.nan]]])
+        >>> batch = FaceBatch.of(torch.zeros(1, 3, 64, 64), points, focal=torch.tensor([96.0]))
+        >>> batch.mask.tolist(), batch.has_focal.tolist(), batch.has_pose.tolist()
+        ([[True, False]], [True], [False])
     """
 
     image: Tensor
@@ -77,6 +82,26 @@ class FaceBatch:
     track: Tensor
     time: Tensor
     index: Tensor
+
+    @staticmethod
+    def of(image: Tensor, points: Tensor, **labels: Any) -> FaceBatch:
+        """A batch from images, points and the labels there are; the others are absent.
+
+        Args:
+            image: (B, 3, H, W).
+            points: (B, N, 2) in pixels of `image`; not annotated where not finite.
+            **labels: columns by name; a number stands for all faces. `has_*` follows from the
+                values unless it is given.
+
+        Raises:
+            ValueError: a name is unknown or a column has another shape.
+        """
+        subsets = labels.get("subsets")
+        counts = {
+            "K": len(NORMALISERS),
+            "S": subsets.shape[-1] if isinstance(subsets, Tensor) else 0,
+        }
+        return FaceBatch(**complete_columns(image, points, labels, counts))
 
     def __len__(self) -> int:
         """Number of faces B."""

@@ -33,8 +33,8 @@ class Label:
             frame) or "" (none).
         absent: value of a face without this label; an affine that is absent is the identity.
         similarity: change when the pixels of a face go through a similarity. "points": x and y
-            through it, a third coordinate (depth) by its scale; "length": by its scale; "affine":
-            composed with its inverse; "pose": the head turns with the image; "fixed": none.
+            through it, a third coordinate (depth) by its scale; "length": by its scale; "crop": it
+            is the affine of the crop itself; "pose": the head turns with the image; "fixed": none.
         mirror: further change when the similarity mirrors. "permute": rows change places as the
             scheme's flip permutation says; "permute_negate_x": so, and x of the head frame changes
             its sign; "fixed": none.
@@ -49,7 +49,7 @@ class Label:
     dtype: torch.dtype
     unit: Literal["px", "deg", "head", ""]
     absent: float
-    similarity: Literal["points", "length", "affine", "pose", "fixed"] = "fixed"
+    similarity: Literal["points", "length", "crop", "pose", "fixed"] = "fixed"
     mirror: Literal["permute", "permute_negate_x", "fixed"] = "fixed"
     optional: bool = False
     index_shape: Shape | None = None
@@ -81,7 +81,7 @@ def sizes(shape: Shape, counts: Mapping[str, int]) -> tuple[int, ...]:
 _F, _I, _NAN = torch.float32, torch.int64, float("nan")
 
 LABEL_TABLE: tuple[Label, ...] = (
-    Label("frame_to_image", (2, 3), _F, "px", 0, "affine"),
+    Label("frame_to_image", (2, 3), _F, "px", 0, "crop"),
     Label("points", ("N", 2), _F, "px", 0, "points", "permute", index_shape=("N", 2)),
     Label("mask", ("N",), torch.bool, "", 0, mirror="permute", index_shape=("N",)),
     Label(
@@ -140,7 +140,7 @@ def absent_column(
         dtype: instead of the label's own.
     """
     dtype = dtype or label.dtype
-    if label.similarity == "affine":
+    if label.similarity == "crop":
         return torch.eye(2, 3, dtype=dtype).repeat(faces, 1, 1)
     return torch.full((faces, *label.sizes(counts)), label.absent, dtype=dtype)
 

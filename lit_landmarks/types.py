@@ -11,6 +11,7 @@ Conventions (the same in every room):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -26,6 +27,10 @@ ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
 NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+
+#: A source crop is this much larger than the crop, so that a crop turned by 30 degrees, shifted
+#: and enlarged by the default augmentation still lies inside it almost always.
+SOURCE_MARGIN = 1.55
 
 
 @dataclass
@@ -168,6 +173,37 @@ class Prediction:
             for value in [getattr(self, f.name)]
         }
         return Prediction(**tensors)
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a face is cut out of an image: the square about its box that a method receives.
+
+    Plain values, which a checkpoint carries.
+
+    Attributes:
+        size: side of the crop in pixels.
+        kind: "tight" around the face or "wide".
+        scale: side of the crop in units of the longer side of the face box.
+
+    Example:
+        >>> CropSpec(128, "tight", 1.35).source_size
+        224
+    """
+
+    size: int
+    kind: FrameKind
+    scale: float
+
+    @property
+    def source_scale(self) -> float:
+        """Side of the source crop from which the crop is cut, in box sides."""
+        return SOURCE_MARGIN * self.scale
+
+    @property
+    def source_size(self) -> int:
+        """Side of the source crop in pixels: the resolution of the crop, in steps of 32."""
+        return math.ceil(self.size * self.source_scale / self.scale / 32) * 32
 
 
 @dataclass(frozen=True)

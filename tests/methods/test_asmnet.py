@@ -13,14 +13,14 @@ from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import to_centered
 from lit_landmarks.geometry.shape_model import pca
-from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork
+from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork, MobileNetBaseline
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.methods.asmnet.network import FEATURES
-from lit_landmarks.methods.mobilenet import MobileNetBaseline
+from lit_landmarks.methods.asmnet.optimum import distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
-from lit_landmarks.nets.asm_loss import ASMLossOptions, to_centred
 from lit_landmarks.training.freeze import FreezeBatchNorm
-from lit_landmarks.training.optimum import distances
 from lit_landmarks.types import FaceBatch
 
 SIZE = 64
@@ -105,7 +105,7 @@ def test_targets_are_smooth_shapes_in_frame_units(make_data: Callable[..., Any])
 def test_missing_points_are_filled_by_the_model(make_data: Callable[..., Any]) -> None:
     # Four modes describe these ellipses wholly, so a few points are enough to find the others.
     module, faces = learned(make_data, loss=ASMLossOptions(share=0.9999))
-    whole, mask = to_centred(faces.points, SIZE), faces.mask.clone()
+    whole, mask = to_centered(faces.points, SIZE), faces.mask.clone()
     mask[:, 20:30] = False
     broken = torch.where(mask[..., None], whole, torch.nan)
     found = module.smooth(broken, mask)
@@ -119,7 +119,7 @@ def test_losses_by_their_definition(make_data: Callable[..., Any]) -> None:
     module, faces = learned(make_data)
     prediction = module.infer(faces)
     losses = module.losses(prediction, faces)
-    p = to_centred(prediction.points, SIZE)
+    p = to_centered(prediction.points, SIZE)
     truth, smooth = module.targets(faces)
     assert losses["points"].item() == pytest.approx((p - truth).square().mean().item(), rel=1e-4)
     assert losses["smooth"].item() == pytest.approx((p - smooth).square().mean().item(), rel=1e-4)
@@ -131,7 +131,7 @@ def test_losses_by_their_definition(make_data: Callable[..., Any]) -> None:
 def test_smoothed_prediction_option(make_data: Callable[..., Any]) -> None:
     module, faces = learned(make_data, loss=ASMLossOptions(smooth="prediction"))
     prediction = module.infer(faces)
-    p = to_centred(prediction.points, SIZE)
+    p = to_centered(prediction.points, SIZE)
     expected = (p - module.smooth(p.detach(), faces.mask)).square().mean()
     assert module.losses(prediction, faces)["smooth"].item() == pytest.approx(expected.item())
 

@@ -9,7 +9,7 @@ import torch
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS
-from lit_landmarks.nets.asm_loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.nets.error_head import (
     ErrorHead,
     error_normaliser,

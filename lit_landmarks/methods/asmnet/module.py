@@ -1,12 +1,12 @@
-"""ASMNet for training: its network under the shared loss (`methods/asm_regression.py`)."""
+"""ASMNet for training: its network under the shared loss (`regression.py`)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lit_landmarks.methods.asm_regression import DEFAULT_LOSS, ASMRegression
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.methods.asmnet.network import ASMNetwork, LastTap
-from lit_landmarks.nets.asm_loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.regression import DEFAULT_LOSS, ASMRegression
 from lit_landmarks.nets.backbone import InputScale
 
 

@@ -13,17 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import from_centered, to_centered
 from lit_landmarks.geometry.shape_model import ShapeModel
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blended_target
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.nets.asm_loss import (
-    ASMLossOptions,
-    blended_target,
-    from_centred,
-    point_distance,
-    pose_distance,
-    to_centred,
-)
 from lit_landmarks.nets.error_head import percent_of, shape_error
+from lit_landmarks.nets.losses import point_distance, pose_distance
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
 
@@ -66,7 +61,7 @@ class ASMRegression(LandmarkModule, abstract=True):
     def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
         """See `LandmarkModule.forward`; `queries` are not used."""
         landmarks, angles, error = self.network(image)
-        points = from_centred(landmarks.unflatten(1, (self.n_points, 2)), image.shape[-1])
+        points = from_centered(landmarks.unflatten(1, (self.n_points, 2)), image.shape[-1])
         found = Prediction(points=points)
         if angles is not None:
             degrees = angles * self.loss.pose_scale
@@ -117,19 +112,19 @@ class ASMRegression(LandmarkModule, abstract=True):
 
     def targets(self, batch: FaceBatch) -> tuple[Tensor, Tensor]:
         """G and A of a batch, (B, N, 2) each, centred frame units."""
-        truth = to_centred(batch.points, self.frame_size)
+        truth = to_centered(batch.points, self.frame_size)
         return truth, self.smooth(truth, batch.mask)
 
     def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
         """Where the squared loss at `alpha` is smallest, (B, N, 2) frame pixels."""
         truth, smooth = self.targets(batch)
-        return from_centred(blended_target(truth, smooth, alpha), self.frame_size)
+        return from_centered(blended_target(truth, smooth, alpha), self.frame_size)
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points` d(P, G), `smooth` d(P, A) and `pose` (paper, section 3.3)."""
         options = self.loss
-        predicted = to_centred(prediction.points, self.frame_size)
-        truth = to_centred(batch.points, self.frame_size)
+        predicted = to_centered(prediction.points, self.frame_size)
+        truth = to_centered(batch.points, self.frame_size)
         losses = {"points": point_distance(predicted, truth, batch.mask, options.distance)}
         if options.alpha_schedule != "off":
             source = truth if options.smooth == "truth" else predicted.detach()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lit_landmarks.methods.asm_regression import DEFAULT_LOSS, ASMRegression
-from lit_landmarks.methods.mobilenet.network import PooledRegressor
-from lit_landmarks.nets.asm_loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.baseline_network import PooledRegressor
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.regression import DEFAULT_LOSS, ASMRegression
 from lit_landmarks.nets.backbone import InputScale
 
 

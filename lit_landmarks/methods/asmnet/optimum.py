@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.asm_regression import ASMRegression
+from lit_landmarks.methods.asmnet.regression import ASMRegression
 from lit_landmarks.metrics import NORMALISERS
 from lit_landmarks.types import FaceBatch, Prediction
 

@@ -13,9 +13,9 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.methods.musica.network import Cascade, Init, MuSiCaNet
-from lit_landmarks.methods.musica.patches import choose_patches
-from lit_landmarks.methods.musica.windows import Sampling
+from lit_landmarks.methods.musica.patch_selection import choose_patches
 from lit_landmarks.nets.error_head import ErrorUnits, percent_of, shape_error
+from lit_landmarks.nets.windows import Sampling
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
 

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_landmarks.methods.musica.windows import Sampling, Windows
+from lit_landmarks.nets.windows import Sampling, Windows
 
+#: Side of a patch at every scale (paper, caption of figure 3).
+PATCH = 14
 #: Channels of both convolutions, and what a patch becomes (authors' code).
 CHANNELS, FEATURES = 32, 256
 #: Width of the Gaussian before halving, in pixels of the finer level (authors' code: 2 / 3).
@@ -255,11 +257,11 @@ class MuSiCaNet(nn.Module):
         for i, step in enumerate(steps):
             level = self.levels[i]
             if level not in windows:
-                windows[level] = Windows(images[level])
+                windows[level] = Windows(images[level], PATCH)
             before = points if active is None else points[active]
             before = before.detach() if self.detach_points else before
             centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
-            patches = windows[level].cut(centres, active, self.sampling)
+            patches = windows[level].extract(centres, active, self.sampling)
             state, offsets, found, attention = step(patches, state)
             after = before + offsets * 2**level
             if active is None:

@@ -1,7 +1,7 @@
 """SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) in wrapping int64 tensors.
 
-Random numbers here are counted, not carried: hashed from a seed and counters, the same on every
-machine. `rendering.rng` and `data.counted` say from which counters.
+A counter-based generator: numbers are hashed from a seed and counters and carry no state, so they
+are the same on every machine. `rendering.rng` and `data.counter_rng` say from which counters.
 """
 
 from __future__ import annotations

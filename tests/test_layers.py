@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lit_landmarks"
 
 #: From the ground up. Rooms of one floor do not know each other, except where NEIGHBOURS says so.
 FLOORS = (
-    {"types", "errors", "files", "splitmix", "geometry"},
+    {"types", "labels", "errors", "files", "splitmix", "geometry"},
     {"schemes"},
     {"template", "draw", "metrics", "compute", "nets"},
     {"rendering"},
@@ -29,6 +29,7 @@ NEIGHBOURS = {
     ("geometry", "types"),
     ("geometry", "errors"),
     ("types", "errors"),
+    ("types", "labels"),
     ("files", "errors"),
 }
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

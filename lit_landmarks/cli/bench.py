@@ -10,7 +10,6 @@ from lit_landmarks.cli import bench_samplers
 from lit_landmarks.cli.loading import load_trained
 from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.bench_cascade import bench_cascade
 from lit_landmarks.reports.bench_data import bench_data
 
@@ -89,7 +88,7 @@ def _cascade(path: Path | None, rest: list[str], as_json: bool) -> int:
     if path is None:
         raise UserError("bench cascade needs --run RUN; see --help")
     method, data = load_trained(read_request("validate", [f"--run={path}", *rest]))
-    if not isinstance(method, AdaptiveModule):
+    if method.early_exit is None:
         raise UserError(f"{path} is a {type(method).__name__}; give a run of a cascade")
     found = bench_cascade(method, data)
     print(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))

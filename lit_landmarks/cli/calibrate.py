@@ -14,7 +14,6 @@ from lit_landmarks.cli.loading import load_trained
 from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.calibration import calibration_plot, describe_set, print_calibration
 from lit_landmarks.training.calibration import (
     Detection,
@@ -30,7 +29,7 @@ from lit_landmarks.training.run_directory import RunDirectory, write_json
 _DESCRIPTION = """Finds the predicted error below which a face leaves the cascade, and the one above
 which it counts as failed, on the validation sets of a run (or of another data config), and stores
 both in the checkpoint. Without --mma, --nme and --slack the NME may rise by 3 percent of itself.
-A method without stages (such as ASMNet with error_weight above 0) gets the report only.
+A method without stages (such as ASMNet with model.error_head) gets the report only.
 Writes calibration.json and calibration.png into the run, or beside a checkpoint outside of one.
 
   python -m lit_landmarks calibrate --run runs/musica-synthetic-001
@@ -83,9 +82,9 @@ def run(arguments: list[str]) -> int:
     )
     # Last: a report that cannot be written leaves the checkpoint as it was.
     console = Console(highlight=False, soft_wrap=True)
-    if found and isinstance(method, AdaptiveModule):
-        method.set_thresholds(list(stop), detection.fail_above)
-        store_thresholds(checkpoint, method)
+    if found and method.early_exit is not None:
+        method.early_exit.set_thresholds(list(stop), detection.fail_above)
+        store_thresholds(checkpoint, method.early_exit)
         console.print(f"thresholds stored in {checkpoint}")
     console.print(f"report: {folder / 'calibration.json'}, {folder / 'calibration.png'}")
     return 0
@@ -112,7 +111,7 @@ def _check(known: Any) -> None:
 def _operation(known: Any, records: FaceRecords, method: Any) -> Operation | None:
     """The thresholds that reach the goal; None for a method that does not stop."""
     stages = len(records.costs)
-    if not isinstance(method, AdaptiveModule) or stages < 2:
+    if method.early_exit is None or stages < 2:
         if known.mma is not None or known.nme is not None or known.slack is not None:
             raise UserError(
                 f"{type(method).__name__} has one stage, so no face can leave early; "

@@ -9,6 +9,7 @@ from lit_landmarks.cli.parsing import Request
 from lit_landmarks.cli.train import EvaluateCLI
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
+from lit_landmarks.training.checkpoints import load_weights
 
 
 class LoadCLI(EvaluateCLI):
@@ -20,7 +21,7 @@ class LoadCLI(EvaluateCLI):
     def validate(self, **_: Any) -> None:
         """Weights into the method, nothing else."""
         assert self.request.checkpoint is not None
-        self.model.load_weights(self.request.checkpoint)
+        load_weights(self.model, self.request.checkpoint)
 
 
 def load_trained(request: Request) -> tuple[LandmarkModule, LandmarkDataModule]:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
@@ -100,10 +99,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     known, settings = parser.parse_known_args(with_values(parser, arguments))
     method = build_method([*known.paths, *known.config, *known.run], settings)
-    side = method.frame_size
-    profile = profile_module(
-        method, torch.zeros(1, 3, side, side), threads=known.threads, repeats=known.repeats
-    )
+    profile = profile_module(method, method.example(), threads=known.threads, repeats=known.repeats)
     if known.json:
         print(json.dumps(describe(method, profile), indent=2))
     else:

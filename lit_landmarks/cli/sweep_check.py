@@ -57,7 +57,7 @@ class TaskCLI(LandmarkCLI):
 def costs(base: list[Path], settings: list[str], timed: bool = False) -> dict[str, float]:
     """Costs of a trial, from the shapes alone; with latency (CPU, one thread) if `timed`."""
     method = build_method(base, settings)
-    example = torch.zeros(1, 3, method.frame_size, method.frame_size)
+    example = method.example()
     found = count_mma(method, example).record()
     if timed:
         time = latency(method, example, threads=1, repeats=_REPEATS, warmup=_WARMUP)
@@ -111,7 +111,7 @@ def check_metrics(sweep: Sweep) -> None:
 
 def logged_keys(model: LandmarkModule, data: LandmarkDataModule) -> set[str]:
     """Keys that a run of this method on this data can log at its end."""
-    example = torch.zeros(1, 3, model.frame_size, model.frame_size)
+    example = model.example()
     cost = count_mma(model, example)
     keys = {*cost.record(), *_LATENCY}
     with torch.no_grad():

@@ -13,7 +13,6 @@ from lit_landmarks.cli.loading import load_trained
 from lit_landmarks.cli.parsing import read_request, verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.tradeoff import (
     TradeOff,
     as_dicts,
@@ -70,7 +69,7 @@ def run(arguments: list[str]) -> int:
 def _measure(path: Path, name: str, configs: list[Path], rest: list[str]) -> list[TradeOff]:
     words = [f"--run={path}", *(f"--config={c}" for c in configs), *rest]
     method, data = load_trained(read_request("validate", words))
-    if not isinstance(method, AdaptiveModule) or len(method.stop_below) < 1:
+    if method.early_exit is None or method.early_exit.stages < 2:
         raise UserError(f"{path} is a {type(method).__name__} of one stage; give runs of a cascade")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     records = {role: record_faces(method, data, role, device, f"{name}, {role}")

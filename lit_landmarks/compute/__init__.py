@@ -6,16 +6,26 @@
 cost depends on the face.
 """
 
-from lit_landmarks.compute.cost import Adaptive, Cost, count_mma, count_parameters, plain_attention
+from lit_landmarks.compute.cost import (
+    Adaptive,
+    Cost,
+    Example,
+    count_mma,
+    count_parameters,
+    count_stages,
+    plain_attention,
+)
 from lit_landmarks.compute.latency import Latency, Profile, evaluation, latency, profile_module
 
 __all__ = [
     "Adaptive",
     "Cost",
+    "Example",
     "Latency",
     "Profile",
     "count_mma",
     "count_parameters",
+    "count_stages",
     "evaluation",
     "latency",
     "plain_attention",

@@ -25,6 +25,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lit_landmarks.types import FaceInputs
+
+#: Inputs of one face: an image, a method's inputs, or several tensors.
+Example = Tensor | FaceInputs | Sequence[Tensor]
+
 MILLION = 1_000_000
 #: Plain attributes by which a module hangs on a training run; a copy for counting leaves them out.
 _HANDLES = ("_trainer", "_fabric")
@@ -62,7 +67,8 @@ class Adaptive(Protocol):
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
         """Callables like `forward` that force one exit each, from the first to the last.
 
-        They are asked of the copy on the meta device, so they must not read tensor values.
+        None for a module that has a single way through after all. They are asked of the copy on
+        the meta device, so they must not read tensor values.
         """
         ...
 
@@ -91,7 +97,17 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     )
 
 
-def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
+def as_inputs(example: Example) -> tuple[Tensor | FaceInputs, ...]:
+    """The positional arguments of `forward` that an example stands for."""
+    return (example,) if isinstance(example, Tensor | FaceInputs) else tuple(example)
+
+
+def _face_count(value: Tensor | FaceInputs) -> int:
+    """Batch size; 1 for a scalar."""
+    return len(value) if isinstance(value, FaceInputs) or value.dim() > 0 else 1
+
+
+def count_mma(module: nn.Module, example: Example) -> Cost:
     """Count multiply-adds and parameters of a module.
 
     The module is copied without its data to the meta device and put in eval mode there; the
@@ -101,7 +117,8 @@ def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
     Args:
         module: any module; submodules with `is_preprocess = True` are counted apart, and a module
             with `cost_variants` (see `Adaptive`) is counted once per variant.
-        example: the input or inputs of one face, batch size 1; only shapes and types matter.
+        example: the inputs of one face (a method's `example()`), batch size 1; only shapes and
+            types matter.
 
     Returns:
         The cost of one face.
@@ -109,17 +126,11 @@ def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
     Raises:
         ValueError: the batch size of the example is not 1.
     """
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    if not inputs or any(x.dim() > 0 and x.shape[0] != 1 for x in inputs):
-        raise ValueError("cost is per face: give example inputs of batch size 1")
     parameters, learnable = count_parameters(module)
-    try:
-        counts = _count_variants(_copy(module, "meta"), tuple(x.to("meta") for x in inputs))
-    except (NotImplementedError, RuntimeError):
-        counts = _count_variants(_copy(module, "cpu"), tuple(x.to("cpu") for x in inputs))
+    counts = _count_ways(module, example)
     totals = [total for total, _ in counts]
     dearest = max(counts)
-    adaptive = isinstance(module, Adaptive)
+    adaptive = isinstance(module, Adaptive) and len(module.cost_variants()) > 0
     return Cost(
         mma=dearest[0] / MILLION,
         mma_preprocess=dearest[1] / MILLION,
@@ -130,14 +141,40 @@ def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
     )
 
 
-def _count_variants(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[float, float]]:
-    """(multiply-adds, those of preprocessing) of every way through the module."""
-    ways = module.cost_variants() if isinstance(module, Adaptive) else [module]
+def count_stages(module: nn.Module, example: Example) -> list[float]:
+    """Millions of multiply-adds of every way through a module, cheapest exit first.
+
+    Args:
+        module: as in `count_mma`; one without `cost_variants` has a single way.
+        example: as in `count_mma`.
+    """
+    return [total / MILLION for total, _ in _count_ways(module, example)]
+
+
+def _count_ways(module: nn.Module, example: Example) -> list[tuple[float, float]]:
+    """(multiply-adds, those of preprocessing) of every way through the module.
+
+    Raises:
+        ValueError: the batch size of the example is not 1.
+    """
+    inputs = as_inputs(example)
+    if not inputs or any(_face_count(x) != 1 for x in inputs):
+        raise ValueError("cost is per face: give example inputs of batch size 1")
+    try:
+        return _count_variants(_copy(module, "meta"), tuple(x.to("meta") for x in inputs))
+    except (NotImplementedError, RuntimeError):
+        return _count_variants(_copy(module, "cpu"), tuple(x.to("cpu") for x in inputs))
+
+
+def _count_variants(
+    module: nn.Module, inputs: tuple[Tensor | FaceInputs, ...]
+) -> list[tuple[float, float]]:
+    ways = (module.cost_variants() if isinstance(module, Adaptive) else []) or [module]
     return [_count(module, way, inputs) for way in ways]
 
 
 def _count(
-    module: nn.Module, run: Callable[..., Any], inputs: tuple[Tensor, ...]
+    module: nn.Module, run: Callable[..., Any], inputs: tuple[Tensor | FaceInputs, ...]
 ) -> tuple[float, float]:
     counter = FlopCounterMode(display=False, custom_mapping=_EXTRA)
     apart = declared = 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.compute.cost import Cost, count_mma
+from lit_landmarks.compute.cost import Cost, Example, as_inputs, count_mma
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _finish(device: torch.device) -> None:
 
 def latency(
     module: nn.Module,
-    example: Tensor | Sequence[Tensor],
+    example: Example,
     threads: int = 1,
     repeats: int = 50,
     warmup: int = 5,
@@ -84,8 +84,9 @@ def latency(
     """
     if repeats < 1 or threads < 1:
         raise ValueError(f"latency needs repeats and threads >= 1, not {repeats} and {threads}")
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    device = inputs[0].device
+    inputs = as_inputs(example)
+    first = inputs[0]
+    device = (first if isinstance(first, Tensor) else first.image).device
     times: list[float] = []
     with evaluation(module), cpu_threads(threads), torch.inference_mode():
         for call in range(warmup + repeats):
@@ -107,7 +108,6 @@ class Profile:
 
     cost: Cost
     latency: Latency | None
-    input_shapes: tuple[tuple[int, ...], ...]
 
     def record(self) -> dict[str, float]:
         """Flat figures under `compute/...`, ready for a table or a logger."""
@@ -121,11 +121,10 @@ class Profile:
 
 def profile_module(
     module: nn.Module,
-    example: Tensor | Sequence[Tensor],
+    example: Example,
     threads: int = 1,
     repeats: int = 50,
 ) -> Profile:
     """Cost and latency of one face; `repeats=0` leaves the latency out."""
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    timing = latency(module, inputs, threads, repeats) if repeats else None
-    return Profile(count_mma(module, inputs), timing, tuple(tuple(x.shape) for x in inputs))
+    timing = latency(module, example, threads, repeats) if repeats else None
+    return Profile(count_mma(module, example), timing)

@@ -1,6 +1,6 @@
 """Faces in, batches out: readers, synthetic faces, cache, mixing and the batch transform.
 
-The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `MixedFaces` ->
+The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `ConcatFaces` ->
 `SourceBatch` -> to the device -> `BatchTransform` -> `FaceBatch`. `index` tells how to add a data
 set.
 """

@@ -14,15 +14,18 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
+from lit_landmarks.data.crop_boxes import check_row
+from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
-from lit_landmarks.data.squares import check_box, cut_square, source_squares
 from lit_landmarks.draw import Image, contact_sheet, overlay
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.types import CropSpec
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
@@ -30,8 +33,7 @@ _BIN, _BINS = 15, 12
 _ANGLES = ("yaw", "pitch", "roll")
 #: Labels that score so many times the median of the set are told: one in a hundred of a clean set.
 _SUSPECT = 2.4
-_SHEET_SIZE = 256
-_SHEET_SCALE = 1.8
+_SHEET_CROP = CropSpec(256, "tight", 1.8)
 _BLOCK = 256
 _SUSPECTS_SHOWN = 24
 
@@ -223,7 +225,9 @@ def _images(
 
     def one(row: int) -> NDArray[np.uint8] | UserError:
         try:
-            return check_box(dataset, row, dataset.load([row])[0])
+            image = dataset.load([row])[0]
+            check_row(dataset, row, image)
+            return image
         except UserError as error:
             return error
 
@@ -301,7 +305,7 @@ def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
         return np.full((len(index), 3), np.nan, np.float32)
     model, carries = mean_face(scheme), get_scheme(scheme).pose_mask()
     size = 128
-    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_SCALE))
+    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_CROP.scale))
     points = transform_points(frame, torch.from_numpy(index.points))
     mask = torch.from_numpy(index.mask) & carries
     pose, ok = posit(points, mask, model, *pose_camera(size))
@@ -315,20 +319,19 @@ def _tile(
     image: Image,
     expected: NDArray[np.float64] | None = None,
 ) -> Image:
-    square = source_squares(index.box[row : row + 1], _SHEET_SCALE)[0]
-    ratio = square[2] / _SHEET_SIZE
+    crops, crop_to_image = cut_faces(image, index.box[row : row + 1], _SHEET_CROP)
+    to_crop = invert_affine(crop_to_image[0].double())
 
-    def placed(points: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray((points - square[:2] + 0.5) / ratio - 0.5)
+    def place(points: NDArray[Any]) -> Tensor:
+        return transform_points(to_crop, torch.from_numpy(points).double())
 
-    visible = None if index.visible is None else index.visible[row]
     return overlay(
-        cut_square(image, square, _SHEET_SIZE),
-        placed(index.points[row]),
+        crops[0],
+        place(index.points[row]),
         mask=index.mask[row],
         scheme=dataset.scheme,
-        visible=visible,
-        predicted=None if expected is None else placed(expected),
+        visible=None if index.visible is None else index.visible[row],
+        predicted=None if expected is None else place(expected),
         residuals=expected is not None,
     )
 

@@ -101,8 +101,8 @@ class IctFaces(SyntheticFaces):
     def _model(self) -> Head:
         return ict_head(self.resolve(self.head))
 
-    def _told(self) -> tuple[object, ...]:
-        return *super()._told(), self._stamps([self.resolve(self.head)])
+    def _label_key(self) -> tuple[object, ...]:
+        return *super()._label_key(), self._stamps([self.resolve(self.head)])
 
     def _photos(self) -> list[Path]:
         """Background files in the order of their names.
@@ -150,5 +150,5 @@ class IctFaces(SyntheticFaces):
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""
         files = self._stamps([self.resolve(self.head), *self._photos()])
-        told = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
+        return hashlib.sha256(repr(key).encode()).hexdigest()

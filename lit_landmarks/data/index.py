@@ -26,9 +26,11 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.labels import LABEL_TABLE, LABELS, sizes
 
 Report = Callable[[UserError], None]
 
@@ -79,20 +81,17 @@ class FaceIndex:
     def __post_init__(self) -> None:
         """Check that every column has the shape and type that its name promises."""
         n, k = self.points.shape[:2]
-        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            "points": ((n, k, 2), np.float32), "mask": ((n, k), np.bool_),
-            "box": ((n, 4), np.float32), "visible": ((n, k), np.int8),
-            "points3d": ((n, k, 3), np.float32), "head3d": ((n, k, 3), np.float32),
-            "pose": ((n, 3), np.float32), "focal": ((n,), np.float32),
-            "track": ((n,), np.int64), "time": ((n,), np.int64),
-        }  # fmt: skip
-        columns = {name: getattr(self, name) for name in shapes}
-        columns |= {f"subset {name}": column for name, column in self.subsets.items()}
-        for name, column in columns.items():
-            shape, dtype = shapes.get(name, ((n,), np.bool_))
-            if column is not None and (column.shape != shape or column.dtype != dtype):
+        checks = [
+            (label.name, getattr(self, label.name), sizes(label.index_shape, {"N": k}), label.dtype)
+            for label in LABEL_TABLE
+            if label.index_shape is not None
+        ]
+        checks += [(f"subset {name}", c, (), torch.bool) for name, c in self.subsets.items()]
+        for name, column, shape, torch_dtype in checks:
+            dtype = np.dtype(str(torch_dtype).removeprefix("torch."))
+            if column is not None and (column.shape != (n, *shape) or column.dtype != dtype):
                 raise ValueError(
-                    f"FaceIndex.{name} is {column.dtype}{column.shape}, not {shape} {dtype}"
+                    f"FaceIndex.{name} is {column.dtype}{column.shape}, not {dtype}{(n, *shape)}"
                 )
         if self.paths and len(self.paths) != n:
             raise ValueError(f"FaceIndex has {len(self.paths)} paths for {n} faces")
@@ -103,9 +102,8 @@ class FaceIndex:
 
     @property
     def labels(self) -> frozenset[str]:
-        """The optional labels (`types.LABELS`) that this set carries."""
-        names = ("visible", "points3d", "head3d", "pose", "focal")
-        return frozenset(name for name in names if getattr(self, name) is not None)
+        """The optional labels (`labels.LABELS`) that this set carries."""
+        return frozenset(name for name in LABELS if getattr(self, name) is not None)
 
     def select(self, rows: NDArray[Any]) -> FaceIndex:
         """The faces named by `rows`: int indices or an (n,) bool mask."""

@@ -32,21 +32,21 @@ _BESIDE = ("synthetic.py", "ict.py")
 _SUBSET = "subset/"
 
 
-def remembered(
-    name: str, told: object, n: int, make: Callable[[], FaceIndex], folder: str | Path | None
+def cached(
+    name: str, content: object, n: int, make: Callable[[], FaceIndex], folder: str | Path | None
 ) -> FaceIndex:
     """The labels that `make` gives, from the cache if it holds them.
 
     Args:
         name: of the data set, for the file's name.
-        told: all that the labels depend on beside the package's code; its `repr` is hashed.
+        content: all that the labels depend on beside the package's code; its `repr` is hashed.
         n: number of faces.
         make: makes the labels.
         folder: cache folder; see `cache_folder`.
     """
     if n < _FEWEST:
         return make()
-    key = hashlib.sha256(repr((told, n, code_version())).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((content, n, code_version())).encode()).hexdigest()[:32]
     path = cache_folder(folder) / f"{name.lower()}-{key}.npz"
     index = read_labels(path)
     if index is None or len(index) != n:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
-from lit_landmarks.data.label_cache import remembered
+from lit_landmarks.data.label_cache import cached
 from lit_landmarks.errors import UserError
 from lit_landmarks.rendering.faces import FaceParameters, Head, Ranges, sample_faces
 from lit_landmarks.rendering.labels import Contour, FaceLabels, PlacedHeads
@@ -104,7 +104,7 @@ class SyntheticFaces(FaceDataset):
         """The head that is drawn."""
         return parametric_head()
 
-    def _told(self) -> tuple[object, ...]:
+    def _label_key(self) -> tuple[object, ...]:
         """All that the labels depend on, beside the number of faces and the code."""
         return self.scheme, self.convention, self.visibility, self.seed, self._ranges
 
@@ -122,8 +122,8 @@ class SyntheticFaces(FaceDataset):
 
     def _read(self, report: Report) -> FaceIndex:
         name = type(self).__name__
-        return remembered(
-            name, self._told(), self.n, lambda: self.index_of(range(self.n)), self.cache_dir
+        return cached(
+            name, self._label_key(), self.n, lambda: self.index_of(range(self.n)), self.cache_dir
         )
 
     def index_of(self, rows: Sequence[int]) -> FaceIndex:
@@ -174,5 +174,5 @@ class SyntheticFaces(FaceDataset):
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""
-        told = (RENDER_VERSION, self.seed, self._ranges, list(rows))
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        key = (RENDER_VERSION, self.seed, self._ranges, list(rows))
+        return hashlib.sha256(repr(key).encode()).hexdigest()

@@ -122,6 +122,16 @@ def from_unit(points: Tensor, size: Size) -> Tensor:
     return (points + 1) * points.new_tensor(_width_height(size)) / 2 - 0.5
 
 
+def to_centered(points: Tensor, size: int) -> Tensor:
+    """Pixels (..., 2) of a square crop of side `size` to [-0.5, 0.5]."""
+    return (points + 0.5) / size - 0.5
+
+
+def from_centered(points: Tensor, size: int) -> Tensor:
+    """[-0.5, 0.5] to pixels of a square crop: the inverse of `to_centered`."""
+    return (points + 0.5) * size - 0.5
+
+
 def sampling_theta(dst_to_src: Tensor, src_size: Size, dst_size: Size) -> Tensor:
     """The `theta` of `torch.nn.functional.affine_grid(align_corners=False)` for a pixel affine.
 

@@ -1,15 +1,15 @@
 """Learning-rate schedules as plain objects that a YAML file can name.
 
-A schedule is a factor on the optimiser's own `lr` as a function of training progress, so the number
+A schedule is a factor on the optimizer's own `lr` as a function of training progress, so the number
 of steps need not be known when it is written down, and one value (`optimizer.init_args.lr`) is the
-peak in every schedule and in every search. All step once per optimiser step.
+peak in every schedule and in every search. All step once per optimizer step.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,16 +22,25 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, progress: float) -> float:
-        """Factor at `progress` in [0, 1], the part of all optimiser steps already done."""
+        """Factor at `progress` in [0, 1], the part of all optimizer steps already done."""
 
-    def build(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
-        """The torch scheduler for a run of `total_steps` optimiser steps."""
 
-        # A function and not a bound method: LambdaLR would put an object's state into checkpoints.
-        def at(step: int) -> float:
-            return self.factor(min(step / max(total_steps, 1), 1.0))
+def step_scheduler(
+    optimizer: Optimizer, factor: Callable[[float], float], total_steps: int
+) -> LambdaLR:
+    """The torch scheduler of a run, stepped once per optimizer step.
 
-        return LambdaLR(optimizer, at)
+    Args:
+        optimizer: a group's own `rate`, where it has one, is a further factor.
+        factor: on the learning rate, at a progress in [0, 1].
+        total_steps: optimizer steps of the whole run.
+    """
+
+    # Functions and not bound methods: LambdaLR would put an object's state into checkpoints.
+    def of_group(rate: float) -> Callable[[int], float]:
+        return lambda step: rate * factor(min(step / max(total_steps, 1), 1.0))
+
+    return LambdaLR(optimizer, [of_group(g.get("rate", 1.0)) for g in optimizer.param_groups])
 
 
 def _ramp(start: float, end: float, progress: float) -> float:

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics.normalisers import normaliser_values
@@ -84,38 +83,6 @@ def histogram_auc(
     return 100.0 * area / threshold
 
 
-def _batch(points: Tensor, pose: Tensor, subsets: Tensor) -> FaceBatch:
-    """Labels without images."""
-    faces, n = points.shape[:2]
-    mask = torch.ones(faces, n, dtype=torch.bool)
-    no, zero = torch.zeros(faces, dtype=torch.bool), torch.zeros(faces, dtype=torch.long)
-    nothing = torch.full((faces, n, 3), torch.nan)
-    return FaceBatch(
-        image=torch.zeros(faces, 3, 0, 0),
-        frame_to_image=torch.eye(2, 3).expand(faces, 2, 3),
-        points=points,
-        mask=mask,
-        visible=torch.full((faces, n), -1, dtype=torch.int8),
-        points3d=nothing,
-        head3d=nothing,
-        pose=pose,
-        focal=torch.full((faces,), torch.nan),
-        has_visible=no,
-        has_points3d=no,
-        has_head3d=no,
-        has_pose=~no,
-        has_focal=no,
-        norms=normaliser_values(points, mask, "ibug68"),
-        dataset_id=zero,
-        convention_id=zero,
-        subsets=subsets,
-        queries=nothing,
-        track=zero - 1,
-        time=zero - 1,
-        index=torch.arange(faces),
-    )
-
-
 def _stored(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file, of the shapes that belong together.
 
@@ -160,7 +127,14 @@ def measure(path: Path, batch_size: int = 64) -> dict[str, float]:
     for start in range(0, len(gt), batch_size):
         rows = slice(start, start + batch_size)
         prediction = Prediction(points=pred[rows], pose=pred_pose[rows])
-        metrics.update(prediction, _batch(gt[rows], gt_pose[rows], subsets[rows]))
+        batch = FaceBatch.of(
+            torch.zeros(len(gt[rows]), 3, 0, 0),
+            gt[rows],
+            pose=gt_pose[rows],
+            norms=normaliser_values(gt[rows], None, "ibug68"),
+            subsets=subsets[rows],
+        )
+        metrics.update(prediction, batch)
     return metrics.compute()
 
 

@@ -7,20 +7,47 @@ off, and learns it from how far they were. `Prediction.error` is that estimate a
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.types import NORMALISERS, FaceBatch
+from lit_landmarks.errors import UserError
+from lit_landmarks.types import NORMALISERS, FaceBatch, Prediction
 
 ErrorUnits = Literal["euclidean", "l1"]
 #: Mean of |cos a| + |sin a| over all directions: an L1 length in units of the Euclidean one.
 L1_PER_EUCLIDEAN = 4.0 / math.pi
-#: The normaliser is at least this share of the frame: eyes of a profile coincide.
-_LEAST_NORM = 0.05
+#: The norm is at least this share of the face's box: the eye corners of a profile coincide.
+_LEAST_NORM = 0.06
 #: Keeps the gradient of a length finite at zero, square pixels.
 _SOFT = 1e-6
+
+
+@dataclass(frozen=True)
+class ErrorHeadOptions:
+    """How a method learns to predict its own error.
+
+    Attributes:
+        weight: of the loss `error`, the mean absolute gap to the true error.
+        hidden: width of the layer between.
+        detach: keep the gradient of the estimate away from the features.
+    """
+
+    weight: float = 0.1
+    hidden: int = 64
+    detach: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse weights and widths that mean nothing."""
+        if self.weight <= 0.0:
+            raise UserError(
+                f"model.error_head.weight is {self.weight}; give a number above 0, "
+                "or error_head null for no error head"
+            )
+        if self.hidden < 1:
+            raise UserError(f"model.error_head.hidden is {self.hidden}; give 1 or more")
 
 
 class ErrorHead(nn.Module):
@@ -28,33 +55,50 @@ class ErrorHead(nn.Module):
 
     Args:
         features: length of the feature vector.
-        hidden: width of the layer between.
-        detach: keep the gradient of the estimate away from the features.
+        options: see `ErrorHeadOptions`.
+
+    Example:
+        >>> ErrorHead(16)(torch.zeros(3, 2, 16)).shape  # two stages are in front
+        torch.Size([3, 2])
     """
 
-    def __init__(self, features: int, hidden: int = 64, detach: bool = True) -> None:
+    def __init__(self, features: int, options: ErrorHeadOptions | None = None) -> None:
         super().__init__()
-        self.detach = detach
-        last = nn.Linear(hidden, 1)
-        nn.init.constant_(last.bias, 0.1)  # about the first NME worth the name
-        self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), last)
+        options = options or ErrorHeadOptions()
+        self.weight = options.weight
+        self.detach = options.detach
+        last = nn.Linear(options.hidden, 1)
+        nn.init.constant_(last.bias, 0.1)  # 10 %: the NME of a network that has begun to learn
+        self.layers = nn.Sequential(nn.Linear(features, options.hidden), nn.ReLU(), last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C) to (B,), a fraction of the normaliser."""
-        found: Tensor = self.layers(features.detach() if self.detach else features)
-        return found[:, 0]
+        """(..., C) to (...,), a fraction of the norm of NME."""
+        estimate: Tensor = self.layers(features.detach() if self.detach else features)
+        return estimate[..., 0]
+
+    def loss(self, prediction: Prediction, batch: FaceBatch) -> Tensor:
+        """Mean gap between the predicted and the true error of each stage, fraction of the norm.
+
+        Args:
+            prediction: with `error` (T, B) in percent; its points are taken as they are.
+            batch: the labels.
+        """
+        assert prediction.error is not None
+        shapes = prediction.points[None]
+        if prediction.stages is not None and len(prediction.error) > 1:
+            shapes = prediction.stages
+        target = shape_error(shapes.detach(), batch) * percent_of()
+        return (target - prediction.error).abs().mean() / percent_of()
 
 
 def error_normaliser(batch: FaceBatch) -> Tensor:
     """(B,) distance of the outer eye corners, pixels; half the box where it is undefined.
 
-    At least 5 % of the frame, since the eyes of a profile coincide.
+    At least 6 % of the box, since the eye corners of a profile coincide.
     """
-    frame = batch.image.shape[-1]
     eyes = batch.norms[:, NORMALISERS.index("interocular")]
-    half = 0.5 * batch.norms[:, NORMALISERS.index("box")]
-    norm = torch.where(eyes.isfinite(), eyes, half).nan_to_num(frame / 4)
-    return norm.clamp_min(_LEAST_NORM * frame)
+    box = batch.norms[:, NORMALISERS.index("box")].nan_to_num(batch.image.shape[-1] / 2)
+    return torch.where(eyes.isfinite(), eyes, 0.5 * box).maximum(_LEAST_NORM * box)
 
 
 def shape_error(points: Tensor, batch: FaceBatch, units: ErrorUnits = "euclidean") -> Tensor:

@@ -16,7 +16,7 @@ import torch
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
+from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.records import all_stages
 from lit_landmarks.types import FaceBatch
 
@@ -69,7 +69,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def bench_cascade(
-    method: AdaptiveModule, data: LandmarkDataModule, faces: int = 200, batch: int = 64
+    method: LandmarkModule, data: LandmarkDataModule, faces: int = 200, batch: int = 64
 ) -> CascadeBench:
     """Measure on validation faces.
 
@@ -83,7 +83,7 @@ def bench_cascade(
         UserError: no thresholds, or no faces.
     """
     method.cpu().eval()
-    if method.stop is None:
+    if method.early_exit is None or method.early_exit.thresholds is None:
         raise UserError("the checkpoint holds no thresholds; run `calibrate` on it first")
     some = _faces(data, max(faces, batch))
     singles = [some.rows(k) for k in range(faces)]
@@ -131,11 +131,11 @@ def _stack(some: _Faces, count: int) -> FaceBatch:
     return replace(some.first, image=some.images[order])
 
 
-def _both(method: AdaptiveModule, faces: FaceBatch) -> tuple[float, float]:
+def _both(method: LandmarkModule, faces: FaceBatch) -> tuple[float, float]:
     """Milliseconds without and with the stop; labels are not read."""
     start = time.perf_counter()
     with all_stages(method):
-        method.infer(faces)
+        method(faces.inputs)
     middle = time.perf_counter()
-    method.infer(faces)
+    method(faces.inputs)
     return 1e3 * (middle - start), 1e3 * (time.perf_counter() - middle)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.data import Augmentation, IctFaces, LandmarkDataModule, SyntheticFaces
-from lit_landmarks.data.dataset import MixedFaces, MixSampler
+from lit_landmarks.data.dataset import ConcatFaces, MixSampler
 from lit_landmarks.reports.bench_cache import CacheBench, bench_cache
 from lit_landmarks.types import FaceBatch
 
@@ -182,7 +182,7 @@ def _take_turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def _endless(faces: MixedFaces) -> Iterator[list[int]]:
+def _endless(faces: ConcatFaces) -> Iterator[list[int]]:
     """Batches of one epoch after the other."""
     sampler = MixSampler(faces, seed=0)
     while True:
@@ -219,7 +219,7 @@ def _training_step(batch: FaceBatch) -> Callable[[], None]:
 
 
 def _plain(
-    faces: MixedFaces, size: int, frame_scale: float, strength: Augmentation
+    faces: ConcatFaces, size: int, frame_scale: float, strength: Augmentation
 ) -> Callable[[list[int]], Any] | None:
     """The same changes as a user of albumentations writes them: a pipeline called per face.
 

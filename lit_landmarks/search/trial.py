@@ -39,7 +39,7 @@ from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
-_TARGET = "model.init_args.target_mma"
+_TARGET = "model.init_args.early_exit.target_mma"
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
 

@@ -54,7 +54,7 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
             )
     spec = data.spec
     if stage == "fit":
-        compare(type(method).__name__, type(method).needs, spec)
+        compare(type(method).__name__, method.needs, spec)
     method.bind(spec)
     if stage == "fit" and data.train_batch == 1:
         _check_batch_norm(method, spec)
@@ -76,9 +76,8 @@ def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
     modes = [(module, module.training) for module in method.modules()]
     try:
         method.eval()
-        size = spec.frame_size
         with torch.no_grad():
-            method(torch.zeros(1, 3, size, size), torch.zeros(1, spec.n_points, 3))
+            method(method.example())
     finally:
         for module, training in modes:
             module.training = training
@@ -87,8 +86,8 @@ def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
     if single:
         raise UserError(
             f"{type(method).__name__} has batch norms that cannot train on a batch of one face of"
-            f" {size} x {size} pixels; set data.init_args.batch_size to 2 or more (and train with"
-            " as many faces), or data.init_args.frame_size higher"
+            f" {spec.frame_size} x {spec.frame_size} pixels; set data.init_args.batch_size to 2 or"
+            " more (and train with as many faces), or data.init_args.frame_size higher"
         )
 
 

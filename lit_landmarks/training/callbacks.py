@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
+from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import higher_is_better
 
 #: What best.ckpt, early stopping and studies watch; its direction is the metric's own.
@@ -31,7 +33,7 @@ def monitor_mode(key: str = MONITOR) -> str:
 
 
 class EpochSeed(Callback):
-    """Reseeds Python's and NumPy's generators from (seed, epoch) as each training epoch starts.
+    """Reseeds all generators from (seed, epoch) as each training epoch starts.
 
     Args:
         seed: the run's seed.
@@ -41,10 +43,18 @@ class EpochSeed(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Torch's own generator follows at the first batch (`LandmarkModule`)."""
+        """Python's and NumPy's."""
         words = np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(2)
         random.seed(int(words[0]))
         np.random.seed(int(words[1]))  # third parties draw from the global one
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Torch's, on the first batch: by now loaders have drawn what they draw from it."""
+        if batch_idx == 0:
+            words = [self.seed, trainer.current_epoch, trainer.global_rank]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
 
 class LastCheckpoint(Checkpoint):
@@ -69,9 +79,18 @@ class LastCheckpoint(Checkpoint):
         trainer.strategy.barrier("last.ckpt")
 
 
-def best_checkpoint(folder: Path, monitor: str = MONITOR) -> ModelCheckpoint:
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights with the best monitored value, of the phases that are judged."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves unless the method is in a phase whose figures do not count yet."""
+        if not isinstance(pl_module, LandmarkModule) or pl_module.phase.judged:
+            super().on_validation_end(trainer, pl_module)
+
+
+def best_checkpoint(folder: Path, monitor: str = MONITOR) -> BestCheckpoint:
     """Keeps best.ckpt, the weights with the best `val/nme`, or with the best `monitor`."""
-    return ModelCheckpoint(
+    return BestCheckpoint(
         dirpath=folder,
         filename="best",
         monitor=monitor,

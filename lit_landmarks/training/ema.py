@@ -15,9 +15,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.methods.identity import RAW_STATE
 
-#: Key of the trained (not averaged) state in a checkpoint.
-RAW_STATE = "raw_state_dict"
 #: Buffers that follow the weights; others, such as thresholds, may hold what has no average.
 _STATISTICS = ("running_mean", "running_var")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -31,7 +31,7 @@ from lit_landmarks.training.callbacks import (
     RunState,
     best_checkpoint,
 )
-from lit_landmarks.training.checkpoints import read_checkpoint
+from lit_landmarks.training.checkpoints import Explanation, load_weights, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import measure, measured_mma
@@ -128,6 +128,7 @@ def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True
     ours: list[Callback] = [
         RunState(),
         EpochSeed(plan.seed),
+        Explanation(plan.command),
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
@@ -156,6 +157,8 @@ def run_fit(
     result: dict[str, Any] = {}
     failure: BaseException | None = None
     try:
+        if method.init_from is not None and not plan.resume:
+            load_weights(method, Path(method.init_from))
         trainer.fit(
             method,
             datamodule=data,
@@ -231,7 +234,7 @@ def describe(
     trainer: Trainer,
 ) -> dict[str, Any]:
     """The content of result.json."""
-    cost = count_mma(method, torch.zeros(1, 3, method.frame_size, method.frame_size))
+    cost = count_mma(method, method.example())
     return {
         "format": 1,
         "method": type(method).__name__,

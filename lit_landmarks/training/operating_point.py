@@ -8,11 +8,11 @@ import torch
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.files import replacing
-from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.identity import RAW_STATE
+from lit_landmarks.nets.early_exit import EarlyExit
 from lit_landmarks.training.calibration import for_cost
 from lit_landmarks.training.checkpoints import read_checkpoint
-from lit_landmarks.training.ema import RAW_STATE
 from lit_landmarks.training.records import record_faces
 
 
@@ -29,21 +29,22 @@ def reach_target(checkpoint: Path, method: LandmarkModule, data: LandmarkDataMod
     Raises:
         UserError: the target is below the cost of the first stage.
     """
-    if not isinstance(method, AdaptiveModule) or method.target_mma is None:
+    early_exit = method.early_exit
+    if early_exit is None or early_exit.target_mma is None:
         return
     device = method.device
     method.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
-    found = for_cost(record_faces(method, data, "val", device), method.target_mma)
-    method.set_thresholds(list(found.stop_below), float(method.fail_above))
-    store_thresholds(checkpoint, method)
+    found = for_cost(record_faces(method, data, "val", device), early_exit.target_mma)
+    early_exit.set_thresholds(list(found.stop_below))
+    store_thresholds(checkpoint, early_exit)
 
 
-def store_thresholds(path: Path, method: AdaptiveModule) -> None:
-    """Both thresholds of a method into a checkpoint; the file is replaced whole."""
+def store_thresholds(path: Path, early_exit: EarlyExit) -> None:
+    """Write both thresholds of an early exit into a checkpoint; the file is replaced whole."""
     content = read_checkpoint(path)
     for key in ("state_dict", RAW_STATE):
         if key in content:
-            content[key]["stop_below"] = method.stop_below.detach().cpu().clone()
-            content[key]["fail_above"] = method.fail_above.detach().cpu().clone()
+            for name, value in early_exit.state_dict().items():
+                content[key][f"early_exit.{name}"] = value.detach().cpu().clone()
     with replacing(path) as temporary:
         torch.save(content, temporary)

@@ -13,7 +13,6 @@ from rich.progress import track
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.nets.error_head import percent_of, shape_error
 from lit_landmarks.types import Role
@@ -65,14 +64,11 @@ class FaceRecords:
 @contextmanager
 def all_stages(method: LandmarkModule) -> Iterator[None]:
     """No face leaves early while the block runs."""
-    if not isinstance(method, AdaptiveModule):
+    if method.early_exit is None:
         yield
-        return
-    before, method.early_stop = method.early_stop, False
-    try:
-        yield
-    finally:
-        method.early_stop = before
+    else:
+        with method.early_exit.switched(False):
+            yield
 
 
 def record_faces(
@@ -102,11 +98,11 @@ def record_faces(
         batches = data.batches(role)
         for batch in track(batches, title or f"faces of {role}", count, transient=True):
             faces = batch.to(torch.device(device))
-            found = method.infer(faces)
+            found = method(faces.inputs)
             if found.error is None:
                 raise UserError(
                     f"{type(method).__name__} does not predict its error; "
-                    "train MuSiCa, or another method with error_weight above 0"
+                    "train MuSiCa, or another method with model.error_head"
                 )
             stages = found.points[None] if found.stages is None else found.stages
             known = faces.has_pose[:, None]
@@ -129,7 +125,7 @@ def record_faces(
         for name in ("error", "predicted", "points", "attention")
         if name in joined
     }
-    costs = method.exit_costs() if isinstance(method, AdaptiveModule) else [np.nan]
+    costs = [np.nan] if method.early_exit is None else method.stage_costs()
     return FaceRecords(
         names, joined["dataset"].astype(np.int64), joined["row"].astype(np.int64),
         stages_first["error"], stages_first["predicted"], np.array(costs, dtype=np.float64),

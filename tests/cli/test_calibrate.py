@@ -35,11 +35,13 @@ def copy(cascade: Path, tmp_path: Path) -> Path:
 
 def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
-    assert bool(before["state_dict"]["stop_below"].isinf().all())
+    assert bool(before["state_dict"]["early_exit.exit_thresholds"].isinf().all())
     assert main(["calibrate", "--run", str(copy), "--slack", "1000"]) == 0
     assert "thresholds stored" in capsys.readouterr().out
     after = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
-    assert float(after["state_dict"]["stop_below"][0]) == torch.inf, "any rise allowed: all leave"
+    assert float(after["state_dict"]["early_exit.exit_thresholds"][0]) == torch.inf, (
+        "any rise allowed: all leave"
+    )
     told = json.loads((copy / "calibration.json").read_text())
     assert told["chosen_on_val"]["exits"][0] == 1.0
     assert (copy / "calibration.png").stat().st_size > 5000
@@ -47,7 +49,7 @@ def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixtur
     assert main(["validate", "--run", str(copy), "--output", str(output)]) == 0
     measured = json.loads(output.read_text())["metrics"]
     assert measured["val/faces/mma"] == pytest.approx(told["sets"]["val/faces"]["mma"], rel=1e-5)
-    kept = {k: v for k, v in before["state_dict"].items() if k not in ("stop_below", "fail_above")}
+    kept = {k: v for k, v in before["state_dict"].items() if not k.startswith("early_exit.")}
     assert all(torch.equal(after["state_dict"][k], v) for k, v in kept.items())
 
 
@@ -148,7 +150,7 @@ def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(
     full = json.loads((cascade / "result.json").read_text())["metrics"]
     target = (full["compute/mma_min"] + full["compute/mma_max"]) / 2
     run = tmp_path / "run"
-    words = ["--run", str(run), f"--model.init_args.target_mma={target}"]
+    words = ["--run", str(run), f"--model.init_args.early_exit.target_mma={target}"]
     assert main(["fit", "--config", str(cascade / "config.yaml"), *words]) == 0
     found = json.loads((run / "result.json").read_text())["metrics"]
     assert full["compute/mma"] == pytest.approx(full["compute/mma_max"]), (
@@ -157,15 +159,21 @@ def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(
     assert found["compute/mma"] <= target
     assert full["compute/mma_min"] <= found["compute/mma"] * 1.000001
     weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    assert bool((weights["stop_below"] > -torch.inf).any())
+    assert bool((weights["early_exit.exit_thresholds"] > -torch.inf).any())
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--model.init_args.target_mma=-3",), "target_mma"),
-        (("--model.init_args.target_mma=0.0001",), "first stage alone costs"),
-        (("--model.init_args.target_mma=5", "--model.init_args.early_stop=false"), "early_stop"),
+        (("--model.init_args.early_exit.target_mma=-3",), "target_mma"),
+        (("--model.init_args.early_exit.target_mma=0.0001",), "first stage alone costs"),
+        (
+            (
+                "--model.init_args.early_exit.target_mma=5",
+                "--model.init_args.early_exit.enabled=false",
+            ),
+            "early_exit.enabled",
+        ),
     ],
 )
 def test_bad_target_costs(

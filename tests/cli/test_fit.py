@@ -240,7 +240,7 @@ def test_bad_data_leaves_no_run_behind(
     """A disk that fills up while crops are cached is told after the run directory was made."""
     monkeypatch.setenv("LIT_LANDMARKS_CACHE", str(tmp_path / "cache"))
     full = type("Usage", (), {"free": 10})()
-    monkeypatch.setattr("lit_landmarks.data.building.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("lit_landmarks.data.cache_writer.shutil.disk_usage", lambda _: full)
     line = complaint("fit", "--config", tiny, "--run", tmp_path / "run")
     assert "disk is full" in line
     assert not (tmp_path / "run").exists()

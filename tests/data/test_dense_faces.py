@@ -66,8 +66,8 @@ def test_flipping_twice_gives_every_point_back(
 ) -> None:
     batch = module.transform(source, random=False)
     yes = torch.ones(8, dtype=torch.bool)
-    once = module.transform._flipped(batch, yes)
-    twice = module.transform._flipped(once, yes)
+    once = module.transform._mirror(batch, yes)
+    twice = module.transform._mirror(once, yes)
     assert torch.equal(twice.points3d, batch.points3d)
     assert torch.equal(twice.head3d, batch.head3d)
     # Mirroring a head gives a head whose named points are still those places of the mean face.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule
-from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces
+from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS, get_map
 from lit_landmarks.types import DatasetSpec
@@ -23,15 +23,15 @@ from lit_landmarks.types import DatasetSpec
 MakeSet = Callable[..., FaceDataset]
 
 
-def _labels_only(sizes: list[int], weights: list[float]) -> MixedFaces:
+def _labels_only(sizes: list[int], weights: list[float]) -> ConcatFaces:
     parts = []
     for number, (n, weight) in enumerate(zip(sizes, weights, strict=True)):
         index = FaceIndex(
             np.zeros((n, 68, 2), np.float32), np.ones((n, 68), bool), np.ones((n, 4), np.float32)
         )
         spec = DatasetSpec(f"s{number}", "train", "ibug68", "300w", "interocular", n)
-        parts.append(PreparedFaces(spec, "ibug68", index, None, 64, 2.0, number, weight))
-    return MixedFaces(parts, 68, ())
+        parts.append(CroppedFaces(spec, "ibug68", index, None, 64, 2.0, number, weight))
+    return ConcatFaces(parts, 68, ())
 
 
 @given(
@@ -108,9 +108,7 @@ def test_map_takes_points_and_masks_the_rest(dot_faces: MakeSet, tmp_path: Path)
     batch = faces.__getitems__([0, 1])
     index = get_map("wflw98", "ibug68").source_index
     own = torch.from_numpy(dataset.index().points)[:, index]
-    affine = batch.frame_to_image
-    back = batch.points * affine[:, None, [0, 1], [0, 1]] + affine[:, None, :, 2]
-    assert torch.allclose(back, own, atol=1e-2)
+    assert torch.equal(batch.points, own)
     assert bool(batch.mask.all())
     assert torch.equal(batch.visible, torch.from_numpy(dataset.index().visible)[:, index])
     assert module.spec.datasets[0].scheme == "ibug68"
@@ -182,11 +180,10 @@ def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:
         points3d[..., :2], np.ones((n, 520), bool), np.ones((n, 4), np.float32), points3d=points3d
     )
     spec = DatasetSpec("dense", "train", "ibug68", "300w_lp", "box", n)
-    part = PreparedFaces(spec, "dense520", index, None, size, 2.0, 0, 1.0)
+    part = CroppedFaces(spec, "dense520", index, None, size, 2.0, 0, 1.0)
     depth = part.fetch(np.arange(n), 68, ())["points3d"][..., 2]
     assert depth.shape == (n, 68)
     assert np.abs(depth.mean(1)).max() < 1e-4
-    ratio = part.squares[:, 2] / size
     own = points3d[:, :68, 2]
-    expected = (own - own.mean(1, keepdims=True)) / ratio[:, None]
+    expected = own - own.mean(1, keepdims=True)
     np.testing.assert_allclose(depth, expected, atol=1e-3)

@@ -287,6 +287,6 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
         study.enqueue_trial({"model.width": width})
     go(folder, fit, adaptive, 2)
     assert not any("target_mma" in word for word in asked[0]), "all stages are within the limit"
-    assert "--model.init_args.target_mma=20.0" in asked[1]
+    assert "--model.init_args.early_exit.target_mma=20.0" in asked[1]
     trials = folder.open(folder.sweep()).get_trials()
     assert [t.constraints["compute/mma <= 20"] for t in trials] == [-5.0, 0.0]

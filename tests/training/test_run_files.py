@@ -14,6 +14,7 @@ import torch
 import lit_landmarks
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS
+from lit_landmarks.methods.identity import description
 from lit_landmarks.training.checkpoints import check_checkpoint
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.provenance import git_state, package_versions
@@ -96,7 +97,7 @@ def test_table_keeps_what_a_checkpoint_has_seen(tmp_path: Path) -> None:
 
 
 def save(path: Path, method: torch.nn.Module, **identity: object) -> Path:
-    mark = {**method.identity(), **identity}  # type: ignore[operator]
+    mark = {**description(method), **identity}
     torch.save({"state_dict": method.state_dict(), "lit_landmarks": mark}, path)
     return path
 

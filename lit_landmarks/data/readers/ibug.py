@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.data.counted import uniform
+from lit_landmarks.data.counter_rng import uniform
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.readers.common import LARGEST
 from lit_landmarks.data.readers.text import number

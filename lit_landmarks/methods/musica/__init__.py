@@ -2,6 +2,6 @@
 
 from lit_landmarks.methods.musica.module import MuSiCa
 from lit_landmarks.methods.musica.network import MuSiCaNet
-from lit_landmarks.methods.musica.patches import choose_patches
+from lit_landmarks.methods.musica.patch_selection import choose_patches
 
 __all__ = ["MuSiCa", "MuSiCaNet", "choose_patches"]

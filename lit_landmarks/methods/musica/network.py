@@ -8,6 +8,7 @@ authors' released configuration; the README keeps paper, code and our choices ap
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_landmarks.methods.musica.windows import Sampling, Windows
+from lit_landmarks.nets.windows import Sampling, Windows
 
+#: Side of a patch at every scale (paper, caption of figure 3).
+PATCH = 14
 #: Channels of both convolutions, and what a patch becomes (authors' code).
 CHANNELS, FEATURES = 32, 256
 #: Width of the Gaussian before halving, in pixels of the finer level (authors' code: 2 / 3).
@@ -230,7 +233,11 @@ class MuSiCaNet(nn.Module):
                 nn.init.trunc_normal_(step.head.weight, std=0.01)  # starts at the mean face
 
     def forward(
-        self, image: Tensor, iterations: int | None = None, stop: Tensor | None = None
+        self,
+        image: Tensor,
+        iterations: int | None = None,
+        stop: Tensor | None = None,
+        estimate: Callable[[Tensor], Tensor] | None = None,
     ) -> Cascade:
         """Runs the cascade.
 
@@ -239,6 +246,7 @@ class MuSiCaNet(nn.Module):
             iterations: end after so many for all faces; None for all.
             stop: (T - 1,) a face leaves after iteration i if its predicted error is below
                 `stop[i]`; None: no face leaves. Faces that left cost nothing from then on.
+            estimate: predicts the error from states (K, H) in place of the network's own output.
         """
         images = self.pyramid(image)
         windows: dict[int, Windows] = {}
@@ -255,12 +263,13 @@ class MuSiCaNet(nn.Module):
         for i, step in enumerate(steps):
             level = self.levels[i]
             if level not in windows:
-                windows[level] = Windows(images[level])
+                windows[level] = Windows(images[level], PATCH)
             before = points if active is None else points[active]
             before = before.detach() if self.detach_points else before
             centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
-            patches = windows[level].cut(centres, active, self.sampling)
+            patches = windows[level].extract(centres, active, self.sampling)
             state, offsets, found, attention = step(patches, state)
+            found = found if estimate is None else estimate(state)
             after = before + offsets * 2**level
             if active is None:
                 points, error, exits = after, found, torch.full_like(exits, i)

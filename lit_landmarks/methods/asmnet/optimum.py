@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.asm_regression import ASMRegression
+from lit_landmarks.methods.asmnet.regression import ASMRegression
 from lit_landmarks.metrics import NORMALISERS
 from lit_landmarks.types import FaceBatch, Prediction
 
@@ -62,7 +62,7 @@ class OptimumDistance(Callback):
 
 def distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -> Tensor:
     """(B, 3) distances of each face, percent of its eye distance, in `OptimumDistance`'s order."""
-    last = module.loss.alpha_at(1, 1)
+    last, _ = module.loss.alphas()[-1]
     optimum = module.optimum(batch, last)
     eyes = batch.norms[:, NORMALISERS.index("interocular")]
 

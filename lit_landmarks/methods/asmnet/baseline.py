@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from lit_landmarks.methods.asm_regression import DEFAULT_LOSS, ASMRegression
-from lit_landmarks.methods.mobilenet.network import PooledRegressor
-from lit_landmarks.nets.asm_loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.baseline_network import PooledRegressor
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
+from lit_landmarks.methods.asmnet.regression import DEFAULT_LOSS, ASMRegression
 from lit_landmarks.nets.backbone import InputScale
 
 
@@ -15,7 +15,6 @@ class MobileNetBaseline(ASMRegression):
 
     Args:
         loss: the loss; `pose_weight` 0 builds the network without its pose head.
-        error_weight: of the estimate of its own error; 0 builds the network without it.
         backbone: timm's name of the architecture.
         dropout: before the heads.
         bn_eps: batch-norm epsilon; None keeps timm's.
@@ -28,7 +27,6 @@ class MobileNetBaseline(ASMRegression):
         self,
         *,
         loss: ASMLossOptions = DEFAULT_LOSS,
-        error_weight: float = 0.0,
         backbone: str = "mobilenetv2_100",
         dropout: float = 0.0,
         bn_eps: float | None = 1e-3,
@@ -36,14 +34,19 @@ class MobileNetBaseline(ASMRegression):
         input_scale: InputScale = "unit",
         **base: Any,
     ) -> None:
-        super().__init__(loss=loss, error_weight=error_weight, **base)
+        super().__init__(loss=loss, **base)
         self.network = PooledRegressor(
             self.n_points,
             backbone=backbone,
             pose=loss.pose_weight > 0.0,
-            error=error_weight > 0.0,
             dropout=dropout,
             bn_eps=bn_eps,
             bn_momentum=bn_momentum,
             input_scale=input_scale,
         )
+        self.attach(features=self.network.num_features)
+
+    @classmethod
+    def tiny(cls, **more: Any) -> Self:
+        """Timm's smallest MobileNetV3, for 64 px."""
+        return cls(**{"frame_size": 64, "backbone": "mobilenetv3_small_050", **more})

@@ -26,8 +26,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lit_landmarks.data.crop_boxes import Pixels, check_row, cut_square, source_squares
 from lit_landmarks.data.index import FaceDataset
-from lit_landmarks.data.squares import Pixels, check_box, cut_square, source_squares
 from lit_landmarks.errors import UserError
 
 _Advance = Callable[[int], None]
@@ -206,7 +206,8 @@ def _write_crops(
     row_bytes = int(np.prod(shape[1:]))
 
     def cut(row: int, image: Pixels) -> Pixels:
-        return cut_square(check_box(dataset, row, image), squares[row], shape[1])
+        check_row(dataset, row, image)
+        return cut_square(image, squares[row], shape[1])
 
     def work(rows: range) -> int:
         # Written by calls, not through a map: a full disk is then an error and no bus fault.

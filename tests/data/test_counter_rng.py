@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_landmarks.data.counted import bits, permutation, uniform
+from lit_landmarks.data.counter_rng import bits, permutation, uniform
 from lit_landmarks.splitmix import mix, signed
 
 _ROWS = torch.arange(64)

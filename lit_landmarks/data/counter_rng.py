@@ -1,4 +1,4 @@
-"""Random numbers that are counted, not carried.
+"""Counter-based random numbers: hashed from a seed and counters, without a state.
 
 A number depends on (seed, epoch, data set, face, position) alone and on no state, so an augmented
 face is the same whatever the batch size, the worker, the order or the device, and a resumed run

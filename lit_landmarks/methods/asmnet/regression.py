@@ -7,25 +7,32 @@ the comparison compares networks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry.shape_model import ShapeModel
-from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.nets.asm_loss import (
-    ASMLossOptions,
-    blended_target,
-    from_centred,
-    point_distance,
-    pose_distance,
-    to_centred,
+from lit_landmarks.geometry.crops import (
+    from_centered,
+    invert_affine,
+    to_centered,
+    transform_points,
 )
-from lit_landmarks.nets.error_head import percent_of, shape_error
+from lit_landmarks.geometry.shape_model import ShapeModel
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blended_target
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.phases import Phase
+from lit_landmarks.nets.losses import point_distance, pose_distance
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
+from lit_landmarks.types import (
+    FaceBatch,
+    FaceInputs,
+    FrameKind,
+    Needs,
+    Prediction,
+    ShapeStatistics,
+)
 
 #: Rounds in which unannotated points are replaced by what the shape model makes of the others.
 IMPUTATIONS = 5
@@ -37,43 +44,41 @@ class ASMRegression(LandmarkModule, abstract=True):
     """Coordinate (and pose) regression towards the truth and its smoothed version.
 
     A subclass sets `network`: image to landmarks (B, 2n) in centred frame units, pose (B, 3) in
-    units of `loss.pose_scale` degrees, or None, and error (B,), or None. Its linear heads are
-    called `landmarks` and `pose`.
+    units of `loss.pose_scale` degrees, or None, and the features (B, C) behind both. Its linear
+    heads are called `landmarks` and `pose`.
 
     Args:
         loss: the options of the loss.
-        error_weight: of the estimate of its own error (ours); 0 builds the network without it.
         **base: see `LandmarkModule`.
     """
 
-    needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
+    network: nn.Module
 
-    def __init__(
-        self, *, loss: ASMLossOptions = DEFAULT_LOSS, error_weight: float = 0.0, **base: Any
-    ) -> None:
+    def __init__(self, *, loss: ASMLossOptions = DEFAULT_LOSS, **base: Any) -> None:
         super().__init__(**base)
-        if error_weight < 0.0:
-            raise UserError(f"model.error_weight is {error_weight}; give 0 or more")
         if self.scheme is None:
             raise UserError(
                 f"{type(self).__name__} predicts fixed points; set data.init_args.scheme"
             )
         self.n_points = get_scheme(self.scheme).n_points
         self.loss = loss
-        self.error_weight = error_weight
         self.shape_model = ShapeModel(self.n_points)
 
-    def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
-        """See `LandmarkModule.forward`; `queries` are not used."""
-        landmarks, angles, error = self.network(image)
-        points = from_centred(landmarks.unflatten(1, (self.n_points, 2)), image.shape[-1])
-        found = Prediction(points=points)
+    @property
+    def needs(self) -> Needs:
+        """Faces cut tight, or a wide frame for a normalizer; shape statistics for A(x)."""
+        frame: FrameKind = "tight" if self.normalizer is None else "wide"
+        return Needs(frame=frame, statistics=True)
+
+    def predict(self, inputs: FaceInputs) -> Prediction:
+        """See `LandmarkModule.predict`; only the image is used."""
+        landmarks, angles, features = self.network(inputs.image)
+        points = from_centered(landmarks.unflatten(1, (self.n_points, 2)), inputs.size)
+        prediction = Prediction(points=points, features=features)
         if angles is not None:
             degrees = angles * self.loss.pose_scale
-            found.pose = nn.functional.pad(degrees, (0, 3), value=torch.nan)
-        if error is not None:
-            found.error = error[None] * percent_of()
-        return found
+            prediction.pose = nn.functional.pad(degrees, (0, 3), value=torch.nan)
+        return prediction
 
     def optional_labels(self) -> Mapping[str, str]:
         """The pose head's, if there is one."""
@@ -81,7 +86,7 @@ class ASMRegression(LandmarkModule, abstract=True):
             return {}
         return {"pose": "set model.init_args.loss.pose_weight to 0 to leave the pose head away"}
 
-    def learn_from(self, statistics: ShapeStatistics) -> None:
+    def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
         """Take the PCA of the augmented training labels (paper, section 3.2).
 
         The landmark head starts at their mean (ours): from a zero bias, Adam spends the first
@@ -115,56 +120,63 @@ class ASMRegression(LandmarkModule, abstract=True):
                 ).view_as(shapes)
             return smooth
 
-    def targets(self, batch: FaceBatch) -> tuple[Tensor, Tensor]:
-        """G and A of a batch, (B, N, 2) each, centred frame units."""
-        truth = to_centred(batch.points, self.frame_size)
+    def targets(self, batch: FaceBatch, crop: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """G and A of a batch, (B, N, 2) each, centered units of the crop that the method saw.
+
+        Args:
+            batch: the labels.
+            crop: (B, 2, 3) affine from the crop to input pixels; None where they are one.
+        """
+        truth = self._in_crop(batch.points, crop)
         return truth, self.smooth(truth, batch.mask)
+
+    def _in_crop(self, points: Tensor, crop: Tensor | None) -> Tensor:
+        """(B, N, 2) input pixels in centered units of the crop; its place gets no gradient here."""
+        if crop is not None:
+            points = transform_points(invert_affine(crop.detach()), points)
+        return to_centered(points, self.crop_size)
 
     def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
         """Where the squared loss at `alpha` is smallest, (B, N, 2) frame pixels."""
         truth, smooth = self.targets(batch)
-        return from_centred(blended_target(truth, smooth, alpha), self.frame_size)
+        return from_centered(blended_target(truth, smooth, alpha), self.frame_size)
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points` d(P, G), `smooth` d(P, A) and `pose` (paper, section 3.3)."""
         options = self.loss
-        predicted = to_centred(prediction.points, self.frame_size)
-        truth = to_centred(batch.points, self.frame_size)
+        predicted = self._in_crop(prediction.points, prediction.crop)
+        truth = self._in_crop(batch.points, prediction.crop)
         losses = {"points": point_distance(predicted, truth, batch.mask, options.distance)}
-        if options.alpha_schedule != "off":
+        if options.alpha_schedule != "off" and self.computes("smooth"):
             source = truth if options.smooth == "truth" else predicted.detach()
             smooth = self.smooth(source, batch.mask)
             losses["smooth"] = point_distance(predicted, smooth, batch.mask, options.distance)
         if prediction.pose is not None and options.pose_weight > 0.0:
             angles = prediction.pose[:, :3] / options.pose_scale
             losses["pose"] = pose_distance(angles, batch.pose, batch.has_pose, options.pose_scale)
-        if prediction.error is not None:
-            gap = shape_error(prediction.points.detach(), batch) * percent_of() - prediction.error
-            losses["error"] = gap.abs().mean() / percent_of()
         if options.head_l2 > 0.0:
             heads = (self.network.landmarks, self.network.pose)
             parameters = [p for h in heads if isinstance(h, nn.Linear) for p in h.parameters()]
             losses["head_l2"] = torch.stack([p.square().sum() for p in parameters]).sum()
         return losses
 
-    def loss_weights(self) -> Mapping[str, float]:
-        """1, alpha of this epoch, and the weights of pose and error estimate."""
+    def own_phases(self) -> list[Phase]:
+        """Thirds (or fifths) of training, by the weight alpha of the smooth term."""
         weights = {"points": 1.0}
-        if self.loss.alpha_schedule != "off":
-            weights["smooth"] = self.alpha
         if self.loss.pose_weight > 0.0:
             weights["pose"] = self.loss.pose_weight
-        if self.error_weight > 0.0:
-            weights["error"] = self.error_weight
         if self.loss.head_l2 > 0.0:
             weights["head_l2"] = self.loss.head_l2
-        return weights
-
-    @property
-    def alpha(self) -> float:
-        """Weight of the smooth term in this epoch."""
-        return self.loss.alpha_at(self.current_epoch, self.total_epochs)
+        if self.error_head is not None:
+            weights["error"] = self.error_head.weight
+        if self.loss.alpha_schedule == "off":
+            return [Phase("plain", until=1.0, losses=weights)]
+        return [
+            Phase(f"alpha {alpha:g}", until=until, losses={**weights, "smooth": alpha})
+            for alpha, until in self.loss.alphas()
+        ]
 
     def on_train_epoch_start(self) -> None:
-        """Say which alpha is at work."""
-        self.log("train/alpha", self.alpha)
+        """Log the weight of the smooth term that is at work."""
+        super().on_train_epoch_start()
+        self.log("train/alpha", self.phase.losses.get("smooth", 0.0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lit_landmarks.nets.backbone import InputScale, PooledBackbone
-from lit_landmarks.nets.error_head import ErrorHead
 
 
 class PooledRegressor(nn.Module):
@@ -15,11 +14,13 @@ class PooledRegressor(nn.Module):
         n_points: landmarks n; the first head has 2n outputs.
         backbone: timm's name.
         pose: with the second head (yaw, pitch, roll)?
-        error: with a head that estimates the error of the landmarks?
         dropout: before the heads (the authors use none here).
         bn_eps: batch-norm epsilon; None keeps timm's.
         bn_momentum: torch's batch-norm momentum; None keeps timm's.
         input_scale: see `nets.backbone.InputNorm`.
+
+    Attributes:
+        num_features: length of the pooled vector.
     """
 
     def __init__(
@@ -28,7 +29,6 @@ class PooledRegressor(nn.Module):
         *,
         backbone: str = "mobilenetv2_100",
         pose: bool = True,
-        error: bool = False,
         dropout: float = 0.0,
         bn_eps: float | None = 1e-3,
         bn_momentum: float | None = 0.1,
@@ -38,15 +38,13 @@ class PooledRegressor(nn.Module):
         self.backbone = PooledBackbone(
             backbone, input_scale=input_scale, bn_eps=bn_eps, bn_momentum=bn_momentum
         )
-        features = self.backbone.num_features
+        self.num_features = self.backbone.num_features
         self.dropout = nn.Dropout(dropout)
-        self.landmarks = nn.Linear(features, 2 * n_points)
-        self.pose = nn.Linear(features, 3) if pose else None
-        self.error = ErrorHead(features) if error else None
+        self.landmarks = nn.Linear(self.num_features, 2 * n_points)
+        self.pose = nn.Linear(self.num_features, 3) if pose else None
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; error (B,) or None."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; their features (B, C)."""
         features = self.dropout(self.backbone(image))
         pose = None if self.pose is None else self.pose(features)
-        error = None if self.error is None else self.error(features)
-        return self.landmarks(features), pose, error
+        return self.landmarks(features), pose, features

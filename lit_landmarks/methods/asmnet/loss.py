@@ -7,31 +7,27 @@ smoothed version by an active shape model, P the prediction, i the epoch of l:
 
 For the squared distance the gradient is (1 + alpha) times that of the distance to the blended
 target (G + alpha A) / (1 + alpha); so training that ends at alpha = 1/2 ends at (2G + A) / 3, not
-at G, which `alpha_schedule="to_zero"` mends. Coordinates are centred frame units (see
-`types.ShapeStatistics`): the frame is [-0.5, 0.5].
+at G, which `alpha_schedule="to_zero"` mends. Coordinates are centred frame units
+(`geometry.to_centered`): the frame is [-0.5, 0.5]. The distances are those of `nets.losses`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.nets.losses import Distance
 
 AlphaSchedule = Literal["thirds", "to_zero", "constant", "off"]
-Distance = Literal["squared", "euclidean", "l1", "wing"]
 SmoothTarget = Literal["truth", "prediction"]
 
 #: Weight of the smooth term by thirds of training (ASMNet, equation of alpha).
 THIRDS = (2.0, 1.0, 0.5)
 #: The same values, and then none: fifths of training, the last two on the plain truth (ours).
 TO_ZERO = (2.0, 1.0, 0.5, 0.0, 0.0)
-#: Wing loss (Feng et al., CVPR 2018, eq. 5) uses w = 10, epsilon = 2 for pixels of a 256 px crop.
-WING_W, WING_EPSILON = 10.0 / 256.0, 2.0 / 256.0
 
 
 @dataclass(frozen=True)
@@ -78,83 +74,19 @@ class ASMLossOptions:
         if self.pose_scale <= 0.0:
             raise UserError(f"loss.pose_scale is {self.pose_scale}; it must be positive")
 
-    def alpha_at(self, epoch: int, epochs: int) -> float:
-        """Weight of the smooth term in 0-based `epoch` of `epochs`.
+    def alphas(self) -> list[tuple[float, float]]:
+        """Weights of the smooth term in order, each with the share of the epochs where it ends.
 
         The paper leaves the boundaries open; here, as in its code, epoch l/3 counts as the second
         third and 2l/3 as the last.
         """
         if self.alpha_schedule == "off":
-            return 0.0
+            return [(0.0, 1.0)]
         if self.alpha_schedule == "constant":
-            return self.alpha
+            return [(self.alpha, 1.0)]
         steps = THIRDS if self.alpha_schedule == "thirds" else TO_ZERO
-        part = min(max(epoch, 0) * len(steps) // max(epochs, 1), len(steps) - 1)
-        return self.alpha * steps[part]
-
-
-def to_centred(points: Tensor, size: int) -> Tensor:
-    """Frame pixels (..., 2) to [-0.5, 0.5] of a frame of `size` pixels."""
-    return (points + 0.5) / size - 0.5
-
-
-def from_centred(points: Tensor, size: int) -> Tensor:
-    """The inverse of `to_centred`."""
-    return (points + 0.5) * size - 0.5
-
-
-def point_distance(
-    predicted: Tensor, target: Tensor, mask: Tensor, distance: Distance = "squared"
-) -> Tensor:
-    """Mean distance of the points that `mask` names, each face weighing the same.
-
-    Args:
-        predicted: (B, N, 2) centred frame units.
-        target: (B, N, 2); undefined where masked out.
-        mask: (B, N) bool.
-        distance: see `ASMLossOptions`. Squared, l1 and wing are means over coordinates, euclidean
-            over points.
-
-    Returns:
-        A scalar; 0 (with a graph) if no face has a point.
-    """
-    # `where` before any arithmetic: a masked NaN would poison the gradient even if weighed by 0.
-    difference = torch.where(mask[..., None], predicted - target.nan_to_num(), 0.0)
-    if distance == "squared":
-        per_point = difference.square().mean(dim=-1)
-    elif distance == "euclidean":
-        per_point = torch.linalg.vector_norm(difference, dim=-1)
-    elif distance == "l1":
-        per_point = difference.abs().mean(dim=-1)
-    else:
-        per_point = wing(difference).mean(dim=-1)
-    count = mask.sum(dim=-1)
-    per_face = per_point.sum(dim=-1) / count.clamp(min=1)
-    return per_face.sum() / (count > 0).sum().clamp(min=1)
-
-
-def wing(difference: Tensor, w: float = WING_W, epsilon: float = WING_EPSILON) -> Tensor:
-    """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear."""
-    magnitude = difference.abs()
-    offset = w - w * math.log1p(w / epsilon)
-    return torch.where(magnitude < w, w * torch.log1p(magnitude / epsilon), magnitude - offset)
-
-
-def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: float) -> Tensor:
-    """Mean squared error of yaw, pitch, roll in units of `scale` degrees (ASMNet, L_pose).
-
-    Args:
-        predicted: (B, 3) yaw, pitch, roll in units of `scale`.
-        pose: (B, >=3) labels, degrees; undefined where `has_pose` is False.
-        has_pose: (B,) bool.
-        scale: degrees per unit.
-
-    Returns:
-        A scalar; 0 (with a graph) if no row has a pose.
-    """
-    target = pose[:, :3].nan_to_num() / scale
-    error = torch.where(has_pose[:, None], predicted - target, 0.0)
-    return error.square().mean(dim=-1).sum() / has_pose.sum().clamp(min=1)
+        ends = {self.alpha * step: (i + 1) / len(steps) for i, step in enumerate(steps)}
+        return list(ends.items())
 
 
 def blended_target(truth: Tensor, smooth: Tensor, alpha: float) -> Tensor:

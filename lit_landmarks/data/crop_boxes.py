@@ -1,4 +1,4 @@
-"""Which square of an image becomes a source crop, and cutting it without aliasing."""
+"""Source crops: the square about a face box, and cutting it from an image without aliasing."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def source_squares(box: NDArray[np.float32], scale: float) -> NDArray[np.int64]:
     side = np.ceil(side / whole) * whole
     first = np.rint((low + high) / 2 - (side[:, None] - 1) / 2)
     return np.concatenate([first, side[:, None]], axis=1).astype(np.int64)
+
+
+def source_affines(squares: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """(n, 2, 3) affines from pixels of source crops of side `size` to image pixels.
+
+    Args:
+        squares: (n, 3) as `source_squares` gives them.
+        size: side of a source crop in pixels.
+    """
+    corner, ratio = squares[:, :2].astype(np.float64), squares[:, 2:] / size
+    affines = np.zeros((len(squares), 2, 3), np.float32)
+    affines[:, 0, 0] = affines[:, 1, 1] = ratio[:, 0]
+    # Source pixel u covers the image from corner - 0.5 + u * ratio on.
+    affines[:, :, 2] = corner + ratio / 2 - 0.5
+    return affines
 
 
 def cut_square(image: Pixels, square: NDArray[np.int64], size: int) -> Pixels:
@@ -94,26 +109,35 @@ def _resized(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(warped, np.uint8)
 
 
-def check_box(dataset: FaceDataset, row: int, image: Pixels) -> Pixels:
-    """The image itself, if the face box of `row` meets it.
+def check_box(box: NDArray[np.float32], image: Pixels, where: str) -> None:
+    """Refuse a face box that is no part of its image.
+
+    Args:
+        box: (4,) x0 y0 x1 y1 in image pixels.
+        image: (H, W, 3).
+        where: file and row, for the error.
 
     Raises:
         UserError: the box lies wholly outside the image or is far larger than it. Points and
             boxes a little over the edge are normal.
     """
-    index = dataset.index()
-    x0, y0, x1, y1 = (float(v) for v in index.box[row])
+    x0, y0, x1, y1 = (float(v) for v in box)
     height, width = image.shape[:2]
-    where = index.paths[row] if index.paths else f"{type(dataset).__name__}:{row}"
-    told = f"box ({x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f})"
+    name = f"box ({x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f})"
     if x1 <= -0.5 or y1 <= -0.5 or x0 >= width - 0.5 or y0 >= height - 0.5:
         raise UserError(
-            f"{told} lies wholly outside the {width} x {height} image, {where};"
+            f"{name} lies wholly outside the {width} x {height} image, {where};"
             " correct the points or the box"
         )
     if max(x1 - x0, y1 - y0) > _LARGEST_BOX * max(width, height):
         raise UserError(
-            f"{told} is far larger than the {width} x {height} image, {where};"
+            f"{name} is far larger than the {width} x {height} image, {where};"
             " correct the points or the box"
         )
-    return image
+
+
+def check_row(dataset: FaceDataset, row: int, image: Pixels) -> None:
+    """`check_box` of one face of a data set."""
+    index = dataset.index()
+    where = index.paths[row] if index.paths else f"{type(dataset).__name__}:{row}"
+    check_box(index.box[row], image, where)

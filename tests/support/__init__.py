@@ -1,0 +1,1 @@
+"""Makers and toys that the tests of several rooms share."""

@@ -16,7 +16,7 @@ from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.mixture import draw_batch
-from lit_landmarks.data.recognise import unrecognised, walk
+from lit_landmarks.data.recognize import unrecognized, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
@@ -107,7 +107,7 @@ def _place(dataset: FaceDataset) -> str:
 
 def _tell_others(root: Path) -> None:
     """Prints the folders right below `root` in which no data set was found."""
-    for folder in unrecognised(root):
+    for folder in unrecognized(root):
         names = sorted(file.name for file in folder.iterdir())
         told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
         print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({told})")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.layouts import Layout, write_bytes, write_image
 from lit_landmarks.data.layouts.json_faces import JsonHeader, write_faces
 from lit_landmarks.data.synthesize import claim, synthesize
@@ -144,6 +144,3 @@ class _Mapped(FaceDataset):
     def content_key(self, rows: Sequence[int]) -> str:
         self.index()
         return self.inner.content_key([int(self._rows[row]) for row in rows])
-
-
-DATASETS.pop(_Mapped.__name__)  # no data set of its own

@@ -8,13 +8,15 @@ More realistic than `SyntheticFaces`, at the price of a head file that the user 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.data.index import Arguments, FilePattern
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.rendering.faces import FaceParameters, Head
@@ -23,6 +25,12 @@ from lit_landmarks.rendering.renderer import RENDER_VERSION
 from lit_landmarks.rendering.rng import CounterRng
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+
+#: Faces of a head file that are rendered when a folder is looked through.
+_SHOWN = 64
+#: Arrays that an ICT FaceKit head file has.
+_HEAD = {"mean", "quads", "identity", "expression"}
 
 
 def make_head_file(source: Path, target: Path) -> None:
@@ -67,6 +75,14 @@ class IctFaces(SyntheticFaces):
 
     source = "https://github.com/ICT-VGL/ICT-FaceKit, then `data convert ict-facekit`"
     licence = "head: MIT, USC Institute for Creative Technologies; pictures: our own renders"
+    files = (FilePattern(("*.npz",), loose=True),)
+
+    @classmethod
+    def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
+        """A few faces of every head file in a folder."""
+        for file in sorted(folder.glob("*.npz")):
+            if _is_head(file):
+                yield file, {"head": str(file), "n": _SHOWN}
 
     def __init__(
         self,
@@ -152,3 +168,12 @@ class IctFaces(SyntheticFaces):
         files = self._stamps([self.resolve(self.head), *self._photos()])
         key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
         return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+def _is_head(file: Path) -> bool:
+    """True for a morphable head in our format; reads the names of its arrays only."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return set(arrays.files) >= _HEAD
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError):
+        return False

@@ -16,7 +16,7 @@ from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
 from lit_landmarks.data.readers.position_maps import PositionMaps
-from lit_landmarks.data.recognise import walk
+from lit_landmarks.data.recognize import walk
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import transform_points
@@ -87,7 +87,7 @@ def _rows(datasets: list[FaceDataset], scheme: str) -> Iterator[tuple[FaceDatase
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_file_to_sample_to_frame_and_back(layout: str, tmp_path: Path) -> None:
     faces, datasets = _read(layout, tmp_path / "set")
-    assert datasets, "no rule of `recognise` knows this layout"
+    assert datasets, "no reader declares these files"
     scheme = LAYOUTS[layout].scheme
     truth = np.stack([face.points for face in faces])
     tolerance = _ROUNDED.get(layout, 0.01)

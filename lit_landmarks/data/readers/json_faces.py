@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FaceDataset, FaceIndex, FilePattern, Report, missing_image
 from lit_landmarks.data.readers.common import BOXES, choice, inside, narrowed
 from lit_landmarks.data.readers.json_file import (
     OtherFormError,
@@ -71,6 +71,7 @@ class JsonFaces(FaceDataset):
 
     source: ClassVar[str] = "your own; `data convert` writes any data set in this form"
     licence: ClassVar[str] = "that of the pictures"
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("faces.json",)),)
 
     def __init__(
         self,

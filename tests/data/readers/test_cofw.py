@@ -15,7 +15,7 @@ from scipy.io import loadmat, savemat
 
 from lit_landmarks.data import Cofw, Cofw68
 from lit_landmarks.data.cache import source_crops
-from lit_landmarks.data.recognise import walk
+from lit_landmarks.data.recognize import walk
 from lit_landmarks.errors import UserError
 
 Copies = Callable[..., tuple[Path, list[Any]]]

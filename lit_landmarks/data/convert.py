@@ -64,8 +64,8 @@ def convert_to_json(dataset: FaceDataset, target: Path) -> int:
     )
     for rows in steps:
         write(rows)
-    known = (dataset.primary_normaliser, type(dataset).source, type(dataset).licence)
-    header = JsonHeader(dataset.scheme, dataset.convention, *known)
+    origin = (dataset.primary_normaliser, type(dataset).source, type(dataset).licence)
+    header = JsonHeader(dataset.scheme, dataset.convention, *origin)
     write_faces(target / "faces.json", index, names, header)
     return len(index)
 
@@ -109,7 +109,7 @@ class _Mapped(FaceDataset):
 
     def __init__(self, inner: FaceDataset, scheme: str) -> None:
         self.inner, self.scheme = inner, scheme
-        self.convention, self.told = inner.convention, repr(inner)
+        self.convention, self.description = inner.convention, repr(inner)
         self._source = get_map(inner.scheme, scheme).source_index.numpy()
         self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -118,8 +118,8 @@ class _Mapped(FaceDataset):
         complete = (index.mask[:, order.clip(0)] & (order >= 0)).all(1)
         if not complete.any():
             raise UserError(
-                f"no face of {self.told} has all points of scheme {self.scheme!r}, so there is"
-                " nothing to write; choose a layout of another scheme"
+                f"no face of {self.description} has all points of scheme {self.scheme!r}, so there"
+                " is nothing to write; choose a layout of another scheme"
             )
         self._rows = np.flatnonzero(complete)
         some = index.select(self._rows)

@@ -101,9 +101,18 @@ class IctFaces(SyntheticFaces):
         device: str = "cpu",
     ) -> None:
         super().__init__(
-            n, seed, max_yaw, max_pitch, max_roll, scheme, convention, image_size, face_scale,
-            visibility, device,
-        )  # fmt: skip
+            n,
+            seed,
+            max_yaw,
+            max_pitch,
+            max_roll,
+            scheme,
+            convention,
+            image_size,
+            face_scale,
+            visibility,
+            device,
+        )
         self.head, self.backgrounds = head, backgrounds
         self._drawn: IctRenderer | None = None
 
@@ -131,10 +140,10 @@ class IctFaces(SyntheticFaces):
         folder = self.resolve(self.backgrounds)
         if not folder.is_dir():
             raise UserError(f"no folder of backgrounds, {folder}; name one or set it to null")
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
-        if not found:
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
+        if not files:
             raise UserError(f"no jpg or png backgrounds, {folder}; add some or set it to null")
-        return found
+        return files
 
     def _sample(self, rng: CounterRng) -> FaceParameters:
         return sample_ict(rng, self._model, self._ranges)
@@ -152,7 +161,7 @@ class IctFaces(SyntheticFaces):
     @staticmethod
     def _stamps(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
         """Name, size and time of files, which say whether they have changed."""
-        found = []
+        stamps = []
         for path in paths:
             try:
                 stat = path.stat()
@@ -160,8 +169,8 @@ class IctFaces(SyntheticFaces):
                 raise UserError(
                     f"cannot find {path}; `data convert ict-facekit` makes a head file"
                 ) from error
-            found.append((str(path), stat.st_size, stat.st_mtime_ns))
-        return found
+            stamps.append((str(path), stat.st_size, stat.st_mtime_ns))
+        return stamps
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""

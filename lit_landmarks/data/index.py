@@ -308,8 +308,8 @@ def missing_image(path: str | Path, suffixes: Sequence[str] = ()) -> UserError:
         path: the image; its suffix does not count if there are `suffixes`.
         suffixes: those that it may have, where the annotation does not say.
     """
-    told = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
-    return UserError(f"no image, {told}; restore the file or remove its annotation")
+    name = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
+    return UserError(f"no image, {name}; restore the file or remove its annotation")
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

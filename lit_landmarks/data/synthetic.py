@@ -72,8 +72,8 @@ class SyntheticFaces(FaceDataset):
             convention, convention
         )
         if convention not in _CONTOURS:
-            known = ", ".join(_CONTOURS)
-            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {known}")
+            names = ", ".join(_CONTOURS)
+            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {names}")
         if n < 1:
             raise UserError(f"SyntheticFaces needs at least one face, n={n}; raise n")
         if not 0 <= max_yaw <= 90 or not 0 <= max_pitch <= 80 or not 0 <= max_roll <= 180:
@@ -95,9 +95,12 @@ class SyntheticFaces(FaceDataset):
     @property
     def _ranges(self) -> Ranges:
         return Ranges(
-            max_yaw=self.max_yaw, max_pitch=self.max_pitch, max_roll=self.max_roll,
-            image_size=self.image_size, face_scale=self.face_scale,
-        )  # fmt: skip
+            max_yaw=self.max_yaw,
+            max_pitch=self.max_pitch,
+            max_roll=self.max_roll,
+            image_size=self.image_size,
+            face_scale=self.face_scale,
+        )
 
     @property
     def _model(self) -> Head:

@@ -124,10 +124,13 @@ def test_flipped_twice_is_the_face_itself(scheme: str) -> None:
     points = rng.uniform(20, 70, (5, n, 2)).astype(np.float32)
     deep = np.concatenate([points, rng.normal(0, 9, (5, n, 1)).astype("f4")], 2)
     index = FaceIndex(
-        points, rng.random((5, n)) < 0.8, np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
-        visible=rng.integers(-1, 3, (5, n)).astype(np.int8), points3d=deep,
+        points,
+        rng.random((5, n)) < 0.8,
+        np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
+        visible=rng.integers(-1, 3, (5, n)).astype(np.int8),
+        points3d=deep,
         head3d=rng.normal(size=(5, n, 3)).astype("f4"),
-    )  # fmt: skip
+    )
     spec = DatasetSpec("s", "train", scheme, "custom", "box", 5)
     part = CroppedFaces(spec, scheme, index, None, 64, 2.0, 0)
     batch = ConcatFaces([part], n, ()).__getitems__(range(5))

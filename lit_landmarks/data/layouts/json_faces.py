@@ -116,8 +116,8 @@ def _face(index: FaceIndex, row: int) -> dict[str, Any]:
     return face
 
 
-def _table(values: NDArray[Any], known: NDArray[np.bool_]) -> list[list[float] | None]:
-    return [_rounded(v) if k else None for v, k in zip(values, known, strict=True)]
+def _table(values: NDArray[Any], mask: NDArray[np.bool_]) -> list[list[float] | None]:
+    return [_rounded(v) if k else None for v, k in zip(values, mask, strict=True)]
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

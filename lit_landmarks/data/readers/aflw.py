@@ -33,7 +33,7 @@ _VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 TRAIN_FACES = 20000
 _FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images", "aflw/flickr")
 _SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG")
-_TOLD = "it holds AFLWinfo_release.mat and AFLW's pictures in data/flickr/{0,2,3}/"
+_LAYOUT = "it holds AFLWinfo_release.mat and AFLW's pictures in data/flickr/{0,2,3}/"
 
 
 class Aflw19(ListedFaces["tuple[_Release, Path, int]"]):
@@ -85,8 +85,8 @@ class Aflw19(ListedFaces["tuple[_Release, Path, int]"]):
         self.train_faces = train_faces
 
     def _entries(self, root: Path) -> Iterator[tuple[_Release, Path, int]]:
-        file = find(root, ["AFLWinfo_release.mat"], _TOLD, self.source)
-        images = find(root, _FOLDERS, _TOLD, self.source).resolve()
+        file = find(root, ["AFLWinfo_release.mat"], _LAYOUT, self.source)
+        images = find(root, _FOLDERS, _LAYOUT, self.source).resolve()
         data = _Release(file)
         train, test = data.order[: self.train_faces], data.order[self.train_faces :]
         for row in train if self.split == "train" else test:
@@ -110,28 +110,28 @@ class _Release:
     """The tables of AFLWinfo_release.mat."""
 
     def __init__(self, path: Path) -> None:
-        found = read_mat5(path, _VARIABLES)
-        n = len(found["data"])
+        variables = read_mat5(path, _VARIABLES)
+        n = len(variables["data"])
         self.path = path
-        self.points = table(found["data"], (n, 2 * _POINTS), "data", path)
-        self.seen = table(found["mask_new"], (n, _POINTS), "mask_new", path)
-        sides = table(found["bbox"], (n, 4), "bbox", path)
+        self.points = table(variables["data"], (n, 2 * _POINTS), "data", path)
+        self.visible = table(variables["mask_new"], (n, _POINTS), "mask_new", path)
+        sides = table(variables["bbox"], (n, 4), "bbox", path)
         self.boxes = sides[:, [0, 2, 1, 3]]
-        order = found["ra"].reshape(-1)
+        order = variables["ra"].reshape(-1)
         order = table(order, (n,), "ra", path) - 1
         if not np.array_equal(np.sort(order), np.arange(n)):
             raise UserError(f"ra is no order of 1 to {n}, {path}; fetch the file again")
         self.order: NDArray[np.int64] = order.astype(np.int64)
-        self.names: NDArray[Any] = found["nameList"].reshape(-1)
+        self.names: NDArray[Any] = variables["nameList"].reshape(-1)
         if len(self.names) != n:
             raise UserError(f"{len(self.names)} names for {n} faces, {path}; fetch the file again")
 
     def face(self, row: int) -> tuple[Numbers, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Points (19, 2), whether each is seen and whether it has a place at all."""
+        """Points (19, 2), whether each is visible and whether it has a place at all."""
         where = f"{self.path}:{row + 1}"
         shape = check_points(self.points[row].reshape(2, _POINTS).T, where)
-        seen = flags(self.seen[row], where)
-        return shape, seen, seen | shape.any(1)
+        visible = flags(self.visible[row], where)
+        return shape, visible, visible | shape.any(1)
 
     def name(self, row: int) -> str:
         """Picture of a face, below the folder of pictures."""

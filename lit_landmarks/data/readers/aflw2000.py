@@ -25,7 +25,7 @@ from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
 _POINTS = 68
-_TOLD = "it holds image00002.jpg, image00002.mat and so on"
+_LAYOUT = "it holds image00002.jpg, image00002.mat and so on"
 
 
 class Aflw2000(ListedFaces[Path]):
@@ -71,7 +71,7 @@ class Aflw2000(ListedFaces[Path]):
         self.first_pixel = first_pixel
 
     def _entries(self, root: Path) -> list[Path]:
-        layout = f"{_TOLD}; given out by its owners: {self.source}"
+        layout = f"{_LAYOUT}; given out by its owners: {self.source}"
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root, or fetch the data set: {layout}")
         files = sorted(root.glob("image*.mat")) or sorted(root.glob("AFLW2000/image*.mat"))

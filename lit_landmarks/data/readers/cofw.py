@@ -239,15 +239,15 @@ def corners(box: Numbers) -> Numbers:
 
 def _cofw_file(root: Path, split: str, source: str) -> Path:
     name = f"COFW_{split}_color.mat"
-    told = "it holds COFW_train_color.mat and COFW_test_color.mat"
-    return find(root, [name, f"COFW_color/{name}", f"COFW/{name}"], told, source)
+    layout = "it holds COFW_train_color.mat and COFW_test_color.mat"
+    return find(root, [name, f"COFW_color/{name}", f"COFW/{name}"], layout, source)
 
 
 def _points68(file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
     """Points (68, 2) from 0 and whether each is occluded (68,)."""
-    found = read_mat5(file, ["Points", "Occ"])
-    points = check_points(table(found["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
-    occluded = found["Occ"]
+    labels = read_mat5(file, ["Points", "Occ"])
+    points = check_points(table(labels["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
+    occluded = labels["Occ"]
     if occluded.size != _POINTS68 or max(occluded.shape) != _POINTS68:
         raise UserError(f"Occ is {occluded.shape}, not 68 x 1, {file}; fetch the file again")
     return points, flags(table(occluded.reshape(-1), (_POINTS68,), "Occ", file), str(file))
@@ -285,13 +285,13 @@ def _pictures(path: Path, cells: str, numbers: list[int]) -> list[NDArray[np.uin
         links = variable(file, cells, (1, -1), path)
         for number in numbers:
             where = f"{path}:{number + 1}"
-            found = own_array(file[links[0, number]], path, f"picture {number + 1}")
-            grey, colour = found.ndim == 2, found.ndim == 3 and found.shape[0] == 3
-            if not (grey or colour) or found.dtype != np.uint8:
+            picture = own_array(file[links[0, number]], path, f"picture {number + 1}")
+            grey, colour = picture.ndim == 2, picture.ndim == 3 and picture.shape[0] == 3
+            if not (grey or colour) or picture.dtype != np.uint8:
                 raise UserError(f"the picture is no uint8 image, {where}; fetch the file again")
-            if not 0 < found.size <= _MOST_PIXELS:
-                raise UserError(f"the picture is {found.shape}, {where}; fetch the file again")
-            pixels = np.asarray(found[()], np.uint8).T
+            if not 0 < picture.size <= _MOST_PIXELS:
+                raise UserError(f"the picture is {picture.shape}, {where}; fetch the file again")
+            pixels = np.asarray(picture[()], np.uint8).T
             pixels = np.repeat(pixels[..., None], 3, 2) if grey else pixels
             images.append(np.ascontiguousarray(pixels))
     return images

@@ -13,7 +13,7 @@ from lit_landmarks.errors import UserError
 
 _POINTS = 70
 _ENDING = "_ldmks.txt"
-_TOLD = f"it holds 000000.png, 000000{_ENDING} and so on (the _seg.png are not read)"
+_LAYOUT = f"it holds 000000.png, 000000{_ENDING} and so on (the _seg.png are not read)"
 
 
 class FaceSynthetics(ListedFaces[Path]):
@@ -42,11 +42,11 @@ class FaceSynthetics(ListedFaces[Path]):
     def _entries(self, root: Path) -> list[Path]:
         if not root.is_dir():
             raise UserError(
-                f"no folder {root}; correct root, or fetch the data set: {self.source}; {_TOLD}"
+                f"no folder {root}; correct root, or fetch the data set: {self.source}; {_LAYOUT}"
             )
         files = sorted(root.glob(f"*{_ENDING}"))
         if not files:
-            raise UserError(f"no *{_ENDING} in {root}; {_TOLD}; given out at {self.source}")
+            raise UserError(f"no *{_ENDING} in {root}; {_LAYOUT}; given out at {self.source}")
         return files
 
     def _face(self, entry: Path) -> FaceRow:

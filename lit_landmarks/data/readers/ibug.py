@@ -158,13 +158,13 @@ class Ibug300W(ListedFaces[_Entry]):
         if not (box[2:] > box[:2]).all():
             raise UserError(f"all points lie on one line, {image}; annotate it again")
         if detected is not None:
-            found = detected.get(str(image.resolve()), [])
-            if not found:
+            candidates = detected.get(str(image.resolve()), [])
+            if not candidates:
                 raise UserError(
                     f"no detector box for {image} in {self.detector_csv};"
                     " add its row or choose boxes: ground_truth"
                 )
-            return max(found, key=lambda b: _overlap(b, box))
+            return max(candidates, key=lambda b: _overlap(b, box))
         if self.boxes == "jittered":
             key = torch.tensor([zlib.crc32(name.encode())])
             u = uniform(0, 0, torch.zeros(1, dtype=torch.int64), key, 3)[0].double().numpy() * 2 - 1
@@ -236,8 +236,8 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
     public = [root / name for name in _FOLDERS if (root / name).is_dir()]
     secret = [root / name for names in _PRIVATE.values() for name in names]
     secret = [folder for folder in secret if folder.is_dir()]
-    known = secret if private or not public else public
-    files = [f for folder in known or [root] for f in folder.rglob("*.pts")]
+    folders = secret if private or not public else public
+    files = [f for folder in folders or [root] for f in folder.rglob("*.pts")]
     # Some copies of 300W ship a flipped twin of every face; we flip on the device.
     files = [f for f in files if not f.stem.endswith("_mirror")]
     if not files:

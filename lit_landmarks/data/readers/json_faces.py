@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, FilePattern, Report, missing_image
-from lit_landmarks.data.readers.common import BOXES, choice, inside, narrowed
+from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
 from lit_landmarks.data.readers.json_file import (
     OtherFormError,
     faces_at_once,
@@ -134,7 +134,7 @@ class JsonFaces(FaceDataset):
         if self.split is not None and not rows:
             raise UserError(f"no face of split {self.split!r} in {path}; correct split")
         index = columns(rows, get_scheme(self.scheme).n_points)
-        return narrowed(index, self.subset, self.first, self.last, str(path))[0]
+        return select_faces(index, self.subset, self.first, self.last, str(path))[0]
 
     def _rows(self, faces: Iterable[Any], problems: list[UserError]) -> list[Row]:
         """The good faces of the split; what is wrong with others is added to `problems`."""

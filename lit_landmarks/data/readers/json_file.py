@@ -21,8 +21,16 @@ T = TypeVar("T")
 
 #: What stands in the file's `format` and `version`.
 FORMAT, VERSION = "lit_landmarks faces", 1
-_KEYS = ("format", "version", "scheme", "convention", "primary_normaliser", "source", "licence",
-         "faces")  # fmt: skip
+_KEYS = (
+    "format",
+    "version",
+    "scheme",
+    "convention",
+    "primary_normaliser",
+    "source",
+    "licence",
+    "faces",
+)
 #: The line after which each line is a face, and the one after the last.
 OPENING, CLOSING = '"faces": [', "]}"
 
@@ -106,8 +114,8 @@ def _whole(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
-        told = str(error) if isinstance(error, UserError) else "no readable JSON"
-        raise UserError(f"{told}, {path}; correct the file") from error
+        message = str(error) if isinstance(error, UserError) else "no readable JSON"
+        raise UserError(f"{message}, {path}; correct the file") from error
     if not isinstance(document, dict):
         raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
     return document
@@ -124,15 +132,15 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     if odd:
         raise UserError(f"unknown key {odd[0][:40]!r}, {path}; known: {', '.join(_KEYS)}")
     if document.get("version") != VERSION:
-        told = str(document.get("version"))[:40]
-        raise UserError(f"version {told} of the format, {path}; {VERSION} is read")
+        version = str(document.get("version"))[:40]
+        raise UserError(f"version {version} of the format, {path}; {VERSION} is read")
     scheme = _scheme(document.get("scheme"), path)
     convention = document.get("convention", "custom")
     has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
     normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
     if not isinstance(convention, str) or normaliser not in NORMALISERS:
-        known = ", ".join(NORMALISERS)
-        raise UserError(f"convention is text, primary_normaliser one of {known}, {path}; mend it")
+        names = ", ".join(NORMALISERS)
+        raise UserError(f"convention is text, primary_normaliser one of {names}, {path}; mend it")
     _known(convention_index, convention, path)
     if normaliser in ("interocular", "interpupil") and not has_eyes:
         raise UserError(

@@ -22,7 +22,7 @@ _POINTS = 106
 _SPLITS = ("train", "val", "test")
 #: Folders that the archive unpacks to.
 _ABOVE = ("", "LaPa/")
-_TOLD = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
+_LAYOUT = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
 
 
 class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
@@ -64,7 +64,7 @@ class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
 
     def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
         places = [f"{above}{self.split}/landmarks" for above in _ABOVE]
-        folder = find(root, places, _TOLD, self.source)
+        folder = find(root, places, _LAYOUT, self.source)
         images = folder.parent / "images"
         names = image_files(images) if images.is_dir() else {}
         yield from ((file, names) for file in sorted(folder.glob("*.txt")))
@@ -81,6 +81,6 @@ class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
 def _points(file: Path) -> Numbers:
     lines = read_lines(file)
     if not lines or lines[0].strip() != str(_POINTS):
-        told = lines[0].strip()[:40] if lines else ""
-        raise UserError(f"the first row is {told!r}, not {_POINTS}, {file}:1; fetch the file again")
+        text = lines[0].strip()[:40] if lines else ""
+        raise UserError(f"the first row is {text!r}, not {_POINTS}, {file}:1; fetch the file again")
     return number_rows(lines[1:], _POINTS, file, first=2)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
-from lit_landmarks.data.readers.common import make_index, narrowed
+from lit_landmarks.data.readers.common import make_index, select_faces
 from lit_landmarks.errors import UserError
 from lit_landmarks.labels import LABEL_TABLE
 from lit_landmarks.schemes import get_scheme
@@ -127,10 +127,10 @@ class ListedFaces(FaceDataset, Generic[Entry]):
             rows.append(row)
         index = self._columns(rows)
         if self.selects_entries:
-            return narrowed(index, None, None, None, str(root))[0]
+            return select_faces(index, None, None, None, str(root))[0]
         split = getattr(self, "split", None)
         place = str(root) if split is None else f"{root} ({split})"
-        index, chosen = narrowed(index, self.subset, self.first, self.last, place)
+        index, chosen = select_faces(index, self.subset, self.first, self.last, place)
         self._select_numbers([rows[i].number for i in chosen])
         return index
 

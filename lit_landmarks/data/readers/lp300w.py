@@ -32,7 +32,7 @@ _POINTS = 68
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 #: One photo in so many validates.
 _VALIDATES = 20
-_TOLD = (
+_LAYOUT = (
     "it holds AFW/, HELEN/, IBUG/, LFPW/ with .jpg beside .mat, and landmarks/<the same>/*_pts.mat"
 )
 
@@ -95,7 +95,7 @@ class Lp300W(ListedFaces[Path]):
         self.convention = "300w_lp" if points == "3d" else "300w"
 
     def _entries(self, root: Path) -> list[Path]:
-        above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _TOLD, self.source)
+        above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _LAYOUT, self.source)
         return self._files(above.parent)
 
     def _columns(self, rows: Sequence[FaceRow]) -> FaceIndex:

@@ -32,7 +32,7 @@ _GROUPS = {
 }
 _ABOVE = ("", "merl_rav_organized/")
 _POINTS = 68
-_TOLD = (
+_LAYOUT = (
     "it holds frontal/, left/, lefthalf/, right/ and righthalf/, each with trainset/ and testset/"
     " of .pts beside .jpg, as the owners' organize_merl_rav_using_aflw_and_our_labels.py makes it"
 )
@@ -93,7 +93,7 @@ class MerlRav(ListedFaces["tuple[Path, dict[str, Path]]"]):
 
     def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
         views = [f"{above}{view}" for above in _ABOVE for view in MERL_RAV_VIEWS]
-        above = find(root, views, _TOLD, self.source).parent
+        above = find(root, views, _LAYOUT, self.source).parent
         for view in MERL_RAV_VIEWS:
             folder = above / view / f"{self.split}set"
             images = image_files(folder) if folder.is_dir() else {}
@@ -128,7 +128,7 @@ def decode(rows: Numbers) -> tuple[Numbers, NDArray[np.int8]]:
         else, 2 self-occluded, -1 unknown (mixed signs).
     """
     negative = rows < 0
-    seen = np.where(negative.all(1), 0, np.where(negative.any(1), -1, 1)).astype(np.int8)
-    seen[(rows == -1).all(1)] = 2
-    placed = (seen == 0) | (seen == 1)
-    return np.where(placed[:, None], np.abs(rows), 0.0), seen
+    visible = np.where(negative.all(1), 0, np.where(negative.any(1), -1, 1)).astype(np.int8)
+    visible[(rows == -1).all(1)] = 2
+    placed = (visible == 0) | (visible == 1)
+    return np.where(placed[:, None], np.abs(rows), 0.0), visible

@@ -143,8 +143,8 @@ class Places:
             return cls.single(_pixels_of(face, chosen[list(order)]))
         sparse = _columns_and_rows(folder / "uv_kpt_ind.txt", 68)
         canonical = load_array(folder / "canonical_vertices.npy", (len(face), 3))
-        found = on_position_maps(canonical, face, sparse, MAP_SIZE)
-        return cls(_pixels_of(face, found.vertices.reshape(-1)).reshape(-1, 3, 2), found.weights)
+        places = on_position_maps(canonical, face, sparse, MAP_SIZE)
+        return cls(_pixels_of(face, places.vertices.reshape(-1)).reshape(-1, 3, 2), places.weights)
 
     @classmethod
     def single(cls, pixels: Pixels) -> Places:

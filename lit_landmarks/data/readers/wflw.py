@@ -32,7 +32,7 @@ WFLW_SUBSETS = ("pose", "expression", "illumination", "makeup", "occlusion", "bl
 _POINTS = 98
 _LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
 _CELLS = 2 * _POINTS + 4 + len(WFLW_SUBSETS) + 1
-_TOLD = (
+_LAYOUT = (
     "it holds WFLW_images/ and"
     " WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt"
 )
@@ -88,8 +88,8 @@ class Wflw(ListedFaces["tuple[str, str, Path]"]):
 
     def _entries(self, root: Path) -> Iterator[tuple[str, str, Path]]:
         name = f"list_98pt_rect_attr_{self.split}.txt"
-        file = find(root, [f"{_LISTS}/{name}"], _TOLD, self.source)
-        images = find(root, ["WFLW_images"], _TOLD, self.source).resolve()
+        file = find(root, [f"{_LISTS}/{name}"], _LAYOUT, self.source)
+        images = find(root, ["WFLW_images"], _LAYOUT, self.source).resolve()
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:

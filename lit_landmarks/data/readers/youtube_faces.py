@@ -26,7 +26,7 @@ from lit_landmarks.errors import UserError
 _POINTS = 68
 #: Names of the folder and the CSV of each split; the second are those of the first release.
 _NAMES = {"train": ("train", "training"), "val": ("val",), "test": ("test",)}
-_TOLD = "it holds train/*.jpg and train_frames_keypoints.csv (or training, val, test)"
+_LAYOUT = "it holds train/*.jpg and train_frames_keypoints.csv (or training, val, test)"
 #: A frame's name: the person, one digit for the video, one for the frame of it.
 _FRAME = re.compile(r"(.*_\d)(\d)\.[A-Za-z]+")
 
@@ -80,8 +80,8 @@ class YouTubeFaces(ListedFaces["_Frame"]):
     def _entries(self, root: Path) -> Iterator[_Frame]:
         names = _NAMES[self.split]
         lists = [f"{name}_frames_keypoints.csv" for name in names]
-        file = find(root, lists, _TOLD, self.source)
-        folder = find(root, names, _TOLD, self.source).resolve()
+        file = find(root, lists, _LAYOUT, self.source)
+        folder = find(root, names, _LAYOUT, self.source).resolve()
         for name, (line, cells) in sorted(_last_rows(file).items()):
             yield _Frame(name, folder, f"{file}:{line}", cells)
 

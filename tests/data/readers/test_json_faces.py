@@ -98,8 +98,18 @@ def test_every_column_there_and_back(
     dataset = JsonFaces(str(root), split="train")
     back = dataset.index()
     assert (dataset.convention, dataset.primary_normaliser) == ("wflw", "height")
-    for name in ("points", "mask", "box", "visible", "points3d", "head3d", "pose", "focal",
-                 "track", "time"):  # fmt: skip
+    for name in (
+        "points",
+        "mask",
+        "box",
+        "visible",
+        "points3d",
+        "head3d",
+        "pose",
+        "focal",
+        "track",
+        "time",
+    ):
         a, b = getattr(index, name), getattr(back, name)
         assert (a is None) == (b is None), name
         if a is not None:
@@ -126,8 +136,11 @@ def test_any_form_of_json_reads_the_same(
     for name in ("points", "box", "visible", "pose", "mask"):
         assert np.array_equal(getattr(index, name), getattr(data.index(), name))
     # What follows the end, a comma too many and a comma that is missing are told with their line.
-    for damaged in ([*lines, "1"], [*lines[:-2], f"{lines[-2]},", lines[-1]],
-                    [*lines[:-3], lines[-3].removesuffix(","), *lines[-2:]]):  # fmt: skip
+    for damaged in (
+        [*lines, "1"],
+        [*lines[:-2], f"{lines[-2]},", lines[-1]],
+        [*lines[:-3], lines[-3].removesuffix(","), *lines[-2:]],
+    ):
         index, problems = attempt(root / "faces.json", "\n".join(damaged).encode(), data)
         assert index is None
         with pytest.raises(UserError, match=r"no JSON: .*faces\.json:\d+; correct the file"):
@@ -139,8 +152,10 @@ def test_declared_scheme_is_used(write: Callable[..., Path]) -> None:
     root = write(face(), blind | {"image": "images/b.png"})
     data = JsonFaces(str(root))
     assert (data.scheme, data.primary_normaliser, data.convention) == (
-        "test_mouth4", "box", "custom"
-    )  # fmt: skip
+        "test_mouth4",
+        "box",
+        "custom",
+    )
     scheme = get_scheme("test_mouth4")
     assert scheme.flip == (2, 1, 0, 3)
     assert scheme.polylines == {"mouth": ((0, 1, 2, 3), True)}

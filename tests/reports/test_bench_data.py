@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data import Augmentation, FaceDataset, FaceIndex, LandmarkDataModule
-from lit_landmarks.data.index import DATASETS, Report
+from lit_landmarks.data.index import Report
 from lit_landmarks.reports import bench_data as module
 from lit_landmarks.reports.bench_data import DataBench, bench_data
 
@@ -40,9 +40,6 @@ class _Noise(FaceDataset):
 
     def content_key(self, rows: Sequence[int]) -> str:
         return str(self.n)
-
-
-DATASETS.pop("_Noise")
 
 
 def test_runs_and_tells_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import torch
 from timm.models import EfficientNet
 from torch import Tensor, nn
 
-from lit_landmarks.nets.backbone import InputNorm, InputScale, create_trunk, set_batch_norm
+from lit_landmarks.nets.backbone import InputNorm, InputScale, create_backbone, set_batch_norm
 from lit_landmarks.nets.error_head import ErrorHead
 
 #: Blocks (Keras numbering) whose output is pooled into the feature vector.
@@ -57,7 +57,7 @@ class ASMNetwork(nn.Module):
         input_scale: InputScale = "unit",
     ) -> None:
         super().__init__()
-        mobilenet = create_trunk("mobilenetv2_100")
+        mobilenet = create_backbone("mobilenetv2_100")
         assert isinstance(mobilenet, EfficientNet)
         self.normalise = InputNorm(input_scale)
         self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 import timm
 import torch
-from timm.layers import Format
+from timm.layers.format import Format
 from timm.models import FeatureInfo
 from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features

@@ -26,7 +26,7 @@ LABELS = ("visible", "points3d", "head3d", "pose", "focal")
 
 
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
-NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+NORMS = ("interocular", "interpupil", "box", "height", "diagonal")
 
 
 @dataclass
@@ -45,7 +45,7 @@ class FaceBatch:
         pose: (B, 6) yaw pitch roll (degrees) tx ty tz (see the module's docstring).
         focal: (B,) focal length in frame pixels.
         has_visible, has_points3d, has_head3d, has_pose, has_focal: (B,) bool, label is present.
-        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMALISERS`;
+        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMS`;
             NaN where undefined.
         dataset_id: (B,) int64 index into `DataSpec.datasets`; for metrics only.
         convention_id: (B,) int64 index into `schemes.CONVENTIONS`: how the row was annotated.
@@ -147,7 +147,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One data set in one role, as the rest of the suite sees it."""
+    """One data set in one role, as the rest of the suite sees it.
+
+    Attributes:
+        yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
+            (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
+    """
 
     name: str
     role: Role
@@ -157,6 +162,7 @@ class DatasetSpec:
     size: int
     labels: frozenset[str] = frozenset()
     subsets: tuple[str, ...] = ()
+    yaw_bins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.counted import permutation
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.squares import source_squares
-from lit_landmarks.metrics import NORMALISERS, normaliser_values
+from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import DatasetSpec
@@ -75,12 +75,12 @@ class PreparedFaces:
     @cached_property
     def norms(self) -> NDArray[np.float32]:
         """(n, K) NME denominators in image pixels, from all points of the set's own scheme."""
-        norms = np.empty((len(self.index), len(NORMALISERS)), np.float32)
+        norms = np.empty((len(self.index), len(NORMS)), np.float32)
         for start in range(0, len(norms), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             points = torch.from_numpy(self.index.points[rows])
             mask = torch.from_numpy(self.index.mask[rows])
-            norms[rows] = normaliser_values(points, mask, get_scheme(self.own_scheme)).numpy()
+            norms[rows] = norm_values(points, mask, get_scheme(self.own_scheme)).numpy()
         return norms
 
     @cached_property

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics.normalisers import normaliser_values
+from lit_landmarks.metrics.norms import norm_values
 from lit_landmarks.metrics.suite import FaceMetrics
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction
 
@@ -105,7 +105,7 @@ def _batch(points: Tensor, pose: Tensor, subsets: Tensor) -> FaceBatch:
         has_head3d=no,
         has_pose=~no,
         has_focal=no,
-        norms=normaliser_values(points, mask, "ibug68"),
+        norms=norm_values(points, mask, "ibug68"),
         dataset_id=zero,
         convention_id=zero,
         subsets=subsets,

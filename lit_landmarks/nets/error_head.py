@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.types import NORMALISERS, FaceBatch
+from lit_landmarks.types import NORMS, FaceBatch
 
 ErrorUnits = Literal["euclidean", "l1"]
 #: Mean of |cos a| + |sin a| over all directions: an L1 length in units of the Euclidean one.
@@ -51,8 +51,8 @@ def error_normaliser(batch: FaceBatch) -> Tensor:
     At least 5 % of the frame, since the eyes of a profile coincide.
     """
     frame = batch.image.shape[-1]
-    eyes = batch.norms[:, NORMALISERS.index("interocular")]
-    half = 0.5 * batch.norms[:, NORMALISERS.index("box")]
+    eyes = batch.norms[:, NORMS.index("interocular")]
+    half = 0.5 * batch.norms[:, NORMS.index("box")]
     norm = torch.where(eyes.isfinite(), eyes, half).nan_to_num(frame / 4)
     return norm.clamp_min(_LEAST_NORM * frame)
 

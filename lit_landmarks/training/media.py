@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lit_landmarks.draw import Image, ced_plot, contact_sheet, figure_image, overlay, save_png
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
 #: Faces are enlarged until they are about this wide.
@@ -166,7 +166,7 @@ def face_picture(
     """One face of a batch with labels and prediction, and its title with the face's NME."""
     mask = batch.mask[place]
     off = torch.linalg.vector_norm(prediction.points[place] - batch.points[place], dim=-1)[mask]
-    norm = batch.norms[place, NORMALISERS.index(dataset.primary_normaliser)]
+    norm = batch.norms[place, NORMS.index(dataset.primary_normaliser)]
     pose: Tensor | None = None if prediction.pose is None else prediction.pose[place]
     picture = overlay(
         batch.image[place],

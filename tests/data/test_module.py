@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.data import Augmentation, FaceDataset, LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import FaceBatch
 
 Make = Callable[..., Path]
@@ -102,7 +102,7 @@ def test_trainer_gets_ready_batches(dot_faces: MakeSet, tmp_path: Path) -> None:
         assert batch.image.dtype == torch.float32
         assert batch.image.shape[1:] == (3, 64, 64)
         assert 0 <= float(batch.image.min()) <= float(batch.image.max()) <= 1
-        assert batch.norms.shape == (len(batch), len(NORMALISERS))
+        assert batch.norms.shape == (len(batch), len(NORMS))
     orders = [torch.cat([b.index for b in train[i : i + 2]]).tolist() for i in (0, 2)]
     assert orders[0] != orders[1]
     undisturbed = list(module.batches("train", random=True, epoch=1))

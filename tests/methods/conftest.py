@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lit_landmarks.geometry.shape_model import pca
-from lit_landmarks.metrics import normaliser_values
+from lit_landmarks.metrics import norm_values
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, ShapeStatistics
 
@@ -48,7 +48,7 @@ def blobs(count: int, scheme: str = "ibug68", size: int = SIZE, seed: int = 0) -
         has_head3d=~yes,
         has_pose=yes,
         has_focal=yes,
-        norms=normaliser_values(points, mask, get_scheme(scheme)),
+        norms=norm_values(points, mask, get_scheme(scheme)),
         dataset_id=torch.zeros(count, dtype=torch.int64),
         convention_id=torch.zeros(count, dtype=torch.int64),
         subsets=torch.zeros(count, 0, dtype=torch.bool),

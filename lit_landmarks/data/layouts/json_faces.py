@@ -27,7 +27,7 @@ class JsonHeader:
     Attributes:
         scheme: name of their scheme; one that was declared at run time is written out.
         convention: of `schemes.CONVENTIONS`.
-        primary_normaliser: of `metrics.NORMALISERS`.
+        primary_normaliser: of `metrics.NORMS`.
         source, licence: free text.
     """
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.schemes import LandmarkScheme, convention_index, declared_scheme, get_scheme
 
 T = TypeVar("T")
@@ -130,8 +130,8 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     convention = document.get("convention", "custom")
     has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
     normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
-    if not isinstance(convention, str) or normaliser not in NORMALISERS:
-        known = ", ".join(NORMALISERS)
+    if not isinstance(convention, str) or normaliser not in NORMS:
+        known = ", ".join(NORMS)
         raise UserError(f"convention is text, primary_normaliser one of {known}, {path}; mend it")
     _known(convention_index, convention, path)
     if normaliser in ("interocular", "interpupil") and not has_eyes:

@@ -106,10 +106,12 @@ class FaceMetrics(nn.Module):
             prediction: points and whatever else was predicted, in crop pixels and degrees.
             batch: the labels, in the same pixels.
         """
-        evaluated = EvaluatedBatch(prediction, batch, self.layout)
-        for name, metric in self.metrics():
-            if self.families[name].applies(prediction):
-                self.families[name].update(metric, evaluated)
+        # A step in mixed precision would multiply coordinates by matrices in eight bits.
+        with torch.autocast(batch.points.device.type, enabled=False):
+            evaluated = EvaluatedBatch(prediction, batch, self.layout)
+            for name, metric in self.metrics():
+                if self.families[name].applies(prediction):
+                    self.families[name].update(metric, evaluated)
 
     def compute(self) -> dict[str, float]:
         """All figures so far, over all processes; keys without any counted face are left out.

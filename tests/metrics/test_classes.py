@@ -75,9 +75,9 @@ def test_distribution_by_hand() -> None:
 def test_percentiles_are_within_a_bin_of_the_sorted_errors(errors: list[float]) -> None:
     metric = ErrorDistribution()
     metric.update(torch.tensor(errors, dtype=torch.float64))
-    for share, found in zip((50, 90, 99), metric.percentiles((50, 90, 99))[0], strict=True):
-        exact = float(np.percentile(errors, share, method="inverted_cdf"))
-        assert float(found) == pytest.approx(exact, abs=0.0101)
+    for percent, value in zip((50, 90, 99), metric.percentiles((50, 90, 99))[0], strict=True):
+        exact = float(np.percentile(errors, percent, method="inverted_cdf"))
+        assert float(value) == pytest.approx(exact, abs=0.0101)
 
 
 def test_nothing_counted_is_nan_and_not_zero() -> None:

@@ -337,3 +337,11 @@ def test_shards_of_everything_equal_one() -> None:
     for other in shards[1:]:
         shards[0].merge(other)
     assert shards[0].compute() == pytest.approx(whole, rel=1e-5)
+
+
+def test_mixed_precision_leaves_the_figures_alone() -> None:
+    spec = make_spec(subsets=YAWS)
+    prediction, batch = everything()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = evaluate(spec, prediction, batch)
+    assert mixed == evaluate(spec, prediction, batch)

@@ -1,4 +1,4 @@
-"""Kernels and normalisers against values worked out by hand and against plain NumPy."""
+"""Kernels and norms against values worked out by hand and against plain NumPy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def numpy_nme(predicted: Tensor, truth: Tensor, mask: Tensor, norm: Tensor) -> l
 def test_nme_by_hand() -> None:
     truth = torch.tensor([[[0.0, 0.0], [10.0, 0.0], [5.0, 5.0]]])
     predicted = truth + torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]])
-    # distances 5, 1, 0: mean 2, of a normaliser of 10 is 20 %; without the last landmark 30 %
+    # distances 5, 1, 0: mean 2, of a norm of 10 is 20 %; without the last landmark 30 %
     norm = torch.tensor([10.0])
     assert f.nme(predicted, truth, norm).tolist() == pytest.approx([20.0])
     mask = torch.tensor([[True, True, False]])
@@ -56,12 +56,12 @@ def test_3d_nme_by_hand_ignores_the_mean_depth() -> None:
 def test_missing_and_broken_points() -> None:
     truth = torch.tensor([[[0.0, 0.0], [NAN, 0.0]]] * 4)
     predicted = torch.zeros(4, 2, 2)
-    predicted[1, 0, 0] = NAN  # the prediction is broken where the truth is known
+    predicted[1, 0, 0] = NAN  # the prediction is broken where the truth is annotated
     predicted[2, 1, 0] = NAN  # and where it is not
     mask = torch.tensor([[True, True]] * 3 + [[False, True]])
-    found = f.nme(predicted, truth, torch.ones(4), mask).tolist()
-    assert found[:3] == [0.0, INF, 0.0]
-    assert math.isnan(found[3])
+    errors = f.nme(predicted, truth, torch.ones(4), mask).tolist()
+    assert errors[:3] == [0.0, INF, 0.0]
+    assert math.isnan(errors[3])
     for bad in (0.0, -1.0, NAN):
         assert f.nme(predicted[:1], truth[:1], torch.tensor([bad])).isnan().all()
 
@@ -97,10 +97,10 @@ def test_auc_is_the_area_under_the_ced(errors: list[float], t: float) -> None:
 def test_angles_take_the_short_way() -> None:
     predicted = torch.tensor([[170.0, -10.0, 0.0], [NAN, 5.0, 360.0]])
     truth = torch.tensor([[-170.0, 20.0, NAN], [0.0, 0.0, -1.0]])
-    found = f.angle_errors(predicted, truth)
-    assert found[0, :2].tolist() == [20.0, 30.0]
-    assert found[0, 2].isnan()
-    assert found[1].tolist() == [INF, 5.0, 1.0]
+    errors = f.angle_errors(predicted, truth)
+    assert errors[0, :2].tolist() == [20.0, 30.0]
+    assert errors[0, 2].isnan()
+    assert errors[1].tolist() == [INF, 5.0, 1.0]
 
 
 def test_occlusion_counts_by_hand() -> None:
@@ -110,7 +110,7 @@ def test_occlusion_counts_by_hand() -> None:
     assert f.occlusion_counts(probability, visible).tolist() == [[1, 1, 2, 1]]
 
 
-def test_normalisers_by_hand() -> None:
+def test_norms_by_hand() -> None:
     scheme = get_scheme("ibug68")
     points = torch.zeros(1, 68, 2)
     points[0, 36] = torch.tensor([10.0, 20.0])
@@ -122,7 +122,7 @@ def test_normalisers_by_hand() -> None:
     assert norm_values(points, None, scheme)[0].tolist() == pytest.approx(expected)
 
 
-def test_undefined_normalisers_are_nan() -> None:
+def test_undefined_norms_are_nan() -> None:
     points = torch.rand(4, 68, 2) * 100
     mask = torch.ones(4, 68, dtype=torch.bool)
     mask[0, 36] = False  # an eye corner
@@ -141,7 +141,7 @@ def test_undefined_normalisers_are_nan() -> None:
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 @given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10))
-def test_normalisers_are_lengths(name: str, seed: int, scale: float) -> None:
+def test_norms_are_lengths(name: str, seed: int, scale: float) -> None:
     g = torch.Generator().manual_seed(seed)
     points = torch.rand(3, SCHEMES[name].n_points, 2, generator=g, dtype=torch.float64) * 100
     before = norm_values(points, None, name)

@@ -103,9 +103,9 @@ def test_figures_against_a_plain_reference(seed: int) -> None:
         for column, name in enumerate(NORMS):
             x = 100 * face_errors(prediction, batch, range(68))[rows] / norms[rows, column]
             assert values[f"val/merl/nme_{name}{tail}"] == pytest.approx(np.nanmean(x), rel=1e-5)
-            known = x[~np.isnan(x)]
+            counted = x[~np.isnan(x)]
             t = 7 if name in ("box", "height", "diagonal") else 8
-            fr, auc = 100 * np.mean(known > t), 100 * np.maximum(0, t - known).mean() / t
+            fr, auc = 100 * np.mean(counted > t), 100 * np.maximum(0, t - counted).mean() / t
             assert values[f"val/merl/fr{t}_{name}{tail}"] == pytest.approx(fr, rel=1e-5)
             assert values[f"val/merl/auc{t}_{name}{tail}"] == pytest.approx(auc, rel=1e-4, abs=1e-6)
         x = 100 * face_errors(prediction, batch, range(17))[rows] / norms[rows, 2]
@@ -145,7 +145,7 @@ def test_stages_pose_visibility_depth_and_cost() -> None:
     )
 
 
-def test_faces_without_a_normaliser_are_counted_as_left_out() -> None:
+def test_faces_without_a_norm_are_counted_as_left_out() -> None:
     prediction, batch = make_batch(3)
     batch.dataset_id[:] = 1
     batch.norms[:5, 0] = NAN

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.compare import Comparison, cell, differences, primaries
 from lit_landmarks.reports.entries import COST
-from lit_landmarks.reports.wandb_runs import first_line, is_project, open_api
+from lit_landmarks.reports.wandb_runs import is_project, open_api
 from lit_landmarks.training.callbacks import MONITOR
 
 #: W&B cuts longer titles off.

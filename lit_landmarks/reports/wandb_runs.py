@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import wandb
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.entries import LEARNING, Entry, State, flatten
 from lit_landmarks.training.callbacks import MONITOR
 
@@ -53,12 +53,6 @@ def _saved_key() -> bool:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
-
-
-def first_line(error: BaseException) -> str:
-    """The first row of an error's text, or its class."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def project_entries(path: str, api: Any = None) -> list[Entry]:

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 from lightning.pytorch import Callback
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.sweep_file import Sweep
 from lit_landmarks.search.watch import TrialWatch
@@ -131,7 +131,7 @@ def run_handed_over(
     except Exception as error:
         if is_follower():
             raise
-        end, why = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        end, why = "failed", first_line(error, named=True)
     if not is_follower():
         write_json(_end_of(job), {"end": end, "why": why, "run": run, "epochs": watch.epochs,
                                   "figures": watch.figures})  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any
 import optuna
 import yaml
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search.exhausted import refuse_incomplete, silenced
@@ -337,10 +337,11 @@ class _Reader:
         except UserError as error:
             raise self.fail(f"{key}.class", str(error)) from error
         except ImportError as error:
-            raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
+            raise self.fail(f"{key}.class", f"{name}: {first_line(error)}") from error
         except (TypeError, ValueError, AttributeError) as error:
-            told = str(error).splitlines()[0]
-            raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
+            raise self.fail(
+                f"{key}.arguments", f"do not fit {name}: {first_line(error)}"
+            ) from error
         return name, arguments
 
     def space(self, value: Any, key: str) -> tuple[Parameter, ...]:

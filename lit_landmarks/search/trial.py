@@ -20,7 +20,7 @@ from lightning.pytorch import Callback
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
@@ -205,8 +205,8 @@ class TrialRunner:
         except Exception as error:
             if is_disk_full(error):
                 raise
-            told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-            trial.set_user_attr(WHY, told.removeprefix("UserError: "))
+            reason = " ".join(first_line(error, named=True).split())
+            trial.set_user_attr(WHY, reason.removeprefix("UserError: "))
             self._stop(trial, known, TrialState.FAIL)
 
     # ---- cost first ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`data check`: reads a whole data set, tells what is wrong with it, and draws what it holds."""
+"""`data check`: reads a whole data set, reports what is wrong with it, and draws its faces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_landmarks.cli.configs import compose, unset_variables
-from lit_landmarks.cli.data import build_dataset, instantiate
+from lit_landmarks.cli.datasets import build_dataset, instantiate
 from lit_landmarks.cli.lightning import refuse_unknown_names
-from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.mixture import draw_batch
@@ -37,9 +37,10 @@ Further --key value pairs are arguments of the data set."""
 _DEFAULT = "Ibug300W"
 
 
-def run(arguments: list[str]) -> int:
-    """Runs `data check`."""
-    parser = verb_parser("data check", _DESCRIPTION)
+def add_subcommand(parts: Subcommands) -> None:
+    """Adds `data check`."""
+    summary = "read a data set, or every one below a folder; counts, bad rows, contact sheets"
+    parser = parts.add("check", summary, _run, _DESCRIPTION, takes_settings=True)
     parser.add_argument("-c", "--config", type=Path, action="append", default=[], metavar="FILE",
                         help="check every data set that these argument files name")  # fmt: skip
     parser.add_argument("--all", type=Path, metavar="DIR", help="check what is found below DIR")
@@ -51,7 +52,10 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--sheet", type=Path, default=Path("data_check"), metavar="DIR",
                         help="folder for the contact sheets")  # fmt: skip
     parser.add_argument("--rows", type=int, default=20, help="bad rows to print")
-    known, rest = parser.parse_known_args(arguments)
+
+
+def _run(known: argparse.Namespace) -> int:
+    rest: list[str] = known.settings
     if (known.all or known.config) and rest:
         cause = "with --all the folder says" if known.all else "with --config the files say"
         raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
-from rich.console import Console
 
 from lit_landmarks import search
 from lit_landmarks.cli.configs import compose
@@ -17,6 +16,7 @@ from lit_landmarks.cli.study_end import conclude
 from lit_landmarks.cli.sweep_best import best
 from lit_landmarks.cli.sweep_check import check_metrics, check_settings, costs
 from lit_landmarks.cli.train import fit
+from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
 
 _DESCRIPTION = """Looks for the settings with the best objective within limits on multiply-adds,
@@ -93,7 +93,7 @@ def _work(folder: search.StudyFolder, known: Any) -> int:
     sweep = folder.sweep()
     study = folder.open(sweep)
     total = sweep.trials if known.trials is None else known.trials
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     if not known.keep_running:
         console.print(f"study: {folder.root}")
         again = search.requeue_dead(study, folder)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from lit_landmarks import search
 from lit_landmarks.cli.train import fit
+from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.reports.entries import flatten, read_config
@@ -54,7 +54,7 @@ def best(
     tree["wandb"] |= {"group": None, "name": None}
     target = output or folder.root / "best.yaml"
     write_atomic(target, yaml.safe_dump(tree, sort_keys=False))
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     console.print(f"trial {found.number}, {sweep.objective} {found.value:.3f}: {target}")
     if refits:
         values = []

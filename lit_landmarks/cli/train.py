@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback
-from rich.console import Console
 
+from lit_landmarks.analysis.target_cost import reach_target_cost
 from lit_landmarks.cli.configs import Composed
 from lit_landmarks.cli.isolation import isolated
 from lit_landmarks.cli.lightning import LandmarkCLI, print_help, run_cli
 from lit_landmarks.cli.parsing import Request, read_request
+from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
 from lit_landmarks.training.build import connect, notes, run_name
 from lit_landmarks.training.callbacks import MONITOR
@@ -85,16 +86,21 @@ class FitCLI(LandmarkCLI):
 
     def fit(self, **_: Any) -> None:
         """Called by LightningCLI in place of the trainer's own."""
-        console = Console(highlight=False, soft_wrap=True)
+        console = plain_console()
         if is_follower():
-            run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
+            self._run()
             return
         for note in self.plan.notes:
             console.print(f"note: {note}")
         console.print(f"run directory: {self.plan.run.root}")
-        self.result = run_fit(self.plan, self.trainer, self.model, self.datamodule, self.tracker)
+        self.result = self._run()
         print_metrics(self.result["metrics"], f"{self.plan.run.root}")
         console.print(f"results: {self.plan.run.result}")
+
+    def _run(self) -> dict[str, Any]:
+        return run_fit(
+            self.plan, self.trainer, self.model, self.datamodule, self.tracker, reach_target_cost
+        )
 
 
 class EvaluateCLI(LandmarkCLI):
@@ -126,7 +132,7 @@ class EvaluateCLI(LandmarkCLI):
         count = save_points(
             self.trainer, self.model, self.datamodule, self.request.checkpoint, Path(output)
         )
-        Console(highlight=False, soft_wrap=True).print(f"{count} faces: {output}")
+        plain_console().print(f"{count} faces: {output}")
 
     def _measure(self, verb: str) -> None:
         metrics = measure(self.trainer, self.model, self.datamodule, verb, self.request.checkpoint)
@@ -160,7 +166,7 @@ class EvaluateCLI(LandmarkCLI):
         curves = collect_curves(self.model, [role])
         if self.trainer.is_global_zero:
             save_curves(run.ced, curves)
-            Console(highlight=False, soft_wrap=True).print(f"error curves: {run.ced}")
+            plain_console().print(f"error curves: {run.ced}")
 
     def _beside(self, name: str) -> Path:
         return (self.request.run or Path()) / name

@@ -25,13 +25,14 @@ VERBS: dict[str, Verb] = {
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
     "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
-    "calibrate": Verb("calibrate", "thresholds of a cascade's early stop, for a cost or an NME"),
-    "tradeoff": Verb("tradeoff", "NME against multiply-adds of cascades, with early stop"),
-    "attention": Verb("attention", "where a patch cascade looks, and which patches to keep"),
+    "analyse": Verb("analyse", "calibrate, tradeoff, attention: early exit and attention of a run"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
-    "bench": Verb("bench", "data, cascade, sweep: speed of batches, an early stop, a study"),
+    "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }
+
+#: Verbs of older versions, and the command that does their work now.
+RENAMED = {name: f"analyse {name}" for name in ("calibrate", "tradeoff", "attention")}
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
@@ -48,6 +49,10 @@ def run_verb(verb: str, arguments: list[str]) -> int:
 
         print(f"lit_landmarks {__version__}")
         return 0
+    if verb in RENAMED:
+        raise UserError(
+            f"the verb '{verb}' has moved; give: python -m lit_landmarks {RENAMED[verb]}"
+        )
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         cure = f"did you mean {close[0]}?" if close else "see --help"

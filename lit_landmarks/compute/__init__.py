@@ -7,6 +7,7 @@ cost depends on the face.
 """
 
 from lit_landmarks.compute.cost import Adaptive, Cost, count_mma, count_parameters, plain_attention
+from lit_landmarks.compute.devices import default_device
 from lit_landmarks.compute.latency import Latency, Profile, evaluation, latency, profile_module
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Profile",
     "count_mma",
     "count_parameters",
+    "default_device",
     "evaluation",
     "latency",
     "plain_attention",

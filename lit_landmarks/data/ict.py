@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.compute import default_device
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads.draws import Draws
@@ -113,9 +114,7 @@ class IctFaces(SyntheticFaces):
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
         if self._drawn is None:
-            device = self.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = default_device() if self.device == "auto" else self.device
             self._drawn = IctRenderer(self._model, device, self._photos())
         draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._drawn(draws, self._sample).cpu().numpy()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.compute import default_device
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
 from lit_landmarks.data.label_cache import remembered
 from lit_landmarks.errors import UserError
@@ -161,9 +162,7 @@ class SyntheticFaces(FaceDataset):
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
         if self._renderer is None:
-            device = self.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = default_device() if self.device == "auto" else self.device
             self._renderer = Renderer(self._model, device)
         draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._renderer(draws, self._sample).cpu().numpy()

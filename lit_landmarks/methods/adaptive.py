@@ -20,9 +20,9 @@ class AdaptiveModule(LandmarkModule, abstract=True):
 
     Args:
         stages: number of stages T.
-        early_stop: let faces leave once `calibrate` has set thresholds.
+        early_stop: let faces leave once `analyse calibrate` has set thresholds.
         target_mma: mean cost of a validation face, in millions of multiply-adds, for which a fit
-            sets the thresholds at its end; None leaves that to `calibrate`.
+            sets the thresholds at its end; None leaves that to `analyse calibrate`.
         **base: see `LandmarkModule`.
 
     Attributes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lit_landmarks.compute.pareto import undominated
+from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.draw.chart import PALETTE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
@@ -211,7 +211,7 @@ def pareto(entries: Sequence[Entry], objective: str, cost: str = COST) -> list[E
         and math.isfinite(e.figure(cost))
         and math.isfinite(e.figure(objective))
     ]
-    return undominated(known)
+    return pareto_front(known)
 
 
 def rows_of(told: Comparison) -> Iterator[dict[str, Any]]:

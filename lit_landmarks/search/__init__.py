@@ -32,7 +32,7 @@ from lit_landmarks.search.study import (
     StudyFolder,
     best_feasible,
     is_feasible,
-    pareto_front,
+    pareto_trials,
 )
 from lit_landmarks.search.sweep_file import Sweep, read_sweep
 from lit_landmarks.search.watch import with_measured
@@ -50,7 +50,7 @@ __all__ = [
     "keys_help",
     "one_line",
     "pace",
-    "pareto_front",
+    "pareto_trials",
     "print_status",
     "read_sweep",
     "requeue_dead",

@@ -17,8 +17,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
 
+from lit_landmarks.console import plain_console
 from lit_landmarks.metrics import higher_is_better
 
 #: What best.ckpt, early stopping and studies watch; its direction is the metric's own.
@@ -141,7 +141,7 @@ class EpochLines(Callback):
     """One line for each epoch, where there is no terminal for a bar."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console()
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from lit_landmarks.reports.compare import pareto
 from lit_landmarks.reports.entries import study_entries
-from lit_landmarks.search import METRICS, RUN, StudyFolder, pareto_front, read_sweep
+from lit_landmarks.search import METRICS, RUN, StudyFolder, pareto_trials, read_sweep
 from lit_landmarks.search.records import FEWEST, importances, study_record
 
 WIDE = FloatDistribution(0.0, 1.0)
@@ -63,7 +63,7 @@ def test_states_and_figures(folder: StudyFolder) -> None:
     json.dumps(record.trials, allow_nan=False)
     # The same front as `sweep status` prints.
     front = [e.figure("compute/mma") for e in pareto(study_entries(record), "val/nme")]
-    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in pareto_trials(study)]
 
 
 def conditional(trials: int, seed: int = 0, dear: int = 0) -> optuna.Study:

@@ -45,7 +45,7 @@ class MuSiCa(AdaptiveModule):
         detach_points: keep the gradient of later iterations away from earlier displacements (ours;
             the authors let it through).
         points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
-        early_stop: let faces leave once `calibrate` has set thresholds.
+        early_stop: let faces leave once `analyse calibrate` has set thresholds.
         **base: see `LandmarkModule`.
     """
 

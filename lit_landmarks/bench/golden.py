@@ -1,4 +1,6 @@
-"""Stored predictions of SPIGA on 300W private, measured again: `python -m ...golden FILE.npz`.
+"""Published figures of SPIGA's stored predictions on 300W private, measured again.
+
+Called as `python -m lit_landmarks.bench.golden FILE.npz`.
 
 The file holds `gt` and `pred` (M, 68, 2), `gt_pose` and `pred_pose` (M, 6) and `names`, which start
 with `indoor_` or `outdoor_`. `PUBLISHED` are the figures of the paper (arXiv 2210.07233) and of its
@@ -76,8 +78,8 @@ def histogram_auc(
         slack: edges up to this far above the threshold count as below it.
     """
     counts, edges = np.histogram(errors, bins)
-    kept = edges[:-1] < threshold + slack
-    left, reached = edges[:-1][kept], np.cumsum(counts)[kept] / len(errors)
+    below = edges[:-1] < threshold + slack
+    left, reached = edges[:-1][below], np.cumsum(counts)[below] / len(errors)
     area = float(np.trapezoid(reached, left))
     if errors.max() < threshold:  # the strip that the bins do not reach
         area += float(threshold - left[-1])
@@ -186,7 +188,7 @@ def main(args: list[str] | None = None) -> int:
     """Print the comparison; 0 if every digit agrees or is explained, 1 if not, 2 for bad input."""
     args = sys.argv[1:] if args is None else args
     if len(args) != 1:
-        print("usage: python -m lit_landmarks.metrics.golden FILE.npz", file=sys.stderr)
+        print("usage: python -m lit_landmarks.bench.golden FILE.npz", file=sys.stderr)
         return 2
     try:
         rows = compare(Path(args[0]))

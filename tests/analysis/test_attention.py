@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lit_landmarks.errors import UserError
-from lit_landmarks.reports.attention import (
+from lit_landmarks.analysis.attention import (
     HUMAN_ORDER,
     attention_figure,
     human_correlation,
-    keep_patches,
     measure_attention,
     region_figure,
     region_of,
+    select_patches,
 )
+from lit_landmarks.analysis.records import FaceRecords
+from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.training.records import FaceRecords
 
 NAMES = get_scheme("ibug68").point_names
 
@@ -61,7 +61,7 @@ def test_human_like_attention_correlates() -> None:
 def test_a_scheme_without_a_mean_face_is_drawn_on_the_mean_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lit_landmarks.reports.attention.has_mean_face", lambda scheme: False)
+    monkeypatch.setattr("lit_landmarks.analysis.attention.has_mean_face", lambda scheme: False)
     records = looked(dict.fromkeys((*HUMAN_ORDER, "brows"), 0.5))
     records.truth[3, 5] = np.nan
     records.truth[:, 7] = np.nan
@@ -69,19 +69,19 @@ def test_a_scheme_without_a_mean_face_is_drawn_on_the_mean_shape(
     np.testing.assert_allclose(found.shape[6], records.truth[:, 6].mean(0))
     np.testing.assert_allclose(found.shape[5], np.nanmean(records.truth[:, 5], 0))
     assert np.isfinite(found.shape).all()
-    assert len(set(keep_patches(found, 20))) == 20
+    assert len(set(select_patches(found, 20))) == 20
     assert attention_figure(found).axes
 
 
 def test_patches_that_are_kept_weigh_and_lie_apart() -> None:
     even = dict.fromkeys((*HUMAN_ORDER, "brows"), 0.5)
-    apart = keep_patches(measure_attention(looked(even), "ibug68", range(68)), 20)
+    apart = select_patches(measure_attention(looked(even), "ibug68", range(68)), 20)
     assert {region_of(NAMES[p]) for p in apart} == set(even), "spread over the face"
     eyes = even | {"eyes": 5.0}
-    found = keep_patches(measure_attention(looked(eyes), "ibug68", range(68)), 20)
+    found = select_patches(measure_attention(looked(eyes), "ibug68", range(68)), 20)
     assert sum(region_of(NAMES[p]) == "eyes" for p in found) > sum(
         region_of(NAMES[p]) == "eyes" for p in apart
     )
     assert len(set(found)) == 20
     with pytest.raises(UserError, match="cannot keep 69 of 68"):
-        keep_patches(measure_attention(looked(even), "ibug68", range(68)), 69)
+        select_patches(measure_attention(looked(even), "ibug68", range(68)), 69)

@@ -1,4 +1,4 @@
-"""`calibrate` and `tradeoff` on a tiny MuSiCa: thresholds reach the checkpoint and work there."""
+"""`analyse` on a tiny MuSiCa: thresholds reach the checkpoint and work there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def copy(cascade: Path, tmp_path: Path) -> Path:
 def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
     assert bool(before["state_dict"]["stop_below"].isinf().all())
-    assert main(["calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
     assert "thresholds stored" in capsys.readouterr().out
     after = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
     assert float(after["state_dict"]["stop_below"][0]) == torch.inf, "any rise allowed: all leave"
@@ -57,7 +57,14 @@ def test_outside_of_a_run_the_report_lies_beside_the_checkpoint(
     file = tmp_path / "deep" / "elsewhere" / "x.ckpt"
     file.parent.mkdir(parents=True)
     shutil.copy(copy / "checkpoints/best.ckpt", file)
-    words = ["calibrate", "--ckpt_path", str(file), "--config", str(copy / "config.yaml")]
+    words = [
+        "analyse",
+        "calibrate",
+        "--ckpt_path",
+        str(file),
+        "--config",
+        str(copy / "config.yaml"),
+    ]
     (file.parent / "calibration.json").mkdir()
     before = file.read_bytes()
     assert "calibration.json" in complaint(*words)
@@ -71,7 +78,7 @@ def test_outside_of_a_run_the_report_lies_beside_the_checkpoint(
 
 def test_a_dry_run_writes_nothing(copy: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
-    assert main(["calibrate", "--run", str(copy), "--dry"]) == 0
+    assert main(["analyse", "calibrate", "--run", str(copy), "--dry"]) == 0
     assert before == sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
 
 
@@ -90,18 +97,18 @@ def test_a_dry_run_writes_nothing(copy: Path) -> None:
 def test_bad_goals(
     cascade: Path, words: list[str], told: str, complaint: Callable[..., str]
 ) -> None:
-    assert told in complaint("calibrate", "--run", cascade, *words)
+    assert told in complaint("analyse", "calibrate", "--run", cascade, *words)
 
 
 def test_methods_without_an_error_or_a_stage(finished: Path, complaint: Callable[..., str]) -> None:
-    assert "does not predict its error" in complaint("calibrate", "--run", finished)
-    assert "of one stage" in complaint("tradeoff", "--run", finished)
-    assert "needs --run" in complaint("tradeoff")
+    assert "does not predict its error" in complaint("analyse", "calibrate", "--run", finished)
+    assert "of one stage" in complaint("analyse", "tradeoff", "--run", finished)
+    assert "needs --run" in complaint("analyse", "tradeoff")
 
 
 def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
     out = tmp_path / "curve"
-    assert main(["tradeoff", "--run", str(cascade), "--output", str(out)]) == 0
+    assert main(["analyse", "tradeoff", "--run", str(cascade), "--output", str(out)]) == 0
     curve = json.loads((out / "tradeoff.json").read_text())["curves"][0]
     assert curve["dataset"] == "val/faces"
     assert curve["cut_mma"] == sorted(curve["cut_mma"])
@@ -114,10 +121,10 @@ def test_bench_of_the_stop(
     copy: Path, cascade: Path, finished: Path, complaint: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert "run `calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
+    assert "run `analyse calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
     assert "give a run of a cascade" in complaint("bench", "cascade", "--run", finished)
     assert "needs --run" in complaint("bench", "cascade")
-    assert main(["calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
     capsys.readouterr()
     assert main(["bench", "cascade", "--run", str(copy), "--json"]) == 0
     out = capsys.readouterr().out
@@ -129,7 +136,10 @@ def test_attention_is_told_and_patches_are_kept(
     cascade: Path, tmp_path: Path, complaint: Callable[..., str], finished: Path
 ) -> None:
     out = tmp_path / "attention"
-    assert main(["attention", "--run", str(cascade), "--output", str(out), "--keep", "5"]) == 0
+    assert (
+        main(["analyse", "attention", "--run", str(cascade), "--output", str(out), "--keep", "5"])
+        == 0
+    )
     told = json.loads((out / "attention.json").read_text())
     assert len(told["weights"]) == 3
     assert len(told["weights"][0]) == len(told["patches"]) == 6
@@ -138,8 +148,8 @@ def test_attention_is_told_and_patches_are_kept(
     assert set(kept) < set(told["patches"])
     assert (out / "attention.png").stat().st_size > 5000
     assert (out / "regions.png").stat().st_size > 2000
-    assert "keep 4 or more" in complaint("attention", "--run", cascade, "--keep", "9")
-    assert "give a run of MuSiCa" in complaint("attention", "--run", finished)
+    assert "keep 4 or more" in complaint("analyse", "attention", "--run", cascade, "--keep", "9")
+    assert "give a run of MuSiCa" in complaint("analyse", "attention", "--run", finished)
 
 
 def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(

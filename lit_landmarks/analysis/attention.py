@@ -15,22 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 from scipy.stats import spearmanr
 
+from lit_landmarks.analysis.records import Array, FaceRecords
 from lit_landmarks.draw.files import Image
-from lit_landmarks.draw.plots import bar_plot, new_figure
+from lit_landmarks.draw.plots import bar_plot, new_figure, save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.heads import has_mean_face, mean_face
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.training.records import Array, FaceRecords
+from lit_landmarks.training.run_directory import write_json
 
 #: Regions of a face by what is in the names of its points; the first that fits.
-_WORDS = {
+_REGION_NAMES = {
     "mouth": ("mouth", "lip"),
     "eyes": ("eye_", "pupil"),
     "brows": ("brow",),
@@ -47,7 +51,8 @@ OPEN_MOUTH = 0.08
 
 def region_of(name: str) -> str:
     """The region of a point by its name in the scheme; "other" if none fits."""
-    return next((r for r, words in _WORDS.items() if any(w in name for w in words)), "other")
+    fits = (r for r, parts in _REGION_NAMES.items() if any(part in name for part in parts))
+    return next(fits, "other")
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,15 @@ class Attention:
     @property
     def total(self) -> Array:
         """(M,) importance over all iterations, each of mean 1."""
-        each = self.weights / self.weights.mean(1, keepdims=True)
-        return np.asarray(each.mean(0), dtype=np.float64)
+        relative = self.weights / self.weights.mean(1, keepdims=True)
+        return np.asarray(relative.mean(0), dtype=np.float64)
 
     def by_region(self) -> dict[str, float]:
         """Mean importance of the patches of each region; 1 is that of all patches."""
         names = get_scheme(self.scheme).point_names
         regions = np.array([region_of(names[p]) for p in self.patches])
-        found = {str(r): float(self.total[regions == r].mean()) for r in np.unique(regions)}
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        means = {str(r): float(self.total[regions == r].mean()) for r in np.unique(regions)}
+        return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
 def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int]) -> Attention:
@@ -99,17 +104,21 @@ def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int])
         UserError: the records hold no attention.
     """
     if records.attention is None:
-        raise UserError("the method tells no attention; give a run of MuSiCa")
+        raise UserError("the method has no attention; give a run of MuSiCa")
     groups = {f"yaw {low}-{high}": rows for (low, high), rows in _yaw_rows(records).items()}
     opened = open_mouths(records, scheme)
     if opened is not None:
         groups |= {"mouth open": opened, "mouth closed": ~opened}
-    kept = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
+    groups = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
     return Attention(
-        scheme, tuple(patches), np.nanmean(records.attention, 1), np.nanstd(records.attention, 1),
-        {name: np.nanmean(records.attention[:, rows], 1) for name, rows in kept.items()},
-        {name: int(rows.sum()) for name, rows in kept.items()}, _mean_face(scheme, records),
-    )  # fmt: skip
+        scheme=scheme,
+        patches=tuple(patches),
+        weights=np.nanmean(records.attention, 1),
+        spread=np.nanstd(records.attention, 1),
+        groups={n: np.nanmean(records.attention[:, rows], 1) for n, rows in groups.items()},
+        faces={name: int(rows.sum()) for name, rows in groups.items()},
+        shape=_mean_face(scheme, records),
+    )
 
 
 def _yaw_rows(records: FaceRecords) -> dict[tuple[int, int], NDArray[np.bool_]]:
@@ -136,19 +145,19 @@ def human_correlation(attention: Attention) -> tuple[float, float]:
     """
     names = get_scheme(attention.scheme).point_names
     regions = [region_of(names[p]) for p in attention.patches]
-    known = [k for k, r in enumerate(regions) if r in HUMAN_ORDER]
+    ranked = [k for k, r in enumerate(regions) if r in HUMAN_ORDER]
     means = attention.by_region()
     shared = [r for r in HUMAN_ORDER if r in means]
     if len(shared) < 3:
         return float("nan"), float("nan")
     human = [-HUMAN_ORDER.index(r) for r in shared]
     over_regions = spearmanr(human, [means[r] for r in shared]).statistic
-    ranks = [-HUMAN_ORDER.index(regions[k]) for k in known]
-    over_patches = spearmanr(ranks, attention.total[known]).statistic
+    ranks = [-HUMAN_ORDER.index(regions[k]) for k in ranked]
+    over_patches = spearmanr(ranks, attention.total[ranked]).statistic
     return float(over_regions), float(over_patches)
 
 
-def keep_patches(attention: Attention, count: int) -> tuple[int, ...]:
+def select_patches(attention: Attention, count: int) -> tuple[int, ...]:
     """The landmarks worth a patch: greedy by attention, kept apart on the mean face.
 
     Each next patch has the largest product of its importance and its distance to the nearest one
@@ -189,16 +198,16 @@ def attention_figure(attention: Attention, group: str | None = None) -> Figure:
     axes = figure.subplots(1, count, squeeze=False)[0]
     for number, (ax, row) in enumerate(zip(axes, weights, strict=True)):
         ax.plot(*places.T, ".", color="0.75", markersize=3)
-        drawn = ax.scatter(*places[list(attention.patches)].T, c=row, cmap="viridis", s=26)
+        dots = ax.scatter(*places[list(attention.patches)].T, c=row, cmap="viridis", s=26)
         ax.set(aspect="equal", xticks=[], yticks=[], title=f"iteration {number + 1}")
         ax.invert_yaxis()
-        figure.colorbar(drawn, ax=ax, shrink=0.7)
+        figure.colorbar(dots, ax=ax, shrink=0.7)
     if group is not None:
         figure.suptitle(f"{group} ({attention.faces[group]} faces)")
     return figure
 
 
-def weighed_face(image: Image, points: Array, weights: Array, zoom: int = 2) -> Image:
+def draw_weights(image: Image, points: Array, weights: Array, zoom: int = 2) -> Image:
     """A face with a dot on each patch, larger and brighter the more the patch weighs.
 
     Args:
@@ -210,11 +219,11 @@ def weighed_face(image: Image, points: Array, weights: Array, zoom: int = 2) -> 
     picture = np.ascontiguousarray(cv2.resize(image, None, fx=zoom, fy=zoom))
     shares = (weights - weights.min()) / (np.ptp(weights) + 1e-9)
     levels = np.rint(255 * shares).astype(np.uint8)[None]
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[0, :, ::-1].tolist()
-    for (x, y), share, colour in zip(points, shares, colours, strict=True):
+    colors = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[0, :, ::-1].tolist()
+    for (x, y), share, color in zip(points, shares, colors, strict=True):
         # Pixel i of the image covers zoom pixels whose middle is zoom * (i + 0.5) - 0.5.
         place = round(zoom * (x + 0.5) - 0.5), round(zoom * (y + 0.5) - 0.5)
-        cv2.circle(picture, place, 1 + round(3 * float(share)), colour, -1, cv2.LINE_AA)
+        cv2.circle(picture, place, 1 + round(3 * float(share)), color, -1, cv2.LINE_AA)
     return np.asarray(picture, dtype=np.uint8)
 
 
@@ -229,5 +238,45 @@ def region_figure(attention: Attention) -> Figure:
         scaled = (weights / weights.mean(1, keepdims=True)).mean(0)
         return [float(scaled[of_patch == region].mean()) for region in regions]
 
-    return bar_plot(regions, {name: values(w) for name, w in series.items()},
-                    "importance (1: mean of all patches)")  # fmt: skip
+    label = "importance (1: mean of all patches)"
+    return bar_plot(regions, {name: values(w) for name, w in series.items()}, label)
+
+
+def write_attention(attention: Attention, folder: Path) -> None:
+    """Writes attention.json, a figure of all faces and of each group, and one of the regions."""
+    save_figure(attention_figure(attention), folder / "attention.png")
+    save_figure(region_figure(attention), folder / "regions.png")
+    for name in attention.groups:
+        picture = folder / f"attention_{name.replace(' ', '_')}.png"
+        save_figure(attention_figure(attention, name), picture)
+    regions, patches = human_correlation(attention)
+    content = {
+        "scheme": attention.scheme,
+        "patches": list(attention.patches),
+        "weights": attention.weights.tolist(),
+        "regions": attention.by_region(),
+        "human_correlation": {"regions": regions, "patches": patches},
+        "groups": {
+            name: {"faces": attention.faces[name], "weights": weights.tolist()}
+            for name, weights in attention.groups.items()
+        },
+    }
+    write_json(folder / "attention.json", content)
+
+
+def print_attention(attention: Attention, console: Console) -> None:
+    """Prints the importance of each region, and the correlation with human attention."""
+    table = Table(title="importance of a patch (1: mean of all)", title_justify="left")
+    table.add_column("region")
+    table.add_column("importance", justify="right")
+    for region, value in attention.by_region().items():
+        table.add_row(region, f"{value:.3f}")
+    console.print(table)
+    regions, patches = human_correlation(attention)
+    if np.isnan(regions):
+        console.print("too few regions for a rank correlation with human attention")
+        return
+    console.print(
+        f"rank correlation with human attention: {regions:.2f} over regions, "
+        f"{patches:.2f} over patches"
+    )

@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.bench import data as module
+from lit_landmarks.bench.data import DataBench, bench_data
 from lit_landmarks.data import Augmentation, FaceDataset, FaceIndex, LandmarkDataModule
 from lit_landmarks.data.index import DATASETS, Report
-from lit_landmarks.reports import bench_data as module
-from lit_landmarks.reports.bench_data import DataBench, bench_data
 
 
 class _Noise(FaceDataset):

@@ -1,4 +1,4 @@
-"""`bench sweep`: what a study costs beside the fits that it runs.
+"""Cost of a study beside the fits that it runs.
 
 Trials are real fits of the small network of configs/quick.yaml on few embedded faces, W&B disabled;
 each trains one epoch of one step, so that what surrounds the training is what is measured.
@@ -14,19 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback
 
 import lit_landmarks
 from lit_landmarks import search
-from lit_landmarks.cli.sweep_check import costs
-from lit_landmarks.cli.train import fit
 from lit_landmarks.errors import UserError
+from lit_landmarks.search.trial import Costs, Fit
 
 #: Numbers of patches within and beyond the limit of the study, which is 12 MMA.
 _PATCHES = "model.init_args.patches"
@@ -41,12 +39,12 @@ _TRAINED_EVERY = 4
 
 @dataclass(frozen=True)
 class SweepBench:
-    """Seconds, megabytes and trials.
+    """Time and memory of a study, and trials a minute of its workers.
 
     Attributes:
-        bare: median of a fit alone.
-        trial: median of the same fit as a trial, all around it included.
-        infeasible: median of a trial beyond the limit.
+        bare: median seconds of a fit alone.
+        trial: median seconds of the same fit as a trial, all around it included.
+        infeasible: median seconds of a trial beyond the limit.
         trials, trained: of the memory figure; those that were fitted among them.
         grown: megabytes that the process has grown by from a tenth of those trials to the last.
         one, two: trials a minute of one worker process, and of two, one thread each.
@@ -76,15 +74,17 @@ class SweepBench:
         ]
 
 
-def bench_sweep(rounds: int, trials: int) -> SweepBench:
-    """Measure; takes minutes.
+def bench_sweep(rounds: int, trials: int, fit: Fit, costs: Costs) -> SweepBench:
+    """Measures a study; takes minutes.
 
     Args:
         rounds: times that a fit and a trial take turns.
-        trials: of the memory figure.
+        trials: trials of the memory figure.
+        fit: trains, see `search.trial.Fit`.
+        costs: counts multiply-adds, see `search.trial.Costs`.
 
     Raises:
-        UserError: fewer than 10 trials, or memory that this system does not tell.
+        UserError: fewer than 10 trials, or a system that does not report memory in /proc.
     """
     if trials < 10 or not Path("/proc/self/statm").is_file():
         raise UserError("bench sweep needs --trials of 10 or more, and /proc (Linux)")
@@ -93,14 +93,14 @@ def bench_sweep(rounds: int, trials: int) -> SweepBench:
         tempfile.TemporaryDirectory(prefix="lit_landmarks_bench_") as folder,
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        bare, trial, infeasible = _overhead(Path(folder) / "overhead", rounds)
-        grown, trained = _memory(Path(folder) / "memory", trials)
+        bare, trial, infeasible = _overhead(Path(folder) / "overhead", rounds, fit, costs)
+        grown, trained = _memory(Path(folder) / "memory", trials, fit, costs)
         one = _throughput(Path(folder) / "one", 1, 4 * rounds)
         two = _throughput(Path(folder) / "two", 2, 4 * rounds)
     return SweepBench(bare, trial, infeasible, trials, trained, grown, one, two)
 
 
-def _study(root: Path, trials: int, settings: dict[str, Any]) -> search.StudyFolder:
+def _create_study(root: Path, trials: int, settings: dict[str, Any]) -> search.StudyFolder:
     """A study of the small network; its number of patches decides about the limit."""
     configs = Path(lit_landmarks.__file__).resolve().parents[1] / "configs"
     tree = {
@@ -119,68 +119,65 @@ def _study(root: Path, trials: int, settings: dict[str, Any]) -> search.StudyFol
     return folder
 
 
-class _Bench:
+class _Study:
     """A study whose trials are asked for one at a time."""
 
-    def __init__(self, root: Path, trials: int) -> None:
-        self.folder = _study(root, trials, {})
+    def __init__(self, root: Path, trials: int, fit: Fit, costs: Costs) -> None:
+        self.folder = _create_study(root, trials, {})
         self.sweep = self.folder.sweep()
         self.study = self.folder.open(self.sweep)
+        self.fit, self.costs = fit, costs
 
-    def bare(self, number: int) -> float:
+    def time_bare_fit(self, number: int) -> float:
         """Seconds of a fit with the arguments of a trial, without a study."""
-        words = [w for path in self.sweep.base for w in ("--config", str(path))]
-        words += ["--run", str(self.folder.root.parent / f"bare{number}")]
-        words += [f"--{key}={value}" for key, value in self.sweep.settings.items()]
+        arguments = [a for path in self.sweep.base for a in ("--config", str(path))]
+        arguments += ["--run", str(self.folder.root.parent / f"bare{number}")]
+        arguments += [f"--{key}={value}" for key, value in self.sweep.settings.items()]
         start = time.perf_counter()
-        fit([*words, f"--{_PATCHES}={_FITS}"])
+        self.fit([*arguments, f"--{_PATCHES}={_FITS}"], ())
         return time.perf_counter() - start
 
-    def queue(self, counts: Sequence[int]) -> None:
-        """Trials of so many patches come next."""
+    def enqueue(self, counts: Sequence[int]) -> None:
+        """Puts trials of so many patches next."""
         for count in counts:
             self.study.enqueue_trial({_PATCHES: count})
 
-    def work(self, told: Any) -> None:
-        """Runs all trials; `told` is called after each."""
-
-        def one_fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
-            return fit(words, callbacks)
-
-        search.work(self.sweep, self.folder, self.study, one_fit, costs, told)
+    def work(self, after_trial: Callable[[Any], None]) -> None:
+        """Runs all trials; `after_trial` is called after each."""
+        search.work(self.sweep, self.folder, self.study, self.fit, self.costs, after_trial)
 
 
-def _overhead(root: Path, rounds: int) -> tuple[float, float, float]:
-    """Medians of a bare fit, of the same as a trial, and of a trial beyond the limit."""
-    bench = _Bench(root, 2 * rounds + 1)
-    bench.queue([_FITS, *[_FITS, _TOO_DEAR] * rounds])
-    bench.bare(0)  # fills the cache of faces, and all that is made once
+def _overhead(root: Path, rounds: int, fit: Fit, costs: Costs) -> tuple[float, float, float]:
+    """Median seconds of a bare fit, of the same as a trial, and of a trial beyond the limit."""
+    study = _Study(root, 2 * rounds + 1, fit, costs)
+    study.enqueue([_FITS, *[_FITS, _TOO_DEAR] * rounds])
+    study.time_bare_fit(0)  # fills the cache of faces, and all that is made once
     bare: list[float] = []
     trials: list[float] = []
     last = 0.0
 
-    def told(_: Any) -> None:
-        """Between two trials: the time since the last one, and a bare fit in its turn."""
+    def after_trial(_: Any) -> None:
+        """Notes the time since the last trial, and times a bare fit in its turn."""
         nonlocal last
         trials.append(time.perf_counter() - last)
         if len(trials) % 2:
-            bare.append(bench.bare(len(trials)))
+            bare.append(study.time_bare_fit(len(trials)))
         last = time.perf_counter()
 
-    bench.work(told)
+    study.work(after_trial)
     # The first trial was begun with the worker itself, and is left out.
     medians = (statistics.median(times) for times in (bare, trials[1::2], trials[2::2]))
     alone, trial, infeasible = medians
     return alone, trial, infeasible
 
 
-def _memory(root: Path, trials: int) -> tuple[float, int]:
+def _memory(root: Path, trials: int, fit: Fit, costs: Costs) -> tuple[float, int]:
     """Megabytes grown from the first tenth to the last trial, and how many were trained."""
-    bench = _Bench(root, trials)
-    bench.queue([_TOO_DEAR if k % _TRAINED_EVERY else _FITS for k in range(trials)])
+    study = _Study(root, trials, fit, costs)
+    study.enqueue([_TOO_DEAR if k % _TRAINED_EVERY else _FITS for k in range(trials)])
     used: list[float] = []
-    bench.work(lambda _: used.append(_megabytes()))
-    return used[-1] - used[trials // 10 - 1], len(list(bench.folder.trials.iterdir()))
+    study.work(lambda _: used.append(_megabytes()))
+    return used[-1] - used[trials // 10 - 1], len(list(study.folder.trials.iterdir()))
 
 
 def _megabytes() -> float:
@@ -191,16 +188,16 @@ def _megabytes() -> float:
 
 def _throughput(root: Path, workers: int, trials: int) -> float:
     """Trials a minute while all workers are at work; their start and end do not count."""
-    folder = _study(root, trials * workers, {"trainer.limit_train_batches": 12,
+    folder = _create_study(root, trials * workers, {"trainer.limit_train_batches": 12,
                                              "trainer.max_epochs": 4})  # fmt: skip
     sweep = folder.sweep()
     study = folder.open(sweep)
     for _ in range(trials * workers):
         study.enqueue_trial({_PATCHES: _FITS})
-    words = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
+    command = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [
-        subprocess.Popen([*words, "--keep-running"], env=environment, stdout=subprocess.DEVNULL)
+        subprocess.Popen([*command, "--keep-running"], env=environment, stdout=subprocess.DEVNULL)
         for _ in range(workers)
     ]
     if any([process.wait() for process in started]):

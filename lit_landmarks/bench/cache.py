@@ -1,4 +1,4 @@
-"""How fast source crops are cached, beside decoding the same JPEG files and nothing else.
+"""Speed of caching source crops, beside decoding the same JPEG files and nothing else.
 
 Both run on all cores with the same decoder, in rounds that take turns. Decoding starts from bytes
 in memory; caching also reads the files and labels, cuts, shrinks, writes and syncs.
@@ -38,7 +38,7 @@ TARGET_CACHED = 0.8
 
 @dataclass(frozen=True)
 class CacheBench:
-    """Faces per second.
+    """Faces per second of caching and of decoding alone.
 
     Attributes:
         decoded: JPEG files decoded.
@@ -70,7 +70,7 @@ class CacheBench:
 def bench_cache(
     source_size: int, source_scale: float, faces: int = 384, rounds: int = 5
 ) -> CacheBench:
-    """Measure on photographs made here; keeps nothing on disk.
+    """Measures on photographs made here; leaves nothing on disk.
 
     Args:
         source_size: side of a source crop.

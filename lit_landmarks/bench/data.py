@@ -1,4 +1,4 @@
-"""How fast batches are made, beside a training step and beside plain albumentations + OpenCV.
+"""Speed of making batches, beside a training step and beside plain albumentations + OpenCV.
 
 All figures come from one run, in rounds that take turns, so that other work on the machine slows
 all of them alike; each is the median of its rounds.
@@ -19,9 +19,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from lit_landmarks.bench.cache import CacheBench, bench_cache
 from lit_landmarks.data import Augmentation, IctFaces, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.dataset import MixedFaces, MixSampler
-from lit_landmarks.reports.bench_cache import CacheBench, bench_cache
 from lit_landmarks.types import FaceBatch
 
 #: Targets of the project, see the README.
@@ -37,7 +37,7 @@ _LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class DataBench:
-    """Measured speeds.
+    """Milliseconds per batch of 32, and faces per second, of the data path and its rivals.
 
     Attributes:
         frame_size: pixels.
@@ -74,7 +74,7 @@ class DataBench:
     def lines(self) -> list[str]:
         """The figures as text."""
         size = self.frame_size
-        told = [
+        lines = [
             f"batches of {_BATCH} at {size} px, every augmentation on, {self.threads} threads",
             f"  cached crops to ready batch  {self.data_ms:8.1f} ms   "
             f"{self.faces_per_second:7.0f} faces/s   (target {TARGET_FACES:.0f})",
@@ -84,23 +84,23 @@ class DataBench:
             f"data is {100 * self.share_of_step:.1f} % of it (target {100 * TARGET_SHARE:.0f} %)",
         ]
         if self.plain_ms is None:
-            told.append("  albumentations is not installed; pip install 'lit-landmarks[bench]'")
+            lines.append("  albumentations is not installed; pip install 'lit-landmarks[bench]'")
         else:
-            told.append(
+            lines.append(
                 f"  albumentations + OpenCV      {self.plain_ms:8.1f} ms   "
                 f"{1000 * _BATCH / self.plain_ms:7.0f} faces/s   "
                 f"ours is {self.plain_ms / self.data_ms:.1f} times as fast"
             )
-        told.append(
+        lines.append(
             f"  synthetic faces rendered at {size} px      {self.rendered:7.1f} faces/s   "
             f"(target {TARGET_RENDERED:.0f})"
         )
         if self.ict is not None:
-            told.append(
+            lines.append(
                 f"  ICT faces rendered at {_ICT_SIZE} px            {self.ict:7.1f} faces/s   "
                 f"(target {TARGET_ICT:.0f})"
             )
-        return told + ([] if self.cache is None else self.cache.lines())
+        return lines + ([] if self.cache is None else self.cache.lines())
 
 
 def bench_data(
@@ -111,7 +111,7 @@ def bench_data(
     photographs: int = 384,
     head: str | None = None,
 ) -> DataBench:
-    """Measure the data path; prints nothing and keeps nothing on disk.
+    """Measures the data path; prints nothing and leaves nothing on disk.
 
     Args:
         frame_size: side of the frames.
@@ -206,14 +206,14 @@ def _training_step(batch: FaceBatch) -> Callable[[], None]:
     n = batch.points.shape[1]
     model: nn.Module = timm.create_model(BACKBONE, pretrained=False, num_classes=2 * n)
     model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE)
     target = batch.points.flatten(1) / batch.image.shape[-1]
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss: Tensor = nn.functional.l1_loss(model(batch.image), target)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     return step
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_landmarks.metrics import golden
+from lit_landmarks.bench import golden
 
 FILE = "golden/300w_private_spiga.npz"
 

@@ -65,8 +65,8 @@ def _convert_head(arguments: list[str]) -> int:
     parser.add_argument("source", type=Path, help="clone of ICT-FaceKit, or its FaceXModel folder")
     parser.add_argument("target", type=Path, help=".npz to write")
     options = parser.parse_args(arguments)
-    from lit_landmarks.heads.ict.convert import convert as make_head
+    from lit_landmarks.data.ict import make_head_file
 
-    make_head(options.source, options.target)
+    make_head_file(options.source, options.target)
     print(f"head file: {options.target}; use it as data set IctFaces with --head {options.target}")
     return 0

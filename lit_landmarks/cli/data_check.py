@@ -54,47 +54,47 @@ def add_subcommand(parts: Subcommands) -> None:
     parser.add_argument("--rows", type=int, default=20, help="bad rows to print")
 
 
-def _run(known: argparse.Namespace) -> int:
-    rest: list[str] = known.settings
-    if (known.all or known.config) and rest:
-        cause = "with --all the folder says" if known.all else "with --config the files say"
-        raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")
-    if known.rows < 0:
-        raise UserError(f"--rows {known.rows}: give 0 or more")
-    check_folder(known.sheet)
-    if known.batch is not None:
-        return _batch(known)
+def _run(options: argparse.Namespace) -> int:
+    settings: list[str] = options.settings
+    if (options.all or options.config) and settings:
+        cause = "with --all the folder says" if options.all else "with --config the files say"
+        raise UserError(f"unknown argument '{settings[0]}'; {cause} everything")
+    if options.rows < 0:
+        raise UserError(f"--rows {options.rows}: give 0 or more")
+    check_folder(options.sheet)
+    if options.batch is not None:
+        return _draw_batch(options)
     bad: list[str] = []
-    found = 0
-    for name, dataset in _chosen(known, rest):
-        found += 1
-        if known.all:
+    count = 0
+    for name, dataset in _select(options):
+        count += 1
+        if options.all:
             print(f"== {name}")
-        bad += _checked(known, name, dataset)
-    if known.all:
-        _tell_others(known.all)
-        if not found:
-            raise UserError(f"no data set in {known.all}; name a folder that holds one or more")
+        bad += _check(options, name, dataset)
+    if options.all:
+        _print_unrecognised(options.all)
+        if not count:
+            raise UserError(f"no data set in {options.all}; name a folder that holds one or more")
     if bad:
         raise UserError(f"{len(bad)} bad rows; mend each as told above, first: {bad[0]}")
     return 0
 
 
-def _checked(known: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
-    """Checks one data set and prints what was found; gives what is wrong."""
+def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
+    """Checks one data set, prints the report and returns its problems."""
     try:
         report = check_dataset(dataset)
     except UserError as error:
-        if not known.all:
+        if not options.all:
             raise
         print(f"not readable: {error}")  # the other folders are still worth a look
         return [str(error)]
-    print("\n".join(report.lines(known.rows)))
-    _write(report, known.sheet, name)
+    print("\n".join(report.lines(options.rows)))
+    _write(report, options.sheet, name)
     # A split without a face is no mistake of a folder that was found by walking.
-    if not report.faces and not report.problems and not known.all:
+    if not report.faces and not report.problems and not options.all:
         empty = f"no face in {_place(dataset)}; correct the arguments, or add faces"
-        if not known.config:
+        if not options.config:
             raise UserError(empty)
         print(empty)
         return [empty]
@@ -109,12 +109,12 @@ def _place(dataset: FaceDataset) -> str:
     return str(dataset.resolve(root) / file if isinstance(file, str) else dataset.resolve(root))
 
 
-def _tell_others(root: Path) -> None:
+def _print_unrecognised(root: Path) -> None:
     """Prints the folders right below `root` in which no data set was found."""
     for folder in unrecognised(root):
         names = sorted(file.name for file in folder.iterdir())
-        told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-        print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({told})")
+        listed = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+        print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({listed})")
 
 
 def _write(report: CheckReport, folder: Path, name: str) -> None:
@@ -134,24 +134,24 @@ def _write(report: CheckReport, folder: Path, name: str) -> None:
         write_atomic(folder / f"{name}_labels.csv", buffer.getvalue())
 
 
-def _batch(known: argparse.Namespace) -> int:
+def _draw_batch(options: argparse.Namespace) -> int:
     """Draw a mixed training batch."""
-    if not known.config or known.batch < 1:
+    if not options.config or options.batch < 1:
         raise UserError(
             "--batch N needs --config FILE that names training sets, and N of 1 or more"
         )
-    settings = _settings(known.config)
+    settings = _settings(options.config)
     sets = dict(_of_role(settings, "train"))
     if not sets:
         raise UserError(
-            f"no training set in {known.config[-1]}; name them under data.init_args.train"
+            f"no training set in {options.config[-1]}; name them under data.init_args.train"
         )
     plain = {k: v for k, v in settings.items() if k not in (*ROLES, "augmentation")}
-    if known.padded:
+    if options.padded:
         plain["scheme"] = None
-    sheet, lines = draw_batch(sets, known.batch, plain)
+    sheet, lines = draw_batch(sets, options.batch, plain)
     print("\n".join(lines))
-    print(f"batch: {save_png(sheet, known.sheet / 'batch.png')}")
+    print(f"batch: {save_png(sheet, options.sheet / 'batch.png')}")
     return 0
 
 
@@ -159,7 +159,7 @@ def _settings(files: list[Path]) -> dict[str, Any]:
     """`data.init_args` of argument files.
 
     Raises:
-        UserError: a name or variable that is not known.
+        UserError: an unknown name, or a variable that is not set.
     """
     composed = compose(files)
     refuse_unknown_names(composed)
@@ -177,14 +177,14 @@ def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDat
         yield name, dataset
 
 
-def _chosen(known: argparse.Namespace, rest: list[str]) -> Iterator[tuple[str, FaceDataset]]:
+def _select(options: argparse.Namespace) -> Iterator[tuple[str, FaceDataset]]:
     """The data sets to check, by name."""
-    if known.all:
-        yield from walk(known.all)
-    elif known.config:
-        settings = _settings(known.config)
+    if options.all:
+        yield from walk(options.all)
+    elif options.config:
+        settings = _settings(options.config)
         for role in ROLES:
             for name, dataset in _of_role(settings, role):
                 yield f"{role}_{name}", dataset
     else:
-        yield known.dataset.lower(), build_dataset(known.dataset, rest)
+        yield options.dataset.lower(), build_dataset(options.dataset, options.settings)

@@ -30,9 +30,13 @@ from lit_landmarks.search.trial import Costs, Fit
 _PATCHES = "model.init_args.patches"
 _FITS, _TOO_DEAR = 10, 68
 _ONE_STEP = {
-    "trainer.max_epochs": 1, "trainer.limit_train_batches": 1, "trainer.limit_val_batches": 1,
-    "trainer.enable_progress_bar": False, "trainer.accelerator": "cpu", "wandb.mode": "disabled",
-}  # fmt: skip
+    "trainer.max_epochs": 1,
+    "trainer.limit_train_batches": 1,
+    "trainer.limit_val_batches": 1,
+    "trainer.enable_progress_bar": False,
+    "trainer.accelerator": "cpu",
+    "wandb.mode": "disabled",
+}
 #: Of the trials of the memory figure, one in so many trains; the others are too dear.
 _TRAINED_EVERY = 4
 
@@ -188,8 +192,9 @@ def _megabytes() -> float:
 
 def _throughput(root: Path, workers: int, trials: int) -> float:
     """Trials a minute while all workers are at work; their start and end do not count."""
-    folder = _create_study(root, trials * workers, {"trainer.limit_train_batches": 12,
-                                             "trainer.max_epochs": 4})  # fmt: skip
+    folder = _create_study(
+        root, trials * workers, {"trainer.limit_train_batches": 12, "trainer.max_epochs": 4}
+    )
     sweep = folder.sweep()
     study = folder.open(sweep)
     for _ in range(trials * workers):

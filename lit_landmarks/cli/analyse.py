@@ -90,8 +90,14 @@ def run(arguments: list[str]) -> int:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", "-c", action="append", default=[], type=Path,
-                        help="further argument files, such as other data")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        "-c",
+        action="append",
+        default=[],
+        type=Path,
+        help="further argument files, such as other data",
+    )
 
 
 def _add_calibrate(parts: Subcommands) -> None:
@@ -101,12 +107,18 @@ def _add_calibrate(parts: Subcommands) -> None:
     goal.add_argument("--mma", type=float, help="wanted mean cost of a face, million multiply-adds")
     goal.add_argument("--nme", type=float, help="wanted mean NME, percent of the eye distance")
     goal.add_argument("--slack", type=float, help="allowed rise of the NME, percent of itself")
-    parser.add_argument("--shared", action="store_true",
-                        help="one threshold for all stages, as the paper draws it")  # fmt: skip
-    parser.add_argument("--failure", type=float, default=10.0,
-                        help="true NME in percent from which a face has failed")  # fmt: skip
-    parser.add_argument("--recall", type=float,
-                        help="share of failures to detect; default: the best F1")  # fmt: skip
+    parser.add_argument(
+        "--shared", action="store_true", help="one threshold for all stages, as the paper draws it"
+    )
+    parser.add_argument(
+        "--failure",
+        type=float,
+        default=10.0,
+        help="true NME in percent from which a face has failed",
+    )
+    parser.add_argument(
+        "--recall", type=float, help="share of failures to detect; default: the best F1"
+    )
     parser.add_argument("--dry", action="store_true", help="report only; write nothing")
     parser.add_argument("--run", type=Path, help="run directory")
     parser.add_argument("--ckpt_path", type=Path, help="checkpoint; default the run's best")
@@ -167,8 +179,9 @@ def _goal(options: argparse.Namespace, method: LandmarkModule, stages: int) -> G
 def _add_tradeoff(parts: Subcommands) -> None:
     summary = "NME against multiply-adds of cascades, with and without early exit"
     parser = parts.add("tradeoff", summary, _trade_off, _TRADEOFF, takes_settings=True)
-    parser.add_argument("--run", dest="runs", action="append", default=[], type=Path,
-                        help="run directory")  # fmt: skip
+    parser.add_argument(
+        "--run", dest="runs", action="append", default=[], type=Path, help="run directory"
+    )
     _add_config(parser)
     parser.add_argument("--output", type=Path, default=Path("tradeoff"), help="folder")
     parser.add_argument("--wandb", choices=["offline", "online", "disabled"], default="offline")

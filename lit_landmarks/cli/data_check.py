@@ -41,16 +41,30 @@ def add_subcommand(parts: Subcommands) -> None:
     """Adds `data check`."""
     summary = "read a data set, or every one below a folder; counts, bad rows, contact sheets"
     parser = parts.add("check", summary, _run, _DESCRIPTION, takes_settings=True)
-    parser.add_argument("-c", "--config", type=Path, action="append", default=[], metavar="FILE",
-                        help="check every data set that these argument files name")  # fmt: skip
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="check every data set that these argument files name",
+    )
     parser.add_argument("--all", type=Path, metavar="DIR", help="check what is found below DIR")
-    parser.add_argument("--batch", type=int, metavar="N",
-                        help="with --config: draw one training batch of N faces")  # fmt: skip
-    parser.add_argument("--padded", action="store_true",
-                        help="with --batch: each set in its own scheme, padded")  # fmt: skip
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="with --config: draw one training batch of N faces"
+    )
+    parser.add_argument(
+        "--padded", action="store_true", help="with --batch: each set in its own scheme, padded"
+    )
     parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(DATASETS)}")
-    parser.add_argument("--sheet", type=Path, default=Path("data_check"), metavar="DIR",
-                        help="folder for the contact sheets")  # fmt: skip
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        default=Path("data_check"),
+        metavar="DIR",
+        help="folder for the contact sheets",
+    )
     parser.add_argument("--rows", type=int, default=20, help="bad rows to print")
 
 

@@ -9,7 +9,6 @@ from lit_landmarks.draw.overlay import overlay, to_image
 from lit_landmarks.draw.plots import (
     bar_plot,
     ced_plot,
-    curve_plot,
     figure_image,
     new_figure,
     save_figure,
@@ -21,7 +20,6 @@ __all__ = [
     "bar_plot",
     "ced_plot",
     "contact_sheet",
-    "curve_plot",
     "figure_image",
     "new_figure",
     "overlay",

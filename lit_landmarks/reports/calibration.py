@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.draw.plots import COLOURS, new_figure
+from lit_landmarks.draw.plots import COLORS, new_figure
 from lit_landmarks.reports.attention import open_mouths
 from lit_landmarks.training.calibration import (
     Detection,
@@ -153,7 +153,7 @@ def calibration_plot(
     low, high = 100.0, 1.0
     for number, (name, records) in enumerate(sets.items()):
         x, y = records.predicted[-1].clip(0.3), records.error[-1].clip(0.3)
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         axes.scatter(x, y, s=5, color=colour, alpha=0.25, linewidths=0)
         axes.plot(*_binned(x, y), "o-", color=colour, markersize=4, label=name)
         low, high = min(low, x.min(), y.min()), max(high, x.max(), y.max())

@@ -10,7 +10,7 @@ import numpy as np
 import wandb
 from matplotlib.figure import Figure
 
-from lit_landmarks.draw.plots import COLOURS, figure_image, new_figure
+from lit_landmarks.draw.plots import COLORS, figure_image, new_figure
 from lit_landmarks.training.calibration import candidates, operate
 from lit_landmarks.training.records import FaceRecords
 from lit_landmarks.training.run_directory import RunDirectory
@@ -67,7 +67,7 @@ def trade_off_plot(curves: Sequence[TradeOff], title: str = "") -> Figure:
     """NME against MMA of several runs on one data set."""
     figure, axes = new_figure(6.5, 4.5, title or (curves[0].dataset if curves else ""))
     for number, curve in enumerate(curves):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         axes.plot(curve.cut_mma, curve.cut_nme, "s--", color=colour, markersize=4, linewidth=0.8,
                   label=f"{curve.run}, all faces alike")  # fmt: skip
         axes.plot(curve.stop_mma, curve.stop_nme, "-", color=colour, linewidth=1.6,

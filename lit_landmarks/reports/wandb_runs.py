@@ -101,7 +101,7 @@ def _entry(run: Any) -> Entry:
     learning = [(float(row["epoch"]) + 1, float(row[MONITOR])) for row in rows
                 if _number(row.get("epoch")) and _number(row.get(MONITOR))]  # fmt: skip
     return Entry(
-        name=str(run.name), where=str(run.url), state=state, told=str(run.state),
+        name=str(run.name), where=str(run.url), state=state, outcome=str(run.state),
         metrics=metrics, config=flatten(dict(run.config)), learning=learning,
         seconds=float(summary["_runtime"]) if _number(summary.get("_runtime")) else None,
     )  # fmt: skip

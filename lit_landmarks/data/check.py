@@ -18,7 +18,7 @@ from rich.progress import track
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
 from lit_landmarks.data.squares import check_box, cut_square, source_squares
-from lit_landmarks.draw import Image, contact_sheet, overlay
+from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
 from lit_landmarks.schemes import get_scheme
@@ -322,14 +322,12 @@ def _tile(
         return np.asarray((points - square[:2] + 0.5) / ratio - 0.5)
 
     visible = None if index.visible is None else index.visible[row]
-    return overlay(
+    return FaceAnnotator(dataset.scheme, residuals=expected is not None).annotate(
         cut_square(image, square, _SHEET_SIZE),
         placed(index.points[row]),
         mask=index.mask[row],
-        scheme=dataset.scheme,
         visible=visible,
         predicted=None if expected is None else placed(expected),
-        residuals=expected is not None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.module import LandmarkDataModule
-from lit_landmarks.draw import Image, contact_sheet, overlay
+from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.types import DataSpec, FaceBatch
@@ -53,10 +53,12 @@ def _sheet(batch: FaceBatch, spec: DataSpec) -> Image:
         own = spec.datasets[int(batch.dataset_id[row])]
         seen = batch.visible[row] if bool(batch.has_visible[row]) else None
         pose = batch.pose[row] if bool(batch.has_pose[row]) else None
+        annotator = FaceAnnotator(own.scheme, zoom=max(1, round(200 / spec.frame_size)))
         tiles.append(
-            overlay(batch.image[row], batch.points[row], batch.mask[row], own.scheme,
-                    pose=pose, visible=seen, zoom=max(1, round(200 / spec.frame_size)))
-        )  # fmt: skip
+            annotator.annotate(
+                batch.image[row], batch.points[row], mask=batch.mask[row], visible=seen, pose=pose
+            )
+        )
         titles.append(f"{own.name} {int(batch.index[row])}")
     return contact_sheet(tiles, columns=8, titles=titles)
 

@@ -14,7 +14,14 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lit_landmarks.draw import Image, ced_plot, contact_sheet, figure_image, overlay, save_png
+from lit_landmarks.draw import (
+    FaceAnnotator,
+    Image,
+    ced_plot,
+    contact_sheet,
+    figure_image,
+    save_png,
+)
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import NORMALISERS
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
@@ -168,13 +175,12 @@ def face_picture(
     off = torch.linalg.vector_norm(prediction.points[place] - batch.points[place], dim=-1)[mask]
     norm = batch.norms[place, NORMALISERS.index(dataset.primary_normaliser)]
     pose: Tensor | None = None if prediction.pose is None else prediction.pose[place]
-    picture = overlay(
+    annotator = FaceAnnotator(dataset.scheme, zoom=max(1, round(_WIDTH / batch.image.shape[-1])))
+    picture = annotator.annotate(
         batch.image[place],
         batch.points[place],
-        mask,
-        dataset.scheme,
+        mask=mask,
         predicted=prediction.points[place],
         pose=pose,
-        zoom=max(1, round(_WIDTH / batch.image.shape[-1])),
     )
     return picture, f"{dataset.name} {100.0 * float(off.mean() / norm):.1f} %"

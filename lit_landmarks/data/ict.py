@@ -1,7 +1,7 @@
 """`IctFaces`: rendered faces of the ICT FaceKit morphable head, with exact labels.
 
 More realistic than `SyntheticFaces`, at the price of a head file that the user makes once:
-`data convert ict-facekit CLONE head.npz` (see `rendering.ict.convert`). A face is a function of
+`data convert ict-facekit CLONE head.npz` (see `make_head_file`). A face is a function of
 (seed, row), in any batch and order.
 """
 
@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.rendering.faces import FaceParameters, Head
-from lit_landmarks.rendering.ict import ICT_VERSION, IctRenderer, convert, ict_head, sample_ict
+from lit_landmarks.rendering.ict import (
+    ICT_VERSION,
+    IctRenderer,
+    convert_facekit,
+    load_ict_head,
+    sample_ict,
+)
 from lit_landmarks.rendering.renderer import RENDER_VERSION
 from lit_landmarks.rendering.rng import CounterRng
 
@@ -35,7 +41,7 @@ def make_head_file(source: Path, target: Path) -> None:
     Raises:
         UserError: a file of the clone is missing or broken, or `target` cannot be written.
     """
-    convert(source, target)
+    convert_facekit(source, target)
 
 
 class IctFaces(SyntheticFaces):
@@ -99,7 +105,7 @@ class IctFaces(SyntheticFaces):
 
     @property
     def _model(self) -> Head:
-        return ict_head(self.resolve(self.head))
+        return load_ict_head(self.resolve(self.head))
 
     def _told(self) -> tuple[object, ...]:
         return *super()._told(), self._stamps([self.resolve(self.head)])

@@ -19,6 +19,7 @@ FLOORS = (
     {"training"},
     {"inference", "export"},
     {"reports"},
+    {"settings"},
     {"search"},
     {"cli"},
     {"__main__"},

@@ -9,8 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.cli.loading import load_trained
-from lit_landmarks.cli.parsing import read_request, verb_parser
+from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
@@ -23,6 +22,7 @@ from lit_landmarks.reports.attention import (
     measure_attention,
     region_figure,
 )
+from lit_landmarks.settings import Task
 from lit_landmarks.training.records import record_faces
 from lit_landmarks.training.run_directory import write_json
 
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--keep", type=int, help="number of patches for patches.yaml")
     known, rest = parser.parse_known_args(arguments)
     words = [f"--run={known.run}", *(f"--config={c}" for c in known.config), *rest]
-    method, data = load_trained(read_request("validate", words))
+    method, data = Task.from_arguments("validate", words).load_trained()
     if not isinstance(method, MuSiCa) or method.scheme is None:
         raise UserError(f"{known.run} is a {type(method).__name__}; give a run of MuSiCa")
     patches = method.network.chosen.tolist()

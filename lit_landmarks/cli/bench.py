@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lit_landmarks.cli import bench_samplers
-from lit_landmarks.cli.loading import load_trained
-from lit_landmarks.cli.parsing import read_request, verb_parser
+from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.bench_cascade import bench_cascade
 from lit_landmarks.reports.bench_data import bench_data
+from lit_landmarks.settings import Task
 
 _DESCRIPTION = """data measures on embedded synthetic faces, in one run, in rounds that take turns:
   cached source crops to augmented batches of 32, and the same without augmentation
@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int:
 def _cascade(path: Path | None, rest: list[str], as_json: bool) -> int:
     if path is None:
         raise UserError("bench cascade needs --run RUN; see --help")
-    method, data = load_trained(read_request("validate", [f"--run={path}", *rest]))
+    method, data = Task.from_run(path, rest).load_trained()
     if not isinstance(method, AdaptiveModule):
         raise UserError(f"{path} is a {type(method).__name__}; give a run of a cascade")
     found = bench_cascade(method, data)

@@ -20,13 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback
 
 import lit_landmarks
 from lit_landmarks import search
-from lit_landmarks.cli.sweep_check import costs
-from lit_landmarks.cli.train import fit
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings import Task
 
 #: Numbers of patches within and beyond the limit of the study, which is 12 MMA.
 _PATCHES = "model.init_args.patches"
@@ -133,7 +131,7 @@ class _Bench:
         words += ["--run", str(self.folder.root.parent / f"bare{number}")]
         words += [f"--{key}={value}" for key, value in self.sweep.settings.items()]
         start = time.perf_counter()
-        fit([*words, f"--{_PATCHES}={_FITS}"])
+        Task.from_arguments("fit", [*words, f"--{_PATCHES}={_FITS}"]).fit()
         return time.perf_counter() - start
 
     def queue(self, counts: Sequence[int]) -> None:
@@ -143,11 +141,7 @@ class _Bench:
 
     def work(self, told: Any) -> None:
         """Runs all trials; `told` is called after each."""
-
-        def one_fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
-            return fit(words, callbacks)
-
-        search.work(self.sweep, self.folder, self.study, one_fit, costs, told)
+        search.work(self.sweep, self.folder, self.study, told)
 
 
 def _overhead(root: Path, rounds: int) -> tuple[float, float, float]:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from lit_landmarks.cli.loading import load_trained
-from lit_landmarks.cli.parsing import read_request, verb_parser
+from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.adaptive import AdaptiveModule
 from lit_landmarks.reports.calibration import calibration_plot, describe_set, print_calibration
+from lit_landmarks.settings import Task
 from lit_landmarks.training.calibration import (
     Detection,
     Operation,
@@ -59,10 +59,11 @@ def run(arguments: list[str]) -> int:
     known, rest = parser.parse_known_args(arguments)
     _check(known)
     words = [f"--{k}={v}" for k, v in (("run", known.run), ("ckpt_path", known.ckpt_path)) if v]
-    request = read_request("validate", [*words, *(f"--config={c}" for c in known.config), *rest])
-    checkpoint = request.checkpoint
+    words += [*(f"--config={c}" for c in known.config), *rest]
+    task = Task.from_arguments("validate", words)
+    checkpoint = task.request.checkpoint
     assert checkpoint is not None
-    method, data = load_trained(request)
+    method, data = task.load_trained()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     records = {role: record_faces(method, data, role, device) for role in ("val", "test")
                if data.sets[role]}  # fmt: skip

@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lit_landmarks.cli.configs import compose, unset_variables
-from lit_landmarks.cli.data import build_dataset, instantiate
-from lit_landmarks.cli.lightning import refuse_unknown_names
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.data.check import CheckReport, check_dataset
@@ -20,6 +17,9 @@ from lit_landmarks.data.recognise import unrecognised, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
+from lit_landmarks.settings.compose import compose, unset_variables
+from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
+from lit_landmarks.settings.diagnosis import refuse_unknown_names
 from lit_landmarks.types import ROLES
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
@@ -167,7 +167,7 @@ def _settings(files: list[Path]) -> dict[str, Any]:
 
 def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
     for name, spec in (settings.get(role) or {}).items():
-        dataset = instantiate(FaceDataset, {"set": spec}, None)
+        dataset = dataset_from_entry(spec)
         if "root" in settings:
             dataset.start_from(settings["root"])
         yield name, dataset

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lit_landmarks.cli.data import build_dataset
-from lit_landmarks.cli.messages import unknown_name
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS
 from lit_landmarks.data.convert import convert, convert_to_json
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.datasets import build_dataset
+from lit_landmarks.settings.diagnosis import unknown_name
 
 _HEAD = "ict-facekit"
 _DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lit_landmarks.cli.data import build_dataset
-from lit_landmarks.cli.messages import unknown_name
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.data import DATASETS
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.data.synthesize import synthesize
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.datasets import build_dataset
+from lit_landmarks.settings.diagnosis import unknown_name
 
 _DESCRIPTION = """Renders faces and writes them in the files of a published data set, so that
 programs written for that set read them. Goes on where a run was stopped; a larger --n adds faces.

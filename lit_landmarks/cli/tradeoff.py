@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.cli.calibrate import by_set
-from lit_landmarks.cli.loading import load_trained
-from lit_landmarks.cli.parsing import read_request, verb_parser
+from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.adaptive import AdaptiveModule
@@ -21,6 +20,7 @@ from lit_landmarks.reports.tradeoff import (
     trade_off,
     trade_off_plot,
 )
+from lit_landmarks.settings import Task
 from lit_landmarks.training.records import record_faces
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
 
 def _measure(path: Path, name: str, configs: list[Path], rest: list[str]) -> list[TradeOff]:
     words = [f"--run={path}", *(f"--config={c}" for c in configs), *rest]
-    method, data = load_trained(read_request("validate", words))
+    method, data = Task.from_arguments("validate", words).load_trained()
     if not isinstance(method, AdaptiveModule) or len(method.stop_below) < 1:
         raise UserError(f"{path} is a {type(method).__name__} of one stage; give runs of a cascade")
     device = "cuda" if torch.cuda.is_available() else "cpu"

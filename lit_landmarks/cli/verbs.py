@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ from lit_landmarks.errors import UserError
 
 
 class Verb(NamedTuple):
-    """A verb's module, which has `run(arguments) -> int`, and its line in the help."""
+    """A verb's module, which has `run(arguments) -> int`, and its line in the help.
+
+    `run` of the training verbs, which share a module, takes the verb first.
+    """
 
     module: str
     summary: str
@@ -52,13 +56,14 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         cure = f"did you mean {close[0]}?" if close else "see --help"
         raise UserError(f"unknown verb '{verb}'; known: {', '.join(VERBS)}; {cure}")
-    from lit_landmarks.cli.isolation import isolated
+    module = import_module(f"lit_landmarks.cli.{VERBS[verb].module}")
+    run = partial(module.run, verb) if VERBS[verb].module == "train" else module.run
+    if {"-h", "--help"} & {*arguments}:
+        return int(run(arguments))
+    from lit_landmarks.settings.process_state import preserve_process_state
 
-    name = VERBS[verb].module
-    with isolated():
-        module = import_module(f"lit_landmarks.cli.{name}")
-        status: int = module.run([verb, *arguments] if name == "train" else arguments)
-    return status
+    with preserve_process_state():
+        return int(run(arguments))
 
 
 def overview() -> str:
@@ -71,7 +76,7 @@ Facial landmark detection under a compute budget.
 
 {rows}
 
-  python -m lit_landmarks fit --config configs/asmnet.yaml
+  python -m lit_landmarks fit --config asmnet
   python -m lit_landmarks fit --resume runs/asmnet-synthetic-001
-  python -m lit_landmarks profile --config configs/asmnet.yaml
+  python -m lit_landmarks profile asmnet
   python -m lit_landmarks <verb> --help"""

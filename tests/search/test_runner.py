@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> StudyFolder:
 def go(folder: StudyFolder, fits: Any, total: int | None = None) -> optuna.Study:
     sweep = folder.sweep()
     study = folder.open(sweep)
-    work(sweep, folder, study, fits, costs, lambda _: None, total)
+    work(sweep, folder, study, lambda _: None, total, fits, costs)
     return study
 
 

@@ -1,7 +1,7 @@
-"""Landmark schemes that users declare: made known before the method, which asks for its scheme.
+"""Landmark schemes that users declare, registered before the method that asks for its scheme.
 
 The declaration stands in the files of a data set (`FaceDataset.declare`) and, from a fit on, in the
-run directory too: what needs a run and no data, such as `profile RUN`, finds it there.
+run directory too: what needs a run and no data, such as `profile RUN`, reads it there.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lit_landmarks.cli.configs import short_name
 from lit_landmarks.data import DATASETS
+from lit_landmarks.settings.compose import Tree, short_name
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES
 
-Tree = dict[str, Any]
 
-
-def declare_sets(arguments: Mapping[str, Any], root: str) -> None:
-    """Makes known what the configured data sets declare; a set is read at most up to its faces.
+def declare_from_sets(arguments: Mapping[str, Any], root: str) -> None:
+    """Registers the schemes of the configured data sets; a set is read at most up to its faces.
 
     Args:
         arguments: of the data module, plain values.
@@ -33,11 +31,11 @@ def declare_sets(arguments: Mapping[str, Any], root: str) -> None:
             DATASETS[name].declare(root, **values)
 
 
-def declare_runs(configs: Iterable[Path]) -> None:
-    """Makes known what runs declare, given their config.yaml among other argument files.
+def declare_from_runs(configs: Iterable[Path]) -> None:
+    """Registers the schemes of runs whose config.yaml is among the argument files.
 
     Raises:
-        UserError: a scheme of that name with other points is known already.
+        UserError: a scheme of that name is registered with other points.
     """
     for path in configs:
         run = RunDirectory(path.parent)

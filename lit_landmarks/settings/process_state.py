@@ -1,4 +1,4 @@
-"""What a run borrows from the process it gives back: environment, signals, generators, warnings."""
+"""Process-wide state that training libraries change: environment, signals, generators, logging."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 #: Advice for people who write Lightning code; ours has been tested.
-_CHATTER = (
+_ADVICE = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*Checkpoint directory .* exists and is not empty.*",
@@ -29,8 +29,13 @@ _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilitie
 
 
 @contextlib.contextmanager
-def isolated() -> Iterator[None]:
-    """Restores everything global that training libraries set, whatever happens inside."""
+def preserve_process_state() -> Iterator[None]:
+    """Restores on exit whatever training libraries change in the process.
+
+    That is the environment, handlers of SIGINT and SIGTERM, the generators of Python, NumPy and
+    torch (CPU), torch's deterministic mode, warning filters, and the levels of Lightning's
+    loggers, which are quiet meanwhile.
+    """
     environment = dict(os.environ)
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -43,7 +48,7 @@ def isolated() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     try:
         with warnings.catch_warnings():
-            for pattern in _CHATTER:
+            for pattern in _ADVICE:
                 warnings.filterwarnings("ignore", pattern)
             for name in _LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Argument files: several YAMLs become one tree, and a clash between them is told with both names.
+"""Argument files: several YAML files become one tree; a clash between two names both.
 
 Rules, in order:
     1. Later files win. Dicts are merged key by key; lists, and the dicts of data sets (`train`,
@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 Tree = dict[str, Any]
 
@@ -61,7 +62,7 @@ def compose(paths: Sequence[Path]) -> Composed:
     """Reads and merges argument files, the last one winning.
 
     Args:
-        paths: YAML files, in the order of the command line.
+        paths: YAML files, or names of shipped ones, in the order of the command line.
 
     Raises:
         UserError: a file that is missing, is not YAML or not a mapping; two files that name
@@ -69,7 +70,8 @@ def compose(paths: Sequence[Path]) -> Composed:
     """
     tree: Tree = {}
     origins: dict[str, Path] = {}
-    for path in paths:
+    for given in paths:
+        path = find_file(given, "configs")
         sources: dict[str, Path] = {}
         part = _read(path, sources)
         _refuse_other_class(tree, part, origins, path)
@@ -109,7 +111,8 @@ def read_yaml(path: Path) -> Tree:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}; give an argument file (YAML)") from error
+        hint = shipped_hint(path, "configs")
+        raise UserError(f"no such file: {path}; {hint}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder; give an argument file (YAML)") from error
     except UnicodeDecodeError as error:
@@ -147,7 +150,7 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
     arguments = data.get("init_args")
     if isinstance(arguments, dict) and isinstance(arguments.get("root"), str):
         root = arguments["root"]
-        # An unset variable is told when the data is read: `profile` needs none.
+        # An unset variable is an error once the data is read: `profile` needs none.
         if not root.startswith("$"):
             arguments["root"] = str((folder / root).resolve())
     return tree

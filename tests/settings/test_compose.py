@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_landmarks.cli.configs import compose, unset_variables
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.compose import compose, unset_variables
 
 
 def write(folder: Path, name: str, text: str) -> Path:

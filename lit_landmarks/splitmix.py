@@ -1,7 +1,7 @@
 """SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) in wrapping int64 tensors.
 
 Random numbers here are counted, not carried: hashed from a seed and counters, the same on every
-machine. `heads.draws` and `data.counted` say from which counters.
+machine. `rendering.rng` and `data.counted` say from which counters.
 """
 
 from __future__ import annotations

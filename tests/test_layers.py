@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lit_landmarks"
 FLOORS = (
     {"types", "errors", "files", "splitmix", "geometry"},
     {"schemes"},
-    {"heads", "draw", "metrics", "compute", "nets"},
+    {"template", "draw", "metrics", "compute", "nets"},
+    {"rendering"},
     {"data", "methods"},
     {"training"},
     {"inference", "export"},
@@ -32,6 +33,9 @@ NEIGHBOURS = {
     ("files", "errors"),
 }
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+
+#: Rooms that only these rooms may import: who reads about landmarks need not pass the renderer.
+OPEN_TO = {"rendering": {"data"}}
 
 #: Libraries that only these rooms may import.
 ONLY_IN = {
@@ -78,6 +82,17 @@ def test_imports_go_down(path: Path) -> None:
         if name[0] != room
         and (room, name[0]) not in NEIGHBOURS
         and FLOOR.get(name[0], len(FLOORS)) >= FLOOR[room]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_renderer_is_used_by_data_alone(path: Path) -> None:
+    room = room_of(path)
+    wrong = [
+        f"{path}:{row} imports {'.'.join(name)}"
+        for row, name in inner_imports(path)
+        if name[0] != room and room not in OPEN_TO.get(name[0], {room})
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -56,8 +56,8 @@ def _head(words: list[str]) -> int:
     parser.add_argument("source", type=Path, help="clone of ICT-FaceKit, or its FaceXModel folder")
     parser.add_argument("target", type=Path, help=".npz to write")
     known = parser.parse_args(words)
-    from lit_landmarks.heads.ict.convert import convert as make_head
+    from lit_landmarks.data.ict import make_head_file
 
-    make_head(known.source, known.target)
+    make_head_file(known.source, known.target)
     print(f"head file: {known.target}; use it as data set IctFaces with --head {known.target}")
     return 0

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from lit_landmarks import heads
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
 from lit_landmarks.data.squares import check_box, cut_square, source_squares
@@ -23,6 +22,7 @@ from lit_landmarks.draw import Image, contact_sheet, overlay
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
@@ -297,9 +297,9 @@ def _quantiles(report: CheckReport, name: str, values: NDArray[np.float32]) -> N
 
 def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
     """(n, 3) angles by POSIT in a frame around each box; NaN where there are none."""
-    if not heads.has_mean_face(scheme):
+    if not has_mean_face(scheme):
         return np.full((len(index), 3), np.nan, np.float32)
-    model, carries = heads.mean_face(scheme), get_scheme(scheme).pose_mask()
+    model, carries = mean_face(scheme), get_scheme(scheme).pose_mask()
     size = 128
     frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_SCALE))
     points = transform_points(frame, torch.from_numpy(index.points))

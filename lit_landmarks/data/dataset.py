@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from lit_landmarks import heads
 from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.counted import permutation
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.squares import source_squares
 from lit_landmarks.metrics import NORMALISERS, normaliser_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import DatasetSpec
 
 _ROWS_AT_ONCE = 8192
@@ -87,8 +87,8 @@ class PreparedFaces:
     def queries(self) -> Tensor:
         """(N, 3) template points of the delivered scheme, NaN where there are none."""
         n_points = get_scheme(self.spec.scheme).n_points
-        if heads.has_mean_face(self.spec.scheme):
-            return heads.mean_face(self.spec.scheme)
+        if has_mean_face(self.spec.scheme):
+            return mean_face(self.spec.scheme)
         return torch.full((n_points, 3), torch.nan)
 
     def fetch(self, rows: NDArray[np.int64], n_points: int, subsets: tuple[str, ...]) -> Columns:

@@ -1,7 +1,7 @@
 """`IctFaces`: rendered faces of the ICT FaceKit morphable head, with exact labels.
 
 More realistic than `SyntheticFaces`, at the price of a head file that the user makes once:
-`data convert ict-facekit CLONE head.npz` (see `heads.ict.convert`). A face is a function of
+`data convert ict-facekit CLONE head.npz` (see `rendering.ict.convert`). A face is a function of
 (seed, row), in any batch and order.
 """
 
@@ -17,12 +17,25 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads.draws import Draws
-from lit_landmarks.heads.faces import FaceParameters, Head
-from lit_landmarks.heads.ict import ICT_VERSION, IctRenderer, ict_head, sample_ict
-from lit_landmarks.heads.render import RENDER_VERSION
+from lit_landmarks.rendering.faces import FaceParameters, Head
+from lit_landmarks.rendering.ict import ICT_VERSION, IctRenderer, convert, ict_head, sample_ict
+from lit_landmarks.rendering.renderer import RENDER_VERSION
+from lit_landmarks.rendering.rng import CounterRng
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+
+def make_head_file(source: Path, target: Path) -> None:
+    """Convert ICT FaceKit's files to the head file that `IctFaces` reads.
+
+    Args:
+        source: a clone of ICT-FaceKit, or its FaceXModel folder.
+        target: the `.npz` file to write.
+
+    Raises:
+        UserError: a file of the clone is missing or broken, or `target` cannot be written.
+    """
+    convert(source, target)
 
 
 class IctFaces(SyntheticFaces):
@@ -107,8 +120,8 @@ class IctFaces(SyntheticFaces):
             raise UserError(f"no jpg or png backgrounds, {folder}; add some or set it to null")
         return found
 
-    def _sample(self, draws: Draws) -> FaceParameters:
-        return sample_ict(draws, self._model, self._ranges)
+    def _sample(self, rng: CounterRng) -> FaceParameters:
+        return sample_ict(rng, self._model, self._ranges)
 
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
@@ -117,8 +130,8 @@ class IctFaces(SyntheticFaces):
             if device == "auto":
                 device = "cuda" if torch.cuda.is_available() else "cpu"
             self._drawn = IctRenderer(self._model, device, self._photos())
-        draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
-        return self._drawn(draws, self._sample).cpu().numpy()
+        rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
+        return self._drawn(rng, self._sample).cpu().numpy()
 
     @staticmethod
     def _stamps(paths: Sequence[Path]) -> list[tuple[str, int, int]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-import lit_landmarks
+from lit_landmarks import geometry, rendering, schemes, splitmix, template
 from lit_landmarks.data.cache import cache_folder
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.errors import UserError
@@ -25,8 +25,10 @@ from lit_landmarks.files import replacing
 
 #: Smaller sets are made again: it takes a second or two.
 _FEWEST = 200
-#: What labels follow from, below the package.
-_CODE = ("heads", "geometry", "schemes", "splitmix.py", "data/synthetic.py", "data/ict.py")
+#: What labels follow from: whole rooms and modules, and the files beside this one that call them
+#: (which import this one, so that it cannot import them).
+_CODE = (geometry, rendering, schemes, splitmix, template)
+_BESIDE = ("synthetic.py", "ict.py")
 _SUBSET = "subset/"
 
 
@@ -58,13 +60,19 @@ def remembered(
 def code_version() -> str:
     """A hash of the source that labels follow from."""
     digest = hashlib.sha256(np.__version__.encode())
-    root = Path(lit_landmarks.__file__).parent
-    for part in _CODE:
-        found = root / part
-        for file in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
-            if file.is_file():
-                digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    root = Path(geometry.__file__).parents[1]
+    for file in label_code():
+        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def label_code() -> list[Path]:
+    """The source files that labels follow from."""
+    files = [Path(__file__).with_name(name) for name in _BESIDE]
+    for module in _CODE:
+        source = Path(str(module.__file__))
+        files += source.parent.rglob("*.py") if source.name == "__init__.py" else [source]
+    return sorted(files)
 
 
 def write_labels(path: Path, index: FaceIndex) -> None:

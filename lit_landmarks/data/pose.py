@@ -8,16 +8,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from lit_landmarks import heads
 from lit_landmarks.geometry import euler_to_matrix, matrix_to_euler, pose_camera, posit
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import FaceBatch
 
 
 @cache
 def _model(scheme: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean face (N, 3) and the points (N,) that carry pose."""
-    return heads.mean_face(scheme).to(device), get_scheme(scheme).pose_mask(device)
+    return mean_face(scheme).to(device), get_scheme(scheme).pose_mask(device)
 
 
 def frame_pose(
@@ -41,7 +41,7 @@ def frame_pose(
     known = torch.zeros_like(batch.has_pose)
     present = sorted(set(schemes))
     for scheme in present:
-        if not heads.has_mean_face(scheme):
+        if not has_mean_face(scheme):
             continue
         if len(present) == 1:
             return _pose_of(batch, source_to_frame, scheme, size)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
 from lit_landmarks.data.label_cache import remembered
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads import parametric_head
-from lit_landmarks.heads.draws import Draws
-from lit_landmarks.heads.faces import FaceParameters, Head, Ranges, sample_faces
-from lit_landmarks.heads.labels import Contour, FaceLabels, PlacedHeads
-from lit_landmarks.heads.render import RENDER_VERSION, Renderer
+from lit_landmarks.rendering.faces import FaceParameters, Head, Ranges, sample_faces
+from lit_landmarks.rendering.labels import Contour, FaceLabels, PlacedHeads
+from lit_landmarks.rendering.parametric import parametric_head
+from lit_landmarks.rendering.renderer import RENDER_VERSION, Renderer
+from lit_landmarks.rendering.rng import CounterRng
 from lit_landmarks.schemes import get_scheme
 
 #: Names of the two conventions in `schemes.CONVENTIONS` and how each draws the jaw.
@@ -110,10 +110,10 @@ class SyntheticFaces(FaceDataset):
 
     def faces(self, rows: Sequence[int]) -> FaceParameters:
         """Identity, expression, pose and camera of some faces."""
-        return self._sample(Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64)))
+        return self._sample(CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64)))
 
-    def _sample(self, draws: Draws) -> FaceParameters:
-        return sample_faces(draws, self._model, self._ranges)
+    def _sample(self, rng: CounterRng) -> FaceParameters:
+        return sample_faces(rng, self._model, self._ranges)
 
     def labels(self, rows: Sequence[int], scheme: str | None = None) -> FaceLabels:
         """Exact labels of some faces in any scheme, without rendering them."""
@@ -165,8 +165,8 @@ class SyntheticFaces(FaceDataset):
             if device == "auto":
                 device = "cuda" if torch.cuda.is_available() else "cpu"
             self._renderer = Renderer(self._model, device)
-        draws = Draws(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
-        return self._renderer(draws, self._sample).cpu().numpy()
+        rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
+        return self._renderer(rng, self._sample).cpu().numpy()
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The pictures of some faces, for the cache."""

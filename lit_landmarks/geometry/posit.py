@@ -85,7 +85,7 @@ def posit(
         points2d: (B, N, 2) pixels.
         mask: (B, N) bool, the points to use. Contour points move with the view: pass
             `mask & scheme.pose_mask()` for labels like SPIGA's.
-        model: (N, 3) head-frame points, for example `heads.mean_face(scheme)`.
+        model: (N, 3) head-frame points, for example `template.mean_face(scheme)`.
         focal: pixels, a number or (B,); 1.5 frame sides for the pose camera.
         center: principal point: a number for both coordinates, (2,) or (B, 2).
 

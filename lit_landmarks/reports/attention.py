@@ -25,8 +25,8 @@ from scipy.stats import spearmanr
 from lit_landmarks.draw.files import Image
 from lit_landmarks.draw.plots import bar_plot, new_figure
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads import has_mean_face, mean_face
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.training.records import Array, FaceRecords
 
 #: Regions of a face by what is in the names of its points; the first that fits.

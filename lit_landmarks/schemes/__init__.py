@@ -9,7 +9,7 @@ Adding a scheme (2 files to touch, 1 of them new):
    polylines, groups. (A program of yours may call `register_scheme` instead.)
 3. If its points are points of another scheme, add a row to `_MAPS` in `schemes/maps.py`, and a test
    that compares both on a real face.
-4. If its points can be named on the surface of the template head, add them there, in `heads`: this
+4. If its points can be named on the surface of the template head, add them in `template`: this
    gives the scheme synthetic faces, a 3D mean face and pose labels.
 """
 

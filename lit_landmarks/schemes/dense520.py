@@ -3,7 +3,7 @@
 Two schemes of one size, which share their first 68 points and nothing else:
 
 `dense520` is our own set: symmetric, so that mirroring is a permutation, and farthest-point sampled
-(`heads.dense`): any first part of the 452 extra points is itself spread over the face.
+(`template.dense`): any first part of the 452 extra points is itself spread over the face.
 
 `dense520_published` is the list of Basak et al. (arXiv 2308.15170), which lies in files of its
 owners beside PRNet's maps. Their list is in ascending order of vertex numbers and has no symmetry;

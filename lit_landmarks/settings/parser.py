@@ -11,21 +11,22 @@ What differs from plain LightningCLI:
 
 from __future__ import annotations
 
+import functools
+import inspect
+import operator
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.settings.compose import LINKED, Tree
-from lit_landmarks.settings.request import split_overrides
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 DESCRIPTIONS = {
@@ -39,6 +40,7 @@ DESCRIPTIONS = {
     "further --config files.",
     "predict": "Write a run's landmarks, in pixels of the image files, to an .npz file.",
 }
+TRAINER_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0}
 RUN_HELP = {
     "fit": "Run directory to make; default runs/<method>-<data>-<counter>.",
     "other": "Run directory whose config.yaml and best checkpoint are used.",
@@ -63,7 +65,6 @@ class SettingsCLI(LightningCLI):
             LandmarkModule,
             LandmarkDataModule,
             save_config_callback=None,
-            trainer_defaults={"logger": False, "num_sanity_val_steps": 0},
             seed_everything_default=0,
             parser_kwargs={**_help_texts(verb), "exit_on_error": False, "allow_abbrev": False},
             subclass_mode_model=True,
@@ -73,6 +74,29 @@ class SettingsCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds trainer, method and data as LightningCLI does, with ints first in the trainer."""
+        hints = count_or_share_hints()
+        parser.add_class_arguments(
+            Trainer,
+            "trainer",
+            fail_untyped=False,
+            instantiate=False,
+            sub_configs=True,
+            skip={*hints},
+        )
+        parameters = inspect.signature(Trainer.__init__).parameters
+        for key, hint in hints.items():
+            parser.add_argument(
+                f"--trainer.{key}",
+                type=hint,
+                default=parameters[key].default,
+                help="An int (a count) or a float (a share); see lightning.pytorch.Trainer.",
+            )
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        parser.add_lightning_class_args(LandmarkModule, "model", subclass_mode=True)
+        parser.add_lightning_class_args(LandmarkDataModule, "data", subclass_mode=True)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds tracking, the flags of `read_request` (for --help), and the links."""
@@ -106,52 +130,21 @@ class SettingsCLI(LightningCLI):
         """Builds nothing: `Task` builds each part when it is asked for."""
 
 
-def parse_settings(verb: str, tree: Tree, overrides: Sequence[str], file: Path) -> SettingsCLI:
-    """Parses a merged tree and the settings that follow it.
+def count_or_share_hints() -> dict[str, Any]:
+    """Type hints of the trainer's arguments that take an int (a count) or a float (a share).
 
-    Args:
-        verb: fit, validate, test or predict.
-        tree: the merged argument files.
-        overrides: settings as `--key value`.
-        file: holds `tree` as YAML.
-
-    Raises:
-        argparse.ArgumentError: a setting that is unknown or has a value of another type.
+    They ask for the int first: `limit_val_batches: 1` is one batch and `1.0` all of them, and the
+    parser takes the first type that a value fits. The trainer's own hints cannot be relied on:
+    `typing` hands out one object for `Union[int, float]` and `Union[float, int]`, in the order that
+    was asked for first in the process, so any library could decide it.
     """
-    parsed = SettingsCLI(verb, ["--config", str(file), *overrides])
-    restore_whole_numbers(parsed.config["trainer"], tree.get("trainer") or {}, overrides)
-    return parsed
-
-
-def restore_whole_numbers(
-    trainer: Namespace, written: Mapping[str, Any], overrides: Sequence[str]
-) -> None:
-    """Turns a float back into the int that was written where the trainer takes both, in place.
-
-    `limit_val_batches: 1` is one batch and `1.0` all of them. `typing` hands out one object for
-    `Union[int, float]` and `Union[float, int]`, in the order that was asked for first in the
-    process, and the parser takes the first type that a value fits; so any library could decide it.
-
-    Args:
-        trainer: parsed arguments of the trainer.
-        written: the same as the argument files write them.
-        overrides: settings as `--key value`, which win over the files.
-    """
-    texts = split_overrides(overrides)
-    values = dict(written)
-    if isinstance(group := yaml.safe_load(texts.get("trainer", "{}")), dict):
-        values |= group
-    for key in whole_or_share():
-        text = texts.get(f"trainer.{key}")
-        value = yaml.safe_load(text) if text is not None else values.get(key)
-        if type(value) is int and isinstance(trainer.get(key), float):
-            trainer[key] = value
-
-
-def whole_or_share() -> list[str]:
-    """Arguments of the trainer that take an int (a count) as well as a float (a share)."""
     hints = get_type_hints(Trainer.__init__)
-    return [name for name, hint in hints.items() if {int, float} <= set(get_args(hint))]
+    return {k: int_first(hint) for k, hint in hints.items() if {int, float} <= {*get_args(hint)}}
+
+
+def int_first(hint: Any) -> Any:
+    """A union with `int` as its first member; only `|` keeps an order of its own."""
+    return functools.reduce(operator.or_, [m for m in get_args(hint) if m is not int], int)
 
 
 @contextmanager

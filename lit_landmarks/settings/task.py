@@ -28,7 +28,7 @@ from lit_landmarks.settings.diagnosis import (
     refuse_unknown_names,
     reraise,
 )
-from lit_landmarks.settings.parser import SettingsCLI, parse_settings, temporary_config
+from lit_landmarks.settings.parser import SettingsCLI, temporary_config
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import (
     Overrides,
@@ -400,7 +400,7 @@ class Task:
 def _parse(request: Request, composed: Composed) -> SettingsCLI:
     with temporary_config(composed.tree) as file, preserve_process_state():
         try:
-            return parse_settings(request.verb, composed.tree, request.overrides, file)
+            return SettingsCLI(request.verb, ["--config", str(file), *request.overrides])
         except argparse.ArgumentError as error:
             message = str(error).replace(str(file), "the configuration")
             raise explain(request.verb, composed, request.overrides, message) from error

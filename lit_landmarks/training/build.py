@@ -18,8 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads import has_mean_face
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.template import has_mean_face
 from lit_landmarks.types import DataSpec, Needs, Role
 
 Stage = Literal["fit", "validate", "test", "predict"]

@@ -9,8 +9,8 @@ import torch
 
 from lit_landmarks.data import Augmentation, LandmarkDataModule, SourceBatch, SyntheticFaces
 from lit_landmarks.geometry import euler_to_matrix
-from lit_landmarks.heads import mean_face
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch
 
 #: The crop of the published training, drawn on the fly: turned up to 45 degrees, scaled, shifted.

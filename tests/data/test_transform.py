@@ -26,7 +26,7 @@ from lit_landmarks.geometry import (
     project,
     transform_points,
 )
-from lit_landmarks.heads import mean_face
+from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch
 
 MakeSet = Callable[..., FaceDataset]

@@ -26,7 +26,7 @@ from lit_landmarks.data.layouts.base import (
     write_text,
 )
 from lit_landmarks.geometry.position_map import UvTable, toward_camera
-from lit_landmarks.heads.position_maps import face_layout
+from lit_landmarks.template.position_maps import face_layout
 
 
 class PositionMapLayout(Layout):

@@ -24,9 +24,9 @@ from lit_landmarks.data.readers.large_pose import check_depth
 from lit_landmarks.data.readers.text import numbers
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
-from lit_landmarks.heads.dense import on_position_maps
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.schemes.dense520 import N_DENSE, published_order
+from lit_landmarks.template.dense import on_position_maps
 
 Pixels = NDArray[np.int64]
 

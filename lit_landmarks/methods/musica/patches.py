@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.heads.mean_face import has_mean_face, mean_face
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template.mean_face import has_mean_face, mean_face
 
 #: Fewer patches see too little of a face to place it.
 _FEWEST = 4

@@ -20,8 +20,8 @@ from lit_landmarks.data.layouts import LAYOUTS, Face
 from lit_landmarks.data.readers.large_pose import to_file_angles, to_our_pose, yaw_bins
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees, posit
-from lit_landmarks.heads import mean_face
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import mean_face
 
 Attempt = Callable[..., tuple[Any, list[UserError]]]
 N = 9

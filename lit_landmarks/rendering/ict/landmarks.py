@@ -1,0 +1,136 @@
+"""Points of schemes on an ICT head, and the paths along which the jaw's silhouette moves."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.rendering.ict.model import SKIN_END, Array, Indices
+from lit_landmarks.rendering.ict.sites import Places
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template.dense import transfer
+from lit_landmarks.template.surface_points import ContourPaths, SurfacePoints
+
+#: As on the template: height, and how far towards the middle a jaw point may slide.
+_PATH_END: Array = np.array([[-0.1, 0.60], [0.15, 0.56], [0.45, 0.34], [0.85, 0.32], [1.0, 0.0]])
+_SAMPLES = 40
+
+
+class Landmarks:
+    """Finds points by scheme; each scheme once.
+
+    Args:
+        places: the model's surface.
+        kept: (V,) number of each model vertex in the mesh that is drawn, -1 for none.
+        pupil_start: number of the first of two pupil vertices.
+    """
+
+    def __init__(self, places: Places, kept: Indices, pupil_start: int) -> None:
+        self._places, self._kept, self._pupils = places, kept, pupil_start
+        model = places.model
+        self._jaw = model.mean[model.ibug68[:17]]
+        names = get_scheme("ibug68").point_names
+        self._exact = {name: int(v) for name, v in zip(names, model.ibug68, strict=True)}
+        self._schemes: dict[str, SurfacePoints] = {}
+        self._contours: dict[str, ContourPaths] = {}
+
+    def points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme: the file's own where it names them, else carried over."""
+        if scheme not in self._schemes:
+            self._schemes[scheme] = self._find(scheme)
+        return self._schemes[scheme]
+
+    def _dense(self) -> SurfacePoints:
+        """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""
+        model = self._places.model
+        faced = model.triangles[(model.triangles < SKIN_END).all(1)]
+        ibug = model.ibug68
+        fixed = SurfacePoints(np.repeat(ibug[:, None], 3, 1), np.eye(1, 3).repeat(68, 0))
+        skin = model.mean[:SKIN_END]
+        mirror = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
+        found = transfer(skin, faced, fixed, np.asarray(mirror, dtype=np.int64))
+        return SurfacePoints(self._kept[found.vertices], found.weights)
+
+    def _find(self, scheme: str) -> SurfacePoints:
+        if scheme == "dense520":
+            return self._checked(scheme, self._dense())
+        names = get_scheme(scheme).point_names
+        found = self._places.carried(scheme)
+        vertices, weights = found.vertices.copy(), found.weights.copy()
+        jaws = sum(name.startswith("left_jaw_") for name in names)
+        eyes_of_6 = "left_eye_upper_middle" not in names
+        for k, name in enumerate(names):
+            side, _, part = name.partition("_")
+            if part == "pupil":
+                vertices[k] = self._pupils + (side == "left")
+                weights[k] = (1.0, 0.0, 0.0)
+                continue
+            if part.startswith("jaw_") and jaws != 8:
+                place = self._jaw_place((int(part[4:]) - 1) / jaws, side == "left")
+                at, share = self._places.skin.closest(place[None])
+                vertices[k], weights[k] = at[0], share[0]
+            elif name in self._exact and (eyes_of_6 or "_eye_" not in name or
+                                          part in ("eye_inner", "eye_outer")):  # fmt: skip
+                vertices[k], weights[k] = self._exact[name], (1.0, 0.0, 0.0)
+            vertices[k] = self._kept[vertices[k]]
+        return self._checked(scheme, SurfacePoints(vertices, weights))
+
+    @staticmethod
+    def _checked(scheme: str, found: SurfacePoints) -> SurfacePoints:
+        if (found.vertices < 0).any():
+            raise UserError(f"scheme {scheme!r} has a point where the ICT head is not drawn")
+        return found
+
+    def _jaw_place(self, share: float, left: bool) -> Array:
+        """A place `share` of the way from the ear to the chin, on the line of the 17 points."""
+        line = self._jaw[16:7:-1] if left else self._jaw[:9]
+        at = share * 8.0
+        return np.stack([np.interp(at, np.arange(9), line[:, c]) for c in range(3)])
+
+    def contour(self, scheme: str) -> ContourPaths:
+        """The silhouette paths of a scheme's jaw points."""
+        if scheme not in self._contours:
+            self._contours[scheme] = self._paths(scheme)
+        return self._contours[scheme]
+
+    def _paths(self, scheme: str) -> ContourPaths:
+        names = get_scheme(scheme).point_names
+        fixed = self.points(scheme)
+        back = np.flatnonzero(self._kept >= 0)
+        mean = self._places.model.mean
+        numbers, sides, vertices, weights = [], [], [], []
+        for k, name in enumerate(names):
+            side, _, part = name.partition("_")
+            if name != "chin" and not part.startswith("jaw_"):
+                continue
+            place = (mean[back[fixed.vertices[k]]] * fixed.weights[k][:, None]).sum(0)
+            at, share = self._path(place)
+            at[0], share[0] = back[fixed.vertices[k]], fixed.weights[k]
+            numbers.append(k)
+            sides.append({"left": 1, "right": -1}.get(side, 0))
+            vertices.append(self._kept[at])
+            weights.append(share)
+        paths = SurfacePoints(
+            np.array(vertices, dtype=np.int64).reshape(-1, _SAMPLES, 3),
+            np.array(weights, dtype=np.float64).reshape(-1, _SAMPLES, 3),
+        )
+        return ContourPaths(
+            np.array(numbers, dtype=np.int64), paths, np.array(sides, dtype=np.int64)
+        )
+
+    def _path(self, place: Array) -> tuple[Indices, Array]:
+        """Surface points from a jaw point towards the middle of the face at equal height."""
+        x, y, z = place
+        axis = np.array([0.0, y, 0.75])
+        start = np.arctan2(x, axis[2] - z)
+        end = float(np.interp(y, _PATH_END[:, 0], _PATH_END[:, 1]))
+        fine = np.linspace(start, 0.0, 60)
+        ways = np.stack([np.sin(fine), 0 * fine, -np.cos(fine)], -1)
+        at, share = self._places.outer.rays(axis, ways, outermost=True)
+        found = (share[..., None] * self._places.model.mean[at]).sum(1)
+        far = np.abs(found[:, 0]) >= min(end, abs(x)) - 1e-6
+        last = int(np.flatnonzero(far)[-1]) if far.any() else 0
+        angle = start + (fine[last] - start) * np.linspace(0.0, 1.0, _SAMPLES) ** 1.3
+        ways = np.stack([np.sin(angle), 0 * angle, -np.cos(angle)], -1)
+        return self._places.outer.rays(axis, ways, outermost=True)

@@ -1,0 +1,66 @@
+"""Random numbers of a synthetic face: a function of (seed, index, name), never of a state.
+
+Each thing that is drawn has a name, so that adding one leaves all others as they were, and a face
+is the same alone or in any batch. The mixer is `splitmix`.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.splitmix import STEP, key_of, mix, shifted
+
+
+class CounterRng:
+    """Named random numbers for B faces.
+
+    Args:
+        seed: of the data set.
+        index: (B,) int64 number of each face.
+    """
+
+    def __init__(self, seed: int, index: Tensor) -> None:
+        self.seed, self.index = seed, index
+        self._key = mix(key_of(seed) ^ (index.cpu() + STEP))
+
+    def __len__(self) -> int:
+        """Number of faces B."""
+        return len(self._key)
+
+    def of(self, index: Tensor) -> CounterRng:
+        """The draws of other faces of the same set."""
+        return CounterRng(self.seed, index)
+
+    def bits(self, name: str, n: int) -> Tensor:
+        """(B, n) int64 random bits."""
+        key = mix(self._key ^ (zlib.crc32(name.encode()) * 0x9E3779B1))
+        return mix(key[:, None] + torch.arange(1, n + 1) * STEP)
+
+    def uniform(self, name: str, n: int = 1, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """(B, n) float64, uniform in [low, high); (B,) if n is 1."""
+        value = shifted(self.bits(name, n), 11).double() * 2.0**-53
+        value = low + (high - low) * value
+        return value[:, 0] if n == 1 else value
+
+    def normal(self, name: str, n: int = 1, clamp: float = 2.5) -> Tensor:
+        """(B, n) float64, close to N(0, 1) and within +-clamp; (B,) if n is 1.
+
+        The sum of 12 uniform numbers: exact arithmetic, the same on every machine.
+        """
+        value = shifted(self.bits(name, 12 * n), 11).double() * 2.0**-53
+        value = (value.reshape(len(self), n, 12).sum(-1) - 6.0).clamp(-clamp, clamp)
+        return value[:, 0] if n == 1 else value
+
+    def chance(self, name: str, probability: float) -> Tensor:
+        """(B,) bool."""
+        return self.uniform(name) < probability
+
+    def choice(self, name: str, weights: tuple[float, ...]) -> Tensor:
+        """(B,) int64 numbers drawn in proportion to weights."""
+        edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
+        return torch.searchsorted(edges / edges[-1], self.uniform(name), right=True).clamp_max(
+            len(weights) - 1
+        )

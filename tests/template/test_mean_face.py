@@ -1,0 +1,69 @@
+"""The mean face: its frame, its symmetry, and how near it comes to a measured one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.schemes import get_map, get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
+
+SCHEMES = ("ibug68", "wflw98", "cofw29", "face_synthetics70")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_all_schemes_share_one_head_frame(scheme: str) -> None:
+    face = mean_face(scheme)
+    right, left = get_scheme(scheme).eye_corners
+    assert face.dtype == torch.float32
+    assert face.shape == (get_scheme(scheme).n_points, 3)
+    assert torch.allclose(face[right], torch.tensor([-0.5, 0.0, 0.0]), atol=1e-6)
+    assert torch.allclose(face[left], torch.tensor([0.5, 0.0, 0.0]), atol=1e-6)
+
+
+def test_axes_are_right_down_and_away() -> None:
+    face = mean_face("ibug68")
+    assert face[:, 2].argmin() == 30  # the nose tip is nearest
+    assert face[8, 1] > face[57, 1] > face[33, 1] > face[27, 1] > face[19, 1]
+    assert face[0, 2] > face[36, 2]
+
+
+@pytest.mark.parametrize("source", ["wflw98", "face_synthetics70"])
+def test_schemes_agree_where_they_share_points(source: str) -> None:
+    mapping = get_map(source, "ibug68").source_index
+    shared = mapping >= 0
+    apart = (mean_face(source)[mapping[shared]] - mean_face("ibug68")[shared]).norm(dim=-1)
+    assert apart.max() < 0.06
+
+
+def test_an_unknown_scheme_has_no_mean_face() -> None:
+    assert not has_mean_face("nobody")
+    with pytest.raises(UserError, match="nobody"):
+        mean_face("nobody")
+    assert all(has_mean_face(scheme) for scheme in SCHEMES)
+
+
+def test_callers_cannot_spoil_the_mean_face() -> None:
+    mean_face("ibug68").zero_()
+    assert mean_face("ibug68").abs().sum() > 1
+
+
+def test_proportions_are_within_4_percent_of_a_measured_mean_head(real_data: Path) -> None:
+    """RMS distance per point after a similarity fit to the mean of ICT FaceKit, of interocular."""
+    path = real_data / "ict_facekit.npz"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    with np.load(path, allow_pickle=False) as file:
+        other = file["mean"][file["ibug68"]].astype(np.float64) * [1.0, -1.0, -1.0]
+    other /= np.linalg.norm(other[45] - other[36])
+    own = mean_face("ibug68").double().numpy()
+    a, b = own - own.mean(0), other - other.mean(0)
+    u, s, vt = np.linalg.svd(a.T @ b)
+    assert np.linalg.det(u @ vt) > 0  # same handedness
+    fitted = s.sum() / (a**2).sum() * a @ (u @ vt)
+    rms = np.sqrt(((fitted - b) ** 2).sum(1).mean())
+    assert rms < 0.04

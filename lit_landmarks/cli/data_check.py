@@ -17,7 +17,7 @@ from lit_landmarks.data.recognise import unrecognised, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
-from lit_landmarks.settings.compose import compose, unset_variables
+from lit_landmarks.settings.composition import compose, unset_variables
 from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
 from lit_landmarks.settings.diagnosis import refuse_unknown_names
 from lit_landmarks.types import ROLES

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from lit_landmarks.settings.request import OneLineParser
+from lit_landmarks.settings.arguments import OneLineParser
 
 __all__ = ["OneLineParser", "VerbParser", "verb_parser"]
 

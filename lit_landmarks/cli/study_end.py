@@ -12,7 +12,7 @@ from lit_landmarks import search
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.study_run import draw_study, track_study
 from lit_landmarks.search.records import study_record
-from lit_landmarks.settings.compose import compose, read_yaml
+from lit_landmarks.settings.composition import compose, read_yaml
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import WandbOptions
 

@@ -18,8 +18,8 @@ from lit_landmarks.search.launchers import standing_alone
 from lit_landmarks.search.space import Branch, Parameter, Sweep
 from lit_landmarks.search.task_runner import with_one_device
 from lit_landmarks.settings import Task
+from lit_landmarks.settings.arguments import to_arguments
 from lit_landmarks.settings.costs import LATENCY_KEYS, example_input
-from lit_landmarks.settings.request import to_arguments
 from lit_landmarks.types import Role
 
 

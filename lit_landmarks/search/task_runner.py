@@ -12,7 +12,7 @@ from lit_landmarks.search.devices import hand_over, several
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.settings import Request, Task, compose, read_request
-from lit_landmarks.settings.request import split_overrides
+from lit_landmarks.settings.arguments import split_overrides
 
 
 class TaskRunner:

@@ -35,7 +35,7 @@ from lit_landmarks.search.study import (
 )
 from lit_landmarks.search.watch import TrialWatch, violations, with_measured
 from lit_landmarks.search.workers import LostTrialError, Worker
-from lit_landmarks.settings.request import to_arguments, to_text
+from lit_landmarks.settings.arguments import to_arguments, to_text
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.diagnosis import (
     class_arguments,
     explain_arguments,
@@ -18,7 +19,6 @@ from lit_landmarks.settings.diagnosis import (
     reraise,
     unknown_name,
 )
-from lit_landmarks.settings.request import split_overrides
 
 
 def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:

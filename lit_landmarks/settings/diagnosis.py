@@ -28,8 +28,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_landmarks.data import DATASETS, FaceDataset, LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS, LandmarkModule
-from lit_landmarks.settings.compose import LINKED, Composed, Tree
-from lit_landmarks.settings.request import split_overrides
+from lit_landmarks.settings.arguments import split_overrides
+from lit_landmarks.settings.composition import LINKED, Composed, Tree
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES
 

@@ -3,7 +3,7 @@
 What differs from plain LightningCLI:
     * It parses and does nothing else; `Task` builds what is asked for. So a checkpoint's
       hyper-parameters never win silently over what the user passes.
-    * Argument files are merged before they are parsed (`compose.py`), and errors are one line
+    * Argument files are merged before they are parsed (`composition.py`), and errors are one line
       (`diagnosis.py`).
     * `scheme` and `frame_size` are stated by the data and linked to the method.
     * A whole number stays one where a share may stand too (`limit_val_batches: 1`).
@@ -26,7 +26,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
-from lit_landmarks.settings.compose import LINKED, Tree
+from lit_landmarks.settings.composition import LINKED, Tree
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 DESCRIPTIONS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_landmarks.data import DATASETS
-from lit_landmarks.settings.compose import Tree, short_name
+from lit_landmarks.settings.composition import Tree, short_name
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES
 

@@ -20,7 +20,8 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import SCHEMES
-from lit_landmarks.settings.compose import DATA_CLASS, Composed, Tree, compose, unset_variables
+from lit_landmarks.settings.arguments import Overrides, to_arguments
+from lit_landmarks.settings.composition import DATA_CLASS, Composed, Tree, compose, unset_variables
 from lit_landmarks.settings.costs import measure_costs
 from lit_landmarks.settings.diagnosis import (
     explain,
@@ -30,13 +31,7 @@ from lit_landmarks.settings.diagnosis import (
 )
 from lit_landmarks.settings.parser import SettingsCLI, temporary_config
 from lit_landmarks.settings.process_state import preserve_process_state
-from lit_landmarks.settings.request import (
-    Overrides,
-    Request,
-    TrainingVerb,
-    read_request,
-    to_arguments,
-)
+from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
 from lit_landmarks.training.build import connect, notes, run_name
 from lit_landmarks.training.callbacks import MONITOR

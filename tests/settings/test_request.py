@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from lit_landmarks.settings import read_request
-from lit_landmarks.settings.request import split_overrides, to_arguments
+from lit_landmarks.settings.arguments import split_overrides, to_arguments
 
 
 def test_overrides_and_arguments() -> None:

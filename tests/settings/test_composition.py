@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.compose import compose, unset_variables
+from lit_landmarks.settings.composition import compose, unset_variables
 
 
 def write(folder: Path, name: str, text: str) -> Path:

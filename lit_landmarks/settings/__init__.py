@@ -1,7 +1,7 @@
 """From argument files to objects: the room between the command line and everything that runs.
 
     composition.py    several YAML files become one tree; a clash names both files
-    shipped.py        argument and sweep files of the package, found by name
+    shipped.py        argument and sweep files of the package, looked up by name
     arguments.py      settings as `--key=value` text, and a parser with errors of one line
     request.py        what a training verb was asked for: files, run, checkpoint, overrides
     parser.py         LightningCLI as the parser of that tree and the overrides

@@ -1,4 +1,4 @@
-"""Costs of a configured method, known from its shapes before anything is trained."""
+"""Costs of a configured method, counted from its shapes before anything is trained."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Why the parser refused settings: one line that names the setting, what it takes, and the cure.
 
 A parser's own message walks every type it tried. So the settings are compared here with what the
-classes declare (signatures and type hints), from the outside in, and the first mistake is told:
+classes declare (signatures and type hints), from the outside in, and the first mistake is named:
 an unknown setting or class, a value of another type, or a setting that must be given.
 """
 
@@ -46,7 +46,7 @@ def explain(verb: str, composed: Composed, overrides: Sequence[str], message: st
         verb: fit, validate, test or predict.
         composed: the merged argument files.
         overrides: settings after them, as `--key value`.
-        message: what the parser said, told where no mistake is recognised.
+        message: of the parser; shown where no mistake is recognised.
     """
     mistakes = _Mistakes(composed)
     texts = split_overrides(overrides)
@@ -63,7 +63,7 @@ def explain_arguments(cls: type[Any], arguments: Mapping[str, Any], message: str
     Args:
         cls: the class.
         arguments: values by name, as they were given.
-        message: what the parser said, told where no mistake is recognised.
+        message: of the parser; shown where no mistake is recognised.
     """
     return UserError(_Mistakes(None).in_class(cls, arguments, "") or flatten(message))
 
@@ -74,7 +74,7 @@ def explain_entry(entry: Any, message: str) -> UserError:
 
 
 def refuse_linked(overrides: Sequence[str]) -> None:
-    """Settings of the method that it takes from the data; given twice, they could disagree.
+    """Refuses settings that the method takes from the data; given twice, they could disagree.
 
     Raises:
         UserError: naming the setting that decides.
@@ -86,7 +86,7 @@ def refuse_linked(overrides: Sequence[str]) -> None:
 
 
 def refuse_unknown_names(composed: Composed) -> None:
-    """Bare class names that no method or data set has; the parser would say less about them.
+    """Refuses bare class names that no method or data set has; the parser would say less.
 
     Raises:
         UserError: the name, its file, and the registered names.

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-#: "N" points of a face, "K" denominators of NME (`types.NORMALISERS`), "S" subsets.
+#: "N" points of a face, "K" denominators of NME (`types.NORMS`), "S" subsets.
 Axis = int | Literal["N", "K", "S"]
 Shape = tuple[Axis, ...]
 

@@ -1,7 +1,8 @@
-"""SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) in wrapping int64 tensors.
+"""SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) as hash of counter-based generators.
 
-A counter-based generator: numbers are hashed from a seed and counters and carry no state, so they
-are the same on every machine. `rendering.rng` and `data.counter_rng` say from which counters.
+In wrapping int64 tensors. Random numbers are hashed from a seed and counters instead of read from
+a state, so they are the same on every machine and in any order; `rendering.rng` and
+`data.counter_rng` are the generators.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-#: Step of the sequence: 2**64 over the golden ratio.
+#: The golden gamma, by which the sequence steps: 2**64 over the golden ratio.
 STEP = signed(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = signed(0xBF58476D1CE4E5B9), signed(0x94D049BB133111EB)
 
@@ -27,12 +28,12 @@ def shifted(x: Tensor, bits: int) -> Tensor:
 
 
 def mix(x: Tensor) -> Tensor:
-    """The finaliser: int64 to int64 whose bits all depend on all bits of x."""
+    """The finalizer of SplitMix64: a bijective hash of int64, all bits depending on all bits."""
     x = (x ^ shifted(x, 30)) * _FIRST
     x = (x ^ shifted(x, 27)) * _SECOND
     return x ^ shifted(x, 31)
 
 
 def key_of(seed: int, device: torch.device | None = None) -> Tensor:
-    """The first state () that belongs to a seed."""
+    """The key () of a seed, from which a counter-based generator hashes its counters."""
     return mix(torch.tensor(signed(seed), device=device) + STEP)

@@ -27,7 +27,7 @@ Role = Literal["train", "val", "test"]
 ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
-NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+NORMS = ("interocular", "interpupil", "box", "height", "diagonal")
 
 #: A source crop is this much larger than the crop, so that a crop turned by 30 degrees, shifted
 #: and enlarged by the default augmentation still lies inside it almost always.
@@ -90,7 +90,7 @@ class FaceBatch:
         pose: (B, 6) yaw pitch roll (degrees) tx ty tz (see the module's docstring).
         focal: (B,) focal length in frame pixels.
         has_visible, has_points3d, has_head3d, has_pose, has_focal: (B,) bool, label is present.
-        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMALISERS`;
+        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMS`;
             NaN where undefined.
         dataset_id: (B,) int64 index into `DataSpec.datasets`; for metrics only.
         convention_id: (B,) int64 index into `schemes.CONVENTIONS`: how the row was annotated.
@@ -144,7 +144,7 @@ class FaceBatch:
         """
         subsets = labels.get("subsets")
         counts = {
-            "K": len(NORMALISERS),
+            "K": len(NORMS),
             "S": subsets.shape[-1] if isinstance(subsets, Tensor) else 0,
         }
         return FaceBatch(**complete_columns(image, points, labels, counts))
@@ -322,16 +322,22 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One data set in one role, as the rest of the suite sees it."""
+    """One data set in one role, as the rest of the suite sees it.
+
+    Attributes:
+        yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
+            (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
+    """
 
     name: str
     role: Role
     scheme: str
     convention: str
-    primary_normaliser: str
+    primary_norm: str
     size: int
     labels: frozenset[str] = frozenset()
     subsets: tuple[str, ...] = ()
+    yaw_bins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from lit_landmarks.data import FaceIndex, SourceBatch
 from lit_landmarks.labels import LABEL_TABLE, LABELS, get_label
-from lit_landmarks.types import NORMALISERS, FaceBatch
+from lit_landmarks.types import NORMS, FaceBatch
 
 IMAGE, POINTS = torch.zeros(2, 3, 8, 8), torch.arange(12.0).view(2, 3, 2)
 
@@ -34,7 +34,7 @@ def test_what_is_not_given_is_absent() -> None:
     assert bool((batch.visible == -1).all())
     assert batch.points3d.shape == batch.queries.shape == (2, 3, 3)
     assert bool(batch.queries.isnan().all())
-    assert batch.norms.shape == (2, len(NORMALISERS))
+    assert batch.norms.shape == (2, len(NORMS))
     assert bool(batch.norms.isnan().all())
     assert torch.equal(batch.frame_to_image, torch.eye(2, 3).expand(2, 2, 3))
     assert batch.subsets.shape == (2, 0)

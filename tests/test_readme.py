@@ -79,7 +79,7 @@ def commands(text: str) -> list[str]:
 README = list(blocks(ROOT / "README.md"))
 #: Pages that list claims with the commands that show them, and what must then be printed.
 CLAIMS = {"metrics": ("1,412,435", "256.50"), "data": ("contact sheet: ", "faces in faces300w")}
-_GOLDEN = ["python", "-m", "lit_landmarks.metrics.golden"]
+_GOLDEN = ["python", "-m", "lit_landmarks.bench.golden"]
 
 
 @pytest.fixture(scope="module")

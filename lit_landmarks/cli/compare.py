@@ -9,8 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lit_landmarks.cli.parsing import verb_parser
-from lit_landmarks.draw.chart import PALETTE
-from lit_landmarks.draw.chart_png import chart_figure
+from lit_landmarks.draw.chart import PALETTE_SIZE, chart_figure
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
@@ -18,7 +17,7 @@ from lit_landmarks.reports.compare import Comparison, as_csv, as_json, compare
 from lit_landmarks.reports.compare_charts import all_charts
 from lit_landmarks.reports.compare_terminal import print_comparison
 from lit_landmarks.reports.entries import Entry, StudyRecord, run_entry, study_entries
-from lit_landmarks.reports.page import page
+from lit_landmarks.reports.page import render_page
 from lit_landmarks.reports.wandb_report import build_report, save_report
 from lit_landmarks.reports.wandb_runs import is_project, project_entries
 from lit_landmarks.training.run_directory import write_json
@@ -50,16 +49,16 @@ def run(arguments: list[str]) -> int:
                         help="figure that ranks; default the study's, or val/nme")  # fmt: skip
     parser.add_argument("--column", action="append", default=[], metavar="KEY",
                         help="a further figure in the table")  # fmt: skip
-    parser.add_argument("--curves", type=int, default=PALETTE, metavar="N",
-                        help=f"rows drawn in curves and bars, at most {PALETTE}")  # fmt: skip
+    parser.add_argument("--curves", type=int, default=PALETTE_SIZE, metavar="N",
+                        help=f"rows drawn in curves and bars, at most {PALETTE_SIZE}")  # fmt: skip
     parser.add_argument("--title", help="of the page")
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT",
                         help="write a W&B report into this project (online)")  # fmt: skip
     known = parser.parse_args(arguments)
     if not known.what:
         raise UserError("compare needs runs, a study or a W&B project; see --help")
-    if not 1 <= known.curves <= PALETTE:
-        raise UserError(f"--curves is {known.curves}; give 1 to {PALETTE}")
+    if not 1 <= known.curves <= PALETTE_SIZE:
+        raise UserError(f"--curves is {known.curves}; give 1 to {PALETTE_SIZE}")
     kind = output_kind(known.output)
     entries, studies = gather(known.what)
     told = compare(entries, studies, known.objective, known.column, known.curves, known.title)
@@ -135,7 +134,7 @@ def output_kind(output: str | None) -> str:
 def write(told: Comparison, output: Path, kind: str) -> Path:
     """Writes the comparison; gives what to open."""
     if kind == "html":
-        write_atomic(output, page(told))
+        write_atomic(output, render_page(told))
     elif kind == "csv":
         write_atomic(output, as_csv(told))
     elif kind == "json":
@@ -145,7 +144,7 @@ def write(told: Comparison, output: Path, kind: str) -> Path:
             save_figure(chart_figure(chart), output / f"{file_name(chart.key)}.png")
         write_atomic(output / "table.csv", as_csv(told))
         write_json(output / "table.json", as_json(told))
-        write_atomic(output / "index.html", page(told))
+        write_atomic(output / "index.html", render_page(told))
         return output / "index.html"
     return output
 

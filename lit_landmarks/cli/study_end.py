@@ -6,13 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lit_landmarks import search
-from lit_landmarks.cli.configs import compose, read_yaml
+from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.study_run import draw_study, track_study
 from lit_landmarks.search.records import study_record
+from lit_landmarks.settings.composition import compose, read_yaml
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import WandbOptions
 
@@ -22,7 +21,7 @@ def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.Stud
 
     A tracker that refuses costs the W&B run only: the trials are safe, and the line says so.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     record = study_record(folder, sweep, study)
     if not record.trials:
         return

@@ -15,6 +15,7 @@ from lit_landmarks.compute.cost import (
     count_stages,
     plain_attention,
 )
+from lit_landmarks.compute.devices import default_device
 from lit_landmarks.compute.latency import Latency, Profile, evaluation, latency, profile_module
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "count_mma",
     "count_parameters",
     "count_stages",
+    "default_device",
     "evaluation",
     "latency",
     "plain_attention",

@@ -234,8 +234,11 @@ def _write_crops(
 @contextlib.contextmanager
 def _progress(name: str, total: int, done: int) -> Iterator[_Advance]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=total < _LONG) as bar:
         task = bar.add_task(f"caching {name}", total=total, completed=done)

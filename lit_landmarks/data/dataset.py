@@ -23,7 +23,7 @@ from lit_landmarks.data.counter_rng import permutation
 from lit_landmarks.data.crop_boxes import source_affines, source_squares
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.labels import LABEL_TABLE, absent_column
-from lit_landmarks.metrics import NORMALISERS, normaliser_values
+from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import DatasetSpec
@@ -76,12 +76,12 @@ class CroppedFaces:
     @cached_property
     def norms(self) -> NDArray[np.float32]:
         """(n, K) NME denominators in image pixels, from all points of the set's own scheme."""
-        norms = np.empty((len(self.index), len(NORMALISERS)), np.float32)
+        norms = np.empty((len(self.index), len(NORMS)), np.float32)
         for start in range(0, len(norms), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             points = torch.from_numpy(self.index.points[rows])
             mask = torch.from_numpy(self.index.mask[rows])
-            norms[rows] = normaliser_values(points, mask, get_scheme(self.own_scheme)).numpy()
+            norms[rows] = norm_values(points, mask, get_scheme(self.own_scheme)).numpy()
         return norms
 
     @cached_property
@@ -97,7 +97,7 @@ class CroppedFaces:
         batch = len(rows)
         columns = self._labels(rows, n_points)
         if self._map is not None and self.index.points3d is not None:
-            _centre_depth(columns["points3d"], columns["mask"])
+            _center_depth(columns["points3d"], columns["mask"])
         query = _padded(self.queries.numpy()[None], n_points, np.nan)
         member = [self._subset(name)[rows] for name in subsets]
         columns |= {
@@ -157,7 +157,7 @@ class CroppedFaces:
 Columns = dict[str, NDArray[Any]]
 
 
-def _centre_depth(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+def _center_depth(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
     """Count the depth of (B, M, 3) points from their mean again, of those that are labelled."""
     count = mask.sum(1, keepdims=True).clip(1)
     points[..., 2] -= np.where(mask, points[..., 2], 0).sum(1, keepdims=True) / count

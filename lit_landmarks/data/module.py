@@ -130,8 +130,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 check_name("data set", name, f"data.init_args.{role}")
         for name, weight in self.weights.items():
             if name not in self.sets["train"]:
-                known = ", ".join(self.sets["train"])
-                raise UserError(f"weights names {name!r}, no training set; known: {known}")
+                names = ", ".join(self.sets["train"])
+                raise UserError(f"weights names {name!r}, no training set; known: {names}")
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
         for dataset in self._all_sets():
@@ -158,7 +158,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                         role=role,
                         scheme=self.scheme or dataset.scheme,
                         convention=dataset.convention,
-                        primary_normaliser=dataset.primary_normaliser,
+                        primary_norm=dataset.primary_norm,
                         size=len(index),
                         labels=index.labels,
                         subsets=tuple(index.subsets),
@@ -317,13 +317,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
             batch = faces.__getitems__(items[part])
             points = self.transform.points(batch, random=True, epoch=torch.tensor(epochs[part]))
             shapes.append(points[batch.mask.all(1)])
-        found = torch.cat(shapes)
-        if len(found) < 2:
+        complete = torch.cat(shapes)
+        if len(complete) < 2:
             raise UserError(
                 "no training face has all points of the scheme, so there is no shape to measure;"
                 " add a complete training set or choose its scheme"
             )
-        return pca((found + 0.5).flatten(1) / self.frame_size - 0.5)
+        return pca((complete + 0.5).flatten(1) / self.frame_size - 0.5)
 
 
 def _declare(schemes: Sequence[LandmarkScheme], worker: int) -> None:

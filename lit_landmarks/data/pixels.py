@@ -139,9 +139,9 @@ def _host_changes(
         if weights[b] > 0:
             noise = bank[starts[b] : starts[b] + frame.size].reshape(frame.shape)
             cv2.addWeighted(frame, 1.0, noise, weights[b], -_MIDDLE * weights[b], dst=frame)
-        for (x0, y0, x1, y1), colour in zip(rectangles[b], fill[b], strict=True):
+        for (x0, y0, x1, y1), color in zip(rectangles[b], fill[b], strict=True):
             if x1 > x0:
-                frame[y0:y1, x0:x1] = colour
+                frame[y0:y1, x0:x1] = color
 
     return change
 

@@ -38,20 +38,20 @@ def frame_pose(
         counts as unknown.
     """
     pose = torch.zeros_like(batch.pose)
-    known = torch.zeros_like(batch.has_pose)
-    present = sorted(set(schemes))
-    for scheme in present:
+    present = torch.zeros_like(batch.has_pose)
+    names = sorted(set(schemes))
+    for scheme in names:
         if not has_mean_face(scheme):
             continue
-        if len(present) == 1:
+        if len(names) == 1:
             return _pose_of(batch, image_to_crop, scheme, size)
         ids = [i for i, name in enumerate(schemes) if name == scheme]
         rows = torch.isin(batch.dataset_id, torch.tensor(ids, device=pose.device)).nonzero()[:, 0]
         if len(rows):
-            pose[rows], known[rows] = _pose_of(
+            pose[rows], present[rows] = _pose_of(
                 batch.select(rows), image_to_crop[rows], scheme, size
             )
-    return pose, known
+    return pose, present
 
 
 def _pose_of(
@@ -63,18 +63,19 @@ def _pose_of(
     focal, center = pose_camera(size)
     given = batch.has_pose
     if not bool(given.all()):
-        pose, known = posit(points, mask, model, focal, center)
+        pose, present = posit(points, mask, model, focal, center)
     else:
-        pose, known = torch.zeros_like(batch.pose), torch.zeros_like(given)
+        pose, present = torch.zeros_like(batch.pose), torch.zeros_like(given)
     if not bool(given.any()):
-        return pose, known
+        return pose, present
     angles = torch.where(given[:, None], batch.pose[:, :3], 0.0)
     rotation = turned(euler_to_matrix(angles), image_to_crop)
     plane = (points - center) / focal
-    shift, found = translation(plane, mask, model @ rotation.mT)
+    shift, solved = translation(plane, mask, model @ rotation.mT)
     exact = torch.cat([matrix_to_euler(rotation), shift], 1)
-    good = given & found
-    return torch.where(given[:, None], exact * good[:, None], pose), torch.where(given, good, known)
+    good = given & solved
+    pose = torch.where(given[:, None], exact * good[:, None], pose)
+    return pose, torch.where(given, good, present)
 
 
 def turned(rotation: Tensor, warp: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.compute import default_device
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
 from lit_landmarks.data.label_cache import cached
 from lit_landmarks.errors import UserError
@@ -72,8 +73,8 @@ class SyntheticFaces(FaceDataset):
             convention, convention
         )
         if convention not in _CONTOURS:
-            known = ", ".join(_CONTOURS)
-            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {known}")
+            names = ", ".join(_CONTOURS)
+            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {names}")
         if n < 1:
             raise UserError(f"SyntheticFaces needs at least one face, n={n}; raise n")
         if not 0 <= max_yaw <= 90 or not 0 <= max_pitch <= 80 or not 0 <= max_roll <= 180:
@@ -89,15 +90,18 @@ class SyntheticFaces(FaceDataset):
         self.convention = convention
         self.image_size, self.face_scale = image_size, face_scale
         self.visibility, self.device = visibility, device
-        self.primary_normaliser = "interocular" if max_yaw <= 60 else "box"
+        self.primary_norm = "interocular" if max_yaw <= 60 else "box"
         self._renderer: Renderer | None = None
 
     @property
     def _ranges(self) -> Ranges:
         return Ranges(
-            max_yaw=self.max_yaw, max_pitch=self.max_pitch, max_roll=self.max_roll,
-            image_size=self.image_size, face_scale=self.face_scale,
-        )  # fmt: skip
+            max_yaw=self.max_yaw,
+            max_pitch=self.max_pitch,
+            max_roll=self.max_roll,
+            image_size=self.image_size,
+            face_scale=self.face_scale,
+        )
 
     @property
     def _model(self) -> Head:
@@ -161,9 +165,7 @@ class SyntheticFaces(FaceDataset):
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
         if self._renderer is None:
-            device = self.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = default_device() if self.device == "auto" else self.device
             self._renderer = Renderer(self._model, device)
         rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._renderer(rng, self._sample).cpu().numpy()

@@ -56,16 +56,16 @@ def procrustes_mean(
     weight = torch.ones_like(shapes[..., :1]) if mask is None else mask.unsqueeze(-1).to(shapes)
     values = shapes if mask is None else shapes.masked_fill(~mask.unsqueeze(-1), 0.0)
     seen = mask[0] if mask is not None else torch.ones_like(shapes[0, :, 0], dtype=torch.bool)
-    mean = _normalised(values[0], seen)
+    mean = _normalized(values[0], seen)
     for _ in range(rounds):
         usable = seen if mask is None else mask & seen
         affine = procrustes(values, mean, usable.expand(shapes.shape[:2]))
         moved = transform_points(affine, values)
         # Shapes that shrink under the fit would pull the mean to a point: weigh them all alike.
         known = weight.sum(0).squeeze(-1) > 0
-        update = _normalised((moved * weight).sum(0) / weight.sum(0).clamp_min(1), known)
+        update = _normalized((moved * weight).sum(0) / weight.sum(0).clamp_min(1), known)
         update = transform_points(procrustes(update[None], mean[None], seen[None]), update[None])[0]
-        update = _normalised(update, known)
+        update = _normalized(update, known)
         change = (update - mean).abs().amax()
         mean, seen = update, known
         if float(change) < tolerance:
@@ -73,7 +73,7 @@ def procrustes_mean(
     return mean
 
 
-def _normalised(shape: Tensor, seen: Tensor) -> Tensor:
+def _normalized(shape: Tensor, seen: Tensor) -> Tensor:
     """A (N, 2) shape moved to zero centroid and scaled to unit RMS radius over `seen` points."""
     center = shape[seen].mean(0)
     radius = (shape[seen] - center).square().sum(-1).mean().sqrt()

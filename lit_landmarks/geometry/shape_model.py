@@ -39,8 +39,8 @@ def pca(shapes: Tensor) -> ShapeStatistics:
     if not bool(data.isfinite().all()):
         raise UserError("shape statistics need finite points; mask or drop incomplete faces first")
     mean = data.mean(0)
-    centred = data - mean
-    covariance = centred.mT @ centred / (len(data) - 1)
+    centered = data - mean
+    covariance = centered.mT @ centered / (len(data) - 1)
     variances, vectors = torch.linalg.eigh(covariance)
     components = vectors.mT.flip(0)
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))

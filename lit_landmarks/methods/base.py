@@ -1,61 +1,36 @@
 """The contract of a method: `FaceInputs` in, `Prediction` out, and named losses.
 
-Adding a method (a folder, a config; nothing else is edited):
-    1. `methods/<name>/network.py`: pure torch, readable beside the paper's figure.
-    2. `methods/<name>/module.py`: a subclass of `LandmarkModule` (its name is what YAML files say).
-       Make the network in `__init__` and end with `self.attach(...)`; write `predict` (points in
-       pixels of the image that it was given) and `losses`; say what the data must bring in `needs`,
-       and `tiny`, a small one for tests.
-    3. `methods/<name>/__init__.py` imports the class; `methods/__init__.py` finds the folder.
-    4. `methods/<name>/README.md`, and `configs/<name>.yaml`, which runs on the embedded data.
-    The tests over `METHODS` and over `configs/` pick both up.
-
-Adding a loss (one file):
-    1. A function of tensors, in the method's folder, or in `nets/losses.py` if two methods use it;
-       its docstring names paper and equation.
-    2. One entry in the method's `losses`, its weight in `loss_weights`. Logging, the sum and the
-       test that every parameter has a gradient follow by themselves.
+The recipes for a new method and a new loss stand in `lit_landmarks.methods`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar, Self, final
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
-from lit_landmarks.compute import count_stages
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.identity import IDENTITY, check_identity, description, rename_state
+from lit_landmarks.methods.costs import StageCosts
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.methods.schedules import Schedule
 from lit_landmarks.methods.steps import MethodSteps
-from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_of
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.template import mean_face
-from lit_landmarks.types import (
-    DataSpec,
-    FaceBatch,
-    FaceInputs,
-    Needs,
-    Prediction,
-    ShapeStatistics,
-)
+from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
 #: Every concrete method by class name, filled as their modules are imported.
 METHODS: dict[str, type[LandmarkModule]] = {}
 
 
-class LandmarkModule(Built, MethodSteps):
+class LandmarkModule(StageCosts, MethodSteps):
     """A landmark method: `predict` and `losses`, and four parts that any method takes.
 
     Args:
@@ -81,7 +56,6 @@ class LandmarkModule(Built, MethodSteps):
     correction: SemanticCorrection | None
     error_head: ErrorHead | None
     early_exit: EarlyExit | None
-    monitor: ClassVar[str] = "val/nme"
     #: Convolutions run about 15 % faster with channels last on CPU, more with AMP on a GPU.
     channels_last: ClassVar[bool] = True
 
@@ -106,14 +80,12 @@ class LandmarkModule(Built, MethodSteps):
         self.scheme = scheme
         self.frame_size = frame_size
         self.init_from = init_from
-        self.bound = None
         self.normalizer = normalizer
         self.correction = correction
         self.error_head = None
         self.early_exit = None
         self.error_head_options = error_head
         self._exit_options = early_exit or EarlyExitOptions()
-        self._stage_costs: list[float] | None = None
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         """Register concrete methods by class name."""
@@ -204,7 +176,7 @@ class LandmarkModule(Built, MethodSteps):
         if self.correction is not None:
             prediction = self.correction(prediction, inputs.convention)
         if prediction.exit_stage is not None and not self.training:
-            prediction.mma = self._face_costs(prediction.exit_stage)
+            prediction.mma = self.face_costs(prediction.exit_stage)
         return prediction
 
     @abstractmethod
@@ -213,42 +185,6 @@ class LandmarkModule(Built, MethodSteps):
 
         A cascade asks `self.early_exit` for `thresholds` and `last_stage`, and gives `exit_stage`.
         """
-
-    def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
-        """Take shapes as `predict` sees them into buffers; only called if `needs.statistics`."""
-        raise NotImplementedError(f"{type(self).__name__} needs statistics but cannot take them")
-
-    # ---- cost ------------------------------------------------------------------------------
-
-    def cost_variants(self) -> Sequence[Callable[..., Any]]:
-        """Callables like `forward` that end after each stage; none for a method without stages."""
-        if self.early_exit is None:
-            return []
-        if not self.early_exit.enabled:
-            return [self]
-        return [partial(self._forward_to, stage) for stage in range(self.early_exit.stages)]
-
-    def _forward_to(self, stage: int, inputs: FaceInputs) -> Prediction:
-        assert self.early_exit is not None
-        with self.early_exit.forced(stage):
-            prediction: Prediction = self(inputs)
-        return prediction
-
-    def stage_costs(self) -> list[float]:
-        """MMA of a face that leaves after each of the T stages; a single one without stages."""
-        if self._stage_costs is None:
-            with nullcontext() if self.early_exit is None else self.early_exit.switched(True):
-                self._stage_costs = count_stages(self, self.example())
-        return self._stage_costs
-
-    def _face_costs(self, exit_stage: Tensor) -> Tensor | None:
-        """(B,) MMA by exit; None while costs are counted or a graph is traced."""
-        early_exit = self.early_exit
-        if early_exit is None or early_exit.last_stage is not None:
-            return None
-        if torch.compiler.is_compiling() or exit_stage.is_meta:
-            return None
-        return torch.tensor(self.stage_costs(), device=exit_stage.device)[exit_stage]
 
     # ---- losses of the parts -----------------------------------------------------------------
 
@@ -263,39 +199,3 @@ class LandmarkModule(Built, MethodSteps):
         """Weights of `all_losses` where the phase does not give them."""
         own = {} if self.error_head is None else {"error": self.error_head.weight}
         return {**self.loss_weights(), **own}
-
-    # ---- data ------------------------------------------------------------------------------
-
-    def bind(self, spec: DataSpec) -> None:
-        """Check the data's scheme and frame against the method's and keep the spec."""
-        name = type(self).__name__
-        if self.needs.one_scheme and spec.scheme != self.scheme:
-            raise UserError(
-                f"{name} predicts scheme '{self.scheme}' but the data brings '{spec.scheme}'; "
-                "set model.init_args.scheme and data.init_args.scheme to the same name"
-            )
-        if spec.frame_size != self.frame_size:
-            raise UserError(
-                f"{name} has frame_size {self.frame_size} but the data {spec.frame_size}; "
-                "set model.init_args.frame_size and data.init_args.frame_size to the same value"
-            )
-        self.bound = spec
-
-    def on_fit_start(self) -> None:
-        """A new run takes shape statistics as `predict` sees them; a resumed one has them."""
-        if self.needs.statistics and self.trainer.ckpt_path is None:
-            statistics = self.data_source.shape_statistics()
-            if self.normalizer is not None:
-                statistics = statistics.fitted(self.normalizer.share)
-            self.set_shape_statistics(statistics)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoint say what it belongs to and how to build it again."""
-        checkpoint[IDENTITY] = {**checkpoint.get(IDENTITY, {}), **description(self)}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another class, scheme or convention list."""
-        if IDENTITY not in checkpoint:
-            raise UserError("the checkpoint was not written by lit_landmarks; give one from a run")
-        rename_state(checkpoint)
-        check_identity(checkpoint[IDENTITY], self, "the checkpoint")

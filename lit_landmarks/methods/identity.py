@@ -9,7 +9,7 @@ from lit_landmarks.nets.component import class_path
 from lit_landmarks.schemes import get_scheme, is_built_in
 
 if TYPE_CHECKING:
-    from lit_landmarks.methods.base import LandmarkModule
+    from lit_landmarks.methods.steps import MethodSteps
 
 #: Key under which a checkpoint explains itself.
 IDENTITY = "lit_landmarks"
@@ -25,7 +25,7 @@ _RENAMED = {
 }
 
 
-def identity(method: LandmarkModule) -> dict[str, Any]:
+def identity(method: MethodSteps) -> dict[str, Any]:
     """What a checkpoint must agree on with the method that loads it; plain values only.
 
     The name of a user's scheme does not say its points, so they are listed; conventions are listed
@@ -39,7 +39,7 @@ def identity(method: LandmarkModule) -> dict[str, Any]:
     return values
 
 
-def description(method: LandmarkModule) -> dict[str, Any]:
+def description(method: MethodSteps) -> dict[str, Any]:
     """All that a method knows of itself: its identity and how to build it again."""
     values = {"format": FORMAT, **identity(method), "init_args": method.init_args}
     values["frame_size"] = method.frame_size
@@ -48,7 +48,7 @@ def description(method: LandmarkModule) -> dict[str, Any]:
     return values
 
 
-def check_identity(theirs: dict[str, Any], method: LandmarkModule, where: str) -> None:
+def check_identity(theirs: dict[str, Any], method: MethodSteps, where: str) -> None:
     """Refuse a checkpoint of another class, scheme, point list or convention list.
 
     A class is known by its name: where its module lies may change between versions.

@@ -1,24 +1,31 @@
-"""How a method is trained and measured: steps, phases and the optimizer, written once for all."""
+"""How a method is trained and measured: steps, data, metrics and checkpoints, once for all."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.phases import Phase, Phases, check_prefixes, freeze_others
-from lit_landmarks.methods.schedules import OneCycle, Schedule, step_scheduler
-from lit_landmarks.types import DataSpec, FaceBatch, FaceInputs, Prediction, Role, ShapeStatistics
+from lit_landmarks.methods.identity import IDENTITY, check_identity, description, rename_state
+from lit_landmarks.methods.optimization import PhasedOptimization
+from lit_landmarks.nets.component import Built
+from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.types import (
+    DataSpec,
+    FaceBatch,
+    FaceInputs,
+    Needs,
+    Prediction,
+    Role,
+    ShapeStatistics,
+)
 
 
 class DataSource(Protocol):
@@ -32,40 +39,31 @@ class DataSource(Protocol):
         """PCA of augmented training labels."""
 
 
-class MethodSteps(LightningModule):
+class MethodSteps(Built, PhasedOptimization):
     """Training, validation, test and prediction steps over `forward` and named losses.
 
     Args:
-        optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
-        schedule: learning rate over training; its peak is the optimizer's `lr`.
-        phases: parts of training; None: the method's own.
-        rates: prefix of parameter names -> factor on the learning rate, such as
-            {"normalizer": 0.1}; the first prefix that fits counts.
+        **optimization: see `PhasedOptimization`.
 
     Attributes:
         bound: the data's spec once `bind` was called.
     """
 
-    bound: DataSpec | None
+    scheme: str | None
+    frame_size: int
+    normalizer: SpatialNormalizer | None
+    correction: SemanticCorrection | None
     channels_last: ClassVar[bool]
 
-    def __init__(
-        self,
-        *,
-        optimizer: OptimizerCallable,
-        schedule: Schedule | None,
-        phases: list[Phase] | None,
-        rates: Mapping[str, float] | None,
-    ) -> None:
-        super().__init__()
-        self.make_optimizer = optimizer
-        self.schedule = schedule or OneCycle()
-        self.rates = dict(rates or {})
-        if any(not 0.0 <= rate < float("inf") for rate in self.rates.values()):
-            raise UserError(f"model.rates is {self.rates}; give factors of 0 or more")
-        self._given_phases = None if phases is None else Phases(phases)
-        self._frozen: frozenset[str] = frozenset()
+    def __init__(self, **optimization: Any) -> None:
+        super().__init__(**optimization)
+        self.bound: DataSpec | None = None
         self.metrics = nn.ModuleDict()
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What the data must bring."""
 
     @abstractmethod
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
@@ -82,14 +80,6 @@ class MethodSteps(LightningModule):
     def all_weights(self) -> Mapping[str, float]:
         """Weights of `all_losses` where the phase does not give them."""
         return self.loss_weights()
-
-    @abstractmethod
-    def bind(self, spec: DataSpec) -> None:
-        """Check the data's spec against the method and keep it."""
-
-    def own_phases(self) -> list[Phase]:
-        """The method's phases, unless the configuration gives others: one, in which all learns."""
-        return [Phase("all", until=1.0)]
 
     # ---- steps -----------------------------------------------------------------------------
 
@@ -162,84 +152,30 @@ class MethodSteps(LightningModule):
         """Does this phase use the loss of that name? A method may skip what it takes."""
         return not self.phase.losses or loss in self.phase.losses
 
-    # ---- phases ----------------------------------------------------------------------------
+    # ---- data ------------------------------------------------------------------------------
 
-    @cached_property
-    def phases(self) -> Phases:
-        """The configured phases, or the method's own."""
-        return self._given_phases or Phases(self.own_phases())
+    def bind(self, spec: DataSpec) -> None:
+        """Check the data's scheme and frame against the method's and keep the spec."""
+        name = type(self).__name__
+        if self.needs.one_scheme and spec.scheme != self.scheme:
+            raise UserError(
+                f"{name} predicts scheme '{self.scheme}' but the data brings '{spec.scheme}'; "
+                "set model.init_args.scheme and data.init_args.scheme to the same name"
+            )
+        if spec.frame_size != self.frame_size:
+            raise UserError(
+                f"{name} has frame_size {self.frame_size} but the data {spec.frame_size}; "
+                "set model.init_args.frame_size and data.init_args.frame_size to the same value"
+            )
+        self.bound = spec
 
-    @property
-    def phase(self) -> Phase:
-        """The phase of this epoch; the first one outside of a trainer."""
-        if self._trainer is None:
-            return self.phases.phases[0]
-        return self.phases.at(self.current_epoch, self.total_epochs)
-
-    @property
-    def total_epochs(self) -> int:
-        """Epochs that this fit will have run at its end; phases divide it."""
-        trainer = self.trainer
-        if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            return trainer.max_epochs
-        return max(round(trainer.max_steps / max(trainer.num_training_batches, 1)), 1)
-
-    def on_train_epoch_start(self) -> None:
-        """Freeze what this phase does not train."""
-        if any(tuple(phase.learns) != ("",) for phase in self.phases.phases):
-            check_prefixes(self.phases, [name for name, _ in self.named_parameters()])
-            # Reducers of several processes expect a gradient for all that once asked for one.
-            several = self.trainer.world_size > 1
-            self._frozen = freeze_others(self, self.phase, self._frozen, requires_grad=several)
-
-    def on_after_backward(self) -> None:
-        """With several processes a frozen parameter keeps its place and loses its gradient."""
-        learns = tuple(self.phase.learns)
-        if learns != ("",) and self.trainer.world_size > 1:
-            for name, parameter in self.named_parameters():
-                if not name.startswith(learns):
-                    parameter.grad = None
-
-    # ---- optimizer -------------------------------------------------------------------------
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer: decay only on matrices and kernels, own rates by prefix.
-
-        Raises:
-            UserError: a prefix of `rates` that no parameter has.
-        """
-        prefixes = [*self.rates, ""]
-        rows: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in prefixes}
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                rows[next(p for p in prefixes if name.startswith(p))].append(parameter)
-        groups: list[dict[str, Any]] = []
-        for prefix, parameters in rows.items():
-            if prefix in self.rates and not parameters:
-                raise UserError(f"model.rates names '{prefix}', which begins no parameter's name")
-            decay = [p for p in parameters if p.ndim > 1]
-            plain = [p for p in parameters if p.ndim <= 1]
-            pair: list[dict[str, Any]] = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
-            if self.rates:
-                for group, kind in zip(pair, ("", "_plain"), strict=True):
-                    group["name"] = (prefix or "rest") + kind
-                    group["rate"] = self.rates.get(prefix, 1.0)
-            groups += [group for group in pair if group["params"]]
-        return groups
-
-    def configure_optimizers(self) -> Any:
-        """One optimizer over the groups, its rate set at every step by phase and schedule."""
-        groups = cast(Iterable[Any], self.parameter_groups())
-        optimizer: Optimizer = self.make_optimizer(groups)
-        steps = int(self.trainer.estimated_stepping_batches)
-        factor = self.phases.factor(self.schedule, self.total_epochs)
-        scheduler = step_scheduler(optimizer, factor, steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},
-        }
-
-    # ---- data and metrics ------------------------------------------------------------------
+    def on_fit_start(self) -> None:
+        """A new run takes shape statistics as `predict` sees them; a resumed one has them."""
+        if self.needs.statistics and self.trainer.ckpt_path is None:
+            statistics = self.data_source.shape_statistics()
+            if self.normalizer is not None:
+                statistics = statistics.fitted(self.normalizer.share)
+            self.set_shape_statistics(statistics)
 
     @property
     def data_source(self) -> DataSource:
@@ -263,6 +199,12 @@ class MethodSteps(LightningModule):
             if spec.in_role(role):
                 self.metrics[role] = metrics.FaceMetrics(spec, role)
 
+    def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
+        """Take shapes as `predict` sees them into buffers; only called if `needs.statistics`."""
+        raise NotImplementedError(f"{type(self).__name__} needs statistics but cannot take them")
+
+    # ---- metrics ---------------------------------------------------------------------------
+
     def face_metrics(self, role: Role) -> metrics.FaceMetrics:
         """The metric suite of `role`; it exists once a stage that evaluates it has begun."""
         return cast(metrics.FaceMetrics, self.metrics[role])
@@ -282,3 +224,16 @@ class MethodSteps(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the metrics over all test sets."""
         self.log_dict(self.face_metrics("test").compute())
+
+    # ---- checkpoints -----------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint say what it belongs to and how to build it again."""
+        checkpoint[IDENTITY] = {**checkpoint.get(IDENTITY, {}), **description(self)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another class, scheme or convention list."""
+        if IDENTITY not in checkpoint:
+            raise UserError("the checkpoint was not written by lit_landmarks; give one from a run")
+        rename_state(checkpoint)
+        check_identity(checkpoint[IDENTITY], self, "the checkpoint")

@@ -135,3 +135,13 @@ class EarlyExit(nn.Module):
         self.exit_thresholds.copy_(torch.tensor(thresholds, dtype=self.exit_thresholds.dtype))
         if fail_above is not None:
             self.fail_above.fill_(fail_above)
+
+
+@contextmanager
+def all_stages(early_exit: EarlyExit | None) -> Iterator[None]:
+    """No face leaves early while the block runs; nothing changes where there is no early exit."""
+    if early_exit is None:
+        yield
+    else:
+        with early_exit.switched(False):
+            yield

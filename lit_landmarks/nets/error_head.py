@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.types import NORMALISERS, FaceBatch, Prediction
+from lit_landmarks.types import NORMS, FaceBatch, Prediction
 
 ErrorUnits = Literal["euclidean", "l1"]
 #: Mean of |cos a| + |sin a| over all directions: an L1 length in units of the Euclidean one.
@@ -91,18 +91,18 @@ class ErrorHead(nn.Module):
         return (target - prediction.error).abs().mean() / percent_of()
 
 
-def error_normaliser(batch: FaceBatch) -> Tensor:
+def error_norm(batch: FaceBatch) -> Tensor:
     """(B,) distance of the outer eye corners, pixels; half the box where it is undefined.
 
     At least 6 % of the box, since the eye corners of a profile coincide.
     """
-    eyes = batch.norms[:, NORMALISERS.index("interocular")]
-    box = batch.norms[:, NORMALISERS.index("box")].nan_to_num(batch.image.shape[-1] / 2)
+    eyes = batch.norms[:, NORMS.index("interocular")]
+    box = batch.norms[:, NORMS.index("box")].nan_to_num(batch.image.shape[-1] / 2)
     return torch.where(eyes.isfinite(), eyes, 0.5 * box).maximum(_LEAST_NORM * box)
 
 
 def shape_error(points: Tensor, batch: FaceBatch, units: ErrorUnits = "euclidean") -> Tensor:
-    """Mean error of whole shapes over the annotated points, as a fraction of the normaliser.
+    """Mean error of whole shapes over the annotated points, as a fraction of the norm.
 
     Args:
         points: (..., B, N, 2) frame pixels.
@@ -114,7 +114,7 @@ def shape_error(points: Tensor, batch: FaceBatch, units: ErrorUnits = "euclidean
         (..., B).
     """
     mask = batch.mask.float()
-    share = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * error_normaliser(batch)[:, None])
+    share = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * error_norm(batch)[:, None])
     known = batch.mask[..., None]
     truth = torch.where(known, batch.points, torch.zeros_like(batch.points))
     off = torch.where(known, points - truth, torch.zeros_like(points))

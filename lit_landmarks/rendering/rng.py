@@ -1,7 +1,7 @@
-"""Random numbers of a synthetic face: a function of (seed, index, name), never of a state.
+"""`CounterRng`: counter-based random numbers, a function of (seed, face, name) without state.
 
-Each thing that is drawn has a name, so that adding one leaves all others as they were, and a face
-is the same alone or in any batch. The mixer is `splitmix`.
+Each sampled quantity has a name, so that adding one leaves all others as they were, and a face is
+the same alone or in any batch. The hash is the finalizer of SplitMix64 (`splitmix`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from lit_landmarks.splitmix import STEP, key_of, mix, shifted
 
 
 class CounterRng:
-    """Named random numbers for B faces.
+    """Counter-based random number generator for B faces, keyed by names.
 
     Args:
         seed: of the data set.
         index: (B,) int64 number of each face.
+
+    Example:
+        >>> rng = CounterRng(0, torch.tensor([7, 8]))
+        >>> torch.equal(rng.uniform("size")[:1], CounterRng(0, torch.tensor([7])).uniform("size"))
+        True
     """
 
     def __init__(self, seed: int, index: Tensor) -> None:
@@ -29,10 +34,6 @@ class CounterRng:
     def __len__(self) -> int:
         """Number of faces B."""
         return len(self._key)
-
-    def of(self, index: Tensor) -> CounterRng:
-        """The draws of other faces of the same set."""
-        return CounterRng(self.seed, index)
 
     def bits(self, name: str, n: int) -> Tensor:
         """(B, n) int64 random bits."""

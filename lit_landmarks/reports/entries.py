@@ -1,4 +1,4 @@
-"""What is compared: a run, a trial of a study or a W&B run, all as an `Entry`."""
+"""Rows of a comparison: runs, trials of a study and W&B runs, each as an `Entry`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 
-#: finished: it has figures; infeasible: too dear, so nothing was trained.
+#: finished: it has figures; infeasible: costs too much, so nothing was trained.
 State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
 #: Logged with the figures of an epoch, and not by an evaluation.
@@ -35,7 +35,7 @@ class Entry:
         name: unique among the rows.
         where: folder or address.
         state: how far it came.
-        told: what became of it, in a few words.
+        outcome: what became of it, in a few words.
         feasible: within the limits of its study; True outside of one.
         metrics: final figures by key.
         config: settings by dotted key.
@@ -47,7 +47,7 @@ class Entry:
     name: str
     where: str
     state: State = "finished"
-    told: str = ""
+    outcome: str = ""
     feasible: bool = True
     metrics: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Entry:
 
     @property
     def method(self) -> str:
-        """Class name of the method; empty where it is not known."""
+        """Class name of the method; empty where the settings do not name one."""
         return str(self.config.get("model.class_path", "")).rpartition(".")[2]
 
 
@@ -79,17 +79,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as plain values, from `search.records`.
+    """A study as plain values; `search.records` makes it.
 
     Attributes:
         name: of the study.
         folder: where it lies.
         objective: metric that it minimises or maximises.
         limits: its constraints.
-        trials: one dict each: number, state, told, feasible, value, params, metrics, constraints,
-            run (folder or None), seconds.
+        trials: one dict each: number, state, outcome, feasible, value, params, metrics,
+            constraints, run (folder or None), seconds.
         importance: parameter -> share of its importance; sums to 1, or empty.
-        importance_told: why it is empty, or how it was found.
+        importance_note: why it is empty, or how it was found.
         total: trials asked for.
     """
 
@@ -99,7 +99,7 @@ class StudyRecord:
     limits: Sequence[Limit]
     trials: Sequence[Mapping[str, Any]]
     importance: Mapping[str, float]
-    importance_told: str
+    importance_note: str
     total: int
 
 
@@ -120,7 +120,7 @@ def run_entry(path: Path) -> Entry:
 
 
 def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
-    """The trials of a study; a folder that is gone costs a trial its curves, not its row.
+    """The trials of a study as rows; without its run directory a trial has no curves.
 
     Args:
         study: the study.
@@ -135,14 +135,20 @@ def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
         entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)
-    # What the study was told counts: it may be a mean over seeds.
+    # The value reported to the study counts: it may be a mean over seeds.
     metrics = {**entry.metrics, **trial["metrics"]}
     if trial["value"] is not None and math.isfinite(trial["value"]):
         metrics[study.objective] = trial["value"]
     return replace(
-        entry, name=name, state=trial["state"], told=trial["told"], feasible=trial["feasible"],
-        metrics=metrics, config=entry.config or dict(trial["params"]), seconds=trial["seconds"],
-    )  # fmt: skip
+        entry,
+        name=name,
+        state=trial["state"],
+        outcome=trial["outcome"],
+        feasible=trial["feasible"],
+        metrics=metrics,
+        config=entry.config or dict(trial["params"]),
+        seconds=trial["seconds"],
+    )
 
 
 def _run_of(folder: Path) -> RunDirectory:
@@ -161,23 +167,31 @@ def _read(run: RunDirectory, name: str) -> Entry:
         raise UserError(f"{run.result} is not JSON; make it again: fit --resume {run.root}") from (
             error
         )
-    found = result.get("metrics")
-    if not isinstance(found, dict):
+    figures = result.get("metrics")
+    if not isinstance(figures, dict):
         raise UserError(f"{run.result} holds no metrics; make it again: fit --resume {run.root}")
-    metrics = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+    metrics = {k: float(v) for k, v in figures.items() if isinstance(v, int | float)}
     seconds = result.get("wall_seconds")
     return replace(
-        _unfinished(run, name), state="finished", told="", metrics=metrics,
-        curves=read_curves(run.ced), seconds=None if seconds is None else float(seconds),
-    )  # fmt: skip
+        _unfinished(run, name),
+        state="finished",
+        outcome="",
+        metrics=metrics,
+        curves=read_curves(run.ced),
+        seconds=None if seconds is None else float(seconds),
+    )
 
 
 def _unfinished(run: RunDirectory, name: str) -> Entry:
-    """What a run has before its figures."""
+    """The row of a run without figures: settings and learning curve."""
     return Entry(
-        name, str(run.root), "unfinished", "no result.json",
-        config=read_config(run.config), learning=read_learning(run.metrics),
-    )  # fmt: skip
+        name,
+        str(run.root),
+        "unfinished",
+        "no result.json",
+        config=read_config(run.config),
+        learning=read_learning(run.metrics),
+    )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -197,14 +211,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted key; lists and empty groups are values."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            found |= flatten(value, f"{name}.")
+            flat |= flatten(value, f"{name}.")
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat
 
 
 def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
@@ -212,21 +226,21 @@ def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
 
     The final evaluation of the best checkpoint is no epoch: it has no loss, which tells it apart.
     """
-    found: list[tuple[float, float]] = []
+    epochs: list[tuple[float, float]] = []
     if not path.is_file():
-        return found
+        return epochs
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             try:
                 float(row[LEARNING])
-                found.append((float(row["epoch"]) + 1, float(row[key])))
+                epochs.append((float(row["epoch"]) + 1, float(row[key])))
             except (KeyError, TypeError, ValueError):
                 continue  # a row of the training set, or of an evaluation
-    return found
+    return epochs
 
 
-def distinct(entries: Sequence[Entry]) -> list[Entry]:
-    """The same with names that tell them apart: as much of the folders as that takes.
+def disambiguate(entries: Sequence[Entry]) -> list[Entry]:
+    """The rows with unique names: equal ones get as many parent folders as it takes.
 
     Raises:
         UserError: one run is given twice.
@@ -246,29 +260,29 @@ def distinct(entries: Sequence[Entry]) -> list[Entry]:
     return named
 
 
-def ordered(entries: Sequence[Entry], objective: str) -> list[Entry]:
-    """Best first: within the limits, then beyond them, then without a figure."""
+def rank(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """Sort rows best first: within the limits, then beyond them, then without a figure."""
     sign = -1.0 if higher_is_better(objective) else 1.0
 
-    def rank(entry: Entry) -> tuple[bool, bool, float, str]:
+    def order(entry: Entry) -> tuple[bool, bool, float, str]:
         value = entry.figure(objective)
-        known = entry.state == "finished" and math.isfinite(value)
-        return not known, not entry.feasible, sign * value if known else 0.0, entry.name
+        ranked = entry.state == "finished" and math.isfinite(value)
+        return not ranked, not entry.feasible, sign * value if ranked else 0.0, entry.name
 
-    return sorted(entries, key=rank)
+    return sorted(entries, key=order)
 
 
-def candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
-    """What may be the best: trained to the end, within its limits, with a finite figure."""
+def rank_candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """Rows that can be the best, best first: trained, within their limits, with a finite figure."""
     return [
         e
-        for e in ordered(entries, objective)
+        for e in rank(entries, objective)
         if e.state == "finished" and e.feasible and math.isfinite(e.figure(objective))
     ]
 
 
 def value_text(value: Any) -> str:
-    """A setting in a few letters."""
+    """A setting's value as text: a string as it is, the rest as JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

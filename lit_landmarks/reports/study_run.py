@@ -21,11 +21,10 @@ from typing import Any
 
 import wandb
 
-from lit_landmarks.draw.chart import Drawing
-from lit_landmarks.draw.chart_png import chart_figure
+from lit_landmarks.draw.chart import Drawing, chart_figure
 from lit_landmarks.draw.plots import figure_image, save_figure
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.compare import compare, pareto
+from lit_landmarks.reports.compare import compare, pareto_entries
 from lit_landmarks.reports.compare_charts import (
     best_so_far,
     history_chart,
@@ -42,7 +41,7 @@ _SEEN = "logged_trials.json"
 
 def study_charts(study: StudyRecord) -> dict[str, Drawing]:
     """Pareto plot, history and importance, as far as there is something to draw."""
-    told = compare(study_entries(study, files=False), [study], most=1)
+    told = compare(study_entries(study, files=False), [study], max_drawn=1)
     found = {
         "pareto": pareto_chart(told),
         "history": history_chart(study),
@@ -96,7 +95,9 @@ def _log(study: StudyRecord, run: Any) -> None:
         row = {"study/objective": trial["value"], "study/best": best.get(number)}
         run.log({"trial": number, **{k: v for k, v in row.items() if v is not None}})
     pictures = {
-        f"study/plots/{name}": wandb.Image(figure_image(chart_figure(chart)), caption=chart.told)
+        f"study/plots/{name}": wandb.Image(
+            figure_image(chart_figure(chart)), caption=chart.description
+        )
         for name, chart in study_charts(study).items()
     }
     tables = {
@@ -121,15 +122,15 @@ def study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[list[Any
              "compute/parameters", "minutes", "run"]  # fmt: skip
     rows = [
         [
-            t["number"], t["state"], t["told"], t["feasible"], t["value"], t["metrics"].get(COST),
-            t["metrics"].get("compute/parameters"),
+            t["number"], t["state"], t["outcome"], t["feasible"], t["value"],
+            t["metrics"].get(COST), t["metrics"].get("compute/parameters"),
             None if t["seconds"] is None else t["seconds"] / 60, t["run"],
             *(t["constraints"].get(limit) for limit in limits),
             *(_plain(t["params"].get(name)) for name in params),
         ]
         for t in study.trials
     ]  # fmt: skip
-    front = pareto(study_entries(study, files=False), study.objective)
+    front = pareto_entries(study_entries(study, files=False), study.objective)
     return {
         "trials": ([*heads, *(f"violation of {limit}" for limit in limits), *params], rows),
         "pareto": (
@@ -154,7 +155,7 @@ def study_summary(study: StudyRecord) -> dict[str, Any]:
     told: dict[str, Any] = {
         "trials": {"all": len(states), "wanted": study.total, "within_limits": len(fine),
                    **{state: states.count(state) for state in sorted(set(states))}},
-        "importance_told": study.importance_told,
+        "importance_told": study.importance_note,
     }  # fmt: skip
     best = best_so_far(study)
     if best:

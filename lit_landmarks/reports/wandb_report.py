@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from lit_landmarks.errors import UserError
-from lit_landmarks.reports.compare import Comparison, cell, differences, primaries
+from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.reports.compare import Comparison, differences, format_figure, primary_norms
 from lit_landmarks.reports.entries import COST
-from lit_landmarks.reports.wandb_runs import first_line, is_project, open_api
+from lit_landmarks.reports.wandb_runs import is_project, open_api
 from lit_landmarks.training.callbacks import MONITOR
 
 #: W&B cuts longer titles off.
@@ -83,8 +83,8 @@ def save_report(told: Comparison, project: str) -> str:
 
 def _subset_keys(told: Comparison) -> list[str]:
     found = []
-    for place, normaliser in primaries(told.drawn).items():
-        whole = f"{place}/nme_{normaliser}"
+    for place, norm in primary_norms(told.drawn).items():
+        whole = f"{place}/nme_{norm}"
         keys = {k for e in told.drawn for k in e.metrics}
         found += sorted(k for k in keys if k == whole or k.startswith(f"{whole}/"))
     return found
@@ -92,14 +92,14 @@ def _subset_keys(told: Comparison) -> list[str]:
 
 def figures_markdown(told: Comparison) -> str:
     """The table of figures, the best of each column in bold."""
-    marked = {column.key: told.marked(column) for column in told.columns}
+    marked = {column.key: told.best_names(column) for column in told.columns}
     lines = [["run", *(column.heading for column in told.columns), "state"]]
     for entry in told.entries:
         cells = []
         for column in told.columns:
-            text = cell(entry.figure(column.key), column.digits)
+            text = format_figure(entry.figure(column.key), column.digits)
             cells.append(f"**{text}**" if entry.name in marked[column.key] else text)
-        lines.append([entry.name, *cells, entry.told or entry.state])
+        lines.append([entry.name, *cells, entry.outcome or entry.state])
     return _markdown(lines)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import wandb
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.entries import LEARNING, Entry, State, flatten
 from lit_landmarks.training.callbacks import MONITOR
 
@@ -55,12 +55,6 @@ def _saved_key() -> bool:
         return False
 
 
-def first_line(error: BaseException) -> str:
-    """The first row of an error's text, or its class."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
 def project_entries(path: str, api: Any = None) -> list[Entry]:
     """The fits of a W&B project.
 
@@ -101,7 +95,7 @@ def _entry(run: Any) -> Entry:
     learning = [(float(row["epoch"]) + 1, float(row[MONITOR])) for row in rows
                 if _number(row.get("epoch")) and _number(row.get(MONITOR))]  # fmt: skip
     return Entry(
-        name=str(run.name), where=str(run.url), state=state, told=str(run.state),
+        name=str(run.name), where=str(run.url), state=state, outcome=str(run.state),
         metrics=metrics, config=flatten(dict(run.config)), learning=learning,
         seconds=float(summary["_runtime"]) if _number(summary.get("_runtime")) else None,
     )  # fmt: skip

@@ -12,7 +12,10 @@
     trial.py        one trial: cost first, then the fits; constraints, record
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
+    task_runner.py  costs and fits of trials, by `settings.Task`
     runner.py       until the total is reached; workers of one machine
+    checks.py       settings and metrics of a study, checked before any trial
+    refit.py        the best settings as an argument file, trained with other seeds
     report.py       tables and summaries
 
 A new method joins by its argument file alone: name it under `methods` of a sweep file.
@@ -21,9 +24,11 @@ A new method joins by its argument file alone: name it under `methods` of a swee
 from optuna import Study
 
 from lit_landmarks.search.budget import counted
-from lit_landmarks.search.devices import hand_over, run_handed_over, several
+from lit_landmarks.search.checks import check_metrics, check_settings
+from lit_landmarks.search.devices import run_handed_over
 from lit_landmarks.search.launchers import standing_alone
 from lit_landmarks.search.manual import keys_help
+from lit_landmarks.search.refit import mean_and_deviation, train_with_seeds, write_best
 from lit_landmarks.search.report import one_line, pace, print_status, summary
 from lit_landmarks.search.runner import requeue_dead, spawn_workers, why, work
 from lit_landmarks.search.study import (
@@ -32,7 +37,7 @@ from lit_landmarks.search.study import (
     StudyFolder,
     best_feasible,
     is_feasible,
-    pareto_front,
+    pareto_trials,
 )
 from lit_landmarks.search.sweep_file import Sweep, read_sweep
 from lit_landmarks.search.watch import with_measured
@@ -44,22 +49,25 @@ __all__ = [
     "StudyFolder",
     "Sweep",
     "best_feasible",
+    "check_metrics",
+    "check_settings",
     "counted",
-    "hand_over",
     "is_feasible",
     "keys_help",
+    "mean_and_deviation",
     "one_line",
     "pace",
-    "pareto_front",
+    "pareto_trials",
     "print_status",
     "read_sweep",
     "requeue_dead",
     "run_handed_over",
-    "several",
     "spawn_workers",
     "standing_alone",
     "summary",
+    "train_with_seeds",
     "why",
     "with_measured",
     "work",
+    "write_best",
 ]

@@ -14,18 +14,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from lightning.pytorch import Callback
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.sweep_file import Sweep
 from lit_landmarks.search.watch import TrialWatch
 from lit_landmarks.search.workers import LostTrialError
+from lit_landmarks.settings import Task
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
@@ -47,7 +46,7 @@ def several(devices: Any) -> bool:
 
 
 def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> dict[str, Any]:
-    """Runs a fit in a command of its own; `watch` knows afterwards what it would have seen.
+    """Runs a fit in a command of its own, after which `watch` has its figures.
 
     Args:
         folder: of the study.
@@ -66,9 +65,9 @@ def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> d
     job = folder.root / "jobs" / f"{watch.trial.number:04d}.json"
     _end_of(job).unlink(missing_ok=True)
     write_json(job, {"words": arguments, "prunes": watch.prunes, "told": watch.told})
-    words = [sys.executable, "-m", "lit_landmarks", "sweep", "trial", str(folder.root)]
+    command = [sys.executable, "-m", "lit_landmarks", "sweep", "trial", str(folder.root)]
     process = subprocess.Popen(
-        [*words, "--number", str(watch.trial.number)], start_new_session=True
+        [*command, "--number", str(watch.trial.number)], start_new_session=True
     )
     try:
         while process.poll() is None:
@@ -96,19 +95,13 @@ def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> d
     return RunDirectory(Path(end["run"])).read_result()
 
 
-def run_handed_over(
-    sweep: Sweep,
-    folder: StudyFolder,
-    number: int,
-    fit: Callable[[list[str], Sequence[Callback]], dict[str, Any]],
-) -> None:
+def run_handed_over(sweep: Sweep, folder: StudyFolder, number: int) -> None:
     """The other side of `hand_over`, on every rank.
 
     Args:
         sweep: the sweep.
         folder: its folder.
         number: of the trial.
-        fit: trains.
 
     Raises:
         UserError: nothing was handed over.
@@ -116,14 +109,14 @@ def run_handed_over(
     job = folder.root / "jobs" / f"{number:04d}.json"
     if not job.is_file():
         raise UserError(f"{job} is not there; `sweep trial` is for `sweep run` itself to call")
-    told = json.loads(job.read_text(encoding="utf-8"))
+    order = json.loads(job.read_text(encoding="utf-8"))
     trial = None if is_follower() else _trial(sweep, folder, number)
-    watch = TrialWatch(trial, sweep, told["prunes"], told=told["told"])
-    words = told["words"]
-    run = words[words.index("--resume" if "--resume" in words else "--run") + 1]
+    watch = TrialWatch(trial, sweep, order["prunes"], told=order["told"])
+    arguments = order["words"]
+    run = arguments[arguments.index("--resume" if "--resume" in arguments else "--run") + 1]
     end, why = "complete", ""
     try:
-        fit(words, [watch])
+        Task.from_arguments("fit", arguments).fit([watch], sweep.monitor)
     except optuna.TrialPruned as pruned:
         end, why = "pruned", str(pruned)
     except LostTrialError as lost:
@@ -131,7 +124,7 @@ def run_handed_over(
     except Exception as error:
         if is_follower():
             raise
-        end, why = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        end, why = "failed", first_line(error, named=True)
     if not is_follower():
         write_json(_end_of(job), {"end": end, "why": why, "run": run, "epochs": watch.epochs,
                                   "figures": watch.figures})  # fmt: skip

@@ -37,7 +37,7 @@ def study_record(folder: StudyFolder, sweep: Sweep, study: optuna.Study) -> Stud
         limits=[Limit(c.metric, c.at_most, c.limit) for c in sweep.constraints],
         trials=[_record(folder, trial) for trial in trials],
         importance=importance,
-        importance_told=told,
+        importance_note=told,
         total=sweep.trials,
     )
 
@@ -50,7 +50,7 @@ def _record(folder: StudyFolder, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": state,
-        "told": why(trial),
+        "outcome": why(trial),
         "feasible": is_feasible(trial) or (state != "infeasible" and state != "finished"),
         "value": value if known else None,
         "params": dict(trial.params),

@@ -8,9 +8,9 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.console import plain_console
 from lit_landmarks.search.budget import counted, epochs_spent, hours_spent, is_spent
 from lit_landmarks.search.runner import why
 from lit_landmarks.search.study import (
@@ -20,7 +20,7 @@ from lit_landmarks.search.study import (
     StudyFolder,
     best_feasible,
     is_feasible,
-    pareto_front,
+    pareto_trials,
 )
 from lit_landmarks.search.sweep_file import Sweep
 
@@ -54,7 +54,7 @@ def summary(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> dict[str,
               "seeds": best.user_attrs.get(SEEDS)},
         "pareto": [
             {"number": t.number, "value": t.value, "mma": t.user_attrs[METRICS]["compute/mma"]}
-            for t in pareto_front(study)
+            for t in pareto_trials(study)
         ],
         "states": {
             state: sum(t.state.name.lower() == state for t in trials)
@@ -112,7 +112,7 @@ def pace(study: optuna.Study) -> float:
 
 def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None:
     """A table of trials, the best one, the Pareto front and the time left."""
-    trials, best, front = counted(study), best_feasible(study), pareto_front(study)
+    trials, best, front = counted(study), best_feasible(study), pareto_trials(study)
     table = Table(
         title=f"{sweep.name}: {len(trials)} of {sweep.trials} trials", title_justify="left"
     )
@@ -125,7 +125,7 @@ def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None
             f"{trial.duration.total_seconds() / 60:.1f}" if trial.duration else "-",
             why(trial),
         )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     console.print(table)
     if best is None:
         console.print("no trial within the limits yet")

@@ -24,6 +24,7 @@ from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.requeue import Requeue, is_double
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import OWNER, WHY, StudyFolder
+from lit_landmarks.search.task_runner import TaskRunner
 from lit_landmarks.search.trial import Costs, Fit, TrialRunner
 from lit_landmarks.search.workers import NUMBER, PARENT, Worker
 
@@ -34,7 +35,7 @@ __all__ = ["counted", "interruptible", "requeue_dead", "spawn_workers", "why", "
 ALIKE = 3
 #: Seconds between two looks at the trials of others, once no trial is left to begin.
 _POLL = 2.0
-Told = Callable[[FrozenTrial], None]
+Report = Callable[[FrozenTrial], None]
 
 
 def requeue_dead(study: optuna.Study, folder: StudyFolder) -> int:
@@ -64,9 +65,14 @@ def interruptible() -> Iterator[None]:
 
 
 def work(
-    sweep: Sweep, folder: StudyFolder, study: optuna.Study, fit: Fit, costs: Costs, told: Told,
+    sweep: Sweep,
+    folder: StudyFolder,
+    study: optuna.Study,
+    report: Report,
     total: int | None = None,
-) -> None:  # fmt: skip
+    fit: Fit | None = None,
+    costs: Costs | None = None,
+) -> None:
     """Runs trials until as many count as the sweep asks for, or hours or epochs are used up.
 
     A sampler that has tried everything ends the work as well.
@@ -78,18 +84,19 @@ def work(
         sweep: the sweep.
         folder: its folder.
         study: its storage.
-        fit: trains, see `trial.Fit`.
-        costs: counts, see `trial.Costs`.
-        told: called with each finished trial.
+        report: called with each finished trial.
         total: number of trials; None for the sweep's.
+        fit: trains, see `trial.Fit`; None for a `TaskRunner`'s.
+        costs: counts, see `trial.Costs`; None for a `TaskRunner`'s.
 
     Raises:
         UserError: trials fail alike, a disk is full, or a database stays away.
     """
     target = sweep.trials if total is None else total
     requeue = Requeue(study, folder, sweep)
+    tasks = TaskRunner(sweep, folder)
     with interruptible(), _collecting(), folder.worker(study, sweep) as worker:
-        runner = TrialRunner(sweep, folder, study, worker, fit, costs)
+        runner = TrialRunner(sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs)
         alike = _Alike(folder, study, worker)
         while not is_spent(sweep, study):
             requeue()
@@ -107,7 +114,7 @@ def work(
                 torch.cuda.empty_cache()
             done = study.get_trials(deepcopy=False)[trial.number]
             if done.user_attrs.get(OWNER) == worker.name and done.state.is_finished():
-                told(done)
+                report(done)
                 alike.add(done)
 
 
@@ -183,12 +190,12 @@ def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
     Raises:
         UserError: workers failed, and the total was not reached by the others.
     """
-    words = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root),
-             "--trials", str(total), "--keep-running"]  # fmt: skip
+    command = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
+    command += ["--trials", str(total), "--keep-running"]
     with interruptible():
         # In a session of their own, Ctrl-C reaches them once, from here.
         workers = [
-            subprocess.Popen(words, env=_environment(number, count), start_new_session=True)
+            subprocess.Popen(command, env=_environment(number, count), start_new_session=True)
             for number in range(count)
         ]
         try:
@@ -221,7 +228,7 @@ def _environment(number: int, count: int) -> dict[str, str]:
 
 
 def why(trial: FrozenTrial) -> str:
-    """What became of a trial, in a few words."""
+    """What became of a trial, as a short phrase."""
     if trial.state == TrialState.COMPLETE:
         broken = [name for name, value in trial.constraints.items() if value > 0]
         return f"breaks {', '.join(broken)}" if broken else "within the limits"

@@ -25,7 +25,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
 from optuna.trial import TrialState
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.space import Sweep
 
 #: Seconds for which a database that does not answer is asked again; the longest pause between.
@@ -135,9 +135,9 @@ def patiently(action: Callable[[], Any], patience: float = PATIENCE) -> Any:
             if not _is_lost(error):
                 raise
             if time.monotonic() + pause > end:
-                told = str(error.__cause__ or error).strip().splitlines()[0]
+                cause = first_line(error.__cause__ or error)
                 raise StorageLostError(
-                    f"the database has not answered for {patience:.0f} s ({told}); go on with "
+                    f"the database has not answered for {patience:.0f} s ({cause}); go on with "
                     "`sweep resume` when it is back"
                 ) from error
         # Workers that lost the database together should not all come back at one moment.
@@ -214,10 +214,9 @@ def open_storage(sweep: Sweep, root: Path) -> BaseStorage:
         ) from error
     except Exception as error:
         # A driver's own errors are not known here; they all come from the database.
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{sweep.file}: cannot reach storage {without_password(sweep.storage)}: {told}; "
-            "start the database or correct 'storage'"
+            f"{sweep.file}: cannot reach storage {without_password(sweep.storage)}: "
+            f"{first_line(error)}; start the database or correct 'storage'"
         ) from error
 
 

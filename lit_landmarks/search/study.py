@@ -23,7 +23,7 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from lit_landmarks.compute.pareto import undominated
+from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.search.storage import open_storage
@@ -216,7 +216,7 @@ def best_feasible(study: optuna.Study) -> FrozenTrial | None:
     return min(found, key=lambda t: sign * float(t.value or 0.0), default=None)
 
 
-def pareto_front(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenTrial]:
+def pareto_trials(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenTrial]:
     """Trained trials that no cheaper one beats, cheapest first.
 
     Args:
@@ -224,10 +224,10 @@ def pareto_front(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenT
         cost: metric of the cost.
     """
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    known = [
+    trained = [
         (float(t.user_attrs[METRICS][cost]), sign * float(t.value), t)
         for t in study.get_trials(deepcopy=False)
         if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
         and cost in t.user_attrs.get(METRICS, {})
     ]  # fmt: skip
-    return undominated(known)
+    return pareto_front(trained)

@@ -1,7 +1,7 @@
 """Reading a sweep file: the whole study in one YAML, checked before anything runs.
 
 README.md beside this module explains every key. What needs the configs (whether a parameter exists,
-whether a metric is logged) is checked by the caller, in `cli/sweep_check.py`.
+whether a metric is logged) is checked in `checks.py`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 import optuna
 import yaml
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search.exhausted import refuse_incomplete, silenced
 from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
+from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 #: Keys of a sweep file, and whether each must be there.
 KEYS = {
@@ -42,9 +43,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def read_sweep(path: Path) -> Sweep:
     """Reads and checks a sweep file.
 
+    Args:
+        path: the file, or the name of a shipped one such as "smoke".
+
     Raises:
         UserError: what is wrong, the file and the key named.
     """
+    path = find_file(path, "sweeps")
     tree = _load(path)
     unknown = next((key for key in tree if key not in KEYS), None)
     if unknown is not None:
@@ -154,7 +159,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
-        raise UserError(f"no sweep file {path}; see sweeps/") from error
+        hint = shipped_hint(path, "sweeps")
+        raise UserError(f"no sweep file {path}; {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read {path}; give a sweep file such as sweeps/smoke.yaml"
@@ -337,10 +343,11 @@ class _Reader:
         except UserError as error:
             raise self.fail(f"{key}.class", str(error)) from error
         except ImportError as error:
-            raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
+            raise self.fail(f"{key}.class", f"{name}: {first_line(error)}") from error
         except (TypeError, ValueError, AttributeError) as error:
-            told = str(error).splitlines()[0]
-            raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
+            raise self.fail(
+                f"{key}.arguments", f"do not fit {name}: {first_line(error)}"
+            ) from error
         return name, arguments
 
     def space(self, value: Any, key: str) -> tuple[Parameter, ...]:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-import yaml
 from lightning.pytorch import Callback
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
@@ -36,6 +35,7 @@ from lit_landmarks.search.study import (
 )
 from lit_landmarks.search.watch import TrialWatch, violations, with_measured
 from lit_landmarks.search.workers import LostTrialError, Worker
+from lit_landmarks.settings.arguments import to_arguments, to_text
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
@@ -65,15 +65,9 @@ class Settings:
     base: tuple[Path, ...]
     chosen: Mapping[str, Any]
 
-    def words(self) -> list[str]:
-        """As arguments of the command line."""
-        return [f"--{key}={_text(value)}" for key, value in self.chosen.items()]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else yaml.safe_dump(
-        value, default_flow_style=True
-    ).removesuffix("...\n").strip()  # fmt: skip
+    def arguments(self) -> list[str]:
+        """The dotted settings as arguments of the command line."""
+        return to_arguments(self.chosen)
 
 
 def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
@@ -91,11 +85,11 @@ def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
 
 @dataclass
 class _Progress:
-    """What is known of a trial, however it ends.
+    """Figures of a trial so far, however it ends.
 
     Attributes:
         metrics: costs, then figures of the fits as well.
-        adaptive: whether `compute/mma` is known after a validation only.
+        adaptive: whether `compute/mma` needs a validation.
         target: mean MMA that thresholds will reach when the fit ends; None without such a need.
         epochs: epochs of the fits that have ended.
         watch: of the fit that runs, or ran last.
@@ -113,13 +107,13 @@ class _Progress:
         The mean MMA of an adaptive method is that of the last validation; without any it is the
         maximum, which no face exceeds.
         """
-        known = dict(self.metrics)
+        figures = dict(self.metrics)
         if self.adaptive and self.watch is not None and self.watch.measured is not None:
-            known["compute/mma"] = self.watch.measured
+            figures["compute/mma"] = self.watch.measured
         if self.target is not None:
             # Thresholds are set when the fit ends; they would have brought it here.
-            known["compute/mma"] = min(known["compute/mma"], self.target)
-        return known
+            figures["compute/mma"] = min(figures["compute/mma"], self.target)
+        return figures
 
     def for_limits(self) -> dict[str, float]:
         """The same, with all that the last validation measured."""
@@ -151,7 +145,7 @@ class TrialRunner:
     costs: Costs
 
     def run(self, trial: optuna.Trial) -> None:
-        """Runs one trial to its end and tells the study; what goes wrong is told there too.
+        """Runs one trial to its end and tells the study, errors of the trial as well.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the trial is left to `resume`.
@@ -179,65 +173,75 @@ class TrialRunner:
             self.worker.leaves()
 
     def _run(self, trial: optuna.Trial) -> None:
-        known = _Progress({})
+        progress = _Progress({})
         try:
             settings = suggest(self.sweep, trial)
-            known.metrics = self._costs(settings, timed=False)
-            known.adaptive = "compute/mma_min" in known.metrics
-            if not self._within(known) or not self._within_time(settings, known):
-                self._constrain(trial, self._cheapest(known), all_of_them=True)
-                self._end(trial, known.metrics, 0, value=self.sweep.worst)
+            progress.metrics = self._costs(trial, settings, timed=False)
+            progress.adaptive = "compute/mma_min" in progress.metrics
+            if not self._within(progress) or not self._within_time(trial, settings, progress):
+                self._constrain(trial, self._cheapest(progress), all_of_them=True)
+                self._end(trial, progress.metrics, 0, value=self.sweep.worst)
                 return
-            if not known.adaptive:
-                self._constrain(trial, known.metrics)
-            known.target = self._target(known)
-            if known.target is not None:
-                settings = replace(settings, chosen={_TARGET: known.target, **settings.chosen})
-            trial.set_user_attr(METRICS, known.metrics)
-            value = self._train(trial, settings, known)
-            self._constrain(trial, known.metrics, all_of_them=True)
-            self._end(trial, known.metrics, known.all_epochs(), value=value)
+            if not progress.adaptive:
+                self._constrain(trial, progress.metrics)
+            progress.target = self._target(progress)
+            if progress.target is not None:
+                settings = replace(settings, chosen={_TARGET: progress.target, **settings.chosen})
+            trial.set_user_attr(METRICS, progress.metrics)
+            value = self._train(trial, settings, progress)
+            self._constrain(trial, progress.metrics, all_of_them=True)
+            self._end(trial, progress.metrics, progress.all_epochs(), value=value)
         except (LostTrialError, UpdateFinishedTrialError, StorageLostError):
             raise
         except optuna.TrialPruned as pruned:
             trial.set_user_attr(WHY, str(pruned))
-            self._stop(trial, known, TrialState.PRUNED)
+            self._stop(trial, progress, TrialState.PRUNED)
         except Exception as error:
             if is_disk_full(error):
                 raise
-            told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-            trial.set_user_attr(WHY, told.removeprefix("UserError: "))
-            self._stop(trial, known, TrialState.FAIL)
+            reason = " ".join(first_line(error, named=True).split())
+            trial.set_user_attr(WHY, reason.removeprefix("UserError: "))
+            self._stop(trial, progress, TrialState.FAIL)
 
     # ---- cost first ------------------------------------------------------------------------
 
-    def _costs(self, settings: Settings, timed: bool) -> dict[str, float]:
-        return self.costs(list(settings.base), settings.words(), timed=timed)
+    def _costs(self, trial: optuna.Trial, settings: Settings, timed: bool) -> dict[str, float]:
+        """Costs of the settings that the fit will have, so that they need one parse."""
+        arguments = self._arguments(trial, settings, None)
+        return self.costs(list(settings.base), arguments, timed=timed)
 
-    def _cheapest(self, known: _Progress) -> dict[str, float]:
+    def _arguments(self, trial: optuna.Trial, settings: Settings, seed: int | None) -> list[str]:
+        """Settings of a fit after its files: tracking, then those of the trial."""
+        name = f"{self.sweep.name}-{trial.number:04d}"
+        chosen = settings.arguments()
+        if seed is not None:
+            chosen.append(f"--seed_everything={seed}")
+            name += f"-seed{seed}"
+        return [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}", *chosen]
+
+    def _cheapest(self, progress: _Progress) -> dict[str, float]:
         """Costs on the cheapest way through the method: beyond a limit there, it always is."""
-        if not known.adaptive:
-            return known.metrics
-        return {**known.metrics, "compute/mma": known.metrics["compute/mma_min"]}
+        if not progress.adaptive:
+            return progress.metrics
+        return {**progress.metrics, "compute/mma": progress.metrics["compute/mma_min"]}
 
-    def _within(self, known: _Progress) -> bool:
-        values = violations(self.sweep.constraints, self._cheapest(known)).values()
+    def _within(self, progress: _Progress) -> bool:
+        values = violations(self.sweep.constraints, self._cheapest(progress)).values()
         return all(value is None or value <= 0 for value in values)
 
-    def _within_time(self, settings: Settings, known: _Progress) -> bool:
+    def _within_time(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> bool:
         """Latency is measured only where a limit asks for it, and nothing else is broken."""
         if self.sweep.timed:
-            known.metrics |= self._costs(settings, timed=True)
-        return self._within(known)
+            progress.metrics |= self._costs(trial, settings, timed=True)
+        return self._within(progress)
 
-    def _target(self, known: _Progress) -> float | None:
+    def _target(self, progress: _Progress) -> float | None:
         """The mean cost that an early stop has to reach; None where all stages are within."""
         limits = [
             c.limit for c in self.sweep.constraints if c.metric == "compute/mma" and c.at_most
         ]
-        if not known.adaptive or not limits or known.metrics["compute/mma_max"] <= min(limits):
-            return None
-        return min(limits)
+        within = progress.metrics.get("compute/mma_max", 0.0) <= min(limits, default=math.inf)
+        return min(limits) if progress.adaptive and not within else None
 
     # ---- limits and ends -------------------------------------------------------------------
 
@@ -247,7 +251,7 @@ class TrialRunner:
         """Sets the limits in their order, each once; without `all_of_them` up to an unknown one.
 
         What a trial that was not trained, or not to its end, does not know counts as exactly at its
-        limit: neither kept nor broken. Without all limits it would hide from some samplers.
+        limit: neither within nor beyond it. Without all limits it would hide from some samplers.
         """
         done = trial.constraints
         for name, value in violations(self.sweep.constraints, metrics).items():
@@ -256,12 +260,12 @@ class TrialRunner:
             if name not in done:
                 trial.set_constraint(name, 0.0 if value is None else value)
 
-    def _stop(self, trial: optuna.Trial, known: _Progress, state: TrialState) -> None:
-        """The end of a pruned or failed trial, with what is known of it."""
-        figures = known.so_far()
+    def _stop(self, trial: optuna.Trial, progress: _Progress, state: TrialState) -> None:
+        """The end of a pruned or failed trial, with the figures that it has."""
+        figures = progress.so_far()
         if figures:
-            self._constrain(trial, known.for_limits(), all_of_them=True)
-        self._end(trial, figures, known.all_epochs(), state=state)
+            self._constrain(trial, progress.for_limits(), all_of_them=True)
+        self._end(trial, figures, progress.all_epochs(), state=state)
 
     def _end(
         self, trial: optuna.Trial, metrics: Mapping[str, float], epochs: int,
@@ -279,7 +283,7 @@ class TrialRunner:
 
     # ---- training --------------------------------------------------------------------------
 
-    def _train(self, trial: optuna.Trial, settings: Settings, known: _Progress) -> float:
+    def _train(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> float:
         """The fits of all seeds, or what a dead worker has left of them; gives the objective."""
         before = trial.user_attrs.get(RESUMES)
         root = self.folder.trials / f"{trial.number:04d}"
@@ -291,20 +295,21 @@ class TrialRunner:
             run = root / f"seed{seed}" if len(self.sweep.seeds) > 1 else root
             # The first seed is enough to see that a trial promises nothing, and values of several
             # seeds would not compare.
-            known.watch = self._watch(trial, settings, seed, prunes=place == 0)
-            result = self._fit(trial, settings, run, seed, known.watch)
-            known.epochs += int(result.get("epochs", 0))
-            known.watch = None
+            progress.watch = self._watch(trial, settings, seed, prunes=place == 0)
+            result = self._fit(trial, settings, run, seed, progress.watch)
+            progress.epochs += int(result.get("epochs", 0))
+            progress.watch = None
             metrics.append(with_measured(result["metrics"]))
         shared = [key for key in metrics[0] if all(key in m for m in metrics)]
         means = {key: statistics.fmean(m[key] for m in metrics) for key in shared}
-        known.metrics = {**known.metrics, **means}
-        self._refuse_missing(known.metrics)
+        progress.metrics = {**progress.metrics, **means}
+        self._refuse_missing(progress.metrics)
         objective = self.sweep.objective
         if len(metrics) > 1:
-            found = zip(self.sweep.seeds, metrics, strict=True)
-            trial.set_user_attr(SEEDS, {str(s): m.get(objective) for s, m in found})
-        return float(known.metrics[objective])
+            objectives = [m.get(objective) for m in metrics]
+            names = map(str, self.sweep.seeds)
+            trial.set_user_attr(SEEDS, dict(zip(names, objectives, strict=True)))
+        return float(progress.metrics[objective])
 
     def _refuse_missing(self, metrics: Mapping[str, float]) -> None:
         missing = next((m for m in self.sweep.metrics if m not in metrics), None)
@@ -316,11 +321,14 @@ class TrialRunner:
     def _watch(
         self, trial: optuna.Trial, settings: Settings, seed: int | None, prunes: bool
     ) -> TrialWatch:
-        told = {"trial": trial.number, "params": {k: _text(v) if isinstance(v, list | dict) else v
-                                                  for k, v in settings.chosen.items()}}  # fmt: skip
+        params = {
+            key: to_text(value) if isinstance(value, list | dict) else value
+            for key, value in settings.chosen.items()
+        }
+        tracked = {"trial": trial.number, "params": params}
         if seed is not None:
-            told["seed"] = seed
-        return TrialWatch(trial, self.sweep, prunes, self.worker.check, told)
+            tracked["seed"] = seed
+        return TrialWatch(trial, self.sweep, prunes, self.worker.check, tracked)
 
     def _fit(
         self, trial: optuna.Trial, settings: Settings, run: Path, seed: int | None,
@@ -334,11 +342,6 @@ class TrialRunner:
             return self.fit(["--resume", str(run)], [watch])
         # What was begun without a checkpoint holds nothing to go on from.
         shutil.rmtree(run, ignore_errors=True)
-        words = [word for path in settings.base for word in ("--config", str(path))]
-        name = f"{self.sweep.name}-{trial.number:04d}"
-        chosen = list(settings.words())
-        if seed is not None:
-            chosen.append(f"--seed_everything={seed}")
-            name += f"-seed{seed}"
-        tracking = [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}"]
-        return self.fit([*words, "--run", str(run), *tracking, *chosen], [watch])
+        files = [item for path in settings.base for item in ("--config", str(path))]
+        arguments = self._arguments(trial, settings, seed)
+        return self.fit([*files, "--run", str(run), *arguments], [watch])

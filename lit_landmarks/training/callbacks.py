@@ -18,8 +18,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
 
+from lit_landmarks.console import plain_console
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import higher_is_better
 
@@ -81,6 +81,11 @@ class LastCheckpoint(Checkpoint):
 
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the weights with the best monitored value, of the phases that are judged."""
+
+    @property
+    def state_key(self) -> str:
+        """That of Lightning's own class, which older runs were written with."""
+        return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__, 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves unless the method is in a phase whose figures do not count yet."""
@@ -160,7 +165,7 @@ class EpochLines(Callback):
     """One line for each epoch, where there is no terminal for a bar."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console()
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

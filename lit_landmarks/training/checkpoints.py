@@ -21,7 +21,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import METHODS, LandmarkModule
 from lit_landmarks.methods.identity import FORMAT, IDENTITY, check_identity, rename_state
-from lit_landmarks.methods.renamed import rename_settings
+from lit_landmarks.renamed import rename_settings
 
 
 class Explanation(Callback):

@@ -32,12 +32,12 @@ class ErrorCurve:
     """A cumulative error distribution.
 
     Attributes:
-        normaliser: of NME.
+        norm: of NME.
         edges: (T,) NME in percent, ascending.
         fraction: (T,) share of the faces with an NME of at most that.
     """
 
-    normaliser: str
+    norm: str
     edges: Array
     fraction: Array
 
@@ -76,7 +76,7 @@ def save_curves(path: Path, curves: Mapping[str, ErrorCurve]) -> None:
         return
     columns = {
         "names": np.array(list(every)),
-        "normalisers": np.array([curve.normaliser for curve in every.values()]),
+        "normalisers": np.array([curve.norm for curve in every.values()]),
         "edges": next(iter(every.values())).edges,
         "fractions": np.stack([curve.fraction for curve in every.values()]),
     }
@@ -96,8 +96,8 @@ def read_curves(path: Path) -> dict[str, ErrorCurve]:
         with np.load(path, allow_pickle=False) as columns:
             edges = columns["edges"].astype(np.float64)
             return {
-                str(name): ErrorCurve(str(normaliser), edges, fraction.astype(np.float64))
-                for name, normaliser, fraction in zip(
+                str(name): ErrorCurve(str(norm), edges, fraction.astype(np.float64))
+                for name, norm, fraction in zip(
                     columns["names"], columns["normalisers"], columns["fractions"], strict=True
                 )
             }

@@ -7,7 +7,7 @@ arguments, and cannot lose one.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
 from lit_landmarks.compute import Cost, count_mma
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
@@ -38,11 +39,13 @@ from lit_landmarks.training.evaluation import measure, measured_mma
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
-from lit_landmarks.training.operating_point import reach_target
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+
+#: Changes the best checkpoint of a fit before it is evaluated, given its path, method and data.
+Finish = Callable[[Path, LandmarkModule, LandmarkDataModule], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -143,9 +146,22 @@ def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True
 
 
 def run_fit(
-    plan: Fit, trainer: Trainer, method: LandmarkModule, data: Any, tracker: WandbLogger | None
+    plan: Fit,
+    trainer: Trainer,
+    method: LandmarkModule,
+    data: Any,
+    tracker: WandbLogger | None,
+    finish: Finish | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates the best checkpoint and writes result.json; closes W&B whatever happens.
+
+    Args:
+        plan: the fit.
+        trainer: from `equip`.
+        method: the method.
+        data: its data module.
+        tracker: the open W&B logger, from `equip`.
+        finish: called with the best checkpoint after training, in the main process alone.
 
     Returns:
         The content of result.json.
@@ -165,8 +181,8 @@ def run_fit(
             ckpt_path=plan.run.last if plan.resume else None,
             weights_only=True,
         )
-        if plan.run.best.is_file() and trainer.is_global_zero:
-            reach_target(plan.run.best, method, data)
+        if finish is not None and plan.run.best.is_file() and trainer.is_global_zero:
+            finish(plan.run.best, method, data)
         trainer.strategy.barrier()
         metrics = evaluate(plan.run, trainer, method, data)
         result = strict(describe(plan, method, data, metrics, state, trainer))

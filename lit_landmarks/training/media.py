@@ -14,9 +14,16 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lit_landmarks.draw import Image, ced_plot, contact_sheet, figure_image, overlay, save_png
+from lit_landmarks.draw import (
+    FaceAnnotator,
+    Image,
+    ced_plot,
+    contact_sheet,
+    figure_image,
+    save_png,
+)
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
 #: Faces are enlarged until they are about this wide.
@@ -125,8 +132,7 @@ class Media(Callback):
         # Every process computes the curves: their sums are reduced over all of them.
         suite = module.face_metrics(role)
         curves: dict[str, tuple[Any, Any]] = {
-            f"{d.name} ({d.primary_normaliser})": suite.ced(d.name)
-            for d in drawn.spec.in_role(role)
+            f"{d.name} ({d.primary_norm})": suite.ced(d.name) for d in drawn.spec.in_role(role)
         }
         if not trainer.is_global_zero:
             return
@@ -166,15 +172,14 @@ def face_picture(
     """One face of a batch with labels and prediction, and its title with the face's NME."""
     mask = batch.mask[place]
     off = torch.linalg.vector_norm(prediction.points[place] - batch.points[place], dim=-1)[mask]
-    norm = batch.norms[place, NORMALISERS.index(dataset.primary_normaliser)]
+    norm = batch.norms[place, NORMS.index(dataset.primary_norm)]
     pose: Tensor | None = None if prediction.pose is None else prediction.pose[place]
-    picture = overlay(
+    annotator = FaceAnnotator(dataset.scheme, zoom=max(1, round(_WIDTH / batch.image.shape[-1])))
+    picture = annotator.annotate(
         batch.image[place],
         batch.points[place],
-        mask,
-        dataset.scheme,
+        mask=mask,
         predicted=prediction.points[place],
         pose=pose,
-        zoom=max(1, round(_WIDTH / batch.image.shape[-1])),
     )
     return picture, f"{dataset.name} {100.0 * float(off.mean() / norm):.1f} %"

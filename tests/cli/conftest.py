@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lit_landmarks.cli import main
-from tests.support.tiny import Tree, tiny_tree
+from tests.support.configs import Tree, tiny_config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,7 +20,7 @@ def _quick(few_shapes: None) -> None:
 @pytest.fixture(scope="module")
 def tree() -> Tree:
     """The settings, for modules that change them."""
-    return tiny_tree()
+    return tiny_config()
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, for tests that only read it."""
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "tiny.yaml"
-    config.write_text(yaml.safe_dump(tiny_tree()))
+    config.write_text(yaml.safe_dump(tiny_config()))
     assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tmp_path: Path) -> Path:
     """The settings as a file."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(tiny_tree()))
+    path.write_text(yaml.safe_dump(tiny_config()))
     return path
 
 

@@ -15,13 +15,12 @@ import torch
 import yaml
 
 from lit_landmarks.cli import main
-from lit_landmarks.cli.lightning import run_cli
-from lit_landmarks.cli.parsing import Request
-from lit_landmarks.cli.sweep_best import refit_folder
-from lit_landmarks.cli.sweep_check import TaskCLI, logged_keys
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search import StudyFolder
+from lit_landmarks.search.checks import logged_keys
+from lit_landmarks.search.refit import refit_folder
 from lit_landmarks.search.sweep_file import KEYS
+from lit_landmarks.settings import Task
 from lit_landmarks.training import fitting
 from lit_landmarks.training.wandb_logging import close_tracker
 
@@ -132,8 +131,9 @@ def test_without_a_feasible_trial_there_is_no_best(
 
 def test_what_is_logged_was_foreseen(finished: Path) -> None:
     """Every figure of a finished run with a direction is among those that a limit may name."""
-    task = run_cli(TaskCLI, Request("fit", configs=[finished / "config.yaml"]))
-    foreseen = logged_keys(task.model, task.datamodule)
+    task = Task.from_files([finished / "config.yaml"])
+    task.connect()
+    foreseen = logged_keys(task.method(), task.data())
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     no_direction = re.compile(r"faces|skipped_\w+")
     assert {k for k in metrics if not no_direction.fullmatch(metric_name(k))} <= foreseen

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from lit_landmarks.search import RUN, StudyFolder, several, why
+from lit_landmarks.search import RUN, StudyFolder, why
+from lit_landmarks.search.devices import several
 
 
 @pytest.mark.parametrize(

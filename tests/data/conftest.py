@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lit_landmarks.data import FaceDataset, FaceIndex
 from lit_landmarks.data.index import Report
+from tests.support.images import smooth_noise, write_image, write_pts
 
 MakeFaces = Callable[..., Path]
 
@@ -19,12 +19,6 @@ MakeFaces = Callable[..., Path]
 def face_points(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     """68 points that spread like a face over the middle of an image."""
     return rng.uniform(0.3 * size, 0.7 * size, (68, 2))
-
-
-def write_pts(path: Path, points: NDArray[np.float64]) -> None:
-    """An iBUG file, pixels counted from 1."""
-    rows = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in points)
-    path.write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n", encoding="ascii")
 
 
 @pytest.fixture
@@ -37,11 +31,8 @@ def make_faces(tmp_path: Path) -> MakeFaces:
         rng = np.random.default_rng(7)
         for folder in folders:
             where = tmp_path / root / folder
-            where.mkdir(parents=True, exist_ok=True)
             for i in range(n):
-                image = rng.integers(0, 256, (size // 8, size // 8, 3), np.uint8)
-                image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-                cv2.imwrite(str(where / f"face_{i:02d}.jpg"), image)
+                write_image(where / f"face_{i:02d}.jpg", smooth_noise(rng, size, size))
                 write_pts(where / f"face_{i:02d}.pts", face_points(rng, size))
         return tmp_path / root
 
@@ -97,9 +88,12 @@ class DotFaces(FaceDataset):
             }
         subsets = {"even": np.arange(self.n) % 2 == 0}
         return FaceIndex(
-            points.astype("f4"), mask, box + rng.uniform(-3, 3, box.shape).astype("f4"),
-            subsets=subsets, **extra,
-        )  # fmt: skip
+            points.astype("f4"),
+            mask,
+            box + rng.uniform(-3, 3, box.shape).astype("f4"),
+            subsets=subsets,
+            **extra,
+        )
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
         self.loads += len(rows)

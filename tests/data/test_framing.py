@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule
 from lit_landmarks.data.framing import CropPlacement, cut_faces
-from lit_landmarks.data.index import DATASETS, Report
+from lit_landmarks.data.index import Report
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import transform_points
 from lit_landmarks.types import CropSpec, FaceBatch
@@ -46,11 +46,6 @@ class _Photos(FaceDataset):
 
     def content_key(self, rows: Sequence[int]) -> str:
         return f"{self.sides} {self.offset} {list(rows)}"
-
-
-@pytest.fixture(autouse=True)
-def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(DATASETS, "_Photos", raising=False)
 
 
 def _evaluated(dataset: FaceDataset, cache: Path, spec: CropSpec = SPEC) -> FaceBatch:

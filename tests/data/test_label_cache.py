@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lit_landmarks.data import FaceIndex, SyntheticFaces, label_cache
+from lit_landmarks.data import FaceIndex, IctFaces, SyntheticFaces, label_cache
 from lit_landmarks.data.label_cache import cached
+from lit_landmarks.geometry.rotations import euler_to_matrix
+from lit_landmarks.rendering.ict import IctHead
+from lit_landmarks.rendering.labels import PlacedHeads
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.splitmix import mix
+from lit_landmarks.template.surface_points import SurfacePoints
 
 
 def _index(n: int = 300, value: float = 1.0) -> FaceIndex:
@@ -79,3 +86,18 @@ def test_few_rows_are_those_of_the_whole_set(tmp_path: Path) -> None:
     again = SyntheticFaces(n=230, visibility=False)
     again.cache_dir = str(tmp_path)
     assert _same(again.index(), whole)
+
+
+def test_the_key_covers_the_code_that_makes_labels() -> None:
+    files = set(label_cache.label_code())
+    for part in (
+        SyntheticFaces,
+        IctFaces,
+        PlacedHeads,
+        IctHead,
+        SurfacePoints,
+        get_scheme,
+        mix,
+        euler_to_matrix,
+    ):
+        assert Path(inspect.getfile(part)) in files

@@ -35,10 +35,13 @@ def _labels_only(sizes: list[int], weights: list[float]) -> ConcatFaces:
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0])),
-             min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0])),
+        min_size=1,
+        max_size=4,
+    ),
     st.integers(0, 100),
-)  # fmt: skip
+)
 def test_each_face_is_drawn_as_often_as_its_weight_says(
     sets: list[tuple[int, float]], seed: int
 ) -> None:
@@ -153,11 +156,13 @@ def test_spawned_workers_get_the_file_and_not_its_bytes(dot_faces: MakeSet, tmp_
 def test_labels_of_122_000_faces_stay_small() -> None:
     n = 122_000
     index = FaceIndex(
-        points=np.zeros((n, 68, 2), np.float32), mask=np.ones((n, 68), bool),
-        box=np.zeros((n, 4), np.float32), visible=np.zeros((n, 68), np.int8),
+        points=np.zeros((n, 68, 2), np.float32),
+        mask=np.ones((n, 68), bool),
+        box=np.zeros((n, 4), np.float32),
+        visible=np.zeros((n, 68), np.int8),
         points3d=np.zeros((n, 68, 3), np.float32),
         paths=tuple(f"some/folder/of/faces/{i:06d}.jpg" for i in range(n)),
-    )  # fmt: skip
+    )
     columns: list[Any] = [index.points, index.mask, index.box, index.visible, index.points3d]
     size = sum(c.nbytes for c in columns) + sum(len(p) + 58 for p in index.paths)
     assert size < 300e6
@@ -167,8 +172,12 @@ def test_index_refuses_columns_of_another_shape() -> None:
     with pytest.raises(ValueError, match=r"FaceIndex\.mask"):
         FaceIndex(np.zeros((2, 5, 2), np.float32), np.ones((2, 4), bool), np.ones((2, 4), "f4"))
     with pytest.raises(ValueError, match=r"subset hard"):
-        FaceIndex(np.zeros((2, 5, 2), np.float32), np.ones((2, 5), bool), np.ones((2, 4), "f4"),
-                  subsets={"hard": np.zeros(3, bool)})  # fmt: skip
+        FaceIndex(
+            np.zeros((2, 5, 2), np.float32),
+            np.ones((2, 5), bool),
+            np.ones((2, 4), "f4"),
+            subsets={"hard": np.zeros(3, bool)},
+        )
 
 
 def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:

@@ -16,7 +16,7 @@ from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
 from lit_landmarks.data.readers.position_maps import PositionMaps
-from lit_landmarks.data.recognise import walk
+from lit_landmarks.data.recognize import walk
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import transform_points
@@ -87,7 +87,7 @@ def _rows(datasets: list[FaceDataset], scheme: str) -> Iterator[tuple[FaceDatase
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_file_to_sample_to_frame_and_back(layout: str, tmp_path: Path) -> None:
     faces, datasets = _read(layout, tmp_path / "set")
-    assert datasets, "no rule of `recognise` knows this layout"
+    assert datasets, "no reader declares these files"
     scheme = LAYOUTS[layout].scheme
     truth = np.stack([face.points for face in faces])
     tolerance = _ROUNDED.get(layout, 0.01)
@@ -124,10 +124,13 @@ def test_flipped_twice_is_the_face_itself(scheme: str) -> None:
     points = rng.uniform(20, 70, (5, n, 2)).astype(np.float32)
     deep = np.concatenate([points, rng.normal(0, 9, (5, n, 1)).astype("f4")], 2)
     index = FaceIndex(
-        points, rng.random((5, n)) < 0.8, np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
-        visible=rng.integers(-1, 3, (5, n)).astype(np.int8), points3d=deep,
+        points,
+        rng.random((5, n)) < 0.8,
+        np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
+        visible=rng.integers(-1, 3, (5, n)).astype(np.int8),
+        points3d=deep,
         head3d=rng.normal(size=(5, n, 3)).astype("f4"),
-    )  # fmt: skip
+    )
     spec = DatasetSpec("s", "train", scheme, "custom", "box", 5)
     part = CroppedFaces(spec, scheme, index, None, 64, 2.0, 0)
     batch = ConcatFaces([part], n, ()).__getitems__(range(5))

@@ -31,9 +31,7 @@ from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch
 
 MakeSet = Callable[..., FaceDataset]
-GEOMETRY = replace(
-    Augmentation.none(), rotation=40.0, scale=0.25, shift=0.06, flip=0.5
-)  # fmt: skip
+GEOMETRY = replace(Augmentation.none(), rotation=40.0, scale=0.25, shift=0.06, flip=0.5)
 
 
 def _module(dataset: FaceDataset, cache: Path, **kwargs: Any) -> LandmarkDataModule:

@@ -13,7 +13,7 @@ from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.nets.error_head import (
     ErrorHead,
     ErrorHeadOptions,
-    error_normaliser,
+    error_norm,
     percent_of,
     shape_error,
 )
@@ -27,7 +27,7 @@ MakeFaces = Callable[..., FaceBatch]
 def test_error_of_a_shifted_shape(make_faces: MakeFaces) -> None:
     faces = make_faces(2)
     moved = faces.points + torch.tensor([3.0, -4.0])
-    norm = error_normaliser(faces)
+    norm = error_norm(faces)
     assert torch.allclose(shape_error(moved, faces), 5.0 / norm, atol=1e-4)
     assert torch.allclose(shape_error(moved, faces, "l1"), 7.0 / norm, atol=1e-4)
     both = shape_error(torch.stack([moved, faces.points]), faces)

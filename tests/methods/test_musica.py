@@ -14,7 +14,7 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.musica import MuSiCa, MuSiCaNet, choose_patches
 from lit_landmarks.methods.musica.network import Pyramid
-from lit_landmarks.nets.error_head import error_normaliser
+from lit_landmarks.nets.error_head import error_norm
 from lit_landmarks.nets.windows import Sampling
 from lit_landmarks.types import FaceBatch
 
@@ -129,7 +129,7 @@ def test_losses_are_those_worked_by_hand(make_faces: Callable[..., FaceBatch]) -
     for stage, told in zip(prediction.stages, prediction.aux, strict=True):
         for face in range(2):
             norm = (faces.points[face, 36] - faces.points[face, 45]).norm()
-            norm = norm if face == 0 else error_normaliser(faces)[1]
+            norm = norm if face == 0 else error_norm(faces)[1]
             off = (stage[face] - faces.points[face])[faces.mask[face]].abs().sum(-1).mean() / norm
             points += 0.5 * off.item()
             error += 0.5 * (off - told[face]).abs().item()

@@ -137,7 +137,7 @@ def test_pictures_in_the_folder(placed: StudyRecord) -> None:
 
 def test_a_study_without_any_figure(tmp_path: Path) -> None:
     trials = [trial_of(n, None, 150.0 + n, state="infeasible", feasible=False) for n in range(2)]
-    study = study_of(trials, folder=str(tmp_path), importance={}, importance_told="too few")
+    study = study_of(trials, folder=str(tmp_path), importance={}, importance_note="too few")
     assert draw_study(study) == []
     summary = study_summary(study)
     assert "best" not in summary

@@ -67,5 +67,5 @@ def make_study(tmp_path: Path) -> Make:
 def go(folder: StudyFolder, fit: Any, count: Any = costs, total: int | None = None) -> optuna.Study:
     sweep = folder.sweep()
     study = folder.open(sweep)
-    work(sweep, folder, study, fit, count, lambda _: None, total)
+    work(sweep, folder, study, lambda _: None, total, fit, count)
     return study

@@ -14,9 +14,9 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from lit_landmarks.reports.compare import pareto
+from lit_landmarks.reports.compare import pareto_entries
 from lit_landmarks.reports.entries import study_entries
-from lit_landmarks.search import METRICS, RUN, StudyFolder, pareto_front, read_sweep
+from lit_landmarks.search import METRICS, RUN, StudyFolder, pareto_trials, read_sweep
 from lit_landmarks.search.records import FEWEST, importances, study_record
 
 WIDE = FloatDistribution(0.0, 1.0)
@@ -58,12 +58,12 @@ def test_states_and_figures(folder: StudyFolder) -> None:
     ]  # fmt: skip
     assert [t["feasible"] for t in record.trials][:3] == [True, False, False]
     assert [t["value"] for t in record.trials] == [5.0, None, 4.0, None, None, None]
-    assert record.trials[1]["told"] == "breaks compute/mma <= 20"
+    assert record.trials[1]["outcome"] == "breaks compute/mma <= 20"
     assert [str(limit) for limit in record.limits] == ["compute/mma <= 20"]
     json.dumps(record.trials, allow_nan=False)
     # The same front as `sweep status` prints.
-    front = [e.figure("compute/mma") for e in pareto(study_entries(record), "val/nme")]
-    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    front = [e.figure("compute/mma") for e in pareto_entries(study_entries(record), "val/nme")]
+    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in pareto_trials(study)]
 
 
 def conditional(trials: int, seed: int = 0, dear: int = 0) -> optuna.Study:

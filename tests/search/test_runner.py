@@ -22,7 +22,7 @@ from lit_landmarks.search import (
     best_feasible,
     counted,
     is_feasible,
-    pareto_front,
+    pareto_trials,
     read_sweep,
     requeue_dead,
     why,
@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> StudyFolder:
 def go(folder: StudyFolder, fits: Any, total: int | None = None) -> optuna.Study:
     sweep = folder.sweep()
     study = folder.open(sweep)
-    work(sweep, folder, study, fits, costs, lambda _: None, total)
+    work(sweep, folder, study, lambda _: None, total, fits, costs)
     return study
 
 
@@ -112,7 +112,7 @@ def test_beyond_the_limit_nothing_is_trained(folder: StudyFolder) -> None:
     fine = [t for t in trained if t.params["model.width"] <= 18]
     assert best.params["model.width"] == max(t.params["model.width"] for t in fine)
     assert [is_feasible(t) for t in trained] == [t in fine for t in trained]
-    costs_of_front = [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    costs_of_front = [t.user_attrs[METRICS]["compute/mma"] for t in pareto_trials(study)]
     assert costs_of_front == sorted(costs_of_front)
 
 

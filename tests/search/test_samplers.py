@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
 from lit_landmarks.search import StudyFolder, best_feasible, read_sweep
 from lit_landmarks.search.samplers import SamplerFigures, compare_samplers
 from tests.search.conftest import go, value_of
+from tests.support.configs import write_sweep
 
 
 def nme(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
@@ -23,15 +23,8 @@ def nme(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    (tmp_path / "base.yaml").write_text("a: 1\n")
-    tree = {
-        "name": "made-up", "base": ["base.yaml"], "trials": 9,
-        "constraints": ["compute/mma <= 20"], "space": {"model.width": {"int": [1, 40]}},
-        "sampler": {"class": "TPESampler", "arguments": {"n_startup_trials": 1}},
-    }  # fmt: skip
-    path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return path
+    tpe = {"class": "TPESampler", "arguments": {"n_startup_trials": 1}}
+    return write_sweep(tmp_path, trials=9, sampler=tpe)
 
 
 def test_every_sampler_gets_the_same_trials_and_seeds(sweep: Path, tmp_path: Path) -> None:

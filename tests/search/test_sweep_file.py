@@ -61,8 +61,8 @@ def test_suggestions_stay_within_and_keep_their_type(write: Write) -> None:
     assert all(1e-4 <= s["model.lr"] <= 1e-2 for s in seen)
     assert {s["model.width"] for s in seen} == {8, 16, 24, 32}
     assert all(s["model.taps"] in ([1, 3], [2]) for s in seen)
-    words = suggest(sweep, study.ask()).words()
-    assert any(word in ("--model.taps=[1, 3]", "--model.taps=[2]") for word in words)
+    arguments = suggest(sweep, study.ask()).arguments()
+    assert any(a in ("--model.taps=[1, 3]", "--model.taps=[2]") for a in arguments)
 
 
 def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from lit_landmarks.data import Ibug300W, LandmarkDataModule
 from lit_landmarks.methods.asmnet import ASMNet
 from lit_landmarks.training.media import Media, face_picture, fixed_rows
 from lit_landmarks.types import DatasetSpec, DataSpec, Prediction
+from tests.support.images import write_image, write_pts
 
 
 def dataset(name: str, role: str, size: int) -> DatasetSpec:
@@ -31,14 +32,11 @@ def test_faces_are_spread_and_fixed() -> None:
 
 def folder_of_faces(folder: Path, count: int) -> Path:
     """Grey images with 68 points on a spiral, as 300W stores them."""
-    folder.mkdir()
     turn = np.linspace(0, 6 * np.pi, 68)
     spiral = 80 + (turn[:, None] + 20) * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    rows = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in spiral)
     for number in range(count):
-        cv2.imwrite(str(folder / f"{number}.jpg"), np.full((160, 160, 3), 100, np.uint8))
-        text = f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n"
-        (folder / f"{number}.pts").write_text(text, encoding="utf-8")
+        write_image(folder / f"{number}.jpg", 100, (160, 160))
+        write_pts(folder / f"{number}.pts", spiral)
     return folder
 
 

@@ -17,7 +17,7 @@ from timm.models import EfficientNet
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.nets.backbone import InputNorm, InputScale, create_trunk, set_batch_norm
+from lit_landmarks.nets.backbone import InputNorm, InputScale, create_backbone, set_batch_norm
 
 #: Blocks (Keras numbering) whose output is pooled into the feature vector.
 TAPS = (1, 3, 6, 10, 13, 15)
@@ -78,9 +78,9 @@ class ASMNetwork(nn.Module):
         super().__init__()
         if width not in WIDTHS:
             raise UserError(f"model.width is {width}; choose one of {list(WIDTHS)}")
-        mobilenet = create_trunk(WIDTHS[width])
+        mobilenet = create_backbone(WIDTHS[width])
         assert isinstance(mobilenet, EfficientNet)
-        self.normalise = InputNorm(input_scale)
+        self.normalize = InputNorm(input_scale)
         self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)
         self.blocks = nn.ModuleList(list(chain(*mobilenet.blocks))[:KEPT_BLOCKS])
         self.last_tap = last_tap
@@ -92,7 +92,7 @@ class ASMNetwork(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] to the (B, 536) concatenation."""
-        x = self.stem(self.normalise(image))
+        x = self.stem(self.normalize(image))
         pooled = []
         for number, block in enumerate(self.blocks):
             before, x = x, block(x)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.asmnet.regression import ASMRegression
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import FaceBatch, Prediction
 
 
@@ -64,7 +64,7 @@ def distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -
     """(B, 3) distances of each face, percent of its eye distance, in `OptimumDistance`'s order."""
     last, _ = module.loss.alphas()[-1]
     optimum = module.optimum(batch, last)
-    eyes = batch.norms[:, NORMALISERS.index("interocular")]
+    eyes = batch.norms[:, NORMS.index("interocular")]
 
     def mean(one: Tensor, other: Tensor) -> Tensor:
         off = torch.where(batch.mask, torch.linalg.vector_norm(one - other, dim=-1), 0.0)

@@ -42,7 +42,7 @@ class MuSiCa(LandmarkModule):
         sampling: patches at whole pixels (authors' code) or between them.
         init: initial weights; see `MuSiCaNet`.
         error_units: what the error head learns: the NME ("euclidean", ours), or the sum of both
-            absolute differences over the same normaliser ("l1", authors' code), which is about
+            absolute differences over the same norm ("l1", authors' code), which is about
             4 / pi times as large.
         detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
             authors let it through).

@@ -50,10 +50,10 @@ class Pyramid(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, S, S) in [0, 1] to images of side S, S / 2, S / 4, ..., the finest first."""
         flat = image.flatten(1)
-        centred = flat - flat.mean(1, keepdim=True)
+        centered = flat - flat.mean(1, keepdim=True)
         # The norm is several times as fast as `std`.
-        std = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / flat.shape[1] ** 0.5
-        images = [(centred / (std + 1e-3)).view_as(image)]
+        std = torch.linalg.vector_norm(centered, dim=1, keepdim=True) / flat.shape[1] ** 0.5
+        images = [(centered / (std + 1e-3)).view_as(image)]
         for _ in range(self.levels - 1):
             padded = F.pad(images[-1], (2, 2, 2, 2), mode="replicate")
             images.append(self._halve(self._halve(padded, 2), 3))
@@ -158,7 +158,7 @@ class Cascade:
 
     Attributes:
         points: (T, B, N, 2) frame pixels; a face that stopped keeps its last shape.
-        error: (T, B) predicted error, a fraction of the normaliser; kept likewise.
+        error: (T, B) predicted error, a fraction of the norm; kept likewise.
         attention: (T, B, M) mean weight of each patch; NaN where an iteration did not run.
         exits: (B,) int64 index of the last iteration that ran.
     """
@@ -212,9 +212,9 @@ class MuSiCaNet(nn.Module):
         self.iterations = nn.ModuleList(
             Iteration(n_points, len(patches), hidden, rank, recurrent_scale) for _ in levels
         )
-        self._initialise(init)
+        self._initialize(init)
 
-    def _initialise(self, init: Init) -> None:
+    def _initialize(self, init: Init) -> None:
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 if init == "authors":
@@ -266,8 +266,8 @@ class MuSiCaNet(nn.Module):
                 windows[level] = Windows(images[level], PATCH)
             before = points if active is None else points[active]
             before = before.detach() if self.detach_points else before
-            centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
-            patches = windows[level].extract(centres, active, self.sampling)
+            centers = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
+            patches = windows[level].extract(centers, active, self.sampling)
             state, offsets, found, attention = step(patches, state)
             found = found if estimate is None else estimate(state)
             after = before + offsets * 2**level

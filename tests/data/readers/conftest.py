@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data import FaceDataset, FaceIndex, SyntheticFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
 from lit_landmarks.errors import UserError
+from tests.support.images import smooth_noise
 
 Faces = list[Face]
 Copies = Callable[..., tuple[Path, Faces]]
@@ -24,10 +24,7 @@ _SIZE = 96
 
 def noise(number: int, height: int = _SIZE, width: int = _SIZE) -> NDArray[np.uint8]:
     """A picture of smooth noise; no two numbers give the same."""
-    rng = np.random.default_rng(number)
-    small = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-    picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(picture, np.uint8)
+    return smooth_noise(np.random.default_rng(number), height, width)
 
 
 def labelled(scheme: str, n: int) -> Faces:

@@ -42,6 +42,10 @@ class Label:
         index_shape: of one face in `FaceIndex`; None for what a data set does not give. Where it
             is smaller than `shape`, it is the first part of the last axis.
         loader_only: no column of `FaceBatch`, only of what the data loader hands out.
+
+    Example:
+        >>> get_label("mask").shape
+        ('N',)
     """
 
     name: str
@@ -138,6 +142,10 @@ def absent_column(
         faces: B.
         counts: length of each named axis.
         dtype: instead of the label's own.
+
+    Example:
+        >>> absent_column(get_label("convention_id"), 2, {})
+        tensor([0, 0])
     """
     dtype = dtype or label.dtype
     if label.similarity == "crop":

@@ -1,4 +1,4 @@
-"""What flows between the rooms: `FaceInputs` in, `Prediction` out, `FaceBatch` with the labels.
+"""Types that the rooms exchange: `FaceInputs` in, `Prediction` out, `FaceBatch` with the labels.
 
 Conventions (the same in every room):
     * Pixel centres lie at integers, the origin is the centre of the top-left one; x right, y down.
@@ -165,18 +165,18 @@ class FaceBatch:
         return self._map(lambda t: t.pin_memory())
 
     def select(self, rows: Tensor) -> Self:
-        """The faces named by `rows`, (M,) int64 indices or a (B,) bool mask."""
+        """The faces at `rows`, (M,) int64 indices or a (B,) bool mask."""
         return self._map(lambda t: t[rows])
 
     @property
     def inputs(self) -> FaceInputs:
-        """What a method may see of these faces: no labels."""
+        """Inputs of a method for these faces: no labels."""
         return FaceInputs(self.image, queries=self.queries, convention=self.convention_id)
 
 
 @dataclass
 class Prediction:
-    """What a method says about B faces. Only `points` is owed; the rest is None if not predicted.
+    """Output of a method for B faces. Only `points` is required; the rest is None if not predicted.
 
     Attributes:
         points: (B, N, 2) landmarks in pixels of the image that was passed in.
@@ -217,8 +217,8 @@ class Prediction:
         tensors = _map_tensors(self, lambda t: t.detach())
         return replace(self, **tensors | {"features": None, "aux": None})
 
-    def moved(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
-        """The same answer seen from another image: all that has a place moves.
+    def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
+        """The prediction in pixels of another image: points, stages, 3D, pose and the like.
 
         A similarity turns the head about the optical axis and scales its picture. Angles of view
         are left alone, as they are for labels: a face that is shifted in its crop keeps its yaw.
@@ -233,7 +233,7 @@ class Prediction:
 
         Example:
             >>> half = torch.tensor([[[0.5, 0.0, 10.0], [0.0, 0.5, 20.0]]])
-            >>> Prediction(torch.ones(1, 1, 2)).moved(half, (64, 128)).points
+            >>> Prediction(torch.ones(1, 1, 2)).transform(half, (64, 128)).points
             tensor([[[10.5000, 20.5000]]])
         """
         linear, shift = affine[..., :2], affine[..., 2]
@@ -256,12 +256,12 @@ class Prediction:
         if self.focal is not None:
             moved.focal = self.focal * scale
         if self.pose is not None:
-            moved.pose = _moved_pose(self.pose, affine, scale, sizes)
+            moved.pose = _transform_pose(self.pose, affine, scale, sizes)
         return moved
 
 
-def _moved_pose(pose: Tensor, affine: Tensor, scale: Tensor, sizes: tuple[int, int]) -> Tensor:
-    """A pose in the pose camera (f = 1.5 W) of another image; see `Prediction.moved`."""
+def _transform_pose(pose: Tensor, affine: Tensor, scale: Tensor, sizes: tuple[int, int]) -> Tensor:
+    """A pose in the pose camera (f = 1.5 W) of another image; see `Prediction.transform`."""
     size, other = sizes
     roll = pose[:, 2:3] + torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))[:, None]
     # A head of unknown place stands in front of the camera meanwhile: NaN would reach gradients.
@@ -291,7 +291,7 @@ register_dataclass(Prediction, serialized_type_name="lit_landmarks.Prediction")
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How a face is cut out of an image: the square about its box that a method receives.
+    """Crop geometry: the square about a face's box that a method receives.
 
     Plain values, which a checkpoint carries.
 
@@ -359,8 +359,8 @@ class ShapeStatistics:
     variances: Tensor
     count: int
 
-    def fitted(self, share: float) -> ShapeStatistics:
-        """The same shapes in a crop of their own: the mean's box fills `share` of its side.
+    def fit_to_crop(self, share: float) -> ShapeStatistics:
+        """Statistics of the shapes in a crop whose side the mean's box fills to `share`.
 
         Args:
             share: longer side of the mean shape's box as a share of the crop's side.
@@ -374,7 +374,7 @@ class ShapeStatistics:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the data tells a method.
+    """Description of the data for a method: data sets, scheme, conventions and crop.
 
     `scheme` is the target scheme to which every set is mapped, or None when rows are padded and
     keep their own (query methods). `datasets` is indexed by `FaceBatch.dataset_id`.

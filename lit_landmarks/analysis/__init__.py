@@ -1,4 +1,4 @@
-"""What is measured on a trained method: its early exit, its failure detector, its attention.
+"""Analysis of a trained method: early exit, failure detection, patch attention.
 
 Each module knows only the ones above it:
 

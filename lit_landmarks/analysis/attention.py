@@ -1,4 +1,4 @@
-"""Where a patch cascade looks: importance of each patch over faces, and beside human attention.
+"""Patch attention of a cascade: importance of each patch, compared with human fixations.
 
 The importance of a patch is the mean of its 256 weights (local patch attention; how the paper
 reduces them is not known), averaged over faces.
@@ -49,7 +49,7 @@ YAW_BINS = ((0, 15), (15, 30), (30, 90))
 OPEN_MOUTH = 0.08
 
 
-def region_of(name: str) -> str:
+def find_region(name: str) -> str:
     """The region of a point by its name in the scheme; "other" if none fits."""
     fits = (r for r, parts in _REGION_NAMES.items() if any(part in name for part in parts))
     return next(fits, "other")
@@ -62,7 +62,7 @@ class Attention:
     Attributes:
         scheme: of the landmarks.
         patches: (M,) landmarks that have a patch.
-        weights: (T, M) mean weight of each patch in each iteration.
+        weights: (T, M) mean weight of each patch in each stage.
         spread: (T, M) its standard deviation over faces.
         groups: name -> (T, M) mean weights of some faces, such as those of one pose.
         faces: name -> how many faces a group has.
@@ -80,14 +80,14 @@ class Attention:
 
     @property
     def total(self) -> Array:
-        """(M,) importance over all iterations, each of mean 1."""
+        """(M,) importance over all stages, each of mean 1."""
         relative = self.weights / self.weights.mean(1, keepdims=True)
         return np.asarray(relative.mean(0), dtype=np.float64)
 
     def by_region(self) -> dict[str, float]:
         """Mean importance of the patches of each region; 1 is that of all patches."""
         names = get_scheme(self.scheme).point_names
-        regions = np.array([region_of(names[p]) for p in self.patches])
+        regions = np.array([find_region(names[p]) for p in self.patches])
         means = {str(r): float(self.total[regions == r].mean()) for r in np.unique(regions)}
         return dict(sorted(means.items(), key=lambda item: -item[1]))
 
@@ -106,7 +106,7 @@ def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int])
     if records.attention is None:
         raise UserError("the method has no attention; give a run of MuSiCa")
     groups = {f"yaw {low}-{high}": rows for (low, high), rows in _yaw_rows(records).items()}
-    opened = open_mouths(records, scheme)
+    opened = find_open_mouths(records, scheme)
     if opened is not None:
         groups |= {"mouth open": opened, "mouth closed": ~opened}
     groups = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
@@ -126,7 +126,7 @@ def _yaw_rows(records: FaceRecords) -> dict[tuple[int, int], NDArray[np.bool_]]:
     return {(low, high): (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
 
 
-def open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
+def find_open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
     """(F,) whether the inner lips part; None for a scheme without them."""
     names = get_scheme(scheme).point_names
     wanted = ("upper_lip_inner", "lower_lip_inner", "right_eye_outer", "left_eye_outer")
@@ -137,14 +137,14 @@ def open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
     return np.asarray(gap > OPEN_MOUTH * np.linalg.norm(left - right, axis=1))
 
 
-def human_correlation(attention: Attention) -> tuple[float, float]:
+def correlate_with_humans(attention: Attention) -> tuple[float, float]:
     """Spearman's correlation with the human order: over regions, and over single patches.
 
     A patch has the rank of its region; regions that the account leaves out are left out. NaN where
     fewer than three regions have patches.
     """
     names = get_scheme(attention.scheme).point_names
-    regions = [region_of(names[p]) for p in attention.patches]
+    regions = [find_region(names[p]) for p in attention.patches]
     ranked = [k for k, r in enumerate(regions) if r in HUMAN_ORDER]
     means = attention.by_region()
     shared = [r for r in HUMAN_ORDER if r in means]
@@ -158,7 +158,7 @@ def human_correlation(attention: Attention) -> tuple[float, float]:
 
 
 def select_patches(attention: Attention, count: int) -> tuple[int, ...]:
-    """The landmarks worth a patch: greedy by attention, kept apart on the mean face.
+    """Greedy choice of landmarks by attention, with a least distance on the mean face.
 
     Each next patch has the largest product of its importance and its distance to the nearest one
     chosen; the first is the most important.
@@ -188,8 +188,8 @@ def _mean_face(scheme: str, records: FaceRecords) -> Array:
     return np.asarray(np.nanmean(shapes, 0), dtype=np.float64)
 
 
-def attention_figure(attention: Attention, group: str | None = None) -> Figure:
-    """The weights of every iteration on the mean face, scaled to their own range."""
+def draw_attention(attention: Attention, group: str | None = None) -> Figure:
+    """The weights of every stage on the mean face, scaled to their own range."""
     weights = attention.weights if group is None else attention.groups[group]
     places = attention.shape[:, :2]
     count = len(weights)
@@ -227,11 +227,11 @@ def draw_weights(image: Image, points: Array, weights: Array, zoom: int = 2) -> 
     return np.asarray(picture, dtype=np.uint8)
 
 
-def region_figure(attention: Attention) -> Figure:
+def draw_regions(attention: Attention) -> Figure:
     """Importance of the regions, of all faces and of each group."""
     names = get_scheme(attention.scheme).point_names
     regions = list(attention.by_region())
-    of_patch = np.array([region_of(names[p]) for p in attention.patches])
+    of_patch = np.array([find_region(names[p]) for p in attention.patches])
     series = {"all": attention.weights, **attention.groups}
 
     def values(weights: Array) -> list[float]:
@@ -244,12 +244,12 @@ def region_figure(attention: Attention) -> Figure:
 
 def write_attention(attention: Attention, folder: Path) -> None:
     """Writes attention.json, a figure of all faces and of each group, and one of the regions."""
-    save_figure(attention_figure(attention), folder / "attention.png")
-    save_figure(region_figure(attention), folder / "regions.png")
+    save_figure(draw_attention(attention), folder / "attention.png")
+    save_figure(draw_regions(attention), folder / "regions.png")
     for name in attention.groups:
         picture = folder / f"attention_{name.replace(' ', '_')}.png"
-        save_figure(attention_figure(attention, name), picture)
-    regions, patches = human_correlation(attention)
+        save_figure(draw_attention(attention, name), picture)
+    regions, patches = correlate_with_humans(attention)
     content = {
         "scheme": attention.scheme,
         "patches": list(attention.patches),
@@ -272,7 +272,7 @@ def print_attention(attention: Attention, console: Console) -> None:
     for region, value in attention.by_region().items():
         table.add_row(region, f"{value:.3f}")
     console.print(table)
-    regions, patches = human_correlation(attention)
+    regions, patches = correlate_with_humans(attention)
     if np.isnan(regions):
         console.print("too few regions for a rank correlation with human attention")
         return

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.analysis.attention import open_mouths
+from lit_landmarks.analysis.attention import find_open_mouths
 from lit_landmarks.analysis.failures import (
     FailureDetection,
     choose_fail_above,
@@ -25,7 +25,7 @@ from lit_landmarks.analysis.thresholds import (
     OperatingPoint,
     choose_for_cost,
     choose_for_error,
-    exit_stages,
+    find_exit_stages,
     measure_thresholds,
 )
 from lit_landmarks.draw.plots import COLORS, new_figure, save_figure
@@ -39,7 +39,7 @@ DEFAULT_SLACK = 3.0
 
 @dataclass(frozen=True)
 class Goal:
-    """What the exit thresholds have to reach; with neither `mma` nor `nme` it is `slack`.
+    """Goal of a calibration: a mean cost, an NME, or a rise of the NME (`slack`).
 
     Attributes:
         mma: mean cost of a face, millions of multiply-adds.
@@ -69,7 +69,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Thresholds chosen on validation faces, and what they do on every data set.
+    """Thresholds chosen on validation faces, with their figures on every data set.
 
     Attributes:
         point: operating point of the early exit on validation; None for a method without one.
@@ -106,7 +106,7 @@ class Calibration:
         }
         write_json(report, content)
         detection = self.detection
-        save_figure(calibration_plot(self.sets, detection.fail_above, detection.failure), picture)
+        save_figure(plot_calibration(self.sets, detection.fail_above, detection.failure), picture)
         return report, picture
 
 
@@ -140,8 +140,8 @@ def calibrate(
     return Calibration(point, goal is not None and goal.shared, detection, sets, figures)
 
 
-def report_folder(checkpoint: Path) -> Path:
-    """The run of a checkpoint, or, for one outside of a run, its own folder."""
+def choose_report_folder(checkpoint: Path) -> Path:
+    """Folder of the report: the run of a checkpoint, or the folder of one outside a run."""
     folder = checkpoint.resolve().parent
     run = RunDirectory(folder.parent)
     return run.root if folder == run.checkpoints and run.config.is_file() else folder
@@ -168,12 +168,12 @@ def describe_set(
             "mma": point.mma,
             "mma_without_stop": float(records.costs[-1]),
             "exits": list(point.exit_shares),
-            "stops": stops_by_group(records, thresholds, scheme),
+            "stops": count_stages_by_group(records, thresholds, scheme),
         }
     return figures
 
 
-def stops_by_group(
+def count_stages_by_group(
     records: FaceRecords, thresholds: tuple[float, ...], scheme: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Mean number of stages by |yaw|, by mouth, and of frontal and neutral faces.
@@ -184,7 +184,7 @@ def stops_by_group(
     Returns:
         For each group that has faces: `faces`, mean `stages`, and the share `stopped_early`.
     """
-    stages = exit_stages(records.predicted, thresholds) + 1
+    stages = find_exit_stages(records.predicted, thresholds) + 1
     groups = _groups(records, scheme)
     return {
         name: {
@@ -201,7 +201,7 @@ def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bo
     """(F,) masks of faces that have a pose or an expression in common."""
     yaw = np.abs(records.pose[:, 0])
     groups = {f"yaw {low}-{high}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
-    opened = None if scheme is None else open_mouths(records, scheme)
+    opened = None if scheme is None else find_open_mouths(records, scheme)
     if opened is not None:
         neutral = (yaw < YAW_BINS[0][1]) & ~opened
         groups |= {
@@ -279,7 +279,7 @@ def _print_table(
     console.print(table)
 
 
-def calibration_plot(
+def plot_calibration(
     sets: Mapping[str, FaceRecords], fail_above: float = 10.0, failure: float = 10.0
 ) -> Figure:
     """Predicted against true NME after the last stage, with means of equal groups of faces."""
@@ -289,7 +289,7 @@ def calibration_plot(
         x, y = records.predicted[-1].clip(0.3), records.error[-1].clip(0.3)
         color = COLORS[number % len(COLORS)]
         axes.scatter(x, y, s=5, color=color, alpha=0.25, linewidths=0)
-        axes.plot(*_binned_means(x, y), "o-", color=color, markersize=4, label=name)
+        axes.plot(*_average_by_bins(x, y), "o-", color=color, markersize=4, label=name)
         low, high = min(low, x.min(), y.min()), max(high, x.max(), y.max())
     axes.plot([low, high], [low, high], color="0.4", linewidth=0.8, linestyle="--")
     axes.axvline(fail_above, color="0.2", linewidth=0.8)
@@ -299,7 +299,7 @@ def calibration_plot(
     return figure
 
 
-def _binned_means(x: Array, y: Array, groups: int = 10) -> tuple[list[float], list[float]]:
+def _average_by_bins(x: Array, y: Array, groups: int = 10) -> tuple[list[float], list[float]]:
     order = np.argsort(x)
     parts = [part for part in np.array_split(order, min(groups, max(len(x) // 5, 1))) if len(part)]
     return [float(x[p].mean()) for p in parts], [float(y[p].mean()) for p in parts]

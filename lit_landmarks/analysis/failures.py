@@ -1,4 +1,4 @@
-"""Failure detection: faces whose predicted error says that the method has failed on them."""
+"""Failure detection: flagging faces by their predicted error."""
 
 from __future__ import annotations
 

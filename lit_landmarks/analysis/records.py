@@ -14,8 +14,8 @@ from torch import Tensor
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.nets.early_exit import all_stages
-from lit_landmarks.nets.error_head import percent_of, shape_error
+from lit_landmarks.nets.early_exit import run_all_stages
+from lit_landmarks.nets.error_head import percent_factor, shape_error
 from lit_landmarks.types import FaceBatch, Prediction, Role
 
 Array = NDArray[np.float64]
@@ -89,7 +89,7 @@ def record_faces(
     """
     method.to(device).eval()
     columns: dict[str, list[Tensor]] = {}
-    with torch.no_grad(), all_stages(method.early_exit):
+    with torch.no_grad(), run_all_stages(method.early_exit):
         count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
         batches = data.batches(role)
         for batch in track(batches, title or f"faces of {role}", count, transient=True):
@@ -156,7 +156,7 @@ def _record_batch(method: LandmarkModule, faces: FaceBatch) -> dict[str, Tensor]
     columns = {
         "dataset": faces.dataset_id,
         "row": faces.index,
-        "error": (percent_of() * shape_error(stages, faces)).T,
+        "error": (percent_factor() * shape_error(stages, faces)).T,
         "predicted": prediction.error.T,
         "truth": torch.where(faces.mask[..., None], faces.points, torch.nan),
         "points": stages.transpose(0, 1),

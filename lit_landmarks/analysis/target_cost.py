@@ -9,7 +9,7 @@ import torch
 from lit_landmarks.analysis.records import record_faces
 from lit_landmarks.analysis.thresholds import choose_for_cost
 from lit_landmarks.data import LandmarkDataModule
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.identity import RAW_STATE
 from lit_landmarks.nets.early_exit import EarlyExit
@@ -46,5 +46,5 @@ def store_thresholds(path: Path, early_exit: EarlyExit) -> None:
         if key in content:
             for name, value in early_exit.state_dict().items():
                 content[key][f"early_exit.{name}"] = value.detach().cpu().clone()
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         torch.save(content, temporary)

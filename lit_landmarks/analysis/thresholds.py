@@ -1,7 +1,7 @@
 """Early-exit thresholds that reach a wanted mean cost or NME on recorded faces.
 
-The paper (MuSiCa, figure 3) compares the predicted error with one T_s after each iteration but the
-last and with T_f after the last, and gives no values. Here each iteration has a threshold of its
+The paper (MuSiCa, figure 3) compares the predicted error with one T_s after each stage but the
+last and with T_f after the last, and gives no values. Here each stage has a threshold of its
 own unless `shared`, and they are those that reach a wanted cost at the lowest NME, or a wanted NME
 at the lowest cost. Candidates are quantiles of the predicted errors, so the search is exact on
 their grid; the best of the grid are then moved, one stage at a time, to wherever between two faces
@@ -60,8 +60,13 @@ class OperatingPoint:
         return values
 
 
-def exit_stages(predicted: Array, thresholds: tuple[float, ...]) -> NDArray[np.int64]:
-    """(F,) stage after which each face leaves, from (T, F) predicted errors."""
+def find_exit_stages(predicted: Array, thresholds: tuple[float, ...]) -> NDArray[np.int64]:
+    """(F,) stage after which each face leaves, from (T, F) predicted errors.
+
+    Example:
+        >>> find_exit_stages(np.array([[1.0, 5.0], [2.0, 2.0]]), (3.0,)).tolist()
+        [0, 1]
+    """
     below = predicted[:-1] < np.array(thresholds)[:, None]
     last = np.ones((1, predicted.shape[1]), bool)
     first: NDArray[np.int64] = np.concatenate([below, last]).argmax(0)
@@ -70,7 +75,7 @@ def exit_stages(predicted: Array, thresholds: tuple[float, ...]) -> NDArray[np.i
 
 def measure_thresholds(records: FaceRecords, thresholds: tuple[float, ...]) -> OperatingPoint:
     """The operating point of given thresholds on recorded faces."""
-    stages = exit_stages(records.predicted, thresholds)
+    stages = find_exit_stages(records.predicted, thresholds)
     faces = np.arange(len(records))
     shares = np.bincount(stages, minlength=len(records.costs)) / max(len(records), 1)
     return OperatingPoint(
@@ -224,7 +229,7 @@ def _sweep_stage(records: FaceRecords, stop: list[float], stage: int) -> tuple[A
     before, after = list(stop), list(stop)
     before[stage:] = [-np.inf] * (len(stop) - stage)
     after[: stage + 1] = [-np.inf] * (stage + 1)
-    early, later = (exit_stages(records.predicted, tuple(t)) for t in (before, after))
+    early, later = (find_exit_stages(records.predicted, tuple(t)) for t in (before, after))
     here = faces[early >= stage]
     here = here[np.argsort(records.predicted[stage, here], kind="stable")]
     go_on = np.where(early < stage, early, later)

@@ -76,7 +76,7 @@ def measure_trade_off(
     return curves
 
 
-def trade_off_plot(curves: Sequence[TradeOff], title: str = "") -> Figure:
+def plot_trade_off(curves: Sequence[TradeOff], title: str = "") -> Figure:
     """NME against MMA of several runs on one data set."""
     figure, axes = new_figure(6.5, 4.5, title or (curves[0].dataset if curves else ""))
     for number, curve in enumerate(curves):

@@ -79,7 +79,7 @@ def bench_cache(
         rounds: times that each figure is taken; the median counts.
     """
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _photographs(Path(folder) / "photographs", faces)
+        dataset = _make_photographs(Path(folder) / "photographs", faces)
         paths = dataset.index().paths
         files = [Path(path).read_bytes() for path in paths]
         threads = os.cpu_count() or 1
@@ -99,8 +99,8 @@ def bench_cache(
         cache()
         times: dict[str, list[float]] = {"decode": [], "cache": []}
         for _ in range(rounds):
-            times["decode"].append(_seconds(decode))
-            times["cache"].append(_seconds(cache))
+            times["decode"].append(_time_call(decode))
+            times["cache"].append(_time_call(cache))
         return CacheBench(
             decoded=faces / statistics.median(times["decode"]),
             cached=faces / statistics.median(times["cache"]),
@@ -109,19 +109,19 @@ def bench_cache(
         )
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _time_call(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def _photographs(folder: Path, n: int) -> FaceDataset:
+def _make_photographs(folder: Path, n: int) -> FaceDataset:
     """Pictures with the detail of photographs, each with the 68 points of one face."""
     rng = np.random.default_rng(0)
     for number in range(n):
         file = folder / f"{number:03d}.jpg"
         if number < _DIFFERENT:
-            write_image(file, _photograph(rng), _QUALITY)
+            write_image(file, _make_photograph(rng), _QUALITY)
         else:
             shutil.copyfile(folder / f"{number % _DIFFERENT:03d}.jpg", file)
         corner = rng.uniform(0.1, 0.9, 2) * (WIDTH - _FACE, HEIGHT - _FACE)
@@ -131,7 +131,7 @@ def _photographs(folder: Path, n: int) -> FaceDataset:
     return Ibug300W(str(folder))
 
 
-def _photograph(rng: np.random.Generator) -> NDArray[np.uint8]:
+def _make_photograph(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Noise whose amplitude falls with frequency, as that of natural pictures does."""
     picture = np.full((HEIGHT, WIDTH, 3), 120.0, np.float32)
     for step in (128, 64, 32, 16, 8, 4, 2):

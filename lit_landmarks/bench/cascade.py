@@ -16,7 +16,7 @@ from lit_landmarks.compute.latency import cpu_threads
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.nets.early_exit import all_stages
+from lit_landmarks.nets.early_exit import run_all_stages
 from lit_landmarks.types import FaceBatch
 
 #: Faces that are run before anything is timed.
@@ -116,7 +116,7 @@ def _read_images(data: LandmarkDataModule, count: int) -> tuple[FaceBatch, torch
 def _time_both(method: LandmarkModule, faces: FaceBatch) -> tuple[float, float]:
     """Milliseconds without and with early exit."""
     start = time.perf_counter()
-    with all_stages(method.early_exit):
+    with run_all_stages(method.early_exit):
         method(faces.inputs)
     middle = time.perf_counter()
     method(faces.inputs)

@@ -122,8 +122,8 @@ def bench_data(
         head: an ICT FaceKit head file, whose rendering is then measured too.
     """
     total = rendered + _BATCH
-    speed = _rendering(SyntheticFaces(n=total, image_size=frame_size))
-    ict = _rendering(IctFaces(n=total, head=head, image_size=_ICT_SIZE)) if head else None
+    speed = _time_rendering(SyntheticFaces(n=total, image_size=frame_size))
+    ict = _time_rendering(IctFaces(n=total, head=head, image_size=_ICT_SIZE)) if head else None
     with tempfile.TemporaryDirectory() as folder:
         module = LandmarkDataModule(
             train={"synthetic": SyntheticFaces(n=faces)},
@@ -134,7 +134,7 @@ def bench_data(
         mixed = module.faces("train")
         if mixed is None:
             raise AssertionError("a training set was given")
-        batches = _endless(mixed)
+        batches = _repeat_epochs(mixed)
         epoch = iter(range(1 << 30))
 
         def ours() -> FaceBatch:
@@ -148,9 +148,11 @@ def bench_data(
         works: dict[str, Callable[[], Any]] = {
             "data": ours,
             "eval": evaluation,
-            "step": _training_step(ours()),
+            "step": _make_training_step(ours()),
         }
-        plain = _plain(mixed, frame_size, module.frame_scale, module.augmentation)
+        plain = _batch_with_albumentations(
+            mixed, frame_size, module.frame_scale, module.augmentation
+        )
         if plain is not None:
             works["plain"] = lambda: plain(next(batches))
         times = _take_turns(works, rounds)
@@ -182,7 +184,7 @@ def _take_turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def _endless(faces: ConcatFaces) -> Iterator[list[int]]:
+def _repeat_epochs(faces: ConcatFaces) -> Iterator[list[int]]:
     """Batches of one epoch after the other."""
     sampler = MixSampler(faces, seed=0)
     while True:
@@ -192,7 +194,7 @@ def _endless(faces: ConcatFaces) -> Iterator[list[int]]:
         sampler.set_epoch(sampler.epoch + 1)
 
 
-def _rendering(dataset: SyntheticFaces) -> float:
+def _time_rendering(dataset: SyntheticFaces) -> float:
     """Faces rendered per second, in blocks of 32, after a first block."""
     dataset.render(range(_BATCH))
     start = time.perf_counter()
@@ -201,7 +203,7 @@ def _rendering(dataset: SyntheticFaces) -> float:
     return (dataset.n - _BATCH) / (time.perf_counter() - start)
 
 
-def _training_step(batch: FaceBatch) -> Callable[[], None]:
+def _make_training_step(batch: FaceBatch) -> Callable[[], None]:
     """Forward, L1 loss, backward and AdamW of the backbone that regresses the points."""
     n = batch.points.shape[1]
     model: nn.Module = timm.create_model(BACKBONE, pretrained=False, num_classes=2 * n)
@@ -218,7 +220,7 @@ def _training_step(batch: FaceBatch) -> Callable[[], None]:
     return step
 
 
-def _plain(
+def _batch_with_albumentations(
     faces: ConcatFaces, size: int, frame_scale: float, strength: Augmentation
 ) -> Callable[[list[int]], Any] | None:
     """The same changes as a user of albumentations writes them: a pipeline called per face.

@@ -85,7 +85,7 @@ def histogram_auc(
     return 100.0 * area / threshold
 
 
-def _stored(path: Path) -> dict[str, NDArray[Any]]:
+def _read_stored(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file, of the shapes that belong together.
 
     Raises:
@@ -118,7 +118,7 @@ def measure(path: Path, batch_size: int = 64) -> dict[str, float]:
     Raises:
         UserError: the file is missing or is not such a file.
     """
-    stored = _stored(path)
+    stored = _read_stored(path)
     gt, pred, gt_pose, pred_pose = (
         torch.from_numpy(stored[key].astype(np.float64)) for key in _SHAPES
     )

@@ -1,4 +1,4 @@
-"""The same budgeted study by several samplers, at an equal number of trials."""
+"""Comparison of search samplers on one budgeted study, at an equal number of trials."""
 
 from __future__ import annotations
 

@@ -95,10 +95,10 @@ def bench_sweep(rounds: int, trials: int) -> SweepBench:
         tempfile.TemporaryDirectory(prefix="lit_landmarks_bench_") as folder,
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        bare, trial, infeasible = _overhead(Path(folder) / "overhead", rounds)
-        grown, trained = _memory(Path(folder) / "memory", trials)
-        one = _throughput(Path(folder) / "one", 1, 4 * rounds)
-        two = _throughput(Path(folder) / "two", 2, 4 * rounds)
+        bare, trial, infeasible = _measure_overhead(Path(folder) / "overhead", rounds)
+        grown, trained = _measure_memory(Path(folder) / "memory", trials)
+        one = _measure_throughput(Path(folder) / "one", 1, 4 * rounds)
+        two = _measure_throughput(Path(folder) / "two", 2, 4 * rounds)
     return SweepBench(bare, trial, infeasible, trials, trained, grown, one, two)
 
 
@@ -143,12 +143,12 @@ class _Study:
         for count in counts:
             self.study.enqueue_trial({_PATCHES: count})
 
-    def work(self, after_trial: Callable[[Any], None]) -> None:
+    def run_trials(self, after_trial: Callable[[Any], None]) -> None:
         """Runs all trials; `after_trial` is called after each."""
-        search.work(self.sweep, self.folder, self.study, after_trial)
+        search.run_trials(self.sweep, self.folder, self.study, after_trial)
 
 
-def _overhead(root: Path, rounds: int) -> tuple[float, float, float]:
+def _measure_overhead(root: Path, rounds: int) -> tuple[float, float, float]:
     """Median seconds of a bare fit, of the same as a trial, and of a trial beyond the limit."""
     study = _Study(root, 2 * rounds + 1)
     study.enqueue([_FITS, *[_FITS, _TOO_DEAR] * rounds])
@@ -165,29 +165,29 @@ def _overhead(root: Path, rounds: int) -> tuple[float, float, float]:
             bare.append(study.time_bare_fit(len(trials)))
         last = time.perf_counter()
 
-    study.work(after_trial)
+    study.run_trials(after_trial)
     # The first trial was begun with the worker itself, and is left out.
     medians = (statistics.median(times) for times in (bare, trials[1::2], trials[2::2]))
     alone, trial, infeasible = medians
     return alone, trial, infeasible
 
 
-def _memory(root: Path, trials: int) -> tuple[float, int]:
+def _measure_memory(root: Path, trials: int) -> tuple[float, int]:
     """Megabytes grown from the first tenth to the last trial, and how many were trained."""
     study = _Study(root, trials)
     study.enqueue([_TOO_DEAR if k % _TRAINED_EVERY else _FITS for k in range(trials)])
     used: list[float] = []
-    study.work(lambda _: used.append(_megabytes()))
+    study.run_trials(lambda _: used.append(_read_megabytes()))
     return used[-1] - used[trials // 10 - 1], len(list(study.folder.trials.iterdir()))
 
 
-def _megabytes() -> float:
+def _read_megabytes() -> float:
     """Resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _throughput(root: Path, workers: int, trials: int) -> float:
+def _measure_throughput(root: Path, workers: int, trials: int) -> float:
     """Trials a minute while all workers are at work; their start and end do not count."""
     folder = _create_study(
         root, trials * workers, {"trainer.limit_train_batches": 12, "trainer.max_epochs": 4}
@@ -204,4 +204,4 @@ def _throughput(root: Path, workers: int, trials: int) -> float:
     ]
     if any([process.wait() for process in started]):
         raise UserError("a worker of bench sweep failed; see above")
-    return search.pace(study)
+    return search.measure_pace(study)

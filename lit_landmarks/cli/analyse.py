@@ -17,8 +17,8 @@ from lit_landmarks.analysis.calibration import (
     DEFAULT_SLACK,
     Goal,
     calibrate,
+    choose_report_folder,
     print_calibration,
-    report_folder,
 )
 from lit_landmarks.analysis.records import record_faces, record_roles, split_by_set
 from lit_landmarks.analysis.target_cost import store_thresholds
@@ -26,9 +26,9 @@ from lit_landmarks.analysis.tradeoff import (
     TradeOff,
     as_dicts,
     measure_trade_off,
+    plot_trade_off,
     print_trade_off,
     track_trade_off,
-    trade_off_plot,
 )
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.compute import default_device
@@ -133,12 +133,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     assert checkpoint is not None
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
-    goal = _goal(options, method, len(roles["val"].costs))
+    goal = _choose_goal(options, method, len(roles["val"].costs))
     calibration = calibrate(roles, goal, options.failure, options.recall, method.scheme)
     print_calibration(calibration)
     if options.dry:
         return 0
-    report, picture = calibration.write(report_folder(checkpoint), checkpoint)
+    report, picture = calibration.write(choose_report_folder(checkpoint), checkpoint)
     # Last: a report that cannot be written leaves the checkpoint as it was.
     console = plain_console()
     early_exit, point = method.early_exit, calibration.point
@@ -161,7 +161,7 @@ def _check_goal(options: argparse.Namespace) -> None:
         raise UserError(f"--recall is {options.recall}; give a share above 0 and at most 1")
 
 
-def _goal(options: argparse.Namespace, method: LandmarkModule, stages: int) -> Goal | None:
+def _choose_goal(options: argparse.Namespace, method: LandmarkModule, stages: int) -> Goal | None:
     """The goal of the early exit; None for a method of one stage."""
     if method.early_exit is None or stages < 2:
         if any(value is not None for value in (options.mma, options.nme, options.slack)):
@@ -176,7 +176,7 @@ def _goal(options: argparse.Namespace, method: LandmarkModule, stages: int) -> G
 
 def _add_tradeoff(parts: Subcommands) -> None:
     summary = "NME against multiply-adds of cascades, with and without early exit"
-    parser = parts.add("tradeoff", summary, _trade_off, _TRADEOFF, takes_settings=True)
+    parser = parts.add("tradeoff", summary, _measure_trade_off, _TRADEOFF, takes_settings=True)
     parser.add_argument(
         "--run", dest="runs", action="append", default=[], type=Path, help="run directory"
     )
@@ -185,7 +185,7 @@ def _add_tradeoff(parts: Subcommands) -> None:
     parser.add_argument("--wandb", choices=["offline", "online", "disabled"], default="offline")
 
 
-def _trade_off(options: argparse.Namespace) -> int:
+def _measure_trade_off(options: argparse.Namespace) -> int:
     if not options.runs:
         raise UserError("analyse tradeoff needs --run RUN, once for each run; see --help")
     names = [path.resolve().name for path in options.runs]
@@ -193,9 +193,9 @@ def _trade_off(options: argparse.Namespace) -> int:
         raise UserError("two runs have the same folder name; rename one")
     curves: list[TradeOff] = []
     for path, name in zip(options.runs, names, strict=True):
-        curves += _trade_off_of(path, name, options)
+        curves += _measure_run(path, name, options)
     figures = {
-        dataset: trade_off_plot([c for c in curves if c.dataset == dataset])
+        dataset: plot_trade_off([c for c in curves if c.dataset == dataset])
         for dataset in dict.fromkeys(c.dataset for c in curves)
     }
     output: Path = options.output
@@ -209,7 +209,7 @@ def _trade_off(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trade_off_of(path: Path, name: str, options: argparse.Namespace) -> list[TradeOff]:
+def _measure_run(path: Path, name: str, options: argparse.Namespace) -> list[TradeOff]:
     arguments = [f"--run={path}", *(f"--config={c}" for c in options.config), *options.settings]
     method, data = Task.from_arguments("validate", arguments).load_trained()
     if method.early_exit is None or method.early_exit.stages < 2:
@@ -220,14 +220,14 @@ def _trade_off_of(path: Path, name: str, options: argparse.Namespace) -> list[Tr
 
 def _add_attention(parts: Subcommands) -> None:
     summary = "where a patch cascade looks, and which patches to keep"
-    parser = parts.add("attention", summary, _attention, _ATTENTION, takes_settings=True)
+    parser = parts.add("attention", summary, _measure_attention, _ATTENTION, takes_settings=True)
     parser.add_argument("--run", type=Path, required=True, help="run directory")
     _add_config(parser)
     parser.add_argument("--output", type=Path, default=Path("attention"), help="folder")
     parser.add_argument("--keep", type=int, help="number of patches for patches.yaml")
 
 
-def _attention(options: argparse.Namespace) -> int:
+def _measure_attention(options: argparse.Namespace) -> int:
     path: Path = options.run
     arguments = [f"--run={path}", *(f"--config={c}" for c in options.config), *options.settings]
     method, data = Task.from_arguments("validate", arguments).load_trained()

@@ -1,4 +1,4 @@
-"""`bench`: speeds and searches, measured beside what they are compared with."""
+"""`bench`: speed of batches, early exit, studies and samplers, each beside a reference."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ comparison that was killed goes on when it is called again.
 def run(arguments: list[str]) -> int:
     """Runs `bench data`, `bench cascade`, `bench sweep` or `bench samplers`."""
     parts = Subcommands("bench", _DESCRIPTION)
-    data = parts.add("data", "speed of batches, rendering and caching", _data, _DATA)
+    data = parts.add("data", "speed of batches, rendering and caching", _bench_data, _DATA)
     data.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     data.add_argument("--faces", type=int, default=96, help="faces that are cached")
     data.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
     _add_rounds(data)
     summary = "time that the early exit of a cascade saves"
-    cascade = parts.add("cascade", summary, _cascade, _CASCADE, takes_settings=True)
+    cascade = parts.add("cascade", summary, _bench_cascade, _CASCADE, takes_settings=True)
     cascade.add_argument("--run", type=Path, help="a run after `analyse calibrate`")
-    study = parts.add("sweep", "cost of a study beside its fits", _sweep, _SWEEP)
+    study = parts.add("sweep", "cost of a study beside its fits", _bench_sweep, _SWEEP)
     study.add_argument("--trials", type=int, default=200, help="trials of its memory")
     _add_rounds(study)
-    samplers = parts.add("samplers", "one study by several samplers", _samplers, _SAMPLERS)
+    samplers = parts.add("samplers", "one study by several samplers", _bench_samplers, _SAMPLERS)
     samplers.add_argument("--sweep", type=Path, help="the sweep file")
     names = ["TPESampler", "RandomSampler"]
     samplers.add_argument("--samplers", nargs="+", default=names, help="classes of optuna.samplers")
@@ -82,7 +82,7 @@ def _add_rounds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
 
 
-def _data(options: argparse.Namespace) -> int:
+def _bench_data(options: argparse.Namespace) -> int:
     if options.size < 32 or options.faces < 32 or options.rounds < 1:
         raise UserError(
             "bench data needs --size and --faces of 32 or more and --rounds of 1 or more"
@@ -93,7 +93,7 @@ def _data(options: argparse.Namespace) -> int:
     return 0
 
 
-def _cascade(options: argparse.Namespace) -> int:
+def _bench_cascade(options: argparse.Namespace) -> int:
     if options.run is None:
         raise UserError("bench cascade needs --run RUN; see --help")
     method, data = Task.from_run(options.run, options.settings).load_trained()
@@ -104,13 +104,13 @@ def _cascade(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def _bench_sweep(options: argparse.Namespace) -> int:
     measured = bench_sweep(options.rounds, options.trials)
     print(json.dumps(asdict(measured), indent=2) if options.json else "\n".join(measured.lines()))
     return 0
 
 
-def _samplers(options: argparse.Namespace) -> int:
+def _bench_samplers(options: argparse.Namespace) -> int:
     if options.sweep is None:
         raise UserError("bench samplers needs --sweep FILE, such as sweeps/samplers.yaml")
     figures = bench_samplers(

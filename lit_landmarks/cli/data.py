@@ -1,11 +1,11 @@
-"""`data`: looks at data sets, writes rendered ones, and converts them."""
+"""`data`: checks data sets, renders synthetic ones, and converts layouts."""
 
 from __future__ import annotations
 
 from lit_landmarks.cli import data_check, data_convert, data_synthesize
 from lit_landmarks.cli.subcommands import Subcommands
 
-_DESCRIPTION = """Reads data sets, tells what is wrong with them, and writes them in other layouts.
+_DESCRIPTION = """Reads data sets, reports bad rows, renders faces, and converts layouts.
 
   python -m lit_landmarks data check --root DIR       counts, bad rows, contact sheets
   python -m lit_landmarks data check --all DIR

@@ -17,7 +17,7 @@ from lit_landmarks.data.recognize import unrecognized, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
-from lit_landmarks.settings.composition import compose, unset_variables
+from lit_landmarks.settings.composition import compose, find_unset_variables
 from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
 from lit_landmarks.settings.diagnosis import refuse_unknown_names
 from lit_landmarks.types import ROLES
@@ -101,13 +101,13 @@ def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list
     except UserError as error:
         if not options.all:
             raise
-        print(f"not readable: {error}")  # the other folders are still worth a look
+        print(f"not readable: {error}")  # the other folders are still checked
         return [str(error)]
     print("\n".join(report.lines(options.rows)))
-    _write(report, options.sheet, name)
-    # A split without a face is no mistake of a folder that was found by walking.
+    _write_report(report, options.sheet, name)
+    # A folder that --all has detected may hold an empty split.
     if not report.faces and not report.problems and not options.all:
-        empty = f"no face in {_place(dataset)}; correct the arguments, or add faces"
+        empty = f"no face in {_describe_place(dataset)}; correct the arguments, or add faces"
         if not options.config:
             raise UserError(empty)
         print(empty)
@@ -115,8 +115,8 @@ def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list
     return report.problems
 
 
-def _place(dataset: FaceDataset) -> str:
-    """The file or folder that a data set is read from, for people."""
+def _describe_place(dataset: FaceDataset) -> str:
+    """Describes the file or folder of a data set, for messages."""
     if not isinstance(root := getattr(dataset, "root", None), str):
         return repr(dataset)
     file = getattr(dataset, "file", None)
@@ -131,8 +131,8 @@ def _print_unrecognized(root: Path) -> None:
         print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({listed})")
 
 
-def _write(report: CheckReport, folder: Path, name: str) -> None:
-    """Contact sheets and the ranking."""
+def _write_report(report: CheckReport, folder: Path, name: str) -> None:
+    """Writes contact sheets and the ranking of suspect labels."""
     stem = folder / name
     stem.parent.mkdir(parents=True, exist_ok=True)
     if report.sheet is not None:
@@ -149,13 +149,13 @@ def _write(report: CheckReport, folder: Path, name: str) -> None:
 
 
 def _draw_batch(options: argparse.Namespace) -> int:
-    """Draw a mixed training batch."""
+    """Draws one training batch of all training sets."""
     if not options.config or options.batch < 1:
         raise UserError(
             "--batch N needs --config FILE that names training sets, and N of 1 or more"
         )
-    settings = _settings(options.config)
-    sets = dict(_of_role(settings, "train"))
+    settings = _read_settings(options.config)
+    sets = dict(_iterate_role(settings, "train"))
     if not sets:
         raise UserError(
             f"no training set in {options.config[-1]}; name them under data.init_args.train"
@@ -169,8 +169,8 @@ def _draw_batch(options: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(files: list[Path]) -> dict[str, Any]:
-    """`data.init_args` of argument files.
+def _read_settings(files: list[Path]) -> dict[str, Any]:
+    """Reads `data.init_args` of argument files.
 
     Raises:
         UserError: an unknown name, or a variable that is not set.
@@ -178,12 +178,12 @@ def _settings(files: list[Path]) -> dict[str, Any]:
     composed = compose(files)
     refuse_unknown_names(composed)
     settings: dict[str, Any] = (composed.tree.get("data") or {}).get("init_args") or {}
-    for text in unset_variables(settings):
+    for text in find_unset_variables(settings):
         raise UserError(f"'{text}' names a variable that is not set; export it first")
     return settings
 
 
-def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
+def _iterate_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
     for name, spec in (settings.get(role) or {}).items():
         dataset = dataset_from_entry(spec)
         if "root" in settings:
@@ -192,13 +192,13 @@ def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDat
 
 
 def _select(options: argparse.Namespace) -> Iterator[tuple[str, FaceDataset]]:
-    """The data sets to check, by name."""
+    """Yields the data sets to check with their names."""
     if options.all:
         yield from walk(options.all)
     elif options.config:
-        settings = _settings(options.config)
+        settings = _read_settings(options.config)
         for role in ROLES:
-            for name, dataset in _of_role(settings, role):
+            for name, dataset in _iterate_role(settings, role):
                 yield f"{role}_{name}", dataset
     else:
         yield options.dataset.lower(), build_dataset(options.dataset, options.settings)

@@ -13,7 +13,7 @@ from lit_landmarks.data.convert import convert, convert_to_json
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.datasets import build_dataset
-from lit_landmarks.settings.diagnosis import unknown_name
+from lit_landmarks.settings.diagnosis import describe_unknown_name
 
 _HEAD = "ict-facekit"
 _DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.to is None:
         raise UserError("data convert needs --to DIR; see --help")
     if options.layout not in LAYOUTS:
-        raise UserError(unknown_name("layout", options.layout, sorted(LAYOUTS), None))
+        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
     if options.workers is not None and options.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
     dataset = build_dataset(options.dataset, options.settings)
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _convert_head(arguments: list[str]) -> int:
-    """ICT FaceKit's files to one head file."""
+    """Converts a clone of ICT FaceKit to one head file."""
     parser = verb_parser(f"data convert {_HEAD}", _DESCRIPTION)
     parser.add_argument("source", type=Path, help="clone of ICT-FaceKit, or its FaceXModel folder")
     parser.add_argument("target", type=Path, help=".npz to write")

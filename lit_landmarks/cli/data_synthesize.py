@@ -12,7 +12,7 @@ from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.data.synthesize import synthesize
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.datasets import build_dataset
-from lit_landmarks.settings.diagnosis import unknown_name
+from lit_landmarks.settings.diagnosis import describe_unknown_name
 
 _DESCRIPTION = """Renders faces and writes them in the files of a published data set, so that
 programs written for that set read them. Goes on where a run was stopped; a larger --n adds faces.
@@ -31,21 +31,23 @@ def add_subcommand(parts: Subcommands) -> None:
     parser.add_argument("target", type=Path, help="folder to write, new or begun before")
     parser.add_argument("--layout", default="ibug", help=f"one of {', '.join(LAYOUTS)}")
     parser.add_argument("--n", type=int, default=1000, help="number of faces")
-    sources = f"who renders: one of {', '.join(_sources())}"
+    sources = f"who renders: one of {', '.join(_list_sources())}"
     parser.add_argument("--source", default="SyntheticFaces", help=sources)
     parser.add_argument("--workers", type=int, help="processes (all cores)")
 
 
-def _sources() -> list[str]:
+def _list_sources() -> list[str]:
     """Names of the data sets whose faces are rendered."""
     return [name for name, dataset in DATASETS.items() if dataset.rendered]
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.layout not in LAYOUTS:
-        raise UserError(unknown_name("layout", options.layout, sorted(LAYOUTS), None))
-    if options.source not in _sources():
-        raise UserError(unknown_name("source of rendered faces", options.source, _sources(), None))
+        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
+    if options.source not in _list_sources():
+        raise UserError(
+            describe_unknown_name("source of rendered faces", options.source, _list_sources(), None)
+        )
     if options.n < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("--n and --workers must be 1 or more; correct them")
     for setting in options.settings:

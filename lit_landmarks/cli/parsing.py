@@ -1,4 +1,4 @@
-"""Argument parsers of the verbs, which complain in one line."""
+"""Argument parsers of the verbs, whose errors are one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ __all__ = ["OneLineParser", "VerbParser", "verb_parser"]
 
 
 class VerbParser(OneLineParser):
-    """The parser of an own verb that may be followed by settings, `--key value`."""
+    """Parser of a verb whose own arguments may be followed by settings, `--key value`.
+
+    Example:
+        >>> parser = VerbParser(prog="profile")
+        >>> _ = parser.add_argument("--json", action="store_true")
+        >>> parser.parse_with_settings(["--json", "--model.init_args.rank", "32"])
+        (Namespace(json=True), ['--model.init_args.rank=32'])
+    """
 
     def __init__(self, **arguments: Any) -> None:
         self._options: set[str] = set()
@@ -25,11 +32,11 @@ class VerbParser(OneLineParser):
         return action
 
     def parse_with_settings(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The verb's own arguments, and the settings as `--key=value`."""
-        return self.parse_known_args(self._joined(arguments))
+        """Parses the verb's own arguments; returns them and the settings as `--key=value`."""
+        return self.parse_known_args(self._join_settings(arguments))
 
-    def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """`--key value` of settings as `--key=value`.
+    def _join_settings(self, arguments: Sequence[str]) -> list[str]:
+        """Joins `--key value` of settings to `--key=value`.
 
         A parser that takes positional arguments would read the value as one of them.
         """
@@ -45,7 +52,7 @@ class VerbParser(OneLineParser):
 
 
 def verb_parser(verb: str, description: str) -> VerbParser:
-    """The parser of an own verb; `description` may have several paragraphs."""
+    """Makes the parser of a verb; `description` may have several paragraphs."""
     return VerbParser(
         prog=f"python -m lit_landmarks {verb}",
         description=description,

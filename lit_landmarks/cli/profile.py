@@ -1,4 +1,4 @@
-"""`profile`: what a configured method costs, without data and without training."""
+"""`profile`: multiply-adds, parameters and latency of a configured method, without data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ package, a run's config.yaml or a run's folder; further --key value pairs overri
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the verb."""
+    """Runs `profile`."""
     parser = verb_parser("profile", _DESCRIPTION)
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="CONFIG", help="argument file or run"
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
 
 
 def describe(method: LandmarkModule, profile: Profile) -> dict[str, Any]:
-    """The figures with what they belong to."""
+    """Figures of a profile with method, scheme and frame size, for JSON."""
     return {
         "method": type(method).__name__,
         "scheme": method.scheme,

@@ -9,7 +9,7 @@ import lit_landmarks
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports import markdown
-from lit_landmarks.reports.measuring import measured_here, parse_column, parse_value, read_run
+from lit_landmarks.reports.measuring import measure_now, parse_column, parse_value, read_run
 from lit_landmarks.reports.results import FILE_NAME, Measurement, record
 
 _ABOUT = """Every figure in a README is made from a results file beside its method.
@@ -51,7 +51,7 @@ def _add_record(parts: Subcommands) -> None:
 
 
 def _record(options: argparse.Namespace) -> int:
-    measurements = _measurements(options)
+    measurements = _collect_measurements(options)
     table = record(measurements, options.to, options.table, options.row, options.columns)
     print(markdown.render_table(table), end="")
     print(f"{options.to}: table {table.name}; `results write` puts it into READMEs")
@@ -70,7 +70,7 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measurements(options: argparse.Namespace) -> list[Measurement]:
+def _collect_measurements(options: argparse.Namespace) -> list[Measurement]:
     if options.to.name != FILE_NAME:
         raise UserError(f"{options.to} would not be found again; name the file {FILE_NAME}")
     options.columns = [parse_column(text) for text in options.columns]
@@ -84,4 +84,4 @@ def _measurements(options: argparse.Namespace) -> list[Measurement]:
         return [read_run(path, given) for path in options.runs]
     if not {"command", "data"} <= given.keys():
         raise UserError("--value needs --command and --data: every figure says how it was made")
-    return [measured_here(dict(map(parse_value, options.value)), seed=options.seed, **given)]
+    return [measure_now(dict(map(parse_value, options.value)), seed=options.seed, **given)]

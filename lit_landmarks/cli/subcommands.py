@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lit_landmarks.cli.parsing import OneLineParser, verb_parser
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.diagnosis import unknown_name
+from lit_landmarks.settings.diagnosis import describe_unknown_name
 
 #: Runs a subcommand with its options and gives the exit status.
 Run = Callable[[argparse.Namespace], int]
@@ -25,7 +25,14 @@ class Subcommands:
 
     Args:
         verb: name of the verb.
-        description: what `--help` explains before it lists the subcommands.
+        description: text of `--help` before the list of subcommands.
+
+    Example:
+        >>> parts = Subcommands("data", "Works on data sets.")
+        >>> parser = parts.add("count", "count faces", lambda options: options.n)
+        >>> _ = parser.add_argument("--n", type=int)
+        >>> parts.run(["count", "--n", "3"])
+        3
     """
 
     def __init__(self, verb: str, description: str) -> None:
@@ -42,15 +49,15 @@ class Subcommands:
         description: str | None = None,
         takes_settings: bool = False,
     ) -> OneLineParser:
-        """The parser of a new subcommand, to which its options are added.
+        """Adds a subcommand and returns its parser, to which its options are added.
 
         Args:
             name: as it is typed after the verb.
             summary: its line in the help of the verb.
             run: called with the parsed options.
-            description: what its own `--help` explains; None repeats the summary.
-            takes_settings: arguments that it does not know go into `options.settings` instead of
-                being refused.
+            description: text of its own `--help`; None repeats the summary.
+            takes_settings: whether unknown arguments go into `options.settings` instead of being
+                refused.
         """
         parser: OneLineParser = self._actions.add_parser(
             name,
@@ -72,7 +79,7 @@ class Subcommands:
         first = arguments[0] if arguments else ""
         if first and not first.startswith("-") and first not in self._subcommands:
             names = sorted(self._subcommands)
-            raise UserError(unknown_name(f"part of {self._verb}", first, names, None))
+            raise UserError(describe_unknown_name(f"part of {self._verb}", first, names, None))
         options, rest = self._parser.parse_known_args(arguments)
         subcommand = self._subcommands[options.subcommand]
         if rest and not subcommand.takes_settings:

@@ -33,42 +33,47 @@ Keys of a sweep file:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the verb."""
-    parser = verb_parser("sweep", _DESCRIPTION + search.keys_help())
+    """Runs `sweep run`, `sweep resume`, `sweep status` or `sweep best`."""
+    parser = verb_parser("sweep", _DESCRIPTION + search.describe_keys())
     parser.add_argument("part", choices=["run", "resume", "status", "best", "trial"])
     parser.add_argument("path", type=Path, help="sweep file, or folder of a study")
     parser.add_argument("--study", type=Path, help="run: folder of the study")
     parser.add_argument("--trials", type=int, help="total number of trials, instead of the file's")
     parser.add_argument("--workers", type=int, default=1, help="processes on this machine")
-    parser.add_argument("--keep-running", action="store_true",
-                        help="resume: work beside others, print no table")  # fmt: skip
+    parser.add_argument(
+        "--keep-running", action="store_true", help="resume: work beside others, print no table"
+    )
     parser.add_argument("--output", type=Path, help="best: file; default STUDY/best.yaml")
     parser.add_argument("--refit", type=int, default=0, help="best: train it with so many seeds")
     parser.add_argument("--json", action="store_true", help="status: as JSON")
-    parser.add_argument("--number", type=int, default=0,
-                        help="trial: for `sweep run` alone, a fit on several devices")  # fmt: skip
+    parser.add_argument(
+        "--number",
+        type=int,
+        default=0,
+        help="trial: for `sweep run` alone, a fit on several devices",
+    )
     options = parser.parse_args(arguments)
     if options.trials is not None and options.trials < 1:
         raise UserError(f"--trials is {options.trials}; give 1 or more")
     if options.workers < 1 or options.refit < 0:
         raise UserError("--workers takes 1 or more, --refit 0 or more")
     if options.part == "run":
-        return _work(_begin(options), options)
+        return _run_study(_create_study(options), options)
     folder = search.StudyFolder(options.path)
     sweep = folder.sweep()
     if options.part == "resume":
-        return _work(folder, options)
+        return _run_study(folder, options)
     if options.part == "trial":
         search.run_handed_over(sweep, folder, options.number)
         return 0
     study = folder.open(sweep)
     if options.part == "status":
-        return _status(sweep, folder, study, options.json)
-    return _best(sweep, folder, study, options)
+        return _print_status(sweep, folder, study, options.json)
+    return _write_best(sweep, folder, study, options)
 
 
-def _begin(options: argparse.Namespace) -> search.StudyFolder:
-    """The folder of a new study, or of one on a database that is joined; all is checked first."""
+def _create_study(options: argparse.Namespace) -> search.StudyFolder:
+    """Checks a sweep file, then creates the study's folder, or joins a study on a database."""
     sweep = search.read_sweep(options.path)
     folder = search.StudyFolder(options.study or Path("studies") / sweep.name)
     folder.refuse_if_used(sweep)
@@ -81,7 +86,8 @@ def _begin(options: argparse.Namespace) -> search.StudyFolder:
     return folder
 
 
-def _work(folder: search.StudyFolder, options: argparse.Namespace) -> int:
+def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
+    """Runs or resumes a study with one or several workers, and reports its end."""
     sweep = folder.sweep()
     study = folder.open(sweep)
     total = sweep.trials if options.trials is None else options.trials
@@ -96,9 +102,13 @@ def _work(folder: search.StudyFolder, options: argparse.Namespace) -> int:
         if options.workers > 1:
             search.spawn_workers(folder, options.workers, total)
         else:
-            with search.standing_alone():
-                search.work(
-                    sweep, folder, study, lambda trial: console.print(search.one_line(trial)), total
+            with search.hide_launcher():
+                search.run_trials(
+                    sweep,
+                    folder,
+                    study,
+                    lambda trial: console.print(search.format_trial(trial)),
+                    total,
                 )
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
@@ -106,29 +116,29 @@ def _work(folder: search.StudyFolder, options: argparse.Namespace) -> int:
         ) from error
     if options.keep_running:
         return 0
-    _status(sweep, folder, study, False)
+    _print_status(sweep, folder, study, False)
     conclude(folder, sweep, study)
     return 0
 
 
-def _status(
+def _print_status(
     sweep: search.Sweep, folder: search.StudyFolder, study: search.Study, as_json: bool
 ) -> int:
     if as_json:
-        print(json.dumps(search.summary(sweep, study, folder), indent=2))
+        print(json.dumps(search.summarize_study(sweep, study, folder), indent=2))
     else:
         search.print_status(sweep, study, folder)
     return 0
 
 
-def _best(
+def _write_best(
     sweep: search.Sweep,
     folder: search.StudyFolder,
     study: search.Study,
     options: argparse.Namespace,
 ) -> int:
     """Writes the best settings and trains them with the seeds of --refit."""
-    trial = search.best_feasible(study)
+    trial = search.find_best_feasible(study)
     if trial is None:
         raise UserError(
             f"{folder.root} has no trial within its limits; loosen them, or run more trials"
@@ -139,6 +149,6 @@ def _best(
     console.print(f"trial {trial.number}, {sweep.objective} {trial.value:.3f}: {output}")
     if options.refit:
         refits = search.train_with_seeds(sweep, folder, trial.number, tree, output, options.refit)
-        figures = search.mean_and_deviation(list(refits))
+        figures = search.format_mean_and_deviation(list(refits))
         console.print(f"{sweep.objective} with {options.refit} seeds: {figures}")
     return 0

@@ -1,4 +1,4 @@
-"""The verbs, what each does in one line, and the module that runs it."""
+"""Table of the verbs with their summaries and modules, and the dispatch of one verb."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_landmarks.errors import UserError
 
 
 class Verb(NamedTuple):
-    """A verb's module, which has `run(arguments) -> int`, and its line in the help.
+    """Module of a verb, which has `run(arguments) -> int`, and its line in the help.
 
     `run` of the training verbs, which share a module, takes the verb first.
     """
@@ -43,10 +43,10 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Runs a verb and gives its exit status.
 
     Raises:
-        UserError: no such verb, or what the verb itself finds wrong.
+        UserError: no such verb, or an error of the verb itself.
     """
     if verb in ("-h", "--help", "help"):
-        print(overview())
+        print(format_overview())
         return 0
     if verb == "--version":
         from lit_landmarks import __version__
@@ -71,8 +71,8 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         return int(run(arguments))
 
 
-def overview() -> str:
-    """The text of `--help`."""
+def format_overview() -> str:
+    """Formats the text of `--help`."""
     width = max(map(len, VERBS))
     rows = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
     return f"""usage: python -m lit_landmarks <verb> [arguments]

@@ -1,4 +1,4 @@
-"""What a module costs: multiply-adds (MMA), parameters, latency.
+"""Cost of a module: multiply-adds (MMA), parameters, latency.
 
 `count_mma(module, example)` needs no data and no training. Two attributes of a module steer it:
 `is_preprocess = True` on a submodule of fixed filters or resampling puts its multiply-adds into

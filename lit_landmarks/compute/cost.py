@@ -37,15 +37,15 @@ _HANDLES = ("_trainer", "_fabric")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one face costs.
+    """Multiply-adds and parameters for one face.
 
     Attributes:
         mma: multiply-adds in millions, fixed filters and resampling apart. For an adaptive module
-            this is `mma_max` until an evaluation tells the mean over faces.
+            this is `mma_max` until an evaluation gives the mean over faces.
         mma_preprocess: those of submodules that declare `is_preprocess = True`.
         parameters: all parameters.
         learnable: parameters with `requires_grad`.
-        mma_min, mma_max: cheapest and dearest way through an adaptive module, else None.
+        mma_min, mma_max: lowest and highest cost of a path through an adaptive module, else None.
     """
 
     mma: float
@@ -67,7 +67,7 @@ class Adaptive(Protocol):
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
         """Callables like `forward` that force one exit each, from the first to the last.
 
-        None for a module that has a single way through after all. They are asked of the copy on
+        None for a module that has a single way through after all. They run on a copy on
         the meta device, so they must not read tensor values.
         """
         ...
@@ -78,7 +78,7 @@ class Filters(Protocol):
     """A module of preprocessing whose multiply-adds are no convolutions or matrix products."""
 
     def multiply_adds(self, *inputs: Any) -> int:
-        """Of one call with such inputs, beside what is counted anyway."""
+        """Multiply-adds of one call with such inputs, beside the counted operations."""
         ...
 
 
@@ -87,6 +87,10 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 
     Raises:
         ValueError: a lazy layer has no size yet.
+
+    Example:
+        >>> count_parameters(nn.Linear(4, 3))
+        (15, 15)
     """
     parameters = list(module.parameters())
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
@@ -98,7 +102,7 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 
 
 def as_inputs(example: Example) -> tuple[Tensor | FaceInputs, ...]:
-    """The positional arguments of `forward` that an example stands for."""
+    """Convert an example to the positional arguments of `forward`."""
     return (example,) if isinstance(example, Tensor | FaceInputs) else tuple(example)
 
 
@@ -125,6 +129,10 @@ def count_mma(module: nn.Module, example: Example) -> Cost:
 
     Raises:
         ValueError: the batch size of the example is not 1.
+
+    Example:
+        >>> count_mma(nn.Conv2d(3, 16, 3, padding=1), torch.zeros(1, 3, 64, 64)).mma
+        1.769472
     """
     parameters, learnable = count_parameters(module)
     counts = _count_ways(module, example)
@@ -142,7 +150,7 @@ def count_mma(module: nn.Module, example: Example) -> Cost:
 
 
 def count_stages(module: nn.Module, example: Example) -> list[float]:
-    """Millions of multiply-adds of every way through a module, cheapest exit first.
+    """Millions of multiply-adds of each exit of a module, cheapest first.
 
     Args:
         module: as in `count_mma`; one without `cost_variants` has a single way.
@@ -243,7 +251,7 @@ class _Detached:
 
 
 def _tensors(part: nn.Module) -> Iterator[Tensor]:
-    """Parameters, buffers and tensors kept as plain attributes of one module."""
+    """Parameters, buffers and tensors held as plain attributes of one module."""
     yield from part.parameters(recurse=False)
     yield from part.buffers(recurse=False)
     yield from (value for value in part.__dict__.values() if isinstance(value, Tensor))

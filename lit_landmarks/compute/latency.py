@@ -1,4 +1,4 @@
-"""Time per call of a module, as a median that a busy machine disturbs little."""
+"""Latency of a module: median and 90th percentile of the time per call."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Latency:
 
 @contextlib.contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode; each one's own mode is put back."""
+    """Put every submodule in eval mode, and restore each one's mode on exit."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -46,7 +46,7 @@ def evaluation(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """This many threads inside operators; the old number is put back."""
+    """Set the number of intra-operator threads, and restore it on exit."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -96,15 +96,15 @@ def latency(
             _finish(device)
             if call >= warmup:
                 times.append(1000.0 * (time.perf_counter() - start))
-    found = torch.tensor(times, dtype=torch.float64).quantile(
+    quantiles = torch.tensor(times, dtype=torch.float64).quantile(
         torch.tensor([0.5, 0.9], dtype=torch.float64)
     )
-    return Latency(float(found[0]), float(found[1]), threads, repeats, str(device))
+    return Latency(float(quantiles[0]), float(quantiles[1]), threads, repeats, str(device))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything the `profile` verb says of a module."""
+    """Cost and latency of a module, as the `profile` verb prints them."""
 
     cost: Cost
     latency: Latency | None

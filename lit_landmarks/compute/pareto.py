@@ -1,4 +1,4 @@
-"""Pareto front of a value against its cost."""
+"""Pareto front: the items that no cheaper item equals or beats."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ def pareto_front(items: Iterable[tuple[float, float, T]], by: float = 0.0) -> li
     Args:
         items: (cost, value, item); lower values are better.
         by: the least difference by which a value must be lower than that of all cheaper items.
+
+    Example:
+        >>> pareto_front([(1.0, 5.0, "a"), (2.0, 6.0, "b"), (3.0, 4.0, "c")])
+        ['a', 'c']
     """
     front: list[T] = []
     lowest = float("inf")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lit_landmarks.splitmix import STEP, key_of, mix, shifted
+from lit_landmarks.splitmix import STEP, hash_seed, mix, shift_right
 
 
 def bits(seed: int, *counters: Tensor | int, n: int) -> Tensor:
@@ -25,7 +25,7 @@ def bits(seed: int, *counters: Tensor | int, n: int) -> Tensor:
         (B, n) int64, all 64 bits random.
     """
     device = next(c.device for c in counters if isinstance(c, Tensor))
-    key = key_of(seed, device)
+    key = hash_seed(seed, device)
     for counter in counters:
         key = mix((key ^ counter) + STEP)
     steps = torch.arange(1, n + 1, device=device) * STEP
@@ -53,7 +53,7 @@ def uniform(
     Returns:
         (B, n) float32 in [0, 1), exact multiples of 2^-24.
     """
-    return shifted(bits(seed, epoch, dataset_id, index, draw, n=n), 40).float() * 2.0**-24
+    return shift_right(bits(seed, epoch, dataset_id, index, draw, n=n), 40).float() * 2.0**-24
 
 
 def permutation(n: int, seed: int, *counters: int) -> Tensor:

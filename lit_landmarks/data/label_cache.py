@@ -21,7 +21,7 @@ from lit_landmarks import geometry, rendering, schemes, splitmix, template
 from lit_landmarks.data.cache import cache_folder
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 
 #: Smaller sets are made again: it takes a second or two.
 _FEWEST = 200
@@ -83,7 +83,7 @@ def write_labels(path: Path, index: FaceIndex) -> None:
     """
     columns: dict[str, Any] = {k: v for k, v in vars(index).items() if isinstance(v, np.ndarray)}
     columns |= {_SUBSET + name: column for name, column in index.subsets.items()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **columns)
 
 

@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Face:
-    """What is known of one face of a picture; what the method does not predict is None.
+    """Result for one face of a picture; what the method does not predict is None.
 
     Attributes:
         points: (N, 2) landmarks in pixels of the picture, pixel centres at integers.
@@ -48,7 +48,7 @@ class Face:
 
 
 class Landmarker:
-    """A trained method with all it needs to see a face as it did in training.
+    """A trained method that cuts faces out of pictures as in training and maps landmarks back.
 
     Args:
         method: the method, weights loaded.

@@ -21,7 +21,7 @@ from lit_landmarks.methods.schedules import Schedule
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
-from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_of
+from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_factor
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
@@ -170,9 +170,9 @@ class LandmarkModule(StageCosts, MethodSteps):
             assert prediction.features is not None
             features = prediction.features
             stages = features if features.ndim > 2 else features[None]
-            prediction.error = self.error_head(stages) * percent_of()
+            prediction.error = self.error_head(stages) * percent_factor()
         if crop is not None:
-            prediction = prediction.moved(crop.to_input, (self.crop_size, self.frame_size))
+            prediction = prediction.transform(crop.to_input, (self.crop_size, self.frame_size))
         if self.correction is not None:
             prediction = self.correction(prediction, inputs.convention)
         if prediction.exit_stage is not None and not self.training:

@@ -1,4 +1,4 @@
-"""What a face costs in a method that may leave early: counted once, by exit."""
+"""Cost of a face in a method with early exit: counted once for each exit."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class StageCosts(nn.Module):
 
     def _forward_to(self, stage: int, inputs: FaceInputs) -> Prediction:
         assert self.early_exit is not None
-        with self.early_exit.forced(stage):
+        with self.early_exit.force_exit(stage):
             prediction: Prediction = self(inputs)
         return prediction
 
     def stage_costs(self) -> list[float]:
         """MMA of a face that leaves after each of the T stages; a single one without stages."""
         if self._counted is None:
-            with nullcontext() if self.early_exit is None else self.early_exit.switched(True):
+            with nullcontext() if self.early_exit is None else self.early_exit.switch(True):
                 self._counted = count_stages(self, self.example())
         return self._counted
 

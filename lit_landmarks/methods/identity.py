@@ -1,4 +1,4 @@
-"""What a method says of itself in a checkpoint, and whether a checkpoint is its own."""
+"""Identity of a method in its checkpoints, checked when one is loaded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def identity(method: MethodSteps) -> dict[str, Any]:
 
 
 def description(method: MethodSteps) -> dict[str, Any]:
-    """All that a method knows of itself: its identity and how to build it again."""
+    """Identity of a method and the arguments that build it again, for a checkpoint."""
     values = {"format": FORMAT, **identity(method), "init_args": method.init_args}
     values["frame_size"] = method.frame_size
     if method.bound is not None:
@@ -51,7 +51,7 @@ def description(method: MethodSteps) -> dict[str, Any]:
 def check_identity(theirs: dict[str, Any], method: MethodSteps, where: str) -> None:
     """Refuse a checkpoint of another class, scheme, point list or convention list.
 
-    A class is known by its name: where its module lies may change between versions.
+    A class is identified by its name: where its module lies may change between versions.
 
     Args:
         theirs: what the checkpoint says of itself.

@@ -17,7 +17,7 @@ from lit_landmarks.methods.schedules import OneCycle, Schedule, step_scheduler
 
 
 class PhasedOptimization(LightningModule):
-    """One optimizer over named parameter groups, and phases that say what learns when.
+    """One optimizer over parameter groups, and phases of training with frozen parts.
 
     Args:
         optimizer: makes the optimizer from parameter groups (no decay on norms and biases).

@@ -1,4 +1,4 @@
-"""Phases of training: what learns when, from which losses, at which rate.
+"""Phases of training: learning parameters, losses and schedule of each part of a fit.
 
 ASMNet's thirds, SPIGA's "backbone, then cascade" and Infinite 3D's "base, then parts" are the same
 thing: a list of `Phase`. The phase follows from the epoch alone, so a resumed run needs no state.

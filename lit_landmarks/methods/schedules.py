@@ -1,7 +1,7 @@
 """Learning-rate schedules as plain objects that a YAML file can name.
 
 A schedule is a factor on the optimizer's own `lr` as a function of training progress, so the number
-of steps need not be known when it is written down, and one value (`optimizer.init_args.lr`) is the
+of steps need not be fixed when it is written down, and one value (`optimizer.init_args.lr`) is the
 peak in every schedule and in every search. All step once per optimizer step.
 """
 
@@ -53,6 +53,10 @@ class Constant(Schedule):
 
     Args:
         warmup: part of training in which the rate rises from 0.
+
+    Example:
+        >>> Constant(warmup=0.5).factor(0.25)
+        0.5
     """
 
     def __init__(self, warmup: float = 0.0) -> None:
@@ -69,6 +73,10 @@ class Cosine(Schedule):
     Args:
         warmup: part of training in which the rate rises from 0.
         end: last factor.
+
+    Example:
+        >>> [round(Cosine().factor(progress), 2) for progress in (0.0, 0.5, 1.0)]
+        [1.0, 0.5, 0.0]
     """
 
     def __init__(self, warmup: float = 0.0, end: float = 0.0) -> None:
@@ -89,6 +97,10 @@ class OneCycle(Schedule):
         warmup: part of training in which the rate rises.
         start: first factor.
         end: last factor.
+
+    Example:
+        >>> OneCycle().factor(0.3)
+        1.0
     """
 
     def __init__(self, warmup: float = 0.3, start: float = 0.04, end: float = 1e-3) -> None:
@@ -109,6 +121,10 @@ class Steps(Schedule):
     Args:
         milestones: parts of training, rising, in (0, 1).
         gamma: factor at each milestone.
+
+    Example:
+        >>> [round(Steps().factor(progress), 2) for progress in (0.5, 0.7, 0.9)]
+        [1.0, 0.1, 0.01]
     """
 
     def __init__(self, milestones: Sequence[float] = (0.6, 0.85), gamma: float = 0.1) -> None:

@@ -1,4 +1,4 @@
-"""How a method is trained and measured: steps, data, metrics and checkpoints, once for all."""
+"""Training, validation and test steps that all methods share."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from lit_landmarks.types import (
 
 
 class DataSource(Protocol):
-    """The part of a data module that a method sees."""
+    """The part of a data module that a method uses."""
 
     @property
     def spec(self) -> DataSpec:
-        """What the data brings."""
+        """Description of the data."""
 
     def shape_statistics(self) -> ShapeStatistics:
         """PCA of augmented training labels."""
@@ -174,7 +174,7 @@ class MethodSteps(Built, PhasedOptimization):
         if self.needs.statistics and self.trainer.ckpt_path is None:
             statistics = self.data_source.shape_statistics()
             if self.normalizer is not None:
-                statistics = statistics.fitted(self.normalizer.share)
+                statistics = statistics.fit_to_crop(self.normalizer.share)
             self.set_shape_statistics(statistics)
 
     @property

@@ -1,4 +1,4 @@
-"""timm backbones by name, always with random weights, and what they need around them.
+"""timm backbones by name, with random weights, input normalization and pooling.
 
 Nothing here touches the network or a hub: pre-training is done with this suite's own `fit` and
 passed on with a method's `init_from`.
@@ -35,6 +35,10 @@ class InputNorm(nn.Module):
 
     Args:
         scale: "unit" leaves [0, 1], "symmetric" gives [-1, 1], "imagenet" the usual statistics.
+
+    Example:
+        >>> InputNorm("symmetric")(torch.ones(1, 3, 1, 1)).flatten()
+        tensor([1., 1., 1.])
     """
 
     mean: Tensor
@@ -105,6 +109,11 @@ class PooledBackbone(nn.Module):
 
     Attributes:
         num_features: length of the vector.
+
+    Example:
+        >>> backbone = PooledBackbone("mobilenetv3_small_050")
+        >>> backbone(torch.zeros(2, 3, 32, 32)).shape == (2, backbone.num_features)
+        True
     """
 
     def __init__(
@@ -221,7 +230,7 @@ class FeatureMaps(nn.Module):
 
 
 def _feature_info(backbone: nn.Module) -> FeatureInfo:
-    """What timm says about the maps that a `features_only` network returns."""
+    """Channels and strides of the maps that a `features_only` network returns."""
     return cast(FeatureInfo, backbone.feature_info)
 
 

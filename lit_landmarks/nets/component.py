@@ -1,4 +1,4 @@
-"""Modules that say how they were built, so that a checkpoint can build them again."""
+"""Modules that record their constructor arguments, so that a checkpoint can rebuild them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def plain_value(value: Any) -> Any:
 
 
 def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The items that have a plain form."""
+    """Items whose value has a plain form."""
     items = {name: plain_value(value) for name, value in values.items()}
     return {name: value for name, value in items.items() if value is not NO_FORM}
 
 
 class Built:
-    """Keeps the arguments that an object was built with, defaults included.
+    """Base class that records the constructor arguments of an object, defaults included.
 
     Arguments without a plain form (an optimizer's factory) are left out: they do not belong to what
     is loaded again.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note the arguments before `__init__` sees them."""
+        """Record the arguments before `__init__` runs."""
         self = super().__new__(cls)
         self.__dict__["_arguments"] = kwargs
         return self
@@ -65,4 +65,4 @@ class Built:
 
 
 class Component(Built, nn.Module):
-    """A part that any method takes by configuration: built before the method, owned by it."""
+    """Base class of parts that a configuration adds to any method, such as a normalizer."""

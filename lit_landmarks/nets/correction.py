@@ -1,4 +1,4 @@
-"""Semantic correction: the same face answered in the habit of each data set.
+"""Semantic correction: offsets of the landmarks for each annotation convention.
 
 Data sets disagree about where a point lies (a jaw line on the visible contour or on the head, a
 brow's upper or middle edge). Any method takes a correction by configuration
@@ -50,7 +50,7 @@ class SemanticCorrection(Component):
 
     @abstractmethod
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
-        """How far points lie from the reference's.
+        """Offsets of the points from those of the reference convention.
 
         Args:
             prediction: the answer in the reference convention.
@@ -61,7 +61,7 @@ class SemanticCorrection(Component):
         """
 
     def forward(self, prediction: Prediction, convention: Tensor | None) -> Prediction:
-        """The answer in each face's convention.
+        """Points in the convention of each face.
 
         Args:
             prediction: in the reference convention.

@@ -18,7 +18,7 @@ from lit_landmarks.errors import UserError
 
 @dataclass(frozen=True)
 class EarlyExitOptions:
-    """How a cascade of stages is used.
+    """Options of an early exit.
 
     Attributes:
         enabled: let faces leave once `analyse calibrate` has set thresholds.
@@ -44,7 +44,7 @@ class EarlyExitOptions:
 
 
 class EarlyExit(nn.Module):
-    """Thresholds of a cascade of T stages, kept in checkpoints.
+    """Thresholds of a cascade of T stages, stored in checkpoints.
 
     Args:
         stages: number of stages T.
@@ -56,7 +56,7 @@ class EarlyExit(nn.Module):
         fail_above: predicted NME in percent after the last stage above which a face counts as
             failed; inf where none does.
         last_stage: index of the stage after which every face is made to leave, or None; see
-            `forced`.
+            `force_exit`.
 
     Example:
         >>> early_exit = EarlyExit(3)
@@ -97,8 +97,8 @@ class EarlyExit(nn.Module):
         return self.exit_thresholds if bool((self.exit_thresholds > -torch.inf).any()) else None
 
     @contextmanager
-    def switched(self, enabled: bool) -> Iterator[None]:
-        """Faces may leave, or pass every stage, while the block runs."""
+    def switch(self, enabled: bool) -> Iterator[None]:
+        """Enable or disable the exits while the block runs."""
         before, self.enabled = self.enabled, enabled
         try:
             yield
@@ -106,8 +106,8 @@ class EarlyExit(nn.Module):
             self.enabled = before
 
     @contextmanager
-    def forced(self, stage: int) -> Iterator[None]:
-        """Every face leaves after `stage` (from 0) while the block runs; for counting costs."""
+    def force_exit(self, stage: int) -> Iterator[None]:
+        """Make every face leave after `stage` (from 0) while the block runs; for counting costs."""
         before, self.last_stage = self.last_stage, stage
         try:
             yield
@@ -138,10 +138,10 @@ class EarlyExit(nn.Module):
 
 
 @contextmanager
-def all_stages(early_exit: EarlyExit | None) -> Iterator[None]:
-    """No face leaves early while the block runs; nothing changes where there is no early exit."""
+def run_all_stages(early_exit: EarlyExit | None) -> Iterator[None]:
+    """Disable the early exit, if there is one, while the block runs."""
     if early_exit is None:
         yield
     else:
-        with early_exit.switched(False):
+        with early_exit.switch(False):
             yield

@@ -1,7 +1,7 @@
-"""Predicting one's own error: the target, the loss and a head that any method can carry.
+"""Error prediction: a head that estimates the NME of a method's landmarks, its target and loss.
 
-MuSiCa's idea (Shapira et al., ACM MM 2021): beside the landmarks a network says how far they are
-off, and learns it from how far they were. `Prediction.error` is that estimate as NME in percent.
+MuSiCa's idea (Shapira et al., ACM MM 2021): beside the landmarks a network predicts their error,
+and learns it from the true error in training. `Prediction.error` is that estimate, NME in percent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOFT = 1e-6
 
 @dataclass(frozen=True)
 class ErrorHeadOptions:
-    """How a method learns to predict its own error.
+    """Options of an error head.
 
     Attributes:
         weight: of the loss `error`, the mean absolute gap to the true error.
@@ -51,7 +51,7 @@ class ErrorHeadOptions:
 
 
 class ErrorHead(nn.Module):
-    """Pooled features to the error of the landmarks that were made from them.
+    """Two layers from pooled features to the NME of the landmarks regressed from them.
 
     Args:
         features: length of the feature vector.
@@ -87,8 +87,8 @@ class ErrorHead(nn.Module):
         shapes = prediction.points[None]
         if prediction.stages is not None and len(prediction.error) > 1:
             shapes = prediction.stages
-        target = shape_error(shapes.detach(), batch) * percent_of()
-        return (target - prediction.error).abs().mean() / percent_of()
+        target = shape_error(shapes.detach(), batch) * percent_factor()
+        return (target - prediction.error).abs().mean() / percent_factor()
 
 
 def error_norm(batch: FaceBatch) -> Tensor:
@@ -114,14 +114,14 @@ def shape_error(points: Tensor, batch: FaceBatch, units: ErrorUnits = "euclidean
         (..., B).
     """
     mask = batch.mask.float()
-    share = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * error_norm(batch)[:, None])
-    known = batch.mask[..., None]
-    truth = torch.where(known, batch.points, torch.zeros_like(batch.points))
-    off = torch.where(known, points - truth, torch.zeros_like(points))
+    weight = mask / (mask.sum(1, keepdim=True).clamp_min(1.0) * error_norm(batch)[:, None])
+    annotated = batch.mask[..., None]
+    truth = torch.where(annotated, batch.points, torch.zeros_like(batch.points))
+    off = torch.where(annotated, points - truth, torch.zeros_like(points))
     length = off.abs().sum(-1) if units == "l1" else (off.square().sum(-1) + _SOFT).sqrt()
-    return (length * share).sum(-1)
+    return (length * weight).sum(-1)
 
 
-def percent_of(units: ErrorUnits = "euclidean") -> float:
-    """What an estimate is multiplied by to be NME in percent."""
+def percent_factor(units: ErrorUnits = "euclidean") -> float:
+    """Factor from an estimate in `units` to NME in percent."""
     return 100.0 if units == "euclidean" else 100.0 / L1_PER_EUCLIDEAN

@@ -1,4 +1,4 @@
-"""Heat maps of landmarks: Gaussian targets and their decoding, the two sides of one convention.
+"""Heat maps of landmarks: Gaussian targets and sub-pixel decoding.
 
 Pixel centers lie at integers, so column c of a map of stride s is at x = (c + 0.5) s - 0.5 of the
 input. Targets are drawn around the exact place, not around the nearest pixel, and decoding is
@@ -102,7 +102,7 @@ class Heatmaps:
         return maps if mask is None else torch.where(mask[..., None, None], maps, 0.0)
 
     def encode_offsets(self, points: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What is missing from each map pixel near a landmark to its exact place.
+        """Offset targets from each map pixel near a landmark to its exact place.
 
         Args:
             points: (B, N, 2) input pixels; undefined where masked out.
@@ -122,7 +122,7 @@ class Heatmaps:
         return offsets, near
 
     def decode(self, heatmaps: Tensor, offsets: Tensor | None = None) -> Tensor:
-        """Places of the peaks, between pixels.
+        """Sub-pixel positions of the peaks.
 
         Without `offsets` a parabola is laid through the logarithms around the highest pixel, once
         along x and once along y, each over sums of three pixels; it is exact for a Gaussian of any

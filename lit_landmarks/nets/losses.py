@@ -66,6 +66,11 @@ def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Ten
 
     Returns:
         A scalar; 0 (with a graph) if no face has a point.
+
+    Example:
+        >>> mask = torch.ones(1, 1, dtype=torch.bool)
+        >>> gaussian_nll(torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.ones(1, 1, 2), mask)
+        tensor(1.)
     """
     difference = _annotated_difference(predicted, target, mask)
     log_sigma = torch.where(mask, log_sigma, 0.0)
@@ -74,7 +79,12 @@ def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Ten
 
 
 def wing(difference: Tensor, w: float = WING_W, epsilon: float = WING_EPSILON) -> Tensor:
-    """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear."""
+    """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear.
+
+    Example:
+        >>> wing(torch.tensor([0.0, 1.0]), w=1.0, epsilon=1.0)
+        tensor([0.0000, 0.6931])
+    """
     magnitude = difference.abs()
     offset = w - w * math.log1p(w / epsilon)
     return torch.where(magnitude < w, w * torch.log1p(magnitude / epsilon), magnitude - offset)
@@ -106,6 +116,10 @@ def adaptive_wing(
 
     Returns:
         The shape of `predicted`.
+
+    Example:
+        >>> adaptive_wing(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.5]))
+        tensor([0.0000, 3.9912])
     """
     target = target.detach()
     power = alpha - target
@@ -130,6 +144,10 @@ def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: floa
 
     Returns:
         A scalar; 0 (with a graph) if no row has a pose.
+
+    Example:
+        >>> pose_distance(torch.zeros(1, 3), torch.full((1, 6), 30.0), torch.tensor([True]), 30.0)
+        tensor(1.)
     """
     target = pose[:, :3].nan_to_num() / scale
     error = torch.where(has_pose[:, None], predicted - target, 0.0)

@@ -1,4 +1,4 @@
-"""Spatial normalizers: from a wide view of the photo to the crop that a method looks at.
+"""Spatial normalizers: learned crops out of a wide frame, one for each face.
 
 Called a spatial transformer in the literature (Jaderberg et al., NeurIPS 2015). Any method takes
 one by configuration (`model.init_args.normalizer`); it is trained with the landmark loss alone,
@@ -21,7 +21,7 @@ from lit_landmarks.types import FaceInputs
 
 @dataclass(frozen=True)
 class NormalizedCrop:
-    """What a normalizer chose of each input.
+    """The crop of each input that a normalizer chose, as pixels and affine.
 
     Attributes:
         inputs: the inputs of the method behind it: the crop, and all else in the crop's pixels.
@@ -52,7 +52,7 @@ class SpatialNormalizer(Component):
 
     @abstractmethod
     def locate(self, image: Tensor) -> Tensor:
-        """Where to look.
+        """Predict the crop.
 
         Args:
             image: (B, 3, S, S) RGB in [0, 1].

@@ -19,7 +19,7 @@ Sampling = Literal["integer", "bilinear"]
 
 
 class Windows:
-    """Images laid out in memory so that a row of any window is one run of it.
+    """Square windows of images, read from a layout in which each window row is contiguous.
 
     Channels are last in memory, in the windows too: convolutions and pooling of many small maps run
     two to four times as fast so. A gradient for the images would take `side` times their memory.
@@ -64,9 +64,9 @@ class Windows:
         first = torch.floor(start)
         window = self._read(first, faces, self.side + 1)
         # All pixels of a window lie equally far between those of the image.
-        share = (start - first)[..., None, None, None]
-        window = torch.lerp(window[:, :, :-1], window[:, :, 1:], share[:, :, 1])
-        window = torch.lerp(window[..., :-1, :], window[..., 1:, :], share[:, :, 0])
+        fraction = (start - first)[..., None, None, None]
+        window = torch.lerp(window[:, :, :-1], window[:, :, 1:], fraction[:, :, 1])
+        window = torch.lerp(window[..., :-1, :], window[..., 1:, :], fraction[:, :, 0])
         return window.permute(0, 1, 4, 2, 3)
 
     def _read(self, start: Tensor, faces: Tensor | None, side: int) -> Tensor:

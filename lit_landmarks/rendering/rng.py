@@ -11,7 +11,7 @@ import zlib
 import torch
 from torch import Tensor
 
-from lit_landmarks.splitmix import STEP, key_of, mix, shifted
+from lit_landmarks.splitmix import STEP, hash_seed, mix, shift_right
 
 
 class CounterRng:
@@ -29,7 +29,7 @@ class CounterRng:
 
     def __init__(self, seed: int, index: Tensor) -> None:
         self.seed, self.index = seed, index
-        self._key = mix(key_of(seed) ^ (index.cpu() + STEP))
+        self._key = mix(hash_seed(seed) ^ (index.cpu() + STEP))
 
     def __len__(self) -> int:
         """Number of faces B."""
@@ -42,7 +42,7 @@ class CounterRng:
 
     def uniform(self, name: str, n: int = 1, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(B, n) float64, uniform in [low, high); (B,) if n is 1."""
-        value = shifted(self.bits(name, n), 11).double() * 2.0**-53
+        value = shift_right(self.bits(name, n), 11).double() * 2.0**-53
         value = low + (high - low) * value
         return value[:, 0] if n == 1 else value
 
@@ -51,7 +51,7 @@ class CounterRng:
 
         The sum of 12 uniform numbers: exact arithmetic, the same on every machine.
         """
-        value = shifted(self.bits(name, 12 * n), 11).double() * 2.0**-53
+        value = shift_right(self.bits(name, 12 * n), 11).double() * 2.0**-53
         value = (value.reshape(len(self), n, 12).sum(-1) - 6.0).clamp(-clamp, clamp)
         return value[:, 0] if n == 1 else value
 

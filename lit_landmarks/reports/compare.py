@@ -18,14 +18,14 @@ from lit_landmarks.reports.entries import (
     Entry,
     StudyRecord,
     disambiguate,
+    format_value,
     rank,
     rank_candidates,
-    value_text,
 )
 from lit_landmarks.reports.results import Column
 
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}
-#: Settings that say how a run was tracked and where it ran, not what it was.
+#: Settings of tracking and folders, which do not describe the method or the data.
 _ELSEWHERE = ("wandb.", "trainer.default_root_dir", "trainer.logger", "data.init_args.root")
 
 
@@ -34,12 +34,18 @@ class Comparison:
     """Ranked rows with the columns, the colors and the studies that tables, pages and reports show.
 
     Attributes:
-        title: of the page.
+        title: title of the page.
         objective: metric that ranks the rows.
         entries: all rows, best first.
-        drawn: those with a color, in curves and bars.
+        drawn: rows with a color, in curves and bars.
         columns: figures of the table.
-        studies: where trials came from; empty for runs alone.
+        studies: studies of the trials; empty for runs alone.
+
+    Example:
+        >>> first = Entry("a", "runs/a", metrics={"val/nme": 4.0})
+        >>> second = Entry("b", "runs/b", metrics={"val/nme": 3.0})
+        >>> compare([first, second]).best.name
+        'b'
     """
 
     title: str
@@ -86,15 +92,15 @@ def compare(
     max_drawn: int = PALETTE_SIZE,
     title: str | None = None,
 ) -> Comparison:
-    """Rank rows and choose columns and colors.
+    """Ranks rows and chooses columns and colors.
 
     Args:
         entries: runs and trials.
-        studies: those that the trials are from.
+        studies: studies of the trials.
         objective: metric of the ranking; None: that of the studies, or val/nme.
         extra: keys of further columns.
-        max_drawn: how many rows get a color, at most.
-        title: of the page; None names what is compared.
+        max_drawn: the most rows that get a color.
+        title: title of the page; None lists the studies and the number of runs.
 
     Raises:
         UserError: nothing to compare, a key that no row has, studies that disagree.
@@ -138,8 +144,8 @@ def is_higher_better(key: str) -> bool | None:
         return None
 
 
-def primary_norms(entries: Sequence[Entry]) -> dict[str, str]:
-    """`role/data set` -> its primary norm, the one whose percentiles are logged."""
+def find_primary_norms(entries: Sequence[Entry]) -> dict[str, str]:
+    """Finds the primary norm of each `role/data set`, the one whose percentiles are logged."""
     norms: dict[str, str] = {}
     # Validation sets, by which one chooses, come before test sets.
     for key in sorted({k for e in entries for k in e.metrics}, key=lambda k: (k[:4] == "test", k)):
@@ -152,18 +158,18 @@ def primary_norms(entries: Sequence[Entry]) -> dict[str, str]:
 def choose_columns(
     entries: Sequence[Entry], objective: str, extra: Sequence[str] = ()
 ) -> list[Column]:
-    """The objective, costs, then NME, failures and AUC of each data set, then `extra`."""
+    """Chooses the objective, costs, NME, failures and AUC of each data set, then `extra`."""
     metrics = {key for entry in entries for key in entry.metrics}
     columns = [Column(objective, objective, 3)]
     costs = (Column("MMA", COST, 1), Column("parameters", "compute/parameters", 0))
     columns += [column for column in costs if column.key in metrics]
-    for place, norm in primary_norms(entries).items():
+    for place, norm in find_primary_norms(entries).items():
         short = _SHORT.get(norm, norm)
         nme = f"{place}/nme_{norm}"
         if any(e.figure(nme) != e.figure(objective) for e in entries if nme in e.metrics):
             columns.append(Column(f"{place} NME {short}", nme, 3))
         for kind in ("fr", "auc"):
-            level = _widest(metrics, f"{place}/{kind}", f"_{norm}")
+            level = _find_widest_threshold(metrics, f"{place}/{kind}", f"_{norm}")
             if level is not None:
                 key = f"{place}/{kind}{level}_{norm}"
                 columns.append(Column(f"{place} {kind.upper()}{level} {short}", key, 2))
@@ -171,8 +177,8 @@ def choose_columns(
     return columns + [Column(key, key, 3) for key in dict.fromkeys(extra) if key not in shown]
 
 
-def _widest(metrics: set[str], start: str, end: str) -> str | None:
-    """The largest threshold of keys such as val/helen/fr10_interocular, as the key spells it."""
+def _find_widest_threshold(metrics: set[str], start: str, end: str) -> str | None:
+    """Finds the largest threshold among keys such as val/helen/fr10_interocular, as spelled."""
     levels = [
         key[len(start) : -len(end)]
         for key in metrics
@@ -183,25 +189,27 @@ def _widest(metrics: set[str], start: str, end: str) -> str | None:
 
 
 def format_figure(value: float, digits: int) -> str:
-    """A figure, or a dash where there is none."""
+    """Formats a figure, or a dash for NaN."""
     return f"{value:,.{digits}f}" if math.isfinite(value) else "-"
 
 
-def differences(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Settings that are not the same in all rows: key -> the text of each row, `-` if not set."""
+def find_differences(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Finds settings that differ between rows: key -> text of each row, `-` if not set."""
     keys = dict.fromkeys(key for entry in entries for key in entry.config)
     different: dict[str, list[str]] = {}
     for key in keys:
         if key.startswith(_ELSEWHERE):
             continue
-        texts = [value_text(e.config[key]) if key in e.config else "-" for e in entries]
+        texts = [format_value(e.config[key]) if key in e.config else "-" for e in entries]
         if len({t for t, e in zip(texts, entries, strict=True) if e.config}) > 1:
             different[key] = texts
     return different
 
 
-def pareto_entries(entries: Sequence[Entry], objective: str, cost: str = COST) -> list[Entry]:
-    """The Pareto front of trained rows: better than every row of the same or a lower cost."""
+def select_pareto_entries(
+    entries: Sequence[Entry], objective: str, cost: str = COST
+) -> list[Entry]:
+    """Selects the Pareto front: trained rows better than every row of the same or a lower cost."""
     sign = -1.0 if higher_is_better(objective) else 1.0
     trained = [
         (e.figure(cost), sign * e.figure(objective), e)
@@ -214,9 +222,11 @@ def pareto_entries(entries: Sequence[Entry], objective: str, cost: str = COST) -
 
 
 def iterate_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    """The table as plain rows: name, state, every figure, every setting that differs."""
-    different = differences(comparison.entries)
-    front = {entry.name for entry in pareto_entries(comparison.entries, comparison.objective)}
+    """Yields the table as plain rows: name, state, every figure, every setting that differs."""
+    different = find_differences(comparison.entries)
+    front = {
+        entry.name for entry in select_pareto_entries(comparison.entries, comparison.objective)
+    }
     figures = sorted({k for entry in comparison.entries for k in entry.metrics})
     for place, entry in enumerate(comparison.entries):
         yield {

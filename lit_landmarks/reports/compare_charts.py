@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_landmarks.draw.chart import Bars, Chart, Drawing, Mark, Range, Ranking, Series, around
 from lit_landmarks.metrics import higher_is_better
-from lit_landmarks.reports.compare import Comparison, pareto_entries, primary_norms
+from lit_landmarks.reports.compare import Comparison, find_primary_norms, select_pareto_entries
 from lit_landmarks.reports.entries import COST, Entry, StudyRecord
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve
@@ -22,7 +22,7 @@ _SHARE_SHOWN = 0.9
 
 
 def all_charts(comparison: Comparison) -> list[Drawing]:
-    """Every chart for which there are figures, the most telling first."""
+    """Every chart for which there are figures, cost against error first."""
     charts: list[Drawing | None] = [pareto_chart(comparison)]
     for study in comparison.studies:
         charts += [history_chart(study), importance_chart(study)]
@@ -42,7 +42,7 @@ def pareto_chart(comparison: Comparison) -> Chart | None:
         return None
     y_range, hidden = _main_range([entry.figure(objective) for entry in trained], objective)
     untrained = [e for e in comparison.entries if e.state == "infeasible" and _has(e, COST)]
-    front = pareto_entries(comparison.entries, objective)
+    front = select_pareto_entries(comparison.entries, objective)
     return Chart(
         key="pareto",
         title=f"{objective} against cost",
@@ -148,7 +148,7 @@ def _cost_limits(studies: Sequence[StudyRecord]) -> list[tuple[float, str]]:
 
 
 def _main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:
-    """The range of an axis without runs that learnt nothing, and how many values lie beyond it."""
+    """Axis range without runs that learned nothing, and the number of values beyond it."""
     if higher_is_better(objective):
         return around(values, 0.1), 0
     top = max(3.0 * min(values), float(np.median(values)) * 1.5)
@@ -256,7 +256,7 @@ def _ced_chart(comparison: Comparison, dataset: str) -> Chart:
     end = float(math.ceil(max(_quantile(curve, _SHARE_SHOWN) for _, curve in curves.values())))
     series, medians = [], []
     for entry, curve in curves.values():
-        # Only where it rises: 5,000 abscissae make a page heavy and show nothing more.
+        # Only the points where the curve rises: all 5,000 would make the page heavy.
         rises = np.flatnonzero(np.diff(curve.fraction, prepend=0.0) > 0)
         rises = rises[curve.edges[rises] <= end]
         x = [0.0, *curve.edges[rises].tolist(), end]
@@ -278,7 +278,7 @@ def _ced_chart(comparison: Comparison, dataset: str) -> Chart:
 
 
 def _quantile(curve: ErrorCurve, share: float) -> float:
-    """The first edge up to which a curve has this share of its faces, or its last edge."""
+    """Quantile of an error curve: the first edge with this share of faces, or the last edge."""
     place = int(np.searchsorted(curve.fraction, share))
     return float(curve.edges[min(place, len(curve.edges) - 1)])
 
@@ -288,7 +288,7 @@ def subset_charts(comparison: Comparison) -> list[Bars]:
     drawn = [entry for entry in comparison.drawn if entry.state == "finished"]
     metrics = sorted({key for entry in drawn for key in entry.metrics})
     keys_of_role: dict[str, dict[str, str]] = {}
-    for place, norm in primary_norms(drawn).items():
+    for place, norm in find_primary_norms(drawn).items():
         role, _, dataset = place.partition("/")
         whole = f"{place}/nme_{norm}"
         for key in metrics:
@@ -331,7 +331,7 @@ def _drop_single_dataset(keys: dict[str, str]) -> dict[str, str]:
     return {name.partition("/")[2] or name: key for name, key in keys.items()}
 
 
-def runs_without_curves(comparison: Comparison) -> list[tuple[Entry, str]]:
+def find_runs_without_curves(comparison: Comparison) -> list[tuple[Entry, str]]:
     """Drawn runs without error curves, each with the command that writes them."""
     return [
         (entry, f"python -m lit_landmarks validate --run {shlex.quote(entry.where)} --ced")

@@ -8,8 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lit_landmarks.reports.compare import Comparison, differences, format_figure, pareto_entries
-from lit_landmarks.reports.compare_charts import runs_without_curves, subset_charts
+from lit_landmarks.reports.compare import (
+    Comparison,
+    find_differences,
+    format_figure,
+    select_pareto_entries,
+)
+from lit_landmarks.reports.compare_charts import find_runs_without_curves, subset_charts
 from lit_landmarks.reports.entries import COST, Entry
 
 #: Rows and settings that a screen takes; the files hold all.
@@ -22,7 +27,7 @@ _KEY, _VALUE = 44, 16
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, the Pareto front, the settings that differ and the bars."""
     _print_rows(comparison, console)
-    front = pareto_entries(comparison.entries, comparison.objective)
+    front = select_pareto_entries(comparison.entries, comparison.objective)
     if front:
         points = ", ".join(
             f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
@@ -31,7 +36,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
     _print_settings(comparison, console)
     _print_subsets(comparison, console)
-    missing = runs_without_curves(comparison)
+    missing = find_runs_without_curves(comparison)
     if missing:
         console.print(
             f"no error curves: {', '.join(entry.name for entry, _ in missing)}; write them, here "
@@ -57,7 +62,7 @@ def _print_rows(comparison: Comparison, console: Console) -> None:
             text = format_figure(entry.figure(column.key), column.digits)
             best = entry.name in marked[column.key]
             figures.append(f"[bold green]{text} *[/]" if best else text)
-        table.add_row(escape(entry.name), *figures, escape(_state(entry)))
+        table.add_row(escape(entry.name), *figures, escape(_describe_state(entry)))
     console.print(table)
     console.print("* best of the column", style="dim")
     if len(comparison.entries) > MOST_ROWS:
@@ -65,7 +70,7 @@ def _print_rows(comparison: Comparison, console: Console) -> None:
         console.print(f"and {rest} more rows; --output compare.html shows all")
 
 
-def _state(entry: Entry) -> str:
+def _describe_state(entry: Entry) -> str:
     if entry.state == "finished" and entry.feasible:
         return "trained"
     return entry.outcome or entry.state
@@ -74,7 +79,7 @@ def _state(entry: Entry) -> str:
 def _print_settings(comparison: Comparison, console: Console) -> None:
     fitting = max(2, (console.width - _KEY) // _VALUE)
     drawn = [entry for entry in comparison.drawn if entry.config][:fitting]
-    different = differences(drawn)
+    different = find_differences(drawn)
     if len(drawn) < 2 or not different:
         return
     table = Table(title="settings that differ", title_justify="left")
@@ -83,14 +88,14 @@ def _print_settings(comparison: Comparison, console: Console) -> None:
     for entry in drawn:
         table.add_column(escape(entry.name), overflow="fold")
     for key, texts in list(different.items())[:MOST_SETTINGS]:
-        table.add_row(escape(key.replace("init_args.", "")), *(escape(_short(t)) for t in texts))
+        table.add_row(escape(key.replace("init_args.", "")), *(escape(_shorten(t)) for t in texts))
     console.print(table)
     if len(different) > MOST_SETTINGS:
         rest = len(different) - MOST_SETTINGS
         console.print(f"and {rest} more settings; --output compare.html shows all")
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     """A setting with at most four digits of its number, for a narrow column."""
     try:
         return f"{float(text):.4g}" if "." in text or "e" in text else text

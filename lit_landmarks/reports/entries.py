@@ -18,30 +18,34 @@ from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 
-#: finished: it has figures; infeasible: costs too much, so nothing was trained.
+#: finished: has figures; infeasible: costs too much, so nothing was trained.
 State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
 #: Logged with the figures of an epoch, and not by an evaluation.
 LEARNING = "val/loss"
-#: Safe both; the one in C takes a tenth of the time, which a study of hundreds of trials feels.
+#: Both are safe; the C loader takes a tenth of the time, which matters for hundreds of trials.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a comparison.
+    """A row of a comparison: a run, a trial or a W&B run.
 
     Attributes:
         name: unique among the rows.
         where: folder or address.
-        state: how far it came.
-        outcome: what became of it, in a few words.
+        state: whether it was trained to its end, and if not, why.
+        outcome: the reason of its state as a short phrase.
         feasible: within the limits of its study; True outside of one.
         metrics: final figures by key.
         config: settings by dotted key.
         learning: value of `val/nme` by epoch, from 1.
         curves: error curves by `role/data set[/subset]`.
-        seconds: time that it took.
+        seconds: duration.
+
+    Example:
+        >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
+        3.2
     """
 
     name: str
@@ -67,7 +71,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Limit:
-    """A metric's limit in a study."""
+    """A limit of a study on a metric.
+
+    Example:
+        >>> str(Limit("compute/mma", at_most=True, limit=100.0))
+        'compute/mma <= 100'
+    """
 
     metric: str
     at_most: bool
@@ -83,14 +92,14 @@ class StudyRecord:
 
     Attributes:
         name: of the study.
-        folder: where it lies.
-        objective: metric that it minimises or maximises.
+        folder: its path.
+        objective: metric that the study minimizes or maximizes.
         limits: its constraints.
         trials: one dict each: number, state, outcome, feasible, value, params, metrics,
             constraints, run (folder or None), seconds.
         importance: parameter -> share of its importance; sums to 1, or empty.
-        importance_note: why it is empty, or how it was found.
-        total: trials asked for.
+        importance_note: method by which the importance was computed, or why it is empty.
+        total: number of trials that the sweep file asks for.
     """
 
     name: str
@@ -103,8 +112,8 @@ class StudyRecord:
     total: int
 
 
-def run_entry(path: Path) -> Entry:
-    """A finished run.
+def read_run_entry(path: Path) -> Entry:
+    """Reads a run as a row.
 
     Raises:
         UserError: no run, or one without figures; names the folder and the cure.
@@ -116,25 +125,29 @@ def run_entry(path: Path) -> Entry:
         if not inner:
             raise
         raise UserError(f"{path} is no run but holds {len(inner)}; give {path}/*") from error
-    return _read(run, path.resolve().name)
+    return _read_finished_run(run, path.resolve().name)
 
 
-def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
-    """The trials of a study as rows; without its run directory a trial has no curves.
+def read_study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
+    """Reads the trials of a study as rows; one without its run directory has no curves.
 
     Args:
         study: the study.
-        files: read the trials' run directories; without them there are no curves and no configs.
+        files: whether to read the run directories, which hold curves and configs.
     """
-    return [_trial(study, trial, files) for trial in study.trials]
+    return [_read_trial(study, trial, files) for trial in study.trials]
 
 
-def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
+def _read_trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     name = f"{study.name}-{trial['number']:04d}"
-    run = _run_of(Path(trial["run"])) if trial["run"] and files else None
+    run = _open_trial_run(Path(trial["run"])) if trial["run"] and files else None
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
-        entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)
+        entry = (
+            _read_finished_run(run, name)
+            if run.result.is_file()
+            else _read_unfinished_run(run, name)
+        )
     # The value reported to the study counts: it may be a mean over seeds.
     metrics = {**entry.metrics, **trial["metrics"]}
     if trial["value"] is not None and math.isfinite(trial["value"]):
@@ -151,14 +164,14 @@ def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     )
 
 
-def _run_of(folder: Path) -> RunDirectory:
-    """The run directory of a trial; with several seeds that of the first, whose curves stand in."""
+def _open_trial_run(folder: Path) -> RunDirectory:
+    """Opens the run directory of a trial; of several seeds the first, whose curves are shown."""
     seeds = sorted(path.parent for path in folder.glob("seed*/config.yaml"))
     run = RunDirectory(folder)
     return RunDirectory(seeds[0]) if seeds and not run.config.is_file() else run
 
 
-def _read(run: RunDirectory, name: str) -> Entry:
+def _read_finished_run(run: RunDirectory, name: str) -> Entry:
     try:
         result = run.read_result()
     except ValueError as error:
@@ -173,7 +186,7 @@ def _read(run: RunDirectory, name: str) -> Entry:
     metrics = {k: float(v) for k, v in figures.items() if isinstance(v, int | float)}
     seconds = result.get("wall_seconds")
     return replace(
-        _unfinished(run, name),
+        _read_unfinished_run(run, name),
         state="finished",
         outcome="",
         metrics=metrics,
@@ -182,7 +195,7 @@ def _read(run: RunDirectory, name: str) -> Entry:
     )
 
 
-def _unfinished(run: RunDirectory, name: str) -> Entry:
+def _read_unfinished_run(run: RunDirectory, name: str) -> Entry:
     """The row of a run without figures: settings and learning curve."""
     return Entry(
         name,
@@ -224,7 +237,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
     """(epoch, value) of a metrics.csv, epochs from 1; none if there is no such file or column.
 
-    The final evaluation of the best checkpoint is no epoch: it has no loss, which tells it apart.
+    The final evaluation of the best checkpoint is no epoch: it is recognized by its missing loss.
     """
     epochs: list[tuple[float, float]] = []
     if not path.is_file():
@@ -281,7 +294,7 @@ def rank_candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
     ]
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A setting's value as text: a string as it is, the rest as JSON."""
     if isinstance(value, str):
         return value

@@ -1,7 +1,7 @@
-"""A comparison as one HTML file: no network, no other file, readable by eye, ear and keyboard.
+"""A comparison as one HTML file that needs no network and works with a screen reader.
 
-`assets/page.html.j2` is the page; here is what it shows. jinja2 escapes every value, and a content
-policy in the page lets it load nothing and run no script but its own, whose hash it names.
+`assets/page.html.j2` is the page; this module computes its values. jinja2 escapes every value, and
+the page's content security policy allows nothing to be loaded and only its own script, by hash.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lit_landmarks import __version__
 from lit_landmarks.draw.chart import DASHES, LINE_WIDTH, chart_svg
 from lit_landmarks.reports.compare import (
     Comparison,
-    differences,
+    find_differences,
     format_figure,
     is_higher_better,
-    pareto_entries,
+    select_pareto_entries,
 )
-from lit_landmarks.reports.compare_charts import all_charts, runs_without_curves
+from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
 from lit_landmarks.reports.entries import COST, Entry, State
 
-#: What a state is called, and the tone of its chip in the style sheet.
+#: Label of each state, and the class of its chip in the style sheet.
 _STATES: dict[State, tuple[str, str]] = {
     "finished": ("trained", "ok"),
     "pruned": ("pruned", ""),
@@ -74,7 +74,7 @@ class _Row(NamedTuple):
         ranked: trained to the end and within the limits.
         color: number in the palette; None if it is not drawn.
         figures: its cells, the last is its minutes.
-        state: what its state is called.
+        state: label of its state.
         tone: class of the state's chip.
         reason: why it is not ranked; empty if it is.
     """
@@ -89,7 +89,7 @@ class _Row(NamedTuple):
 
 
 def render_page(comparison: Comparison) -> str:
-    """The content of the HTML file."""
+    """Renders a comparison as the content of an HTML file."""
     environment = Environment(
         loader=PackageLoader("lit_landmarks.reports", "assets"),
         autoescape=True,
@@ -109,9 +109,9 @@ def render_page(comparison: Comparison) -> str:
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         subtitle=_describe_ranking(comparison),
-        cards=list(_cards(comparison)),
-        noun=_noun(comparison),
-        rows=list(_rows(comparison)),
+        cards=list(_iterate_cards(comparison)),
+        noun=_choose_noun(comparison),
+        rows=list(_iterate_table_rows(comparison)),
         charts=[(chart, chart_svg(chart)) for chart in all_charts(comparison)],
         legend=[
             (entry.name, color, " ".join(f"{LINE_WIDTH * length:g}" for length in DASHES[color]))
@@ -119,9 +119,9 @@ def render_page(comparison: Comparison) -> str:
         ],
         uncolored=len(comparison.entries) - len(drawn),
         configured=configured,
-        settings=differences(configured),
+        settings=find_differences(configured),
         metrics=sorted({key for entry in drawn for key in entry.metrics}),
-        without_curves=runs_without_curves(comparison),
+        without_curves=find_runs_without_curves(comparison),
         version=__version__,
     )
 
@@ -137,7 +137,7 @@ def _describe_ranking(comparison: Comparison) -> str:
     return f"Ranked by {comparison.objective}{within}; {better} is better."
 
 
-def _cards(comparison: Comparison) -> Iterator[_Card]:
+def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
     objective, best = comparison.objective, comparison.best
     if best is not None:
         cost = best.figure(COST)
@@ -145,15 +145,15 @@ def _cards(comparison: Comparison) -> Iterator[_Card]:
         yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", note)
     elif comparison.studies:
         yield _Card(f"best {objective}", "none", "no trial within the limits")
-    states = Counter(_state(entry)[0] for entry in comparison.entries)
+    states = Counter(_label_state(entry)[0] for entry in comparison.entries)
     count, trials = len(comparison.entries), comparison.trials
     total = sum(study.total for study in comparison.studies)
     yield _Card(
-        _noun(comparison),
+        _choose_noun(comparison),
         f"{trials} of {total}" if trials == count else str(count),
         ", ".join(f"{number} {state}" for state, number in states.items()),
     )
-    front = pareto_entries(comparison.entries, objective)
+    front = select_pareto_entries(comparison.entries, objective)
     if len(front) > 1:
         cheapest = front[0]
         note = f"cheapest: {cheapest.figure(objective):.3f} at {cheapest.figure(COST):.1f} MMA"
@@ -164,40 +164,40 @@ def _cards(comparison: Comparison) -> Iterator[_Card]:
             yield _Card("most important parameter", f"{100 * share:.0f} %", name)
 
 
-def _noun(comparison: Comparison) -> str:
+def _choose_noun(comparison: Comparison) -> str:
     if not comparison.trials:
         return "runs"
     return "trials" if comparison.trials == len(comparison.entries) else "trials and runs"
 
 
-def _state(entry: Entry) -> tuple[str, str]:
-    """What the state of a row is called, and its tone."""
+def _label_state(entry: Entry) -> tuple[str, str]:
+    """Label of the state of a row, and the class of its chip."""
     if entry.state == "finished" and not entry.feasible:
         return "beyond a limit", "warn"
     return _STATES[entry.state]
 
 
-def _rows(comparison: Comparison) -> Iterator[_Row]:
+def _iterate_table_rows(comparison: Comparison) -> Iterator[_Row]:
     best = {column.key: comparison.best_names(column) for column in comparison.columns}
     for entry in comparison.entries:
         figures = [
-            _figure(entry.figure(column.key), column.digits, entry.name in best[column.key])
+            _make_cell(entry.figure(column.key), column.digits, entry.name in best[column.key])
             for column in comparison.columns
         ]
-        figures.append(_figure(math.nan if entry.seconds is None else entry.seconds / 60, 1))
+        figures.append(_make_cell(math.nan if entry.seconds is None else entry.seconds / 60, 1))
         ranked = entry.state == "finished" and entry.feasible
         reason = "" if ranked else entry.outcome
         color = comparison.color(entry)
-        yield _Row(entry, ranked, color, figures, *_state(entry), reason)
+        yield _Row(entry, ranked, color, figures, *_label_state(entry), reason)
 
 
-def _figure(value: float, digits: int, best: bool = False) -> _Figure:
+def _make_cell(value: float, digits: int, best: bool = False) -> _Figure:
     exact = f"{value:.10g}" if math.isfinite(value) else ""
     return _Figure(exact, format_figure(value, digits), best)
 
 
 def _format_significant(value: float) -> str:
-    """Four significant digits, or a whole number in full."""
+    """Formats four significant digits, or a large whole number in full."""
     if not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) > 999 else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Mistakes of a study that are raised before any trial starts: settings, metrics, data."""
+"""Checks of a study before its first trial: settings, metrics, data."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.metrics.keys import possible_keys
-from lit_landmarks.search.launchers import standing_alone
+from lit_landmarks.search.launchers import hide_launcher
 from lit_landmarks.search.space import Branch, Parameter, Sweep
-from lit_landmarks.search.task_runner import with_one_device
+from lit_landmarks.search.task_runner import limit_to_one_device
 from lit_landmarks.settings import Task
 from lit_landmarks.settings.arguments import to_arguments
 from lit_landmarks.settings.costs import LATENCY_KEYS
@@ -31,7 +31,7 @@ def check_settings(sweep: Sweep) -> None:
     Raises:
         UserError: a parameter or a setting that the configs do not know, or of a wrong type.
     """
-    for where, files, space in _branches(sweep):
+    for where, files, space in _iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         _build(sweep, where, files, first)
         if sweep.refit:
@@ -54,25 +54,25 @@ def check_metrics(sweep: Sweep) -> None:
     Raises:
         UserError: no such metric, or data that is not there or does not fit.
     """
-    for where, files, space in _branches(sweep):
+    for where, files, space in _iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         arguments = to_arguments({**sweep.settings, **first})
         try:
-            task = Task.from_files(files, with_one_device(files, arguments))
+            task = Task.from_files(files, limit_to_one_device(files, arguments))
             task.connect()
-            # Its trainer is built too: a device that is not here ends the study before any trial.
-            with standing_alone():
+            # The trainer is built too, so that a missing device is an error before any trial.
+            with hide_launcher():
                 task.trainer()
         except UserError as error:
             raise UserError(f"{sweep.file}{where}: {error}") from error
-        logged = logged_keys(task.method(), task.data())
+        logged = list_logged_keys(task.method(), task.data())
         for metric in sweep.metrics:
             if metric not in logged:
-                raise UserError(f"{sweep.file}{where}: {_no_such(metric, logged)}")
+                raise UserError(f"{sweep.file}{where}: {_describe_missing_metric(metric, logged)}")
 
 
-def logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[str]:
-    """Keys that a run of this method on this data can log at its end."""
+def list_logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[str]:
+    """Lists the metric keys that a run of this method on this data can log at its end."""
     example = method.example()
     cost = count_mma(method, example)
     keys = {*cost.record(), *LATENCY_KEYS}
@@ -84,8 +84,8 @@ def logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[str]:
     return keys
 
 
-def _branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
-    """For each method: how to name it, its argument files, its parameters."""
+def _iterate_branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
+    """Yields a label for messages, argument files and parameters of each method."""
     branches = dict(sweep.methods) or {"": Branch((), ())}
     for name, branch in branches.items():
         where = f" (method {name})" if name else ""
@@ -99,8 +99,8 @@ def _build(sweep: Sweep, where: str, files: list[Path], chosen: dict[str, Any]) 
         raise UserError(f"{sweep.file}{where}: {error}") from error
 
 
-def _no_such(metric: str, logged: set[str]) -> str:
-    """The error with the closest metrics, those of other data sets first."""
+def _describe_missing_metric(metric: str, logged: set[str]) -> str:
+    """Message for an unknown metric with similar ones, those of other data sets first."""
     parts = metric.split("/")
     same = [k for k in logged if len(parts) > 2 and k.split("/")[2:] == parts[2:]]
     near = sorted(same) or difflib.get_close_matches(metric, sorted(logged), 3, 0.5)

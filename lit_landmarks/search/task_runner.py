@@ -1,4 +1,4 @@
-"""Costs and fits of a study's trials, by `settings.Task`."""
+"""Counts the costs of trials and trains them with `settings.Task`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from lit_landmarks.search.devices import hand_over, several
+from lit_landmarks.search.devices import hand_over, is_multi_device
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.settings import Request, Task, compose, read_request
@@ -31,11 +31,11 @@ class TaskRunner:
         self._task: Task | None = None
 
     def costs(self, base: list[Path], settings: list[str], timed: bool = False) -> dict[str, float]:
-        """Costs (`compute/...`) of settings, without data; see `trial.Costs`."""
-        return self._task_of(Request("fit", list(base), overrides=settings)).costs(timed)
+        """Counts the costs (`compute/...`) of settings, without data; see `trial.Costs`."""
+        return self._get_task(Request("fit", list(base), overrides=settings)).costs(timed)
 
     def fit(self, arguments: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
-        """Trains; settings with several devices run in a command of their own.
+        """Trains one fit; one on several devices runs in a command of its own.
 
         Args:
             arguments: what follows `fit` on the command line.
@@ -45,15 +45,15 @@ class TaskRunner:
             The content of result.json.
         """
         request = read_request("fit", arguments)
-        if several(configured_devices(request.configs, request.overrides)):
+        if is_multi_device(read_devices(request.configs, request.overrides)):
             return hand_over(self._folder, arguments, callbacks[0])  # type: ignore[arg-type]
-        task = self._task_of(request)
+        task = self._get_task(request)
         self._task = None
         return task.fit(callbacks, self._monitor)
 
-    def _task_of(self, request: Request) -> Task:
-        """The last task if it has these settings, else a new one."""
-        request.overrides = with_one_device(request.configs, request.overrides)
+    def _get_task(self, request: Request) -> Task:
+        """The last task if it has the same settings, else a new one."""
+        request.overrides = limit_to_one_device(request.configs, request.overrides)
         last = self._task
         same = last is not None and (
             (last.request.configs, last.request.overrides, last.request.resume)
@@ -65,15 +65,15 @@ class TaskRunner:
         return last
 
 
-def configured_devices(configs: Sequence[Path], arguments: Sequence[str]) -> Any:
-    """`trainer.devices` of a fit, as it is written; None where nothing sets it."""
+def read_devices(configs: Sequence[Path], arguments: Sequence[str]) -> Any:
+    """Reads `trainer.devices` of a fit as it is written; None where nothing sets it."""
     text = split_overrides(arguments).get("trainer.devices")
     trainer = compose(configs).tree.get("trainer") or {}
     return trainer.get("devices") if text is None else text
 
 
-def with_one_device(configs: Sequence[Path], arguments: Sequence[str]) -> list[str]:
-    """Arguments of a trial: it has one device unless its settings name several."""
-    if several(configured_devices(configs, arguments)):
+def limit_to_one_device(configs: Sequence[Path], arguments: Sequence[str]) -> list[str]:
+    """Adds `--trainer.devices=1` to the arguments unless the settings name several devices."""
+    if is_multi_device(read_devices(configs, arguments)):
         return list(arguments)
     return [*arguments, "--trainer.devices=1"]

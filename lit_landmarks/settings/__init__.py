@@ -1,4 +1,4 @@
-"""From argument files to objects: the room between the command line and everything that runs.
+"""Settings: argument files and command-line overrides, parsed to the objects of a task.
 
     composition.py    several YAML files become one tree; a clash names both files
     shipped.py        argument and sweep files of the package, looked up by name

@@ -91,14 +91,14 @@ def short_name(class_path: str) -> str:
     return class_path.rpartition(".")[2]
 
 
-def unset_variables(tree: Any) -> Iterator[str]:
+def find_unset_variables(tree: Any) -> Iterator[str]:
     """Strings in which an environment variable stayed unexpanded, as it is not set."""
     if isinstance(tree, Mapping):
         for value in tree.values():
-            yield from unset_variables(value)
+            yield from find_unset_variables(value)
     elif isinstance(tree, list):
         for value in tree:
-            yield from unset_variables(value)
+            yield from find_unset_variables(value)
     elif isinstance(tree, str) and "$" in tree:
         yield tree
 
@@ -136,7 +136,7 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
         name = str(model.get("class_path") or "")
         model["init_args"] = rename_settings(name, model["init_args"])
-    sources.update(dict.fromkeys(_dotted(tree), path))
+    sources.update(dict.fromkeys(_flatten_keys(tree), path))
     for key in ("model", "data", "trainer"):
         value = tree.get(key)
         if isinstance(value, str) and value.endswith((".yaml", ".yml")):
@@ -224,13 +224,13 @@ def _refuse_restated(tree: Tree, origins: dict[str, Path]) -> None:
             )
 
 
-def _dotted(tree: Tree, prefix: str = "") -> Iterator[str]:
+def _flatten_keys(tree: Tree, prefix: str = "") -> Iterator[str]:
     for key, value in tree.items():
         name = f"{prefix}{key}"
         yield name
         if isinstance(value, dict):
-            yield from _dotted(value, f"{name}.")
+            yield from _flatten_keys(value, f"{name}.")
         elif isinstance(value, list):
             for item in value:
                 if isinstance(item, dict):
-                    yield from _dotted(item, f"{name}.")
+                    yield from _flatten_keys(item, f"{name}.")

@@ -14,10 +14,10 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.diagnosis import (
     class_arguments,
+    describe_unknown_name,
     explain_arguments,
     explain_entry,
     reraise,
-    unknown_name,
 )
 
 
@@ -28,14 +28,14 @@ def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
         UserError: no such class, an argument that it does not have, a bad value, or one missing.
     """
     if name not in DATASETS:
-        raise UserError(unknown_name("data set", name, sorted(DATASETS), None))
+        raise UserError(describe_unknown_name("data set", name, sorted(DATASETS), None))
     cls = DATASETS[name]
     texts = split_overrides(arguments)
     accepted = class_arguments(cls)
     for key in texts:
         if key.split(".")[0] not in accepted:
             flags = [f"--{argument}" for argument in sorted(accepted)]
-            raise UserError(unknown_name("argument", f"--{key}", flags, None))
+            raise UserError(describe_unknown_name("argument", f"--{key}", flags, None))
     for key, argument in accepted.items():
         if argument.required and key not in texts:
             value = "DIR" if key == "root" else "VALUE"

@@ -1,7 +1,7 @@
-"""Why the parser refused settings: one line that names the setting, what it takes, and the cure.
+"""Error messages for refused settings: the setting, its accepted values and the cure.
 
 A parser's own message walks every type it tried. So the settings are compared here with what the
-classes declare (signatures and type hints), from the outside in, and the first mistake is named:
+classes declare (signatures and type hints), from the outside in, and the first mistake is reported:
 an unknown setting or class, a value of another type, or a setting that must be given.
 """
 
@@ -46,13 +46,13 @@ def explain(verb: str, composed: Composed, overrides: Sequence[str], message: st
         verb: fit, validate, test or predict.
         composed: the merged argument files.
         overrides: settings after them, as `--key value`.
-        message: of the parser; shown where no mistake is recognised.
+        message: what the parser said, used where no mistake is recognized.
     """
     mistakes = _Mistakes(composed)
     texts = split_overrides(overrides)
     return UserError(
         mistakes.in_arguments(verb, texts)
-        or mistakes.in_tree(verb, with_overrides(composed.tree, texts))
+        or mistakes.in_tree(verb, apply_overrides(composed.tree, texts))
         or flatten(message)
     )
 
@@ -63,7 +63,7 @@ def explain_arguments(cls: type[Any], arguments: Mapping[str, Any], message: str
     Args:
         cls: the class.
         arguments: values by name, as they were given.
-        message: of the parser; shown where no mistake is recognised.
+        message: what the parser said, used where no mistake is recognized.
     """
     return UserError(_Mistakes(None).in_class(cls, arguments, "") or flatten(message))
 
@@ -101,7 +101,9 @@ def refuse_unknown_names(composed: Composed) -> None:
             asked.append(("data set", f"{role}.{name}.class_path", path, DATASETS))
     for kind, key, path, names in asked:
         if isinstance(path, str) and "." not in path and path not in names:
-            raise UserError(unknown_name(kind, path, sorted(names), composed.origin_of(key)))
+            raise UserError(
+                describe_unknown_name(kind, path, sorted(names), composed.origin_of(key))
+            )
 
 
 def reraise(error: Exception) -> NoReturn:
@@ -112,7 +114,7 @@ def reraise(error: Exception) -> NoReturn:
     raise error if cause is None or isinstance(error, UserError) else cause
 
 
-def unknown_name(kind: str, name: str, names: Sequence[str], origin: Path | None) -> str:
+def describe_unknown_name(kind: str, name: str, names: Sequence[str], origin: Path | None) -> str:
     """`unknown method 'ASMNe' in x.yaml; known: ...; did you mean ASMNet?`."""
     where = f" in {origin}" if origin else ""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
@@ -161,7 +163,7 @@ def class_arguments(cls: type[Any]) -> dict[str, Argument]:
     return arguments
 
 
-def with_overrides(tree: Tree, texts: Mapping[str, str]) -> Tree:
+def apply_overrides(tree: Tree, texts: Mapping[str, str]) -> Tree:
     """A copy of a merged tree with overriding settings in their places, values read as YAML."""
     copy = deepcopy(tree)
     for key, text in texts.items():
@@ -208,7 +210,7 @@ def _describe(hint: Any) -> str:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Whether a parser with this argument alone takes the value."""
+    """Whether a parser with this argument alone accepts the value."""
     parser = ArgumentParser(exit_on_error=False)
     try:
         parser.add_argument("--value", type=hint)
@@ -222,30 +224,30 @@ def _fits(hint: Any, value: Any) -> bool:
 
 
 class _Mistakes:
-    """Looks for the first mistake in settings; None means that there is none of its kind."""
+    """Search for the first mistake in settings; each method returns None if it finds none."""
 
     def __init__(self, composed: Composed | None) -> None:
         self.composed = composed
 
     def in_arguments(self, verb: str, texts: Mapping[str, str]) -> str | None:
         """An overriding setting that neither the verb nor the trainer nor the tracker has."""
-        keys = accepted_keys(verb)
+        keys = list_accepted_keys(verb)
         roots = {key.split(".")[0] for key in keys}
         for key in texts:
             root = key.split(".")[0].removesuffix("+")
             open_ended = root in ("model", "data") or key.startswith("trainer.callbacks")
             name = key.removesuffix("+")
             if root not in roots or not (open_ended or name in keys or name in roots):
-                return unknown_name("argument", f"--{key}", [f"--{k}" for k in keys], None)
+                return describe_unknown_name("argument", f"--{key}", [f"--{k}" for k in keys], None)
         return None
 
     def in_tree(self, verb: str, tree: Tree) -> str | None:
-        keys = accepted_keys(verb)
+        keys = list_accepted_keys(verb)
         roots = {key.split(".")[0] for key in keys}
         for key, value in tree.items():
             if key not in roots:
                 path = ".".join(_first_leaf(key, value))
-                return unknown_name("key", path, keys, self._origin(path))
+                return describe_unknown_name("key", path, keys, self._origin(path))
         for name, cls in (("trainer", Trainer), ("wandb", WandbOptions)):
             part = tree.get(name) or {}
             if isinstance(part, dict) and (mistake := self._in_group(cls, part, name, keys)):
@@ -264,7 +266,9 @@ class _Mistakes:
         for name in arguments:
             if name not in accepted:
                 kind = f"setting of {cls.__name__}"
-                return unknown_name(kind, name, sorted(accepted), self._origin(f"{key}.{name}"))
+                return describe_unknown_name(
+                    kind, name, sorted(accepted), self._origin(f"{key}.{name}")
+                )
         for name, value in arguments.items():
             path = f"{key}.{name}" if key else name
             if mistake := self._in_value(accepted[name].hint, value, path):
@@ -282,7 +286,7 @@ class _Mistakes:
         for key, value in part.items():
             path = f"{name}.{key}"
             if path not in keys:
-                return unknown_name("key", path, keys, self._origin(path))
+                return describe_unknown_name("key", path, keys, self._origin(path))
             if key in accepted and (mistake := self._in_value(accepted[key].hint, value, path)):
                 return mistake
         return None
@@ -327,7 +331,7 @@ class _Mistakes:
         cls = _find_class(path, bases)
         if cls is None or (bases and not issubclass(cls, tuple(bases))):
             kind, names = _candidates(bases)
-            return unknown_name(kind, path, names, self._origin(f"{key}.class_path"))
+            return describe_unknown_name(kind, path, names, self._origin(f"{key}.class_path"))
         arguments = (spec.get("init_args") or {}) if isinstance(spec, dict) else {}
         if not isinstance(arguments, dict):
             return f"{key}: expected settings of {cls.__name__}, got {arguments}; write its keys"
@@ -342,7 +346,7 @@ class _Mistakes:
         return self.composed.origin_of(re.sub(r"\[\d+\]", "", key))
 
 
-def accepted_keys(verb: str) -> list[str]:
+def list_accepted_keys(verb: str) -> list[str]:
     """Dotted names of the trainer's, the tracker's and the verb's own settings."""
     parser = LightningArgumentParser()
     keys = parser.add_lightning_class_args(Trainer, "trainer")

@@ -1,4 +1,4 @@
-"""LightningCLI as the parser of the training verbs: the same settings for each, one meaning.
+"""LightningCLI as the parser of all training verbs.
 
 What differs from plain LightningCLI:
     * It parses and does nothing else; `Task` builds what is asked for. So a checkpoint's
@@ -139,16 +139,18 @@ def count_or_share_hints() -> dict[str, Any]:
     was asked for first in the process, so any library could decide it.
     """
     hints = get_type_hints(Trainer.__init__)
-    return {k: int_first(hint) for k, hint in hints.items() if {int, float} <= {*get_args(hint)}}
+    return {
+        k: put_int_first(hint) for k, hint in hints.items() if {int, float} <= {*get_args(hint)}
+    }
 
 
-def int_first(hint: Any) -> Any:
+def put_int_first(hint: Any) -> Any:
     """A union with `int` as its first member; only `|` keeps an order of its own."""
     return functools.reduce(operator.or_, [m for m in get_args(hint) if m is not int], int)
 
 
 @contextmanager
-def temporary_config(tree: Tree) -> Iterator[Path]:
+def write_temporary_config(tree: Tree) -> Iterator[Path]:
     """The merged tree as a temporary file, the one form in which a parser takes all of it."""
     with tempfile.TemporaryDirectory(prefix="lit_landmarks_") as folder:
         file = Path(folder) / "merged.yaml"

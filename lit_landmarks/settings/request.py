@@ -1,4 +1,4 @@
-"""What a training verb was asked for: argument files, run, checkpoint and overriding settings."""
+"""Request of a training verb: argument files, run, checkpoint and overriding settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAINING_VERBS: tuple[TrainingVerb, ...] = get_args(TrainingVerb)
 
 @dataclass
 class Request:
-    """What a training verb was asked for, before its settings are parsed.
+    """Arguments of a training verb before its settings are parsed.
 
     Attributes:
         verb: fit, validate, test or predict.

@@ -26,7 +26,7 @@ def declare_from_sets(arguments: Mapping[str, Any], root: str) -> None:
     Raises:
         UserError: a file that should declare a scheme is missing or bad.
     """
-    for name, values in configured_sets(arguments):
+    for name, values in list_configured_sets(arguments):
         if name in DATASETS:
             DATASETS[name].declare(root, **values)
 
@@ -43,7 +43,7 @@ def declare_from_runs(configs: Iterable[Path]) -> None:
             run.declare_schemes()
 
 
-def configured_sets(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tree]]:
+def list_configured_sets(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tree]]:
     """Class name and arguments of each data set, in any form that a YAML file may have."""
     for role in ROLES:
         sets = arguments.get(role) or {}

@@ -22,7 +22,13 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.arguments import Overrides, to_arguments
-from lit_landmarks.settings.composition import DATA_CLASS, Composed, Tree, compose, unset_variables
+from lit_landmarks.settings.composition import (
+    DATA_CLASS,
+    Composed,
+    Tree,
+    compose,
+    find_unset_variables,
+)
 from lit_landmarks.settings.costs import measure_costs
 from lit_landmarks.settings.diagnosis import (
     explain,
@@ -30,11 +36,11 @@ from lit_landmarks.settings.diagnosis import (
     refuse_unknown_names,
     reraise,
 )
-from lit_landmarks.settings.parser import SettingsCLI, temporary_config
+from lit_landmarks.settings.parser import SettingsCLI, write_temporary_config
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
-from lit_landmarks.training.build import connect, notes, run_name
+from lit_landmarks.training.build import connect, describe_missing_labels, run_name
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
@@ -45,7 +51,7 @@ from lit_landmarks.training.evaluation import (
     save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
-from lit_landmarks.training.ranks import is_follower, shared_run
+from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES, DataSpec, Role
 
@@ -248,7 +254,7 @@ class Task:
                 with _trainer_errors():
                     trainer, tracker = equip(arguments, plan, callbacks)
             except BaseException:
-                plan.run.remove_if_barren()
+                plan.run.remove_if_untrained()
                 raise
             method, data = self.method(), self.data()
             if is_follower():
@@ -350,7 +356,7 @@ class Task:
         method, resume = self.method(), self.request.resume
         text = self.resolved
         return Fit(
-            run=resume or shared_run(self.request.run, run_name(method, spec)),
+            run=resume or create_shared_run(self.request.run, run_name(method, spec)),
             config=yaml.safe_load(text),
             config_text=text,
             seed=self.seed,
@@ -359,7 +365,7 @@ class Task:
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
-            notes=notes(method, spec),
+            notes=describe_missing_labels(method, spec),
         )
 
     def _declare_schemes(self) -> None:
@@ -388,14 +394,14 @@ class Task:
     def _refuse_unset_variables(self) -> None:
         """Raises for paths that name an environment variable which is not set."""
         data = yaml.safe_load(self.resolved).get("data", {})
-        for text in unset_variables(data):
+        for text in find_unset_variables(data):
             origin = self.composed.origin_of("root")
             where = f" in {origin}" if origin else ""
             raise UserError(f"'{text}'{where} names a variable that is not set; export it first")
 
 
 def _parse(request: Request, composed: Composed) -> SettingsCLI:
-    with temporary_config(composed.tree) as file, preserve_process_state():
+    with write_temporary_config(composed.tree) as file, preserve_process_state():
         try:
             return SettingsCLI(request.verb, ["--config", str(file), *request.overrides])
         except argparse.ArgumentError as error:

@@ -1,4 +1,4 @@
-"""Callbacks that every fit has, whatever a YAML says: counted seeds, checkpoints, progress.
+"""Callbacks of every fit: seeds per epoch, checkpoints, run state, progress.
 
 Randomness is counted, not carried: all generators are reseeded from (seed, epoch) when an epoch
 starts. A run that was killed in mid-epoch starts that epoch again and equals the undisturbed one.
@@ -43,22 +43,22 @@ class EpochSeed(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Python's and NumPy's."""
-        words = np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(2)
-        random.seed(int(words[0]))
-        np.random.seed(int(words[1]))  # third parties draw from the global one
+        """Seeds the generators of Python and NumPy."""
+        seeds = np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(2)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))  # third parties draw from the global one
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Torch's, on the first batch: by now loaders have drawn what they draw from it."""
+        """Seeds torch on the first batch, after the loaders have drawn from its generator."""
         if batch_idx == 0:
-            words = [self.seed, trainer.current_epoch, trainer.global_rank]
-            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+            entropy = [self.seed, trainer.current_epoch, trainer.global_rank]
+            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes all state to last.ckpt at the end of each epoch, after the best checkpoint.
+    """Writes last.ckpt, the full state, at the end of each epoch, after the best checkpoint.
 
     A mid-epoch checkpoint would need the state of every generator and loader; an epoch's end needs
     none of them, so that is the only place from which a run is continued.
@@ -71,7 +71,7 @@ class LastCheckpoint(Checkpoint):
         self.path = path
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves under another name, then renames."""
+        """Saves last.ckpt under a temporary name, then renames it."""
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
@@ -88,13 +88,13 @@ class BestCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__, 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves unless the method is in a phase whose figures do not count yet."""
+        """Saves the best weights unless the current phase is not judged."""
         if not isinstance(pl_module, LandmarkModule) or pl_module.phase.judged:
             super().on_validation_end(trainer, pl_module)
 
 
-def best_checkpoint(folder: Path, monitor: str = MONITOR) -> BestCheckpoint:
-    """Keeps best.ckpt, the weights with the best `val/nme`, or with the best `monitor`."""
+def make_best_checkpoint(folder: Path, monitor: str = MONITOR) -> BestCheckpoint:
+    """Make the callback that writes best.ckpt, the weights with the best `monitor`."""
     return BestCheckpoint(
         dirpath=folder,
         filename="best",
@@ -107,7 +107,7 @@ def best_checkpoint(folder: Path, monitor: str = MONITOR) -> BestCheckpoint:
 
 
 class RunState(Callback):
-    """Counts wall time over resumes and remembers why a fit stopped."""
+    """Counts wall time over resumes and stores whether a fit was interrupted."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -122,13 +122,13 @@ class RunState(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Lightning turns Ctrl-C into `SystemExit(1)`; keep what it was."""
+        """Store whether it was Ctrl-C, which Lightning turns into `SystemExit(1)`."""
         self.interrupted = isinstance(exception, KeyboardInterrupt)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Tells the trainer its epoch early.
+        """Set the trainer's epoch before Lightning restores its loop.
 
         Counting the optimiser's steps starts the loader, whose workers then fetch ahead, before
         Lightning restores the loop: they would fetch the faces of epoch 0.
@@ -153,7 +153,7 @@ class NmeProgressBar(RichProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The two figures that a person watches."""
+        """The loss and val/nme alone, without the other logged keys."""
         shown: dict[str, int | str | float | dict[str, float]] = {}
         for key in ("train/loss", MONITOR):
             if key in trainer.callback_metrics:
@@ -162,7 +162,7 @@ class NmeProgressBar(RichProgressBar):
 
 
 class EpochLines(Callback):
-    """One line for each epoch, where there is no terminal for a bar."""
+    """Prints one line for each epoch where there is no terminal for a progress bar."""
 
     def __init__(self) -> None:
         self._console = plain_console()
@@ -175,11 +175,11 @@ class EpochLines(Callback):
     @rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints epoch, loss, val/nme and seconds."""
-        self._console.print(epoch_line(trainer, time.monotonic() - self._start))
+        self._console.print(format_epoch(trainer, time.monotonic() - self._start))
 
 
-def epoch_line(trainer: Trainer, seconds: float) -> str:
-    """`epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`."""
+def format_epoch(trainer: Trainer, seconds: float) -> str:
+    """Format the line of one epoch: `epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`."""
     metrics: Mapping[str, Any] = trainer.callback_metrics
     parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
     if "train/loss" in metrics:

@@ -1,4 +1,4 @@
-"""Checkpoints: read safely in one place, refused when they belong to something else, explained.
+"""Checkpoints: safe reading, checks against the configured method, and their description.
 
 What the user passes wins over what a checkpoint remembers; a checkpoint that does not fit the
 configured method is an error with one line. `checkpoint["lit_landmarks"]` holds all that is needed
@@ -25,7 +25,7 @@ from lit_landmarks.renamed import rename_settings
 
 
 class Explanation(Callback):
-    """Adds to each checkpoint what only a run knows: metrics, cost, licences, how it was trained.
+    """Adds metrics, cost, licences and the training command to each checkpoint.
 
     Args:
         command: how the fit was started.
@@ -56,9 +56,9 @@ class Explanation(Callback):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, without executing anything in it.
+    """Read a checkpoint on the CPU with `weights_only`, so that no code in it runs.
 
-    Names of older versions are brought to today's.
+    Names of older versions are converted.
 
     Raises:
         UserError: no such file, or not a checkpoint.
@@ -113,7 +113,7 @@ def load_weights(method: LandmarkModule, path: Path) -> dict[str, Any]:
 
 
 def build_method(class_path: str, init_args: dict[str, Any]) -> LandmarkModule:
-    """A method from the plain values that a checkpoint or a configuration gives.
+    """Build a method from its class path and plain arguments.
 
     Args:
         class_path: dotted path or registered name of the class.
@@ -139,25 +139,25 @@ def build_method(class_path: str, init_args: dict[str, Any]) -> LandmarkModule:
 
 
 def load_method(path: Path) -> tuple[LandmarkModule, dict[str, Any]]:
-    """The trained method of a checkpoint that explains itself, in eval mode.
+    """Build the method that a checkpoint describes, with its weights, in eval mode.
 
     Returns:
-        The method, and what the checkpoint says of itself.
+        The method, and the description stored in the checkpoint.
 
     Raises:
         UserError: not such a checkpoint, or one of a version that did not explain itself.
     """
     content = read_checkpoint(path)
-    said = content[IDENTITY]
-    if said.get("format", 1) < FORMAT:
+    description = content[IDENTITY]
+    if description.get("format", 1) < FORMAT:
         raise UserError(
             f"{path} is of an older version and does not say how it is built; "
             "load the run's folder, whose config.yaml does"
         )
-    method = build_method(said["class_path"], said["init_args"])
+    method = build_method(description["class_path"], description["init_args"])
     _compare_shapes(content["state_dict"], method.state_dict(), path)
     method.load_state_dict(content["state_dict"])
-    return method.eval(), said
+    return method.eval(), description
 
 
 def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from lit_landmarks.errors import UserError
 
 
 class FreezeBatchNorm(Callback):
-    """From a point of training on, batch norms use and keep their running statistics.
+    """Freezes the running statistics of batch norms from a given point of training on.
 
     In training a batch norm divides by the biased variance of the batch, in evaluation by running
     averages of the unbiased one. Where a layer sees few values (8 faces of 3 x 3 pixels: 72) this

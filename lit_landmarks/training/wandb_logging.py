@@ -37,7 +37,7 @@ class WandbOptions:
         entity: W&B user or team; None for the default of the account.
         group: runs that belong together, such as the trials of a study.
         name: name of the run; None for that of the run directory.
-        tags: words to find the run by.
+        tags: labels to find the run by.
     """
 
     mode: Mode = "offline"
@@ -55,7 +55,7 @@ def open_tracker(
 
     Args:
         options: how to track.
-        run: the run directory; the W&B id is kept beside its files.
+        run: the run directory; the W&B id is stored beside its files.
         config: the resolved arguments, logged once as they are nested.
         job_type: what the run is within its group; None for a fit.
 

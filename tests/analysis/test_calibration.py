@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_landmarks.analysis.calibration import Goal, calibrate, report_folder
+from lit_landmarks.analysis.calibration import Goal, calibrate, choose_report_folder
 from lit_landmarks.analysis.records import FaceRecords, split_by_set
 from lit_landmarks.analysis.thresholds import measure_thresholds
 
@@ -91,7 +91,7 @@ def test_reports_lie_in_the_run_or_beside_the_checkpoint(tmp_path: Path) -> None
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     best = run / "checkpoints" / "best.ckpt"
-    assert report_folder(best) == run / "checkpoints", "no run without its config"
+    assert choose_report_folder(best) == run / "checkpoints", "no run without its config"
     (run / "config.yaml").touch()
-    assert report_folder(best) == run
-    assert report_folder(tmp_path / "x.ckpt") == tmp_path
+    assert choose_report_folder(best) == run
+    assert choose_report_folder(tmp_path / "x.ckpt") == tmp_path

@@ -17,7 +17,7 @@ from lit_landmarks.analysis.records import FaceRecords
 from lit_landmarks.analysis.thresholds import (
     choose_for_cost,
     choose_for_error,
-    exit_stages,
+    find_exit_stages,
     measure_thresholds,
     operating_points,
 )
@@ -41,9 +41,9 @@ def some(faces: int = 300, stages: int = 3, seed: int = 0, noise: float = 1.0) -
 
 def test_faces_leave_at_the_first_stage_that_is_sure() -> None:
     predicted = np.array([[1.0, 5.0, 5.0], [9.0, 2.0, 5.0], [9.0, 9.0, 9.0]])
-    assert exit_stages(predicted, (2.0, 3.0)).tolist() == [0, 1, 2]
-    assert exit_stages(predicted, (-np.inf, -np.inf)).tolist() == [2, 2, 2]
-    assert exit_stages(predicted, (np.inf, np.inf)).tolist() == [0, 0, 0]
+    assert find_exit_stages(predicted, (2.0, 3.0)).tolist() == [0, 1, 2]
+    assert find_exit_stages(predicted, (-np.inf, -np.inf)).tolist() == [2, 2, 2]
+    assert find_exit_stages(predicted, (np.inf, np.inf)).tolist() == [0, 0, 0]
 
 
 def test_an_operating_point_is_the_mean_over_faces() -> None:

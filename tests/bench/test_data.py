@@ -70,7 +70,7 @@ def test_the_rival_cuts_the_same_frame(tmp_path: Any) -> None:
     faces = data.faces("train")
     assert faces is not None
     still = replace(Augmentation.none(), occlusion_size=0.4)
-    plain = module._plain(faces, 96, data.frame_scale, still)
+    plain = module._batch_with_albumentations(faces, 96, data.frame_scale, still)
     assert plain is not None
     _, points = plain([0, 3, 5])
     ours = data.transform(faces.__getitems__([0, 3, 5]), random=False).points

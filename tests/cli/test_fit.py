@@ -270,4 +270,4 @@ def test_yaml_tunes_required_callbacks_and_cannot_lose_them(tiny: Path, tmp_path
     assert all(names.count(name) == 1 for name in wanted), names
     assert next(c for c in kinds if type(c).__name__ == "EMA").decay == 0.5  # type: ignore[attr-defined]
     # The last checkpoint is written after the best one, whose state it holds.
-    assert names.index("LastCheckpoint") > names.index("ModelCheckpoint")
+    assert names.index("LastCheckpoint") > names.index("BestCheckpoint")

@@ -17,8 +17,8 @@ import yaml
 from lit_landmarks.cli import main
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search import StudyFolder
-from lit_landmarks.search.checks import logged_keys
-from lit_landmarks.search.refit import refit_folder
+from lit_landmarks.search.checks import list_logged_keys
+from lit_landmarks.search.refit import choose_refit_folder
 from lit_landmarks.search.sweep_file import KEYS
 from lit_landmarks.settings import Task
 from lit_landmarks.training import fitting
@@ -133,7 +133,7 @@ def test_what_is_logged_was_foreseen(finished: Path) -> None:
     """Every figure of a finished run with a direction is among those that a limit may name."""
     task = Task.from_files([finished / "config.yaml"])
     task.connect()
-    foreseen = logged_keys(task.method(), task.data())
+    foreseen = list_logged_keys(task.method(), task.data())
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     no_direction = re.compile(r"faces|skipped_\w+")
     assert {k for k in metrics if not no_direction.fullmatch(metric_name(k))} <= foreseen
@@ -157,9 +157,9 @@ def test_an_objective_of_its_own_chooses_the_best_epoch(sweep: Path, tmp_path: P
     assert trial.value == pytest.approx(statistics.fmean(values))
     assert sorted(trial.intermediate_values) == [0], "the final evaluation is no epoch"
     best = torch.load(root / "trials/0000/seed3/checkpoints/best.ckpt", weights_only=True)
-    watched = next(v for k, v in best["callbacks"].items() if k.startswith("ModelCheckpoint"))
+    watched = next(v for k, v in best["callbacks"].items() if k.startswith("BestCheckpoint"))
     assert watched["monitor"] == "val/faces/auc10_interocular"
-    assert "'mode': 'max'" in next(k for k in best["callbacks"] if k.startswith("ModelCheckpoint"))
+    assert "'mode': 'max'" in next(k for k in best["callbacks"] if k.startswith("BestCheckpoint"))
 
 
 def test_wandb_is_told_what_became_of_a_trial(
@@ -240,8 +240,8 @@ def test_refits_of_an_earlier_version_are_known(tmp_path: Path) -> None:
     old.parent.mkdir()
     tree = {"trainer": {"max_epochs": 2}, "wandb": {"name": None}, "seed_everything": 0}
     old.write_text(yaml.safe_dump(tree | {"seed_everything": 1, "wandb": {"name": "a"}}))
-    assert refit_folder(tmp_path, 3, 1, tree) == old.parent
-    other = refit_folder(tmp_path, 3, 1, tree | {"trainer": {"max_epochs": 3}})
+    assert choose_refit_folder(tmp_path, 3, 1, tree) == old.parent
+    other = choose_refit_folder(tmp_path, 3, 1, tree | {"trainer": {"max_epochs": 3}})
     assert re.fullmatch(r"0003-[0-9a-f]{8}-seed1", other.name)
 
 

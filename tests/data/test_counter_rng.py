@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data.counter_rng import bits, permutation, uniform
-from lit_landmarks.splitmix import mix, signed
+from lit_landmarks.splitmix import mix, wrap_int64
 
 _ROWS = torch.arange(64)
 
@@ -20,7 +20,7 @@ def test_follows_splitmix64_of_steele_et_al() -> None:
     found = []
     for _ in range(3):
         state = (state + golden) & mask
-        found.append(int(mix(torch.tensor(signed(state)))) & mask)
+        found.append(int(mix(torch.tensor(wrap_int64(state)))) & mask)
     assert found == expected
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blended_target
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blend_targets
 from lit_landmarks.nets.losses import point_distance
 
 
@@ -22,7 +22,7 @@ def test_gradient_is_that_of_the_blended_target(alpha: float, seed: int) -> None
     predicted.requires_grad_()
     mask = torch.rand(4, 6, generator=generator) > 0.2
     two = point_distance(predicted, truth, mask) + alpha * point_distance(predicted, smooth, mask)
-    one = point_distance(predicted, blended_target(truth, smooth, alpha), mask)
+    one = point_distance(predicted, blend_targets(truth, smooth, alpha), mask)
     (left,) = torch.autograd.grad(two, predicted)
     (right,) = torch.autograd.grad((1 + alpha) * one, predicted)
     torch.testing.assert_close(left, right)

@@ -18,7 +18,7 @@ from lit_landmarks.geometry.shape_model import pca
 from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork, MobileNetBaseline
 from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.methods.asmnet.network import FEATURES
-from lit_landmarks.methods.asmnet.optimum import distances
+from lit_landmarks.methods.asmnet.optimum import measure_distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
 from lit_landmarks.training.callbacks import EpochSeed
 from lit_landmarks.training.checkpoints import load_weights
@@ -101,7 +101,7 @@ def test_targets_are_smooth_shapes_in_frame_units(make_data: Callable[..., Any])
     v, limit = stats.components[:k], 3 * stats.variances[:k].sqrt()
     b = ((truth.flatten(1) - stats.mean) @ v.T).clamp(-limit, limit)
     torch.testing.assert_close(smooth.flatten(1), stats.mean + b @ v, atol=1e-5, rtol=1e-4)
-    assert k == module.shape_model.n_modes(0.8)
+    assert k == module.shape_model.count_modes(0.8)
 
 
 def test_missing_points_are_filled_by_the_model(make_data: Callable[..., Any]) -> None:
@@ -276,7 +276,7 @@ def test_tiny_overfit_reaches_the_optimum_of_its_loss(
     data = make_data(4)
     fit(module, data, tmp_path, 150, FreezeBatchNorm(0.4))
     with torch.no_grad():
-        found = distances(module, module.eval()(data.faces.inputs), data.faces).mean(0)
+        found = measure_distances(module, module.eval()(data.faces.inputs), data.faces).mean(0)
     to_optimum, optimum_to_truth, to_truth = found.tolist()
     assert to_optimum < 0.3
     if gives_away:

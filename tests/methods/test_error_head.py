@@ -14,7 +14,7 @@ from lit_landmarks.nets.error_head import (
     ErrorHead,
     ErrorHeadOptions,
     error_norm,
-    percent_of,
+    percent_factor,
     shape_error,
 )
 from lit_landmarks.types import FaceBatch
@@ -38,7 +38,7 @@ def test_error_of_a_shifted_shape(make_faces: MakeFaces) -> None:
 def test_l1_estimates_are_brought_to_the_euclidean_unit() -> None:
     angle = torch.linspace(0, 2 * torch.pi, 10_001)[:-1]
     l1 = (angle.cos().abs() + angle.sin().abs()).mean()
-    assert float(l1) * percent_of("l1") == pytest.approx(percent_of(), rel=1e-4)
+    assert float(l1) * percent_factor("l1") == pytest.approx(percent_factor(), rel=1e-4)
 
 
 def test_gradient_stops_at_the_features() -> None:

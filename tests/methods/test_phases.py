@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.phases import Phase, Phases, check_prefixes
 from lit_landmarks.methods.schedules import Constant, Cosine, Steps
-from lit_landmarks.training.callbacks import EpochSeed, best_checkpoint
+from lit_landmarks.training.callbacks import EpochSeed, make_best_checkpoint
 from tests.support.two_phases import TwoPhases
 
 
@@ -98,7 +98,7 @@ def module(**more: Any) -> TwoPhases:
 def test_frozen_parts_stay_and_losses_change(make_data: Callable[..., Any], tmp_path: Path) -> None:
     watch, method = Watch(), module(rates={"body": 0.1})
     first = {n: v.clone() for n, v in method.state_dict().items()}
-    best = best_checkpoint(tmp_path)
+    best = make_best_checkpoint(tmp_path)
     fit(method, make_data(4, batch_size=2), tmp_path, watch, best)
     states = [first, *watch.states]
     changed = [

@@ -17,17 +17,17 @@ from lit_landmarks.reports.compare import (
     as_csv,
     as_json,
     compare,
-    differences,
+    find_differences,
     format_figure,
-    pareto_entries,
+    select_pareto_entries,
 )
 from lit_landmarks.reports.entries import (
     Entry,
     StudyRecord,
     disambiguate,
     read_learning,
-    run_entry,
-    study_entries,
+    read_run_entry,
+    read_study_entries,
 )
 from lit_landmarks.reports.results import Column
 
@@ -39,7 +39,7 @@ def column(comparison: Comparison, heading: str) -> Column:
 
 
 def test_runs_are_ranked_and_the_best_of_each_column_is_known(make_run: Make) -> None:
-    entries = [run_entry(make_run(n, nme, mma)) for n, nme, mma in
+    entries = [read_run_entry(make_run(n, nme, mma)) for n, nme, mma in
                (("dear", 4.0, 90.0), ("bad", 7.0, 80.0), ("cheap", 5.0, 20.0))]  # fmt: skip
     comparison = compare(entries)
     assert [e.name for e in comparison.entries] == ["dear", "cheap", "bad"]
@@ -57,13 +57,16 @@ def test_runs_are_ranked_and_the_best_of_each_column_is_known(make_run: Make) ->
         "less is better"
     )
     assert comparison.best_names(column(comparison, "MMA")) == {"cheap"}
-    assert [e.name for e in pareto_entries(comparison.entries, "val/nme")] == ["cheap", "dear"]
+    assert [e.name for e in select_pareto_entries(comparison.entries, "val/nme")] == [
+        "cheap",
+        "dear",
+    ]
     by_area = compare(entries, objective="val/helen/auc10_interocular")
     assert [e.name for e in by_area.entries] == ["dear", "cheap", "bad"]
 
 
 def test_what_a_run_has_kept(make_run: Make) -> None:
-    entry = run_entry(make_run("one", 5.0, 50.0))
+    entry = read_run_entry(make_run("one", 5.0, 50.0))
     assert entry.learning[0] == (1.0, pytest.approx(5.0 * (1 + 4 * 0.55), abs=1e-3))
     assert len(entry.learning) == 12
     assert entry.method == "ASMNet"
@@ -73,13 +76,13 @@ def test_what_a_run_has_kept(make_run: Make) -> None:
 
 
 def test_only_settings_that_differ(make_run: Make) -> None:
-    one = run_entry(make_run("one", 5.0, 50.0, width=8, taps=[1, 2]))
-    two = run_entry(make_run("two", 5.0, 50.0, width=8, taps=[1, 3], extra=HOSTILE))
-    assert differences([one, two]) == {
+    one = read_run_entry(make_run("one", 5.0, 50.0, width=8, taps=[1, 2]))
+    two = read_run_entry(make_run("two", 5.0, 50.0, width=8, taps=[1, 3], extra=HOSTILE))
+    assert find_differences([one, two]) == {
         "model.init_args.taps": ["[1, 2]", "[1, 3]"],
         "model.init_args.extra": ["-", HOSTILE],
     }, "not how it was tracked, not what is the same"
-    assert differences([one, one]) == {}
+    assert find_differences([one, one]) == {}
 
 
 def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
@@ -88,7 +91,7 @@ def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
     gone = next(n for n, t in enumerate(study.trials) if t["state"] == "pruned")
     trials = [dict(t) for t in study.trials]
     trials[first]["run"], trials[gone]["run"] = str(kept), str(kept.parent / "no-such")
-    entries = study_entries(replace(study, trials=trials))
+    entries = read_study_entries(replace(study, trials=trials))
     comparison = compare(entries, [study])
     assert len(comparison.entries) == 24
     entry = next(e for e in entries if e.name == f"small-{first:04d}")
@@ -112,7 +115,7 @@ def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_
     folder = make_run("seed1", 5.0, 50.0).parent
     make_run("seed2", 9.0, 50.0)
     trial = trial_of(0, 7.0, 50.0, run=str(folder))
-    (entry,) = study_entries(study_of([trial]))
+    (entry,) = read_study_entries(study_of([trial]))
     assert entry.figure("val/nme") == 7.0
     assert entry.learning == read_learning(folder / "seed1" / "metrics.csv")
     assert entry.where == str(folder / "seed1")
@@ -127,8 +130,8 @@ def test_names_are_made_distinct_and_doubles_refused() -> None:
 
 
 def test_tables_hold_every_row_and_no_formula(make_run: Make) -> None:
-    comparison = compare([run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
-                    run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
+    comparison = compare([read_run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
+                    read_run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(as_csv(comparison))))
     assert [row["name"] for row in rows] == ["b", "'=1+1"], "a spreadsheet would compute it"
     assert float(rows[0]["val/nme"]) == 4.0
@@ -144,18 +147,18 @@ def test_what_cannot_be_compared(make_run: Make, tmp_path: Path) -> None:
         compare([])
     run = make_run("half", 5.0, 50.0, result=False)
     with pytest.raises(UserError, match=rf"{run} holds no result\.json; .*--resume {run}"):
-        run_entry(run)
+        read_run_entry(run)
     with pytest.raises(UserError, match=r"holds 1; give .*runs/\*"):
-        run_entry(run.parent)
+        read_run_entry(run.parent)
     with pytest.raises(UserError, match="no run directory"):
-        run_entry(tmp_path / "no-such")
+        read_run_entry(tmp_path / "no-such")
     (run / "result.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
-        run_entry(run)
+        read_run_entry(run)
     (run / "result.json").write_text("{}")
     with pytest.raises(UserError, match="holds no metrics"):
-        run_entry(run)
-    good = run_entry(make_run("good", 5.0, 50.0))
+        read_run_entry(run)
+    good = read_run_entry(make_run("good", 5.0, 50.0))
     with pytest.raises(UserError, match="no run has the figure val/helen/fr9_box"):
         compare([good], extra=["val/helen/fr9_box"])
     with pytest.raises(UserError, match="no better direction"):

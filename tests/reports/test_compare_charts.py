@@ -14,14 +14,14 @@ from lit_landmarks.reports.compare_charts import (
     all_charts,
     best_so_far,
     ced_charts,
+    find_runs_without_curves,
     history_chart,
     importance_chart,
     learning_chart,
     pareto_chart,
-    runs_without_curves,
     subset_charts,
 )
-from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
+from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
 
 from .conftest import SUBSETS, Make, study_of, trial_of
 
@@ -43,7 +43,7 @@ def test_best_so_far_counts_only_what_keeps_the_limits() -> None:
 
 
 def test_the_pareto_chart_tells_trained_from_untrained(study: StudyRecord) -> None:
-    comparison = compare(study_entries(study), [study])
+    comparison = compare(read_study_entries(study), [study])
     chart = pareto_chart(comparison)
     assert chart is not None
     names = {series.name: series for series in chart.series}
@@ -62,7 +62,7 @@ def test_the_pareto_chart_tells_trained_from_untrained(study: StudyRecord) -> No
 
 
 def test_a_run_that_learnt_nothing_does_not_flatten_the_others(make_run: Make) -> None:
-    entries = [run_entry(make_run(str(n), nme, 10.0 + n)) for n, nme in
+    entries = [read_run_entry(make_run(str(n), nme, 10.0 + n)) for n, nme in
                enumerate((5.0, 5.5, 6.0, 300.0))]  # fmt: skip
     chart = pareto_chart(compare(entries))
     assert chart is not None
@@ -83,8 +83,8 @@ def test_history_and_importance(study: StudyRecord) -> None:
 
 
 def test_error_curves_and_their_absence(make_run: Make) -> None:
-    with_curves = run_entry(make_run("new", 5.0, 50.0))
-    without = run_entry(make_run("old", 6.0, 40.0, curves=False))
+    with_curves = read_run_entry(make_run("new", 5.0, 50.0))
+    without = read_run_entry(make_run("old", 6.0, 40.0, curves=False))
     comparison = compare([with_curves, without])
     charts = ced_charts(comparison)
     assert [c.key for c in charts] == ["ced-val-helen", "ced-test-afw"]
@@ -94,16 +94,18 @@ def test_error_curves_and_their_absence(make_run: Make) -> None:
     curve = with_curves.curves["val/helen"]
     for x, y in list(zip(series.x, series.y, strict=True))[1:-1]:
         assert y == pytest.approx(curve.fraction[round(x / 0.01) - 1])
-    ((entry, command),) = runs_without_curves(comparison)
+    ((entry, command),) = find_runs_without_curves(comparison)
     assert entry.name == "old"
     assert command == f"python -m lit_landmarks validate --run {entry.where} --ced"
     spaced = compare([replace(without, where="runs/two words"), with_curves])
-    ((_, command),) = runs_without_curves(spaced)
+    ((_, command),) = find_runs_without_curves(spaced)
     assert shlex.split(command)[-2:] == ["runs/two words", "--ced"], "a shell takes it as it is"
 
 
 def test_subsets_have_a_bar_each(make_run: Make) -> None:
-    comparison = compare([run_entry(make_run("a", 4.0, 50.0)), run_entry(make_run("b", 6.0, 20.0))])
+    comparison = compare(
+        [read_run_entry(make_run("a", 4.0, 50.0)), read_run_entry(make_run("b", 6.0, 20.0))]
+    )
     charts = {chart.key: chart for chart in subset_charts(comparison)}
     assert set(charts) == {"subsets-val1", "subsets-test1"}
     bars = charts["subsets-val1"]
@@ -116,7 +118,9 @@ def test_subsets_have_a_bar_each(make_run: Make) -> None:
 
 
 def test_a_row_without_figures_of_subsets_has_no_bars(study: StudyRecord, make_run: Make) -> None:
-    comparison = compare([*study_entries(study), run_entry(make_run("a", 4.0, 50.0))], [study])
+    comparison = compare(
+        [*read_study_entries(study), read_run_entry(make_run("a", 4.0, 50.0))], [study]
+    )
     assert len(comparison.drawn) == 7
     for bars in subset_charts(comparison):
         assert list(bars.series) == ["a"], "no room for what is not there"
@@ -126,7 +130,10 @@ def test_a_row_without_figures_of_subsets_has_no_bars(study: StudyRecord, make_r
 
 def test_learning_curves_are_those_of_the_table(make_run: Make) -> None:
     comparison = compare(
-        [run_entry(make_run("a", 4.0, 50.0)), run_entry(make_run("b", 6.0, 20.0, epochs=1))]
+        [
+            read_run_entry(make_run("a", 4.0, 50.0)),
+            read_run_entry(make_run("b", 6.0, 20.0, epochs=1)),
+        ]
     )
     chart = learning_chart(comparison)
     assert chart is not None
@@ -136,7 +143,9 @@ def test_learning_curves_are_those_of_the_table(make_run: Make) -> None:
 
 
 def test_every_chart_has_words_and_a_name_of_its_own(study: StudyRecord, make_run: Make) -> None:
-    comparison = compare([*study_entries(study), run_entry(make_run("a", 4.0, 50.0))], [study])
+    comparison = compare(
+        [*read_study_entries(study), read_run_entry(make_run("a", 4.0, 50.0))], [study]
+    )
     charts = all_charts(comparison)
     assert len({chart.key for chart in charts}) == len(charts) >= 7
     assert all(chart.description and chart.title for chart in charts)

@@ -12,7 +12,7 @@ import pytest
 
 from lit_landmarks.draw.chart import PROPERTIES
 from lit_landmarks.reports.compare import compare
-from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
+from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
 from lit_landmarks.reports.page import render_page
 
 from .conftest import HOSTILE, Make
@@ -54,7 +54,9 @@ def text(make_run: Make, study: StudyRecord) -> str:
     # No folder can have a slash in its name, a W&B run can; the rest is as hostile as it gets.
     runs = [make_run("ok", 4.0, 60.0, width=1, note=HOSTILE),
             make_run(HOSTILE.replace("/", ""), 5.0, 20.0, width=2, curves=False)]  # fmt: skip
-    comparison = compare([*study_entries(study), *map(run_entry, runs)], [study], title=HOSTILE)
+    comparison = compare(
+        [*read_study_entries(study), *map(read_run_entry, runs)], [study], title=HOSTILE
+    )
     return render_page(comparison)
 
 
@@ -91,7 +93,7 @@ def test_names_and_settings_run_nothing(text: str) -> None:
 
 def test_a_hostile_name_is_the_same_name_everywhere(make_run: Make) -> None:
     name = HOSTILE.replace("/", "")
-    runs = [run_entry(make_run(name, 4.0, 60.0)), run_entry(make_run("plain", 5.0, 20.0))]
+    runs = [read_run_entry(make_run(name, 4.0, 60.0)), read_run_entry(make_run("plain", 5.0, 20.0))]
     reader = Reader(render_page(compare(runs)))
     assert [tr["data-name"] for tr in reader.of("tr") if "data-name" in tr] == [name, "plain"]
     buttons = [b["data-name"] for b in reader.of("button") if "data-name" in b]
@@ -136,17 +138,17 @@ def test_runs_without_error_curves_are_told_how_to_get_them(text: str) -> None:
 def test_a_study_that_trained_nothing_has_a_page(study: StudyRecord) -> None:
     dear = [t for t in study.trials if t["state"] == "infeasible"]
     empty = replace(study, trials=dear, importance={}, importance_note="too few")
-    text = render_page(compare(study_entries(empty), [empty]))
+    text = render_page(compare(read_study_entries(empty), [empty]))
     assert Reader(text).open == []
     assert "no trial within the limits" in text
 
 
 def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> None:
-    run = run_entry(make_run("one", 4.0, 60.0))
+    run = read_run_entry(make_run("one", 4.0, 60.0))
     for comparison, count, noun in (
         (compare([run]), "1", "runs"),
-        (compare(study_entries(study), [study]), "24 of 24", "trials"),
-        (compare([*study_entries(study), run], [study]), "25", "trials and runs"),
+        (compare(read_study_entries(study), [study]), "24 of 24", "trials"),
+        (compare([*read_study_entries(study), run], [study]), "25", "trials and runs"),
     ):
         text = render_page(comparison)
         assert f"<dt>{noun}</dt><dd>{count}<small>" in text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lit_landmarks.reports.compare import compare
-from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
+from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
 from lit_landmarks.reports.page import render_page
 
 from .browser import NAMES, Tab, browser_tab, find_browser
@@ -37,7 +37,9 @@ def file(make_run: Make, study: StudyRecord, tmp_path: Path) -> Path:
     """A page with a study, and runs with names that a careless page would run."""
     runs = [make_run("first", 3.0, 60.0, width=1, note=HOSTILE),
             make_run("<img src=x onerror=alert(1)>", 5.0, 20.0, width=2, curves=False)]  # fmt: skip
-    comparison = compare([*study_entries(study), *map(run_entry, runs)], [study], title=HOSTILE)
+    comparison = compare(
+        [*read_study_entries(study), *map(read_run_entry, runs)], [study], title=HOSTILE
+    )
     path = tmp_path / "compare.html"
     path.write_text(render_page(comparison), encoding="utf-8")
     return path

@@ -17,7 +17,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from lit_landmarks.search import StudyFolder, work
+from lit_landmarks.search import StudyFolder, run_trials
 
 EPOCHS, BATCHES = 4, 5
 
@@ -77,7 +77,7 @@ def main(root: str, seconds: str = "0.3") -> None:
     folder = StudyFolder(Path(root))
     sweep = folder.sweep()
     made_up = MadeUp(float(seconds))
-    work(
+    run_trials(
         sweep,
         folder,
         folder.open(sweep),

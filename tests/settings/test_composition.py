@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.composition import compose, unset_variables
+from lit_landmarks.settings.composition import compose, find_unset_variables
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -120,7 +120,7 @@ def test_paths_start_at_the_folder_of_their_file(
 def test_unset_variables_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
     path = write(tmp_path, "a.yaml", "data: {init_args: {root: $NO_SUCH_FOLDER/x}}\n")
-    assert list(unset_variables(compose([path]).tree)) == ["$NO_SUCH_FOLDER/x"]
+    assert list(find_unset_variables(compose([path]).tree)) == ["$NO_SUCH_FOLDER/x"]
 
 
 def test_a_part_may_be_another_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from lit_landmarks import Task
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
-from lit_landmarks.settings.diagnosis import class_arguments, with_overrides
+from lit_landmarks.settings.diagnosis import apply_overrides, class_arguments
 
 FACES: dict[str, Any] = {"class_path": "SyntheticFaces", "init_args": {"n": 4}}
 
@@ -140,7 +140,7 @@ def test_arguments_of_a_class_are_those_of_its_bases_too() -> None:
 def test_overrides_take_their_places() -> None:
     tree = {"model": {"class_path": "M", "init_args": {"a": 1}}, "trainer": {"x": 1}}
     texts = {"model.b": "2", "model.init_args.a": "3", "trainer.y.z": "[1]"}
-    assert with_overrides(tree, texts) == {
+    assert apply_overrides(tree, texts) == {
         "model": {"class_path": "M", "init_args": {"a": 3, "b": 2}},
         "trainer": {"x": 1, "y": {"z": [1]}},
     }

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lit_landmarks import Task
-from lit_landmarks.settings.parser import count_or_share_hints, int_first
+from lit_landmarks.settings.parser import count_or_share_hints, put_int_first
 
 
 def test_arguments_of_the_trainer_that_are_counts_or_shares() -> None:
@@ -25,7 +25,7 @@ def test_arguments_of_the_trainer_that_are_counts_or_shares() -> None:
 def test_the_int_of_a_union_is_tried_first(hint: Any) -> None:
     unlucky, mended = ArgumentParser(exit_on_error=False), ArgumentParser(exit_on_error=False)
     unlucky.add_argument("--limit", type=float | int | None)
-    mended.add_argument("--limit", type=int_first(hint))
+    mended.add_argument("--limit", type=put_int_first(hint))
     for text, value in (("1", 1), ("1.0", 1.0), ("0.5", 0.5), ("null", None)):
         limit = mended.parse_args([f"--limit={text}"])["limit"]
         assert (limit, type(limit)) == (value, type(value))

@@ -31,7 +31,7 @@ def test_default_names_are_counted_and_never_reused(tmp_path: Path) -> None:
     second = create_run(None, "asmnet-helen", tmp_path)
     assert [r.root.name for r in (first, second)] == ["asmnet-helen-001", "asmnet-helen-002"]
     third = create_run(None, "asmnet-helen", tmp_path)
-    first.remove_if_barren()
+    first.remove_if_untrained()
     # The freed name may be taken again, a used one may not.
     assert create_run(None, "asmnet-helen", tmp_path).root == first.root
     assert third.root.exists()
@@ -54,10 +54,10 @@ def test_only_a_barren_run_is_removed(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", "x")
     run.checkpoints.mkdir()
     run.last.touch()
-    run.remove_if_barren()
+    run.remove_if_untrained()
     assert run.last.exists()
     run.last.unlink()
-    run.remove_if_barren()
+    run.remove_if_untrained()
     assert not run.root.exists()
 
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
-from lit_landmarks.schemes import LandmarkScheme, convention_index, declared_scheme, get_scheme
+from lit_landmarks.schemes import LandmarkScheme, convention_index, declare_scheme, get_scheme
 
 T = TypeVar("T")
 
@@ -153,7 +153,7 @@ def _scheme(value: Any, path: Path) -> LandmarkScheme:
         return _known(get_scheme, value, path)
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         check_name("scheme", value["name"], str(path))
-    return declared_scheme(value, str(path))
+    return declare_scheme(value, str(path))
 
 
 def _known(look_up: Callable[[str], T], name: str, path: Path) -> T:

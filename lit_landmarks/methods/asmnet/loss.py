@@ -48,6 +48,10 @@ class ASMLossOptions:
         pose_scale: degrees that become 1 in the pose target (the authors' earlier code: 65).
         head_l2: weight of the squared weights and biases of both heads (the authors' code declares
             0.01, which its training loop never adds; 0 here, weight decay is the optimiser's).
+
+    Example:
+        >>> ASMLossOptions(alpha=0.5).alphas()
+        [(1.0, 0.3333333333333333), (0.5, 0.6666666666666666), (0.25, 1.0)]
     """
 
     alpha_schedule: AlphaSchedule = "thirds"
@@ -89,6 +93,11 @@ class ASMLossOptions:
         return list(ends.items())
 
 
-def blended_target(truth: Tensor, smooth: Tensor, alpha: float) -> Tensor:
-    """(G + alpha A) / (1 + alpha): where the squared loss has its optimum."""
+def blend_targets(truth: Tensor, smooth: Tensor, alpha: float) -> Tensor:
+    """(G + alpha A) / (1 + alpha): where the squared loss has its optimum.
+
+    Example:
+        >>> blend_targets(Tensor([0.0]), Tensor([1.0]), 1.0)
+        tensor([0.5000])
+    """
     return (truth + alpha * smooth) / (1.0 + alpha)

@@ -61,6 +61,12 @@ class ASMNetwork(nn.Module):
 
     Raises:
         UserError: a width that timm has no MobileNetV2 of.
+
+    Example:
+        >>> network = ASMNetwork(68, width=0.35).eval()
+        >>> landmarks, pose, features = network(torch.zeros(1, 3, 64, 64))
+        >>> landmarks.shape
+        torch.Size([1, 136])
     """
 
     def __init__(

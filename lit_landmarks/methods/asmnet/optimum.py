@@ -1,4 +1,4 @@
-"""How far a network trained with the ASM loss is from where that loss has its minimum."""
+"""Distance of predictions from the minimum of the ASM loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OptimumDistance(Callback):
         self._sums = torch.zeros(4, dtype=torch.float64)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the faces of the last evaluation.
+        """Reset the sums.
 
         Raises:
             UserError: the method does not use the ASM loss.
@@ -47,9 +47,9 @@ class OptimumDistance(Callback):
         batch: FaceBatch,
         *args: Any,
     ) -> None:
-        """Add a batch."""
+        """Add the distances of a batch."""
         assert isinstance(pl_module, ASMRegression)
-        rows = distances(pl_module, outputs["prediction"], batch).double().cpu()
+        rows = measure_distances(pl_module, outputs["prediction"], batch).double().cpu()
         self._sums[:3] += rows.sum(dim=0)
         self._sums[3] += len(rows)
 
@@ -60,7 +60,7 @@ class OptimumDistance(Callback):
         pl_module.log_dict(dict(zip(names, means, strict=True)))
 
 
-def distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -> Tensor:
+def measure_distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -> Tensor:
     """(B, 3) distances of each face, percent of its eye distance, in `OptimumDistance`'s order."""
     last, _ = module.loss.alphas()[-1]
     optimum = module.optimum(batch, last)
@@ -70,6 +70,6 @@ def distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -
         off = torch.where(batch.mask, torch.linalg.vector_norm(one - other, dim=-1), 0.0)
         return 100.0 * off.sum(dim=1) / batch.mask.sum(dim=1) / eyes
 
-    found = prediction.points
-    pairs = ((found, optimum), (optimum, batch.points), (found, batch.points))
+    predicted = prediction.points
+    pairs = ((predicted, optimum), (optimum, batch.points), (predicted, batch.points))
     return torch.stack([mean(*pair) for pair in pairs], dim=1)

@@ -20,7 +20,7 @@ from lit_landmarks.geometry.crops import (
     transform_points,
 )
 from lit_landmarks.geometry.shape_model import ShapeModel
-from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blended_target
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blend_targets
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.nets.losses import point_distance, pose_distance
@@ -90,8 +90,8 @@ class ASMRegression(LandmarkModule, abstract=True):
         """Take the PCA of the augmented training labels (paper, section 3.2).
 
         The landmark head starts at their mean (ours): from a zero bias, Adam spends the first
-        hundreds of steps on finding the face's place in the frame. Weights from `init_from` know it
-        already and are kept.
+        hundreds of steps on finding the face's place in the frame. Weights from `init_from` have
+        learnt that place and stay as they are.
         """
         self.shape_model.set_statistics(statistics)
         if self.init_from is None:
@@ -99,7 +99,7 @@ class ASMRegression(LandmarkModule, abstract=True):
                 cast(nn.Linear, self.network.landmarks).bias.copy_(statistics.mean)
 
     def smooth(self, shapes: Tensor, mask: Tensor) -> Tensor:
-        """A(x): shapes rebuilt from the kept modes, each clamped (paper, section 3.2).
+        """A(x): shapes rebuilt from the leading modes, each clamped (paper, section 3.2).
 
         Args:
             shapes: (B, N, 2) centred frame units.
@@ -110,18 +110,18 @@ class ASMRegression(LandmarkModule, abstract=True):
         """
         with torch.no_grad():
             mean = self.shape_model.mean.view(1, -1, 2)
-            known = torch.where(mask[..., None], shapes, mean)
+            observed = torch.where(mask[..., None], shapes, mean)
             rounds = 1 if bool(mask.all()) else IMPUTATIONS
-            smooth = known
+            smooth = observed
             for _ in range(rounds):
-                filled = torch.where(mask[..., None], known, smooth)
+                filled = torch.where(mask[..., None], observed, smooth)
                 smooth = self.shape_model.smooth(
-                    filled.flatten(1), share=self.loss.share, clamp=self.loss.clamp
+                    filled.flatten(1), explained_variance=self.loss.share, clamp=self.loss.clamp
                 ).view_as(shapes)
             return smooth
 
     def targets(self, batch: FaceBatch, crop: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """G and A of a batch, (B, N, 2) each, centered units of the crop that the method saw.
+        """G and A of a batch, (B, N, 2) each, centered units of the method's crop.
 
         Args:
             batch: the labels.
@@ -137,9 +137,9 @@ class ASMRegression(LandmarkModule, abstract=True):
         return to_centered(points, self.crop_size)
 
     def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
-        """Where the squared loss at `alpha` is smallest, (B, N, 2) frame pixels."""
+        """Minimizer of the squared loss at `alpha`, (B, N, 2) frame pixels."""
         truth, smooth = self.targets(batch)
-        return from_centered(blended_target(truth, smooth, alpha), self.frame_size)
+        return from_centered(blend_targets(truth, smooth, alpha), self.frame_size)
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points` d(P, G), `smooth` d(P, A) and `pose` (paper, section 3.3)."""
@@ -177,6 +177,6 @@ class ASMRegression(LandmarkModule, abstract=True):
         ]
 
     def on_train_epoch_start(self) -> None:
-        """Log the weight of the smooth term that is at work."""
+        """Log the current weight of the smooth term."""
         super().on_train_epoch_start()
         self.log("train/alpha", self.phase.losses.get("smooth", 0.0))

@@ -1,4 +1,4 @@
-"""MuSiCa: cascaded patch regression that knows when to stop; see README.md in this folder."""
+"""MuSiCa: cascaded patch regression with a learned early exit; see README.md in this folder."""
 
 from lit_landmarks.methods.musica.module import MuSiCa
 from lit_landmarks.methods.musica.network import MuSiCaNet

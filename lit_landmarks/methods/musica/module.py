@@ -1,4 +1,4 @@
-"""MuSiCa for training: L1 error over all iterations, and an estimate of it that stops faces."""
+"""MuSiCa for training: L1 loss over all stages, and a predicted error for early exit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.musica.network import Init, MuSiCaNet
 from lit_landmarks.methods.musica.patch_selection import choose_patches
-from lit_landmarks.nets.error_head import ErrorUnits, percent_of, shape_error
+from lit_landmarks.nets.error_head import ErrorUnits, percent_factor, shape_error
 from lit_landmarks.nets.windows import Sampling
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import (
@@ -32,13 +32,14 @@ class MuSiCa(LandmarkModule):
 
     Args:
         patches: landmarks that get a patch; see `choose_patches`.
-        levels: for each iteration, how often the image is halved that it works on; one to eight
-            iterations (paper: [2, 1, 0]).
+        levels: for each stage, how often its image is halved; one to eight stages (paper:
+            [2, 1, 0]).
         hidden: length of the recurrent state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
-        recurrent_scale: of what enters the recurrent layer (ours; 1: as the authors). Adam moves
-            each weight by about the learning rate, so a layer of thousands of inputs jumps by more
-            than tanh is wide; with 0.1 it moves by a tenth of that.
+        recurrent_scale: factor on the input of the recurrent layer (ours; 1: as published). Adam's
+            step size does not shrink with the number of inputs, so with thousands of them one step
+            can carry the pre-activation out of tanh's linear range; 0.1 slows this layer tenfold
+            without changing the function at initialization.
         sampling: patches at whole pixels (authors' code) or between them.
         init: initial weights; see `MuSiCaNet`.
         error_units: what the error head learns: the NME ("euclidean", ours), or the sum of both
@@ -46,7 +47,7 @@ class MuSiCa(LandmarkModule):
             4 / pi times as large.
         detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
             authors let it through).
-        detach_points: keep the gradient of later iterations away from earlier displacements (ours;
+        detach_points: keep the gradient of later stages away from earlier displacements (ours;
             the authors let it through).
         points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
         **base: see `LandmarkModule`.
@@ -119,11 +120,11 @@ class MuSiCa(LandmarkModule):
         return cls(**{"frame_size": 64, "patches": 9, "hidden": 32, "rank": 8, **more})
 
     def predict(self, inputs: FaceInputs) -> Prediction:
-        """The cascade; see `LandmarkModule.predict`. Only the image is used."""
+        """Run the cascade on the image; see `LandmarkModule.predict`."""
         early_exit = self.early_exit
         assert early_exit is not None
         thresholds, last = early_exit.thresholds, early_exit.last_stage
-        unit = percent_of(self.error_units)
+        unit = percent_factor(self.error_units)
         cascade = self.network(
             inputs.image,
             iterations=None if last is None else last + 1,
@@ -143,11 +144,11 @@ class MuSiCa(LandmarkModule):
     # ---- learning --------------------------------------------------------------------------
 
     def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
-        """Every face starts at the mean of the training shapes, as they lie in the crop."""
+        """Take the mean of the training shapes, at which every face starts."""
         self.network.mean.copy_(statistics.mean.view(-1, 2))
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
-        """`points`, the L1 error summed over iterations, and `error`, how far its estimate is off.
+        """`points`, L1 error summed over stages, and `error`, gap of the predicted to that error.
 
         Authors' code: sum over i of 0.95 mean(e_i) + 0.05 mean(|e_i - E_i|).
         """

@@ -1,4 +1,4 @@
-"""Which landmarks get a patch: all, a list, or so many by a rule."""
+"""Choice of the landmarks that get a patch: all, a list, or a number spread over the face."""
 
 from __future__ import annotations
 

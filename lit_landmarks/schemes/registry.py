@@ -12,7 +12,7 @@ from lit_landmarks.schemes.ibug68 import IBUG68
 from lit_landmarks.schemes.lapa106 import LAPA106
 from lit_landmarks.schemes.wflw98 import WFLW98
 
-#: Every known scheme by name.
+#: Every registered scheme by name.
 SCHEMES: dict[str, LandmarkScheme] = {
     scheme.name: scheme
     for scheme in (
@@ -32,7 +32,11 @@ def get_scheme(name: str) -> LandmarkScheme:
     """The scheme called `name`.
 
     Raises:
-        UserError: unknown name; the message lists the known ones.
+        UserError: unknown name; the message lists the registered ones.
+
+    Example:
+        >>> get_scheme("ibug68").point_names[30]
+        'nose_tip'
     """
     if name not in SCHEMES:
         raise UserError(f"unknown landmark scheme {name!r}; known: {', '.join(sorted(SCHEMES))}")
@@ -40,7 +44,7 @@ def get_scheme(name: str) -> LandmarkScheme:
 
 
 def register_scheme(scheme: LandmarkScheme) -> LandmarkScheme:
-    """Make a scheme known by its name, and return it.
+    """Register a scheme by its name, and return it.
 
     Raises:
         UserError: another scheme has the name already.

@@ -4,7 +4,7 @@ Adding a data set on disk (one file to write):
     1. Write `readers/<name>.py` with a subclass of `readers.listed.ListedFaces`; its `__init__`
        takes plain values only (str, int, float, bool, None, lists of them), so that a YAML file can
        spell it. All modules of the folder are imported: `DATASETS` and YAML know the class.
-    2. Set the class attributes `scheme`, `convention` and `primary_normaliser`; `source` and
+    2. Set the class attributes `scheme`, `convention` and `primary_norm`; `source` and
        `licence` for the reader's error texts; `files`, by which `data check --all` recognizes a
        folder; and `subset_names`.
     3. Implement `_entries(root)`, which lists the faces (files, rows), and `_face(entry)`, which
@@ -156,7 +156,7 @@ class FaceDataset(ABC):
     Attributes:
         scheme: name of its `LandmarkScheme`.
         convention: how it places the points, from `schemes.CONVENTIONS`.
-        primary_normaliser: the norm of NME under which it is compared.
+        primary_norm: the norm of NME under which it is compared.
         source: where its owner gets it; told when its folder is missing.
         licence: terms of use, one line.
         files: by which files a folder is recognized; a row for each layout.

@@ -11,8 +11,8 @@ Adding a method (a folder, a config; nothing else is edited):
     The tests over `METHODS` and over `configs/` pick both up.
 
 Adding a loss (one file):
-    1. A function of tensors, in the method's folder, or in `nets/losses.py` if two methods use it;
-       its docstring names paper and equation.
+    1. A function of tensors in the method's module, or in `nets/losses.py`, a second file, if two
+       methods use it; its docstring names paper and equation.
     2. One entry in the method's `losses`, its weight in `loss_weights`. Logging, the sum and the
        test that every parameter has a gradient follow by themselves.
 """

@@ -1,7 +1,8 @@
 """Losses of points, heat maps and head pose (pure torch), each masked by what is annotated.
 
-Adding a loss (1 file): a function of tensors here, whose docstring names paper and equation, with a
-test against values worked out by hand; a method names it in its `losses`.
+Adding a loss here (2 files with the method that first uses it): a function of tensors whose
+docstring names paper and equation, with a test against values worked out by hand. The recipe is
+that of `lit_landmarks.methods`.
 """
 
 from __future__ import annotations

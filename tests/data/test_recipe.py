@@ -39,7 +39,7 @@ class ToyFaces(ListedFaces[Path]):
 
     scheme: str = "ibug68"
     convention: str = "custom"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = "made by a test"
     licence: ClassVar[str] = "none"
     files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("*/*.toy",)),)

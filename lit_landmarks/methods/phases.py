@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.schedules import Schedule
+from lit_landmarks.nets.backbone import BATCH_NORMS
 
 #: Added before a share of the epochs is rounded up: 2 / 3 of 3 epochs are 2, not 2.0000001.
 _ROUNDING = 1e-9
@@ -144,7 +144,7 @@ def freeze_others(
     learns = tuple(phase.learns)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name.startswith(learns) or requires_grad)
-    norms = {n: layer for n, layer in module.named_modules() if isinstance(layer, _BatchNorm)}
+    norms = {n: layer for n, layer in module.named_modules() if isinstance(layer, BATCH_NORMS)}
     frozen = frozenset(name for name in norms if not f"{name}.".startswith(learns))
     for name in before | frozen:
         norms[name].train(name not in frozen)

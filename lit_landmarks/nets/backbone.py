@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
 
+#: All batch normalizations of torch; timm's are subclasses.
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 InputScale = Literal["unit", "symmetric", "imagenet"]
 
 #: (mean, standard deviation) per RGB channel of an image in [0, 1].
@@ -92,7 +95,7 @@ def set_batch_norm(
 ) -> None:
     """Set `eps` and torch's `momentum` (1 - Keras's) on every batch normalisation in `module`."""
     for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        if isinstance(layer, BATCH_NORMS):
             layer.eps = layer.eps if eps is None else eps
             layer.momentum = layer.momentum if momentum is None else momentum
 

@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.nets.backbone import BATCH_NORMS
 from lit_landmarks.template import has_mean_face
 from lit_landmarks.types import DataSpec, Needs, Role
 
@@ -69,7 +69,7 @@ def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
         if inputs[0].numel() == inputs[0].shape[1]:
             single.append(layer)
 
-    layers = [layer for layer in method.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for layer in method.modules() if isinstance(layer, BATCH_NORMS)]
     if not layers:
         return
     hooks = [layer.register_forward_pre_hook(collect_single) for layer in layers]

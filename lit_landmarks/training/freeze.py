@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.nets.backbone import BATCH_NORMS
 
 
 class FreezeBatchNorm(Callback):
@@ -29,5 +29,5 @@ class FreezeBatchNorm(Callback):
         """Freeze once the epoch is reached; a resumed run freezes at the same one."""
         if trainer.current_epoch >= self.after * (trainer.max_epochs or 0):
             for layer in pl_module.modules():
-                if isinstance(layer, _BatchNorm):
+                if isinstance(layer, BATCH_NORMS):
                     layer.eval()

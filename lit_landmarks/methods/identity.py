@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.component import class_path
+from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.schemes import get_scheme, is_built_in
-
-if TYPE_CHECKING:
-    from lit_landmarks.methods.steps import MethodSteps
+from lit_landmarks.types import DataSpec
 
 #: Key under which a checkpoint explains itself.
 IDENTITY = "lit_landmarks"
@@ -25,7 +24,23 @@ _RENAMED = {
 }
 
 
-def identity(method: MethodSteps) -> dict[str, Any]:
+class Described(Protocol):
+    """The part of a method that a checkpoint tells of."""
+
+    scheme: str | None
+    frame_size: int
+    bound: DataSpec | None
+
+    @property
+    def correction(self) -> SemanticCorrection | None:
+        """Its weights belong to a list of conventions."""
+
+    @property
+    def init_args(self) -> dict[str, Any]:
+        """The arguments that the method was built with."""
+
+
+def identity(method: Described) -> dict[str, Any]:
     """What a checkpoint must agree on with the method that loads it; plain values only.
 
     The name of a user's scheme does not say its points, so they are listed; conventions are listed
@@ -39,7 +54,7 @@ def identity(method: MethodSteps) -> dict[str, Any]:
     return values
 
 
-def description(method: MethodSteps) -> dict[str, Any]:
+def description(method: Described) -> dict[str, Any]:
     """Identity of a method and the arguments that build it again, for a checkpoint."""
     values = {"format": FORMAT, **identity(method), "init_args": method.init_args}
     values["frame_size"] = method.frame_size
@@ -48,7 +63,7 @@ def description(method: MethodSteps) -> dict[str, Any]:
     return values
 
 
-def check_identity(theirs: dict[str, Any], method: MethodSteps, where: str) -> None:
+def check_identity(theirs: dict[str, Any], method: Described, where: str) -> None:
     """Refuse a checkpoint of another class, scheme, point list or convention list.
 
     A class is identified by its name: where its module lies may change between versions.

@@ -112,7 +112,7 @@ def test_a_scheme_and_a_convention_are_added_by_their_recipes(tmp_path: Path) ->
     assert changed_files(package) == {"schemes/conventions.py"}
 
     (package / "schemes" / "mouth4.py").write_text(_SCHEME.lstrip(), encoding="utf-8")
-    registry = package / "schemes" / "known.py"
+    registry = package / "schemes" / "registry.py"
     insert(registry, "from lit_landmarks.schemes.wflw98", "from .mouth4 import MOUTH4\n")
     insert(registry, "*(DENSE520,", "MOUTH4, ")
     assert counts()["A scheme"] == "2 files"

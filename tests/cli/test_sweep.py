@@ -157,9 +157,9 @@ def test_an_objective_of_its_own_chooses_the_best_epoch(sweep: Path, tmp_path: P
     assert trial.value == pytest.approx(statistics.fmean(values))
     assert sorted(trial.intermediate_values) == [0], "the final evaluation is no epoch"
     best = torch.load(root / "trials/0000/seed3/checkpoints/best.ckpt", weights_only=True)
-    watched = next(v for k, v in best["callbacks"].items() if k.startswith("BestCheckpoint"))
+    watched = next(v for k, v in best["callbacks"].items() if k.startswith("ModelCheckpoint"))
     assert watched["monitor"] == "val/faces/auc10_interocular"
-    assert "'mode': 'max'" in next(k for k in best["callbacks"] if k.startswith("BestCheckpoint"))
+    assert "'mode': 'max'" in next(k for k in best["callbacks"] if k.startswith("ModelCheckpoint"))
 
 
 def test_wandb_is_told_what_became_of_a_trial(

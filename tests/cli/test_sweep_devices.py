@@ -14,7 +14,7 @@ import yaml
 from optuna.trial import TrialState
 
 from lit_landmarks.search import RUN, StudyFolder, describe_outcome
-from lit_landmarks.search.devices import several
+from lit_landmarks.search.devices import is_multi_device
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from lit_landmarks.search.devices import several
      ("[0, 1]", True), ([0, 1], True), ([3], False), ("[3]", False), ("-1", False)],
 )  # fmt: skip
 def test_which_values_ask_for_several(devices: Any, more: bool) -> None:
-    assert several(devices) == more
+    assert is_multi_device(devices) == more
 
 
 @pytest.mark.slow

@@ -65,4 +65,4 @@ def test_settings_with_several_devices_are_handed_over(
     assert handed == [(arguments, "watch")]
     runner.fit([*arguments, "--trainer.devices=1"], [])
     assert RecordedTask.made == [["--trainer.devices=1", "--trainer.devices=1"]]
-    assert task_runner.with_one_device([Path("two.yaml")], ["--b=1"]) == ["--b=1"]
+    assert task_runner.limit_to_one_device([Path("two.yaml")], ["--b=1"]) == ["--b=1"]

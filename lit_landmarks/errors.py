@@ -10,3 +10,17 @@ from __future__ import annotations
 
 class UserError(ValueError):
     """Bad input, told in one line: what, where (file and row), and the cure."""
+
+
+def first_line(error: BaseException, named: bool = False) -> str:
+    """The first line of an exception's text, or the name of its class if it has none.
+
+    Args:
+        error: the exception.
+        named: put the name of the class before the text.
+    """
+    name, text = type(error).__name__, str(error).strip()
+    if not text:
+        return name
+    line = text.splitlines()[0]
+    return f"{name}: {line}" if named else line

@@ -1,4 +1,4 @@
-"""Writing files: a reader never sees half of one, and an error leaves nothing behind."""
+"""Atomic file writes: a temporary name beside the file, then a rename."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lit_landmarks.errors import UserError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` (same suffix) that takes its place when the block ends well.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Context that gives a temporary path, renamed to `path` when the block ends without error.
 
-    Folders are made.
+    The temporary name has the suffix of `path`; parent folders are created.
 
     Raises:
         UserError: the file cannot be written (no space, no permission, a folder is in the way).
@@ -35,14 +35,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a whole file, text as UTF-8, through `replacing`."""
+    """Write a whole file, text as UTF-8, through `atomic_path`."""
     data = content.encode() if isinstance(content, str) else content
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def check_folder(folder: Path) -> None:
-    """See, before long work, that a folder can be written to; it need not be there. Leaves nothing.
+    """Check that a folder, existing or not, can be written to; leaves no file or folder behind.
 
     Raises:
         UserError: it is a file, or cannot be made or written to.

@@ -1,7 +1,8 @@
-"""SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) in wrapping int64 tensors.
+"""SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 16) as hash of counter-based generators.
 
-Random numbers here are counted, not carried: hashed from a seed and counters, the same on every
-machine. `rendering.rng` and `data.counted` say from which counters.
+In wrapping int64 tensors. Random numbers are hashed from a seed and counters instead of read from
+a state, so they are the same on every machine and in any order; `rendering.rng` and
+`data.counter_rng` are the generators.
 """
 
 from __future__ import annotations
@@ -10,29 +11,44 @@ import torch
 from torch import Tensor
 
 
-def signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
+def wrap_int64(value: int) -> int:
+    """Reinterpret the low 64 bits of an integer as a signed int64.
+
+    Example:
+        >>> wrap_int64(2**64 - 1)
+        -1
+    """
     value &= (1 << 64) - 1
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-#: Step of the sequence: 2**64 over the golden ratio.
-STEP = signed(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = signed(0xBF58476D1CE4E5B9), signed(0x94D049BB133111EB)
+#: The golden gamma, by which the sequence steps: 2**64 over the golden ratio.
+STEP = wrap_int64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = wrap_int64(0xBF58476D1CE4E5B9), wrap_int64(0x94D049BB133111EB)
 
 
-def shifted(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift; `>>` on int64 drags the sign along."""
+def shift_right(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int64; `>>` would extend the sign.
+
+    Example:
+        >>> shift_right(torch.tensor(-1), 60)
+        tensor(15)
+    """
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def mix(x: Tensor) -> Tensor:
-    """The finaliser: int64 to int64 whose bits all depend on all bits of x."""
-    x = (x ^ shifted(x, 30)) * _FIRST
-    x = (x ^ shifted(x, 27)) * _SECOND
-    return x ^ shifted(x, 31)
+    """Finalizer of SplitMix64: a bijective hash of int64."""
+    x = (x ^ shift_right(x, 30)) * _FIRST
+    x = (x ^ shift_right(x, 27)) * _SECOND
+    return x ^ shift_right(x, 31)
 
 
-def key_of(seed: int, device: torch.device | None = None) -> Tensor:
-    """The first state () that belongs to a seed."""
-    return mix(torch.tensor(signed(seed), device=device) + STEP)
+def hash_seed(seed: int, device: torch.device | None = None) -> Tensor:
+    """Hash a seed to the key () of a counter-based generator.
+
+    Example:
+        >>> bool(hash_seed(1) == hash_seed(1)), bool(hash_seed(1) == hash_seed(2))
+        (True, False)
+    """
+    return mix(torch.tensor(wrap_int64(seed), device=device) + STEP)

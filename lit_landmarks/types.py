@@ -1,4 +1,4 @@
-"""What flows between the rooms: `FaceBatch` in, `Prediction` out, `DataSpec` and `Needs` beside.
+"""Types that the rooms exchange: `FaceInputs` in, `Prediction` out, `FaceBatch` with the labels.
 
 Conventions (the same in every room):
     * Pixel centres lie at integers, the origin is the centre of the top-left one; x right, y down.
@@ -11,27 +11,72 @@ Conventions (the same in every room):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
+from torch.export import register_dataclass
+
+from lit_landmarks.labels import LABELS as LABELS
+from lit_landmarks.labels import complete_columns
 
 FrameKind = Literal["tight", "wide"]
 Role = Literal["train", "val", "test"]
 ROLES: tuple[Role, ...] = ("train", "val", "test")
 
-#: Labels beside the points that a data set may carry; each has a `has_*` column in `FaceBatch`.
-LABELS = ("visible", "points3d", "head3d", "pose", "focal")
-
-
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
-NORMALISERS = ("interocular", "interpupil", "box", "height", "diagonal")
+NORMS = ("interocular", "interpupil", "box", "height", "diagonal")
+
+#: A source crop is this much larger than the crop, so that a crop turned by 30 degrees, shifted
+#: and enlarged by the default augmentation still lies inside it almost always.
+SOURCE_MARGIN = 1.55
+
+
+@dataclass
+class FaceInputs:
+    """All that a method may see of B faces, in training and on a phone. No labels, by type.
+
+    Attributes:
+        image: (B, 3, S, S) RGB, float in [0, 1].
+        queries: (B, N, 3) template points in the head frame; None: those of the method's scheme.
+        convention: (B,) int64 index into `schemes.CONVENTIONS`: how to answer; None: as the
+            reference convention.
+        points: (B, N, 2) start shape from outside, pixels of `image` (tracking in video).
+        pose: (B, 6) pose from outside, as in `FaceBatch`.
+
+    Example:
+        >>> inputs = FaceInputs(torch.zeros(2, 3, 64, 64))
+        >>> len(inputs), inputs.size
+        (2, 64)
+    """
+
+    image: Tensor
+    queries: Tensor | None = None
+    convention: Tensor | None = None
+    points: Tensor | None = None
+    pose: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Number of faces B."""
+        return self.image.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Side S of the square images in pixels."""
+        return self.image.shape[-1]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The inputs on another device."""
+        return replace(
+            self, **_map_tensors(self, lambda t: t.to(device, non_blocking=non_blocking))
+        )
 
 
 @dataclass
 class FaceBatch:
-    """B faces with their labels, padded to N points.
+    """B faces with their labels, padded to N points; `labels.LABEL_TABLE` declares the columns.
 
     Attributes:
         image: (B, 3, H, W) RGB. float32 in [0, 1] when a method sees it; uint8 (channels-last
@@ -45,7 +90,7 @@ class FaceBatch:
         pose: (B, 6) yaw pitch roll (degrees) tx ty tz (see the module's docstring).
         focal: (B,) focal length in frame pixels.
         has_visible, has_points3d, has_head3d, has_pose, has_focal: (B,) bool, label is present.
-        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMALISERS`;
+        norms: (B, K) denominators of NME in frame pixels, in the order of `NORMS`;
             NaN where undefined.
         dataset_id: (B,) int64 index into `DataSpec.datasets`; for metrics only.
         convention_id: (B,) int64 index into `schemes.CONVENTIONS`: how the row was annotated.
@@ -53,6 +98,12 @@ class FaceBatch:
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
         track, time: (B,) int64 video track and frame number; -1 for still images.
         index: (B,) int64 row of the face in its data set.
+
+    Example:
+        >>> points = torch.tensor([[[20.0, 30.0], [torch.nan, torch.nan]]])
+        >>> batch = FaceBatch.of(torch.zeros(1, 3, 64, 64), points, focal=torch.tensor([96.0]))
+        >>> batch.mask.tolist(), batch.has_focal.tolist(), batch.has_pose.tolist()
+        ([[True, False]], [True], [False])
     """
 
     image: Tensor
@@ -78,6 +129,26 @@ class FaceBatch:
     time: Tensor
     index: Tensor
 
+    @staticmethod
+    def of(image: Tensor, points: Tensor, **labels: Any) -> FaceBatch:
+        """A batch from images, points and the labels there are; the others are absent.
+
+        Args:
+            image: (B, 3, H, W).
+            points: (B, N, 2) in pixels of `image`; not annotated where not finite.
+            **labels: columns by name; a number stands for all faces. `has_*` follows from the
+                values unless it is given.
+
+        Raises:
+            ValueError: a name is unknown or a column has another shape.
+        """
+        subsets = labels.get("subsets")
+        counts = {
+            "K": len(NORMS),
+            "S": subsets.shape[-1] if isinstance(subsets, Tensor) else 0,
+        }
+        return FaceBatch(**complete_columns(image, points, labels, counts))
+
     def __len__(self) -> int:
         """Number of faces B."""
         return self.points.shape[0]
@@ -94,29 +165,35 @@ class FaceBatch:
         return self._map(lambda t: t.pin_memory())
 
     def select(self, rows: Tensor) -> Self:
-        """The faces named by `rows`, (M,) int64 indices or a (B,) bool mask."""
+        """The faces at `rows`, (M,) int64 indices or a (B,) bool mask."""
         return self._map(lambda t: t[rows])
+
+    @property
+    def inputs(self) -> FaceInputs:
+        """Inputs of a method for these faces: no labels."""
+        return FaceInputs(self.image, queries=self.queries, convention=self.convention_id)
 
 
 @dataclass
 class Prediction:
-    """What a method says about B faces. Only `points` is owed; the rest is None if not predicted.
+    """Output of a method for B faces. Only `points` is required; the rest is None if not predicted.
 
     Attributes:
-        points: (B, N, 2) landmarks in frame pixels, always of the frame that was passed in.
+        points: (B, N, 2) landmarks in pixels of the image that was passed in.
         stages: (T, B, N, 2) points after each stage; a face that left early keeps its last shape.
         error: (T, B) predicted NME in percent after each stage.
         exit_stage: (B,) int64 index of the last stage that ran.
         mma: (B,) multiply-adds spent on each face, in millions, where the cost depends on the face.
-        crop: (B, 2, 3) affine from normalised-crop pixels to frame pixels, chosen by a normalizer.
-        log_sigma: (B, N) log of the isotropic standard deviation, frame pixels.
+        crop: (B, 2, 3) affine from pixels of the crop that a normalizer chose to input pixels.
+        log_sigma: (B, N) log of the isotropic standard deviation in input pixels.
         visibility: (B, N) probability that the point is visible.
-        points3d: (B, N, 3) frame pixels, z away from the camera, mean 0.
+        points3d: (B, N, 3) input pixels, z away from the camera, mean 0.
         head3d: (B, N, 3) head frame.
         pose: (B, 6) as in `FaceBatch`; translation is NaN where a method predicts angles only.
-        focal: (B,) focal length in frame pixels.
+        focal: (B,) focal length in input pixels.
+        features: (B, C) or (T, B, C) pooled features of the network, for an error head.
         attention: method-defined weights for drawing.
-        aux: the method's own type, read by its own losses only.
+        aux: the method's own type, read by its own losses only; nothing in it has a place.
     """
 
     points: Tensor
@@ -131,32 +208,136 @@ class Prediction:
     head3d: Tensor | None = None
     pose: Tensor | None = None
     focal: Tensor | None = None
+    features: Tensor | None = None
     attention: Tensor | None = None
     aux: Any = None
 
     def detach(self) -> Prediction:
-        """A copy without graph and without `aux`, safe to keep."""
-        tensors: dict[str, Any] = {
-            f.name: value.detach() if isinstance(value, Tensor) else None
-            for f in fields(self)
-            if f.name != "aux"
-            for value in [getattr(self, f.name)]
-        }
-        return Prediction(**tensors)
+        """A copy without graph and without what only training reads (`features`, `aux`)."""
+        tensors = _map_tensors(self, lambda t: t.detach())
+        return replace(self, **tensors | {"features": None, "aux": None})
+
+    def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
+        """The prediction in pixels of another image: points, stages, 3D, pose and the like.
+
+        A similarity turns the head about the optical axis and scales its picture. Angles of view
+        are left alone, as they are for labels: a face that is shifted in its crop keeps its yaw.
+
+        Args:
+            affine: (B, 2, 3) similarity from pixels of this prediction to pixels of the other
+                image; without a mirror.
+            sizes: sides in pixels of the image that this prediction is in, and of the other one.
+
+        Returns:
+            The moved prediction; `crop` is the affine, after the crop there was.
+
+        Example:
+            >>> half = torch.tensor([[[0.5, 0.0, 10.0], [0.0, 0.5, 20.0]]])
+            >>> Prediction(torch.ones(1, 1, 2)).transform(half, (64, 128)).points
+            tensor([[[10.5000, 20.5000]]])
+        """
+        linear, shift = affine[..., :2], affine[..., 2]
+        scale = torch.linalg.vector_norm(linear[..., 0], dim=-1)
+
+        def move(points: Tensor) -> Tensor:
+            return points @ linear.mT + shift.unsqueeze(-2)
+
+        moved = replace(self, points=move(self.points), crop=affine)
+        if self.crop is not None:
+            origin = linear @ self.crop[..., 2:] + shift.unsqueeze(-1)
+            moved.crop = torch.cat((linear @ self.crop[..., :2], origin), -1)
+        if self.stages is not None:
+            moved.stages = move(self.stages)
+        if self.log_sigma is not None:
+            moved.log_sigma = self.log_sigma + scale.log().unsqueeze(-1)
+        if self.points3d is not None:
+            depth = self.points3d[..., 2:] * scale.view(-1, 1, 1)
+            moved.points3d = torch.cat((move(self.points3d[..., :2]), depth), -1)
+        if self.focal is not None:
+            moved.focal = self.focal * scale
+        if self.pose is not None:
+            moved.pose = _transform_pose(self.pose, affine, scale, sizes)
+        return moved
+
+
+def _transform_pose(pose: Tensor, affine: Tensor, scale: Tensor, sizes: tuple[int, int]) -> Tensor:
+    """A pose in the pose camera (f = 1.5 W) of another image; see `Prediction.transform`."""
+    size, other = sizes
+    roll = pose[:, 2:3] + torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))[:, None]
+    # A head of unknown place stands in front of the camera meanwhile: NaN would reach gradients.
+    placed = pose[:, 3:].isfinite().all(dim=-1, keepdim=True)
+    ahead = pose.new_tensor([0.0, 0.0, 1.0])
+    translation = torch.where(placed, pose[:, 3:], ahead)
+    plane, depth = translation[:, :2], translation[:, 2:]
+    origin = plane / depth * (1.5 * size) + (size - 1) / 2
+    origin = (affine[..., :2] @ origin.unsqueeze(-1)).squeeze(-1) + affine[..., 2]
+    # A picture `scale` times as large in a camera of focal length 1.5 W' is nearer by that much.
+    depth = depth * (other / size) / scale[:, None]
+    plane = (origin - (other - 1) / 2) / (1.5 * other) * depth
+    translation = torch.where(placed, torch.cat((plane, depth), -1), torch.nan)
+    return torch.cat((pose[:, :2], roll, translation), -1)
+
+
+def _map_tensors(value: Any, fn: Any) -> dict[str, Any]:
+    """`fn` of every field that holds a tensor."""
+    columns = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {name: fn(column) for name, column in columns.items() if isinstance(column, Tensor)}
+
+
+# Exporters and tracers take and return both.
+register_dataclass(FaceInputs, serialized_type_name="lit_landmarks.FaceInputs")
+register_dataclass(Prediction, serialized_type_name="lit_landmarks.Prediction")
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """Crop geometry: the square about a face's box that a method receives.
+
+    Plain values, which a checkpoint carries.
+
+    Attributes:
+        size: side of the crop in pixels.
+        kind: "tight" around the face or "wide".
+        scale: side of the crop in units of the longer side of the face box.
+
+    Example:
+        >>> CropSpec(128, "tight", 1.35).source_size
+        224
+    """
+
+    size: int
+    kind: FrameKind
+    scale: float
+
+    @property
+    def source_scale(self) -> float:
+        """Side of the source crop from which the crop is cut, in box sides."""
+        return SOURCE_MARGIN * self.scale
+
+    @property
+    def source_size(self) -> int:
+        """Side of the source crop in pixels: the resolution of the crop, in steps of 32."""
+        return math.ceil(self.size * self.source_scale / self.scale / 32) * 32
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One data set in one role, as the rest of the suite sees it."""
+    """One data set in one role, as the rest of the suite sees it.
+
+    Attributes:
+        yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
+            (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
+    """
 
     name: str
     role: Role
     scheme: str
     convention: str
-    primary_normaliser: str
+    primary_norm: str
     size: int
     labels: frozenset[str] = frozenset()
     subsets: tuple[str, ...] = ()
+    yaw_bins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,10 +359,22 @@ class ShapeStatistics:
     variances: Tensor
     count: int
 
+    def fit_to_crop(self, share: float) -> ShapeStatistics:
+        """Statistics of the shapes in a crop whose side the mean's box fills to `share`.
+
+        Args:
+            share: longer side of the mean shape's box as a share of the crop's side.
+        """
+        points = self.mean.view(-1, 2)
+        low, high = points.amin(0), points.amax(0)
+        scale = share / (high - low).amax()
+        mean = (points - (low + high) / 2) * scale
+        return replace(self, mean=mean.flatten(), variances=self.variances * scale.square())
+
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the data tells a method.
+    """Description of the data for a method: data sets, scheme, conventions and crop.
 
     `scheme` is the target scheme to which every set is mapped, or None when rows are padded and
     keep their own (query methods). `datasets` is indexed by `FaceBatch.dataset_id`.
@@ -217,7 +410,7 @@ class Needs:
             there for schemes with a 3D mean face, since POSIT makes it.
         frame: the kind of frame the method is written for, or None for any.
         one_scheme: True if all rows must share one target scheme.
-        statistics: True if the method learns shape statistics from the training labels.
+        statistics: True if the method takes shape statistics from the training labels.
     """
 
     labels: frozenset[str] = field(default_factory=frozenset)

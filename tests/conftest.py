@@ -51,6 +51,14 @@ def _isolation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def few_shapes() -> Iterator[None]:
+    """Shape statistics of 300 shapes, not 20,000: they are tested with the data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lit_landmarks.data.module._SHAPES", 300)
+        yield
+
+
+@pytest.fixture(scope="session")
 def repo_root() -> Path:
     """The folder that holds pyproject.toml."""
     return REPO

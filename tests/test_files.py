@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import check_folder, replacing, write_atomic
+from lit_landmarks.files import atomic_path, check_folder, write_atomic
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with replacing(tmp_path / "a.npz") as temporary:
+        with atomic_path(tmp_path / "a.npz") as temporary:
             assert temporary.suffix == ".npz"
             temporary.write_text("half")
             raise KeyError("x")

@@ -2,7 +2,8 @@
 
 Adding a verb (2 files to touch):
     1. A module here with `run(arguments: list[str]) -> int`: build an `ArgumentParser` from
-       `cli/parsing.py`, raise `UserError` for bad input, return the exit status.
+       `cli/parsing.py`, or `Subcommands` from `cli/subcommands.py` for a verb with several parts;
+       raise `UserError` for bad input, return the exit status.
     2. One row in `VERBS` (`cli/verbs.py`).
 """
 

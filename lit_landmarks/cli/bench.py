@@ -1,20 +1,30 @@
-"""`bench`: speeds and searches, measured beside what they are compared with."""
+"""`bench`: speed of batches, early exit, studies and samplers, each beside a reference."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from lit_landmarks.cli import bench_samplers
-from lit_landmarks.cli.loading import load_trained
-from lit_landmarks.cli.parsing import read_request, verb_parser
+from lit_landmarks.bench.cascade import bench_cascade
+from lit_landmarks.bench.data import bench_data
+from lit_landmarks.bench.samplers import as_dict, bench_samplers, print_samplers
+from lit_landmarks.bench.sweep import bench_sweep
+from lit_landmarks.cli import sweep
+from lit_landmarks.cli.subcommands import Subcommands
+from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
-from lit_landmarks.reports.bench_cascade import bench_cascade
-from lit_landmarks.reports.bench_data import bench_data
+from lit_landmarks.settings import Task
 
-_DESCRIPTION = """data measures on embedded synthetic faces, in one run, in rounds that take turns:
+_DESCRIPTION = """Measures the suite beside what it is compared with, in rounds that take turns.
+
+  python -m lit_landmarks bench data --size 224 --json    batches, beside albumentations
+  python -m lit_landmarks bench cascade --run RUN         time that an early exit saves
+  python -m lit_landmarks bench sweep --rounds 5          cost of a study beside its fits
+  python -m lit_landmarks bench samplers --sweep FILE     one study by several samplers"""
+
+_DATA = """Measures on embedded synthetic faces, in one run, in rounds that take turns:
   cached source crops to augmented batches of 32, and the same without augmentation
   a training step of a timm backbone on such a batch, and which part of it a batch takes
   albumentations and OpenCV doing the same work (pip install 'lit-landmarks[bench]')
@@ -23,74 +33,97 @@ _DESCRIPTION = """data measures on embedded synthetic faces, in one run, in roun
 
   python -m lit_landmarks bench data
   python -m lit_landmarks bench data --size 224 --json
-  python -m lit_landmarks bench data --head ict_facekit.npz
+  python -m lit_landmarks bench data --head ict_facekit.npz"""
 
-cascade measures a calibrated run on its validation faces, one thread: one face at a time and
-batches of 64, with and without early stop, in turns.
+_CASCADE = """Measures a calibrated run on its validation faces, one thread: one face at a time and
+batches of 64, with and without early exit, in turns.
 
-  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001
+  python -m lit_landmarks bench cascade --run runs/musica-synthetic-001"""
 
-sweep measures what a study costs beside its fits: time around a trial, of one that is too dear to
-be trained, memory over many trials, and two workers beside one.
+_SWEEP = """Measures what a study costs beside its fits: time around a trial, of one that is too
+expensive to be trained, memory over many trials, and two workers beside one.
 
-  python -m lit_landmarks bench sweep --rounds 5 --trials 200
+  python -m lit_landmarks bench sweep --rounds 5 --trials 200"""
 
-samplers runs one study with several samplers and seeds, at an equal number of trials; a killed
-comparison goes on when it is called again.
+_SAMPLERS = """Runs one study with several samplers and seeds, at an equal number of trials. A
+comparison that was killed goes on when it is called again.
 
   python -m lit_landmarks bench samplers --sweep sweeps/samplers.yaml"""
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the verb."""
-    parser = verb_parser("bench", _DESCRIPTION)
-    parts = ["data", "cascade", "sweep", "samplers"]
-    parser.add_argument("part", choices=parts, help="what to measure")
-    parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
-    parser.add_argument("--faces", type=int, default=96, help="faces that are cached")
+    """Runs `bench data`, `bench cascade`, `bench sweep` or `bench samplers`."""
+    parts = Subcommands("bench", _DESCRIPTION)
+    data = parts.add("data", "speed of batches, rendering and caching", _bench_data, _DATA)
+    data.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
+    data.add_argument("--faces", type=int, default=96, help="faces that are cached")
+    data.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
+    _add_rounds(data)
+    summary = "time that the early exit of a cascade saves"
+    cascade = parts.add("cascade", summary, _bench_cascade, _CASCADE, takes_settings=True)
+    cascade.add_argument("--run", type=Path, help="a run after `analyse calibrate`")
+    study = parts.add("sweep", "cost of a study beside its fits", _bench_sweep, _SWEEP)
+    study.add_argument("--trials", type=int, default=200, help="trials of its memory")
+    _add_rounds(study)
+    samplers = parts.add("samplers", "one study by several samplers", _bench_samplers, _SAMPLERS)
+    samplers.add_argument("--sweep", type=Path, help="the sweep file")
+    names = ["TPESampler", "RandomSampler"]
+    samplers.add_argument("--samplers", nargs="+", default=names, help="classes of optuna.samplers")
+    samplers.add_argument("--seeds", type=int, default=5, help="studies of each sampler")
+    samplers.add_argument("--trials", type=int, help="trials of each study; default: the file's")
+    folder = Path("studies/samplers")
+    samplers.add_argument("--output", type=Path, default=folder, help="folder of the studies")
+    for parser in (data, cascade, study, samplers):
+        parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parts.run(arguments)
+
+
+def _add_rounds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=12, help="times that each figure is taken")
-    parser.add_argument("--head", help="an ICT FaceKit head file: measure its rendering too")
-    parser.add_argument("--run", type=Path, help="cascade: a run that `calibrate` has seen")
-    parser.add_argument("--sweep", type=Path, help="samplers: the sweep file")
-    parser.add_argument("--samplers", nargs="+", default=["TPESampler", "RandomSampler"],
-                        help="samplers: classes of optuna.samplers")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=5, help="samplers: studies of each")
-    parser.add_argument("--trials", type=int, help="sweep: trials of its memory, 200;"
-                        " samplers: of each study, the file's")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=Path("studies/samplers"),
-                        help="samplers: folder of the studies")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    known, rest = parser.parse_known_args(arguments)
-    if known.part == "cascade":
-        return _cascade(known.run, rest, known.json)
-    if known.part == "samplers" and not rest:
-        return bench_samplers.run(known.sweep, known.samplers, known.seeds, known.trials,
-                                  known.output, known.json)  # fmt: skip
-    if rest:
-        raise UserError(f"unknown argument {rest[0]}; see {parser.prog} --help")
-    if known.part == "sweep":
-        from lit_landmarks.cli.bench_sweep import bench_sweep
 
-        measured = bench_sweep(known.rounds, 200 if known.trials is None else known.trials)
-        print(json.dumps(asdict(measured), indent=2) if known.json
-              else "\n".join(measured.lines()))  # fmt: skip
-        return 0
-    if known.size < 32 or known.faces < 32 or known.rounds < 1:
-        raise UserError("bench needs --size and --faces of 32 or more and --rounds of 1 or more")
-    found = bench_data(known.size, known.faces, known.rounds, head=known.head)
-    if known.json:
-        print(json.dumps({**asdict(found), "faces_per_s": found.faces_per_second}, indent=2))
-    else:
-        print("\n".join(found.lines()))
+
+def _bench_data(options: argparse.Namespace) -> int:
+    if options.size < 32 or options.faces < 32 or options.rounds < 1:
+        raise UserError(
+            "bench data needs --size and --faces of 32 or more and --rounds of 1 or more"
+        )
+    measured = bench_data(options.size, options.faces, options.rounds, head=options.head)
+    figures = {**asdict(measured), "faces_per_s": measured.faces_per_second}
+    print(json.dumps(figures, indent=2) if options.json else "\n".join(measured.lines()))
     return 0
 
 
-def _cascade(path: Path | None, rest: list[str], as_json: bool) -> int:
-    if path is None:
+def _bench_cascade(options: argparse.Namespace) -> int:
+    if options.run is None:
         raise UserError("bench cascade needs --run RUN; see --help")
-    method, data = load_trained(read_request("validate", [f"--run={path}", *rest]))
-    if not isinstance(method, AdaptiveModule):
-        raise UserError(f"{path} is a {type(method).__name__}; give a run of a cascade")
-    found = bench_cascade(method, data)
-    print(json.dumps(asdict(found), indent=2) if as_json else "\n".join(found.lines()))
+    method, data = Task.from_run(options.run, options.settings).load_trained()
+    if method.early_exit is None:
+        raise UserError(f"{options.run} is a {type(method).__name__}; give a run of a cascade")
+    measured = bench_cascade(method, data)
+    print(json.dumps(asdict(measured), indent=2) if options.json else "\n".join(measured.lines()))
     return 0
+
+
+def _bench_sweep(options: argparse.Namespace) -> int:
+    measured = bench_sweep(options.rounds, options.trials)
+    print(json.dumps(asdict(measured), indent=2) if options.json else "\n".join(measured.lines()))
+    return 0
+
+
+def _bench_samplers(options: argparse.Namespace) -> int:
+    if options.sweep is None:
+        raise UserError("bench samplers needs --sweep FILE, such as sweeps/samplers.yaml")
+    figures = bench_samplers(
+        options.sweep, options.samplers, options.seeds, options.trials, options.output, _run_study
+    )
+    if options.json:
+        print(json.dumps(as_dict(figures), indent=2))
+    else:
+        print_samplers(figures, plain_console())
+    return 0
+
+
+def _run_study(file: Path, folder: Path) -> None:
+    """Runs the study of a sweep file in a folder, or goes on with it."""
+    begun = (folder / "sweep.yaml").is_file()
+    sweep.run(["resume", str(folder)] if begun else ["run", str(file), "--study", str(folder)])

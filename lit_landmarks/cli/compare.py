@@ -8,19 +8,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lit_landmarks.cli.parsing import verb_parser
-from lit_landmarks.draw.chart import PALETTE
-from lit_landmarks.draw.chart_png import chart_figure
+from lit_landmarks.cli.parsing import VerbParser, verb_parser
+from lit_landmarks.draw.chart import PALETTE_SIZE, chart_figure
 from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.reports.compare import Comparison, as_csv, as_json, compare
 from lit_landmarks.reports.compare_charts import all_charts
 from lit_landmarks.reports.compare_terminal import print_comparison
-from lit_landmarks.reports.entries import Entry, StudyRecord, run_entry, study_entries
-from lit_landmarks.reports.page import page
+from lit_landmarks.reports.entries import Entry, StudyRecord, read_run_entry, read_study_entries
+from lit_landmarks.reports.page import render_page
 from lit_landmarks.reports.wandb_report import build_report, save_report
-from lit_landmarks.reports.wandb_runs import is_project, project_entries
+from lit_landmarks.reports.wandb_runs import is_project, read_project_entries
 from lit_landmarks.training.run_directory import write_json
 
 _DESCRIPTION = """Puts runs side by side: figures with the best of each column, settings that
@@ -42,46 +41,70 @@ be mixed:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the verb."""
-    parser = verb_parser("compare", _DESCRIPTION)
-    parser.add_argument("what", nargs="*", metavar="RUN | STUDY | ENTITY/PROJECT")
-    parser.add_argument("--output", help="file (.html, .csv, .json) or folder")
-    parser.add_argument("--objective", metavar="KEY",
-                        help="figure that ranks; default the study's, or val/nme")  # fmt: skip
-    parser.add_argument("--column", action="append", default=[], metavar="KEY",
-                        help="a further figure in the table")  # fmt: skip
-    parser.add_argument("--curves", type=int, default=PALETTE, metavar="N",
-                        help=f"rows drawn in curves and bars, at most {PALETTE}")  # fmt: skip
-    parser.add_argument("--title", help="of the page")
-    parser.add_argument("--wandb", metavar="ENTITY/PROJECT",
-                        help="write a W&B report into this project (online)")  # fmt: skip
-    known = parser.parse_args(arguments)
-    if not known.what:
+    """Runs `compare`."""
+    options = _make_parser().parse_args(arguments)
+    if not options.what:
         raise UserError("compare needs runs, a study or a W&B project; see --help")
-    if not 1 <= known.curves <= PALETTE:
-        raise UserError(f"--curves is {known.curves}; give 1 to {PALETTE}")
-    kind = output_kind(known.output)
-    entries, studies = gather(known.what)
-    told = compare(entries, studies, known.objective, known.column, known.curves, known.title)
+    if not 1 <= options.curves <= PALETTE_SIZE:
+        raise UserError(f"--curves is {options.curves}; give 1 to {PALETTE_SIZE}")
+    kind = classify_output(options.output)
+    entries, studies = gather(options.what)
+    comparison = compare(
+        entries, studies, options.objective, options.column, options.curves, options.title
+    )
     # A file or a pipe has no width of its own; 80 columns would break every name.
     console = Console(highlight=False, width=None if Console().is_terminal else 140)
-    if known.wandb:
-        build_report(told, known.wandb)  # what is wrong with it is told before anything is written
-    print_comparison(told, console)
-    if known.output:
+    if options.wandb:
+        build_report(comparison, options.wandb)  # raises its errors before anything is written
+    print_comparison(comparison, console)
+    if options.output:
         console.print(
-            f"comparison: {write(told, Path(known.output), kind)}", markup=False, soft_wrap=True
+            f"comparison: {write(comparison, Path(options.output), kind)}",
+            markup=False,
+            soft_wrap=True,
         )
-    if known.wandb:
-        console.print(f"report: {save_report(told, known.wandb)}", markup=False, soft_wrap=True)
+    if options.wandb:
+        console.print(
+            f"report: {save_report(comparison, options.wandb)}", markup=False, soft_wrap=True
+        )
     return 0
 
 
+def _make_parser() -> VerbParser:
+    parser = verb_parser("compare", _DESCRIPTION)
+    parser.add_argument("what", nargs="*", metavar="RUN | STUDY | ENTITY/PROJECT")
+    parser.add_argument("--output", help="file (.html, .csv, .json) or folder")
+    parser.add_argument(
+        "--objective", metavar="KEY", help="figure that ranks; default the study's, or val/nme"
+    )
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="KEY", help="a further figure in the table"
+    )
+    parser.add_argument(
+        "--curves",
+        type=int,
+        default=PALETTE_SIZE,
+        metavar="N",
+        help=f"rows drawn in curves and bars, at most {PALETTE_SIZE}",
+    )
+    parser.add_argument("--title", help="of the page")
+    parser.add_argument(
+        "--wandb", metavar="ENTITY/PROJECT", help="write a W&B report into this project (online)"
+    )
+    return parser
+
+
 def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
-    """Reads everything that is named; a run that is a trial of a named study, once.
+    """Reads runs, studies and W&B projects; a run that is also a trial becomes one row.
+
+    Args:
+        what: folders of runs or studies, or entity/project.
+
+    Returns:
+        Rows of the comparison, and the studies among them.
 
     Raises:
-        UserError: what is no run, no study and no project; names it and the cure.
+        UserError: a name that is no run, no study and no project.
     """
     entries: list[Entry] = []
     runs: list[Entry] = []
@@ -92,32 +115,32 @@ def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
         if (path / "sweep.yaml").is_file():
             study = _read_study(path)
             studies.append(study)
-            found = study_entries(study)
-            trials |= {Path(entry.where).resolve() for entry in found if entry.where}
-            entries += found
+            rows = read_study_entries(study)
+            trials |= {Path(entry.where).resolve() for entry in rows if entry.where}
+            entries += rows
         elif not path.exists() and is_project(name):
             try:
-                entries += project_entries(name)
+                entries += read_project_entries(name)
             except UserError as error:
                 raise UserError(f"no folder {name}; and as a W&B project: {error}") from error
         else:
-            runs.append(run_entry(path))
-    # A trial that is also named as a run is one row, that of its study, which knows more of it.
+            runs.append(read_run_entry(path))
+    # A trial that is also named as a run stays the row of its study, which has its outcome.
     return [*entries, *(r for r in runs if Path(r.where).resolve() not in trials)], studies
 
 
 def _read_study(path: Path) -> StudyRecord:
     # Optuna takes a second to import; comparing runs does not wait for it.
     from lit_landmarks import search
-    from lit_landmarks.search.records import study_record
+    from lit_landmarks.search.records import build_study_record
 
     folder = search.StudyFolder(path)
     sweep = folder.sweep()
-    return study_record(folder, sweep, folder.open(sweep))
+    return build_study_record(folder, sweep, folder.open(sweep))
 
 
-def output_kind(output: str | None) -> str:
-    """html, csv, json or folder.
+def classify_output(output: str | None) -> str:
+    """Classifies --output as html, csv, json or folder; empty without it.
 
     Raises:
         UserError: the name of a file of another kind.
@@ -132,24 +155,24 @@ def output_kind(output: str | None) -> str:
     return ending[1:]
 
 
-def write(told: Comparison, output: Path, kind: str) -> Path:
-    """Writes the comparison; gives what to open."""
+def write(comparison: Comparison, output: Path, kind: str) -> Path:
+    """Writes the comparison and returns the file to open."""
     if kind == "html":
-        write_atomic(output, page(told))
+        write_atomic(output, render_page(comparison))
     elif kind == "csv":
-        write_atomic(output, as_csv(told))
+        write_atomic(output, as_csv(comparison))
     elif kind == "json":
-        write_json(output, as_json(told))
+        write_json(output, as_json(comparison))
     else:
-        for chart in all_charts(told):
-            save_figure(chart_figure(chart), output / f"{file_name(chart.key)}.png")
-        write_atomic(output / "table.csv", as_csv(told))
-        write_json(output / "table.json", as_json(told))
-        write_atomic(output / "index.html", page(told))
+        for chart in all_charts(comparison):
+            save_figure(chart_figure(chart), output / f"{make_file_name(chart.key)}.png")
+        write_atomic(output / "table.csv", as_csv(comparison))
+        write_json(output / "table.json", as_json(comparison))
+        write_atomic(output / "index.html", render_page(comparison))
         return output / "index.html"
     return output
 
 
-def file_name(key: str) -> str:
-    """A chart's key without anything that a file system minds."""
+def make_file_name(key: str) -> str:
+    """Makes a file name of a chart's key: all but letters, digits, `-`, `_` and `.` become `_`."""
     return re.sub(r"[^\w.-]+", "_", key)

@@ -1,4 +1,4 @@
-"""`data check`: reads a whole data set, tells what is wrong with it, and draws what it holds."""
+"""`data check`: reads a whole data set, reports what is wrong with it, and draws its faces."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lit_landmarks.cli.configs import compose, unset_variables
-from lit_landmarks.cli.data import build_dataset, instantiate
-from lit_landmarks.cli.lightning import refuse_unknown_names
-from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.mixture import draw_batch
-from lit_landmarks.data.recognise import unrecognised, walk
+from lit_landmarks.data.recognize import unrecognized, walk
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
+from lit_landmarks.settings.composition import compose, find_unset_variables
+from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
+from lit_landmarks.settings.diagnosis import refuse_unknown_names
 from lit_landmarks.types import ROLES
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
@@ -37,84 +37,102 @@ Further --key value pairs are arguments of the data set."""
 _DEFAULT = "Ibug300W"
 
 
-def run(arguments: list[str]) -> int:
-    """Runs `data check`."""
-    parser = verb_parser("data check", _DESCRIPTION)
-    parser.add_argument("-c", "--config", type=Path, action="append", default=[], metavar="FILE",
-                        help="check every data set that these argument files name")  # fmt: skip
+def add_subcommand(parts: Subcommands) -> None:
+    """Adds `data check`."""
+    summary = "read a data set, or every one below a folder; counts, bad rows, contact sheets"
+    parser = parts.add("check", summary, _run, _DESCRIPTION, takes_settings=True)
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="check every data set that these argument files name",
+    )
     parser.add_argument("--all", type=Path, metavar="DIR", help="check what is found below DIR")
-    parser.add_argument("--batch", type=int, metavar="N",
-                        help="with --config: draw one training batch of N faces")  # fmt: skip
-    parser.add_argument("--padded", action="store_true",
-                        help="with --batch: each set in its own scheme, padded")  # fmt: skip
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="with --config: draw one training batch of N faces"
+    )
+    parser.add_argument(
+        "--padded", action="store_true", help="with --batch: each set in its own scheme, padded"
+    )
     parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(DATASETS)}")
-    parser.add_argument("--sheet", type=Path, default=Path("data_check"), metavar="DIR",
-                        help="folder for the contact sheets")  # fmt: skip
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        default=Path("data_check"),
+        metavar="DIR",
+        help="folder for the contact sheets",
+    )
     parser.add_argument("--rows", type=int, default=20, help="bad rows to print")
-    known, rest = parser.parse_known_args(arguments)
-    if (known.all or known.config) and rest:
-        cause = "with --all the folder says" if known.all else "with --config the files say"
-        raise UserError(f"unknown argument '{rest[0]}'; {cause} everything")
-    if known.rows < 0:
-        raise UserError(f"--rows {known.rows}: give 0 or more")
-    check_folder(known.sheet)
-    if known.batch is not None:
-        return _batch(known)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings: list[str] = options.settings
+    if (options.all or options.config) and settings:
+        cause = "with --all the folder says" if options.all else "with --config the files say"
+        raise UserError(f"unknown argument '{settings[0]}'; {cause} everything")
+    if options.rows < 0:
+        raise UserError(f"--rows {options.rows}: give 0 or more")
+    check_folder(options.sheet)
+    if options.batch is not None:
+        return _draw_batch(options)
     bad: list[str] = []
-    found = 0
-    for name, dataset in _chosen(known, rest):
-        found += 1
-        if known.all:
+    count = 0
+    for name, dataset in _select(options):
+        count += 1
+        if options.all:
             print(f"== {name}")
-        bad += _checked(known, name, dataset)
-    if known.all:
-        _tell_others(known.all)
-        if not found:
-            raise UserError(f"no data set in {known.all}; name a folder that holds one or more")
+        bad += _check(options, name, dataset)
+    if options.all:
+        _print_unrecognized(options.all)
+        if not count:
+            raise UserError(f"no data set in {options.all}; name a folder that holds one or more")
     if bad:
         raise UserError(f"{len(bad)} bad rows; mend each as told above, first: {bad[0]}")
     return 0
 
 
-def _checked(known: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
-    """Checks one data set and prints what was found; gives what is wrong."""
+def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
+    """Checks one data set, prints the report and returns its problems."""
     try:
         report = check_dataset(dataset)
     except UserError as error:
-        if not known.all:
+        if not options.all:
             raise
-        print(f"not readable: {error}")  # the other folders are still worth a look
+        print(f"not readable: {error}")  # the other folders are still checked
         return [str(error)]
-    print("\n".join(report.lines(known.rows)))
-    _write(report, known.sheet, name)
-    # A split without a face is no mistake of a folder that was found by walking.
-    if not report.faces and not report.problems and not known.all:
-        empty = f"no face in {_place(dataset)}; correct the arguments, or add faces"
-        if not known.config:
+    print("\n".join(report.lines(options.rows)))
+    _write_report(report, options.sheet, name)
+    # A folder that --all has detected may hold an empty split.
+    if not report.faces and not report.problems and not options.all:
+        empty = f"no face in {_describe_place(dataset)}; correct the arguments, or add faces"
+        if not options.config:
             raise UserError(empty)
         print(empty)
         return [empty]
     return report.problems
 
 
-def _place(dataset: FaceDataset) -> str:
-    """The file or folder that a data set is read from, for people."""
+def _describe_place(dataset: FaceDataset) -> str:
+    """Describes the file or folder of a data set, for messages."""
     if not isinstance(root := getattr(dataset, "root", None), str):
         return repr(dataset)
     file = getattr(dataset, "file", None)
     return str(dataset.resolve(root) / file if isinstance(file, str) else dataset.resolve(root))
 
 
-def _tell_others(root: Path) -> None:
+def _print_unrecognized(root: Path) -> None:
     """Prints the folders right below `root` in which no data set was found."""
-    for folder in unrecognised(root):
+    for folder in unrecognized(root):
         names = sorted(file.name for file in folder.iterdir())
-        told = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-        print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({told})")
+        listed = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+        print(f"== {folder.relative_to(root)}\nno faces that a reader knows ({listed})")
 
 
-def _write(report: CheckReport, folder: Path, name: str) -> None:
-    """Contact sheets and the ranking."""
+def _write_report(report: CheckReport, folder: Path, name: str) -> None:
+    """Writes contact sheets and the ranking of suspect labels."""
     stem = folder / name
     stem.parent.mkdir(parents=True, exist_ok=True)
     if report.sheet is not None:
@@ -130,57 +148,57 @@ def _write(report: CheckReport, folder: Path, name: str) -> None:
         write_atomic(folder / f"{name}_labels.csv", buffer.getvalue())
 
 
-def _batch(known: argparse.Namespace) -> int:
-    """Draw a mixed training batch."""
-    if not known.config or known.batch < 1:
+def _draw_batch(options: argparse.Namespace) -> int:
+    """Draws one training batch of all training sets."""
+    if not options.config or options.batch < 1:
         raise UserError(
             "--batch N needs --config FILE that names training sets, and N of 1 or more"
         )
-    settings = _settings(known.config)
-    sets = dict(_of_role(settings, "train"))
+    settings = _read_settings(options.config)
+    sets = dict(_iterate_role(settings, "train"))
     if not sets:
         raise UserError(
-            f"no training set in {known.config[-1]}; name them under data.init_args.train"
+            f"no training set in {options.config[-1]}; name them under data.init_args.train"
         )
     plain = {k: v for k, v in settings.items() if k not in (*ROLES, "augmentation")}
-    if known.padded:
+    if options.padded:
         plain["scheme"] = None
-    sheet, lines = draw_batch(sets, known.batch, plain)
+    sheet, lines = draw_batch(sets, options.batch, plain)
     print("\n".join(lines))
-    print(f"batch: {save_png(sheet, known.sheet / 'batch.png')}")
+    print(f"batch: {save_png(sheet, options.sheet / 'batch.png')}")
     return 0
 
 
-def _settings(files: list[Path]) -> dict[str, Any]:
-    """`data.init_args` of argument files.
+def _read_settings(files: list[Path]) -> dict[str, Any]:
+    """Reads `data.init_args` of argument files.
 
     Raises:
-        UserError: a name or variable that is not known.
+        UserError: an unknown name, or a variable that is not set.
     """
     composed = compose(files)
     refuse_unknown_names(composed)
     settings: dict[str, Any] = (composed.tree.get("data") or {}).get("init_args") or {}
-    for text in unset_variables(settings):
+    for text in find_unset_variables(settings):
         raise UserError(f"'{text}' names a variable that is not set; export it first")
     return settings
 
 
-def _of_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
+def _iterate_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
     for name, spec in (settings.get(role) or {}).items():
-        dataset = instantiate(FaceDataset, {"set": spec}, None)
+        dataset = dataset_from_entry(spec)
         if "root" in settings:
             dataset.start_from(settings["root"])
         yield name, dataset
 
 
-def _chosen(known: argparse.Namespace, rest: list[str]) -> Iterator[tuple[str, FaceDataset]]:
-    """The data sets to check, by name."""
-    if known.all:
-        yield from walk(known.all)
-    elif known.config:
-        settings = _settings(known.config)
+def _select(options: argparse.Namespace) -> Iterator[tuple[str, FaceDataset]]:
+    """Yields the data sets to check with their names."""
+    if options.all:
+        yield from walk(options.all)
+    elif options.config:
+        settings = _read_settings(options.config)
         for role in ROLES:
-            for name, dataset in _of_role(settings, role):
+            for name, dataset in _iterate_role(settings, role):
                 yield f"{role}_{name}", dataset
     else:
-        yield known.dataset.lower(), build_dataset(known.dataset, rest)
+        yield options.dataset.lower(), build_dataset(options.dataset, options.settings)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
-from lit_landmarks.cli.data import build_dataset
-from lit_landmarks.cli.messages import unknown_name
 from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.data import DATASETS
 from lit_landmarks.data.convert import convert, convert_to_json
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.datasets import build_dataset
+from lit_landmarks.settings.diagnosis import describe_unknown_name
 
 _HEAD = "ict-facekit"
 _DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by
@@ -25,39 +27,46 @@ With --layout, points are mapped to its scheme; faces that would miss one are le
 Goes on where a run was stopped. Further --key value pairs are arguments of the data set."""
 
 
-def run(arguments: list[str]) -> int:
-    """Runs `data convert`."""
-    if arguments[:1] == [_HEAD]:
-        return _head(arguments[1:])
-    parser = verb_parser("data convert", _DESCRIPTION)
+def add_subcommand(parts: Subcommands) -> None:
+    """Adds `data convert`."""
+    summary = "any data set to our own JSON; an ICT FaceKit clone to a head file"
+    parser = parts.add("convert", summary, _run, _DESCRIPTION, takes_settings=True)
     parser.add_argument("dataset", help=f"one of {', '.join(DATASETS)}; or {_HEAD}")
-    parser.add_argument("--to", type=Path, required=True, help="folder to write")
+    parser.add_argument("--to", type=Path, help="folder to write")
     parser.add_argument("--layout", default="json", help=f"one of {', '.join(LAYOUTS)}")
     parser.add_argument("--workers", type=int, help="processes (all cores)")
-    known, rest = parser.parse_known_args(arguments)
-    if known.layout not in LAYOUTS:
-        raise UserError(unknown_name("layout", known.layout, sorted(LAYOUTS), None))
-    if known.workers is not None and known.workers < 1:
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.dataset == _HEAD:
+        return _convert_head(options.settings)
+    if options.to is None:
+        raise UserError("data convert needs --to DIR; see --help")
+    if options.layout not in LAYOUTS:
+        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
+    if options.workers is not None and options.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
-    dataset = build_dataset(known.dataset, rest)
-    if known.layout == "json":
-        print(f"{convert_to_json(dataset, known.to)} faces in {known.to / 'faces.json'}")
+    dataset = build_dataset(options.dataset, options.settings)
+    if options.layout == "json":
+        count = convert_to_json(dataset, options.to)
+        print(f"{count} faces in {options.to / 'faces.json'}")
         return 0
-    written, left = convert(dataset, LAYOUTS[known.layout](), known.to, known.workers)
-    print(f"{written} faces in {known.to}, layout {known.layout}")
-    if left:
-        print(f"{left} faces left out: they lack points that the layout has", file=sys.stderr)
+    layout = LAYOUTS[options.layout]()
+    written, left_out = convert(dataset, layout, options.to, options.workers)
+    print(f"{written} faces in {options.to}, layout {options.layout}")
+    if left_out:
+        print(f"{left_out} faces left out: they lack points that the layout has", file=sys.stderr)
     return 0
 
 
-def _head(words: list[str]) -> int:
-    """ICT FaceKit's files to one head file."""
+def _convert_head(arguments: list[str]) -> int:
+    """Converts a clone of ICT FaceKit to one head file."""
     parser = verb_parser(f"data convert {_HEAD}", _DESCRIPTION)
     parser.add_argument("source", type=Path, help="clone of ICT-FaceKit, or its FaceXModel folder")
     parser.add_argument("target", type=Path, help=".npz to write")
-    known = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     from lit_landmarks.data.ict import make_head_file
 
-    make_head_file(known.source, known.target)
-    print(f"head file: {known.target}; use it as data set IctFaces with --head {known.target}")
+    make_head_file(options.source, options.target)
+    print(f"head file: {options.target}; use it as data set IctFaces with --head {options.target}")
     return 0

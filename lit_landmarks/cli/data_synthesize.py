@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
-from lit_landmarks.cli.data import build_dataset
-from lit_landmarks.cli.messages import unknown_name
-from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.data import DATASETS
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.data.synthesize import synthesize
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.datasets import build_dataset
+from lit_landmarks.settings.diagnosis import describe_unknown_name
 
 _DESCRIPTION = """Renders faces and writes them in the files of a published data set, so that
 programs written for that set read them. Goes on where a run was stopped; a larger --n adds faces.
@@ -23,31 +24,43 @@ programs written for that set read them. Goes on where a run was stopped; a larg
 Further --key value pairs are arguments of the source (seed, max_yaw, image_size ...)."""
 
 
-def run(arguments: list[str]) -> int:
-    """Runs `data synthesize`."""
-    parser = verb_parser("data synthesize", _DESCRIPTION)
+def add_subcommand(parts: Subcommands) -> None:
+    """Adds `data synthesize`."""
+    summary = "write rendered faces to disk in the files of a published data set"
+    parser = parts.add("synthesize", summary, _run, _DESCRIPTION, takes_settings=True)
     parser.add_argument("target", type=Path, help="folder to write, new or begun before")
     parser.add_argument("--layout", default="ibug", help=f"one of {', '.join(LAYOUTS)}")
     parser.add_argument("--n", type=int, default=1000, help="number of faces")
-    rendered = [name for name, cls in DATASETS.items() if cls.rendered]
-    parser.add_argument("--source", default="SyntheticFaces",
-                        help=f"who renders: one of {', '.join(rendered)}")  # fmt: skip
+    sources = f"who renders: one of {', '.join(_list_sources())}"
+    parser.add_argument("--source", default="SyntheticFaces", help=sources)
     parser.add_argument("--workers", type=int, help="processes (all cores)")
-    known, rest = parser.parse_known_args(arguments)
-    if known.layout not in LAYOUTS:
-        raise UserError(unknown_name("layout", known.layout, sorted(LAYOUTS), None))
-    if known.source not in rendered:
-        raise UserError(unknown_name("source of rendered faces", known.source, rendered, None))
-    if known.n < 1 or (known.workers is not None and known.workers < 1):
+
+
+def _list_sources() -> list[str]:
+    """Names of the data sets whose faces are rendered."""
+    return [name for name, dataset in DATASETS.items() if dataset.rendered]
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.layout not in LAYOUTS:
+        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
+    if options.source not in _list_sources():
+        raise UserError(
+            describe_unknown_name("source of rendered faces", options.source, _list_sources(), None)
+        )
+    if options.n < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("--n and --workers must be 1 or more; correct them")
-    for word in rest:
-        if word.split("=")[0] in ("--scheme", "--convention"):
-            raise UserError(f"the layout fixes scheme and convention; leave {word} away")
-    layout = LAYOUTS[known.layout]()
-    fixed = ["--n", str(known.n), "--scheme", layout.scheme, "--convention", layout.contour]
+    for setting in options.settings:
+        if setting.split("=")[0] in ("--scheme", "--convention"):
+            raise UserError(f"the layout fixes scheme and convention; leave {setting} away")
+    layout = LAYOUTS[options.layout]()
+    fixed = ["--n", str(options.n), "--scheme", layout.scheme, "--convention", layout.contour]
     start = time.monotonic()
-    made = synthesize(build_dataset(known.source, [*rest, *fixed]), layout, known.target, known.n,
-                      known.workers)  # fmt: skip
-    speed = f" in {time.monotonic() - start:.0f} s" if made else ""
-    print(f"{known.n} faces in {known.target}, layout {layout.name}: {made} rendered now{speed}")
+    dataset = build_dataset(options.source, [*options.settings, *fixed])
+    count = synthesize(dataset, layout, options.target, options.n, options.workers)
+    duration = f" in {time.monotonic() - start:.0f} s" if count else ""
+    print(
+        f"{options.n} faces in {options.target}, layout {layout.name}: "
+        f"{count} rendered now{duration}"
+    )
     return 0

@@ -1,4 +1,4 @@
-"""`main`: verb in, exit status out. Bad input is one line and status 2; a bug is a traceback."""
+"""Entry point of the command line: runs a verb, and turns bad input into one line and status 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lit_landmarks.cli.verbs import run_verb
 from lit_landmarks.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
-#: Errors of the file system that a user can mend; any other `OSError` is a bug.
+#: Errors of the file system that a user can correct, with the cure; any other `OSError` is a bug.
 _MENDABLE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -24,7 +24,7 @@ _MENDABLE = {
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one verb. May be called any number of times in a process; nothing global changes.
+    """Runs one verb; may be called repeatedly, since it leaves the state of the process unchanged.
 
     Args:
         args: verb and arguments; None takes them from `sys.argv`.

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 import lit_landmarks
-from lit_landmarks.cli.parsing import OneLineParser, verb_parser
+from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports import markdown
-from lit_landmarks.reports.measuring import measured_here, parse_column, parse_value, read_run
+from lit_landmarks.reports.measuring import measure_now, parse_column, parse_value, read_run
 from lit_landmarks.reports.results import FILE_NAME, Measurement, record
 
 _ABOUT = """Every figure in a README is made from a results file beside its method.
@@ -23,48 +23,54 @@ _ABOUT = """Every figure in a README is made from a results file beside its meth
 
 def run(arguments: list[str]) -> int:
     """Runs `results record`, `results write` or `results check`."""
-    options = _parser().parse_args(arguments)
-    if options.action == "record":
-        table = record(
-            _measurements(options), options.to, options.table, options.row, options.columns
-        )
-        print(markdown.render_table(table), end="")
-        print(f"{options.to}: table {table.name}; `results write` puts it into READMEs")
-    elif options.action == "write":
-        for path in (changed := markdown.write(options.root)):
-            print(f"wrote {path}")
-        if not changed:
-            print("every table is up to date")
-    else:
-        markdown.check(options.root)
-        print("every table is up to date")
+    parts = Subcommands("results", _ABOUT)
+    _add_record(parts)
+    checkout = Path(lit_landmarks.__file__).resolve().parents[1]
+    for name, summary, action in (
+        ("write", "regenerate tables", _write),
+        ("check", "fail if a table is stale", _check),
+    ):
+        parser = parts.add(name, summary, action)
+        parser.add_argument("--root", type=Path, default=checkout, help="repository to work on")
+    return parts.run(arguments)
+
+
+def _add_record(parts: Subcommands) -> None:
+    add = parts.add("record", "put the figures of runs into a results file", _record).add_argument
+    add("runs", nargs="*", type=Path, help="run directories or JSON files like theirs")
+    add("--to", type=Path, required=True, help=f"results file, named {FILE_NAME}")
+    add("--table", required=True, help="name of the table")
+    add("--row", required=True, help="label of the row; its seeds are averaged")
+    columns = "metric keys to show; needed for a new table"
+    add("--columns", nargs="+", default=[], metavar="HEADING=KEY:DIGITS", help=columns)
+    value = "a figure that no run holds, with --command and --data"
+    add("--value", action="append", default=[], metavar="KEY=NUMBER", help=value)
+    add("--seed", type=int, help="seed of --value; none where nothing is random")
+    for name in ("command", "data", "commit", "date", "machine"):
+        add(f"--{name}", help=f"{name} of the figures, instead of what is found")
+
+
+def _record(options: argparse.Namespace) -> int:
+    measurements = _collect_measurements(options)
+    table = record(measurements, options.to, options.table, options.row, options.columns)
+    print(markdown.render_table(table), end="")
+    print(f"{options.to}: table {table.name}; `results write` puts it into READMEs")
     return 0
 
 
-def _parser() -> OneLineParser:
-    parser = verb_parser("results", _ABOUT)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="record|write|check")
-    checkout = Path(lit_landmarks.__file__).resolve().parents[1]
-    for name, line in (("write", "regenerate tables"), ("check", "fail if a table is stale")):
-        action = actions.add_parser(name, help=line, description=line, allow_abbrev=False)
-        action.add_argument("--root", type=Path, default=checkout, help="repository to work on")
-    line = "put the figures of runs into a results file"
-    add = actions.add_parser("record", help=line, description=line, allow_abbrev=False)
-    add.add_argument("runs", nargs="*", type=Path, help="run directories or JSON files like theirs")
-    add.add_argument("--to", type=Path, required=True, help=f"results file, named {FILE_NAME}")
-    add.add_argument("--table", required=True, help="name of the table")
-    add.add_argument("--row", required=True, help="label of the row; its seeds are averaged")
-    add.add_argument("--columns", nargs="+", default=[], metavar="HEADING=KEY:DIGITS",
-                     help="metric keys to show; needed for a new table")  # fmt: skip
-    add.add_argument("--value", action="append", default=[], metavar="KEY=NUMBER",
-                     help="a figure that no run holds, with --command and --data")  # fmt: skip
-    add.add_argument("--seed", type=int, help="seed of --value; none where nothing is random")
-    for name in ("command", "data", "commit", "date", "machine"):
-        add.add_argument(f"--{name}", help=f"{name} of the figures, instead of what is found")
-    return parser
+def _write(options: argparse.Namespace) -> int:
+    changed = markdown.write(options.root)
+    print("\n".join(f"wrote {path}" for path in changed) or "every table is up to date")
+    return 0
 
 
-def _measurements(options: argparse.Namespace) -> list[Measurement]:
+def _check(options: argparse.Namespace) -> int:
+    markdown.check(options.root)
+    print("every table is up to date")
+    return 0
+
+
+def _collect_measurements(options: argparse.Namespace) -> list[Measurement]:
     if options.to.name != FILE_NAME:
         raise UserError(f"{options.to} would not be found again; name the file {FILE_NAME}")
     options.columns = [parse_column(text) for text in options.columns]
@@ -78,4 +84,4 @@ def _measurements(options: argparse.Namespace) -> list[Measurement]:
         return [read_run(path, given) for path in options.runs]
     if not {"command", "data"} <= given.keys():
         raise UserError("--value needs --command and --data: every figure says how it was made")
-    return [measured_here(dict(map(parse_value, options.value)), seed=options.seed, **given)]
+    return [measure_now(dict(map(parse_value, options.value)), seed=options.seed, **given)]

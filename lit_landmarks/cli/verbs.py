@@ -1,8 +1,9 @@
-"""The verbs, what each does in one line, and the module that runs it."""
+"""Table of the verbs with their summaries and modules, and the dispatch of one verb."""
 
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ from lit_landmarks.errors import UserError
 
 
 class Verb(NamedTuple):
-    """A verb's module, which has `run(arguments) -> int`, and its line in the help."""
+    """Module of a verb, which has `run(arguments) -> int`, and its line in the help.
+
+    `run` of the training verbs, which share a module, takes the verb first.
+    """
 
     module: str
     summary: str
@@ -25,44 +29,50 @@ VERBS: dict[str, Verb] = {
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
     "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
-    "calibrate": Verb("calibrate", "thresholds of a cascade's early stop, for a cost or an NME"),
-    "tradeoff": Verb("tradeoff", "NME against multiply-adds of cascades, with early stop"),
-    "attention": Verb("attention", "where a patch cascade looks, and which patches to keep"),
+    "analyse": Verb("analyse", "calibrate, tradeoff, attention: early exit and attention of a run"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
-    "bench": Verb("bench", "data, cascade, sweep: speed of batches, an early stop, a study"),
+    "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }
+
+#: Verbs of older versions, and the command that does their work now.
+RENAMED = {name: f"analyse {name}" for name in ("calibrate", "tradeoff", "attention")}
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
     """Runs a verb and gives its exit status.
 
     Raises:
-        UserError: no such verb, or what the verb itself finds wrong.
+        UserError: no such verb, or an error of the verb itself.
     """
     if verb in ("-h", "--help", "help"):
-        print(overview())
+        print(format_overview())
         return 0
     if verb == "--version":
         from lit_landmarks import __version__
 
         print(f"lit_landmarks {__version__}")
         return 0
+    if verb in RENAMED:
+        raise UserError(
+            f"the verb '{verb}' has moved; give: python -m lit_landmarks {RENAMED[verb]}"
+        )
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         cure = f"did you mean {close[0]}?" if close else "see --help"
         raise UserError(f"unknown verb '{verb}'; known: {', '.join(VERBS)}; {cure}")
-    from lit_landmarks.cli.isolation import isolated
+    module = import_module(f"lit_landmarks.cli.{VERBS[verb].module}")
+    run = partial(module.run, verb) if VERBS[verb].module == "train" else module.run
+    if {"-h", "--help"} & {*arguments}:
+        return int(run(arguments))
+    from lit_landmarks.settings.process_state import preserve_process_state
 
-    name = VERBS[verb].module
-    with isolated():
-        module = import_module(f"lit_landmarks.cli.{name}")
-        status: int = module.run([verb, *arguments] if name == "train" else arguments)
-    return status
+    with preserve_process_state():
+        return int(run(arguments))
 
 
-def overview() -> str:
-    """The text of `--help`."""
+def format_overview() -> str:
+    """Formats the text of `--help`."""
     width = max(map(len, VERBS))
     rows = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
     return f"""usage: python -m lit_landmarks <verb> [arguments]
@@ -71,7 +81,7 @@ Facial landmark detection under a compute budget.
 
 {rows}
 
-  python -m lit_landmarks fit --config configs/asmnet.yaml
+  python -m lit_landmarks fit --config asmnet
   python -m lit_landmarks fit --resume runs/asmnet-synthetic-001
-  python -m lit_landmarks profile --config configs/asmnet.yaml
+  python -m lit_landmarks profile asmnet
   python -m lit_landmarks <verb> --help"""

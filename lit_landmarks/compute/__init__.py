@@ -1,4 +1,4 @@
-"""What a module costs: multiply-adds (MMA), parameters, latency.
+"""Cost of a module: multiply-adds (MMA), parameters, latency.
 
 `count_mma(module, example)` needs no data and no training. Two attributes of a module steer it:
 `is_preprocess = True` on a submodule of fixed filters or resampling puts its multiply-adds into
@@ -6,16 +6,28 @@
 cost depends on the face.
 """
 
-from lit_landmarks.compute.cost import Adaptive, Cost, count_mma, count_parameters, plain_attention
+from lit_landmarks.compute.cost import (
+    Adaptive,
+    Cost,
+    Example,
+    count_mma,
+    count_parameters,
+    count_stages,
+    plain_attention,
+)
+from lit_landmarks.compute.devices import default_device
 from lit_landmarks.compute.latency import Latency, Profile, evaluation, latency, profile_module
 
 __all__ = [
     "Adaptive",
     "Cost",
+    "Example",
     "Latency",
     "Profile",
     "count_mma",
     "count_parameters",
+    "count_stages",
+    "default_device",
     "evaluation",
     "latency",
     "plain_attention",

@@ -25,6 +25,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lit_landmarks.types import FaceInputs
+
+#: Inputs of one face: an image, a method's inputs, or several tensors.
+Example = Tensor | FaceInputs | Sequence[Tensor]
+
 MILLION = 1_000_000
 #: Plain attributes by which a module hangs on a training run; a copy for counting leaves them out.
 _HANDLES = ("_trainer", "_fabric")
@@ -32,15 +37,15 @@ _HANDLES = ("_trainer", "_fabric")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one face costs.
+    """Multiply-adds and parameters for one face.
 
     Attributes:
         mma: multiply-adds in millions, fixed filters and resampling apart. For an adaptive module
-            this is `mma_max` until an evaluation tells the mean over faces.
+            this is `mma_max` until an evaluation gives the mean over faces.
         mma_preprocess: those of submodules that declare `is_preprocess = True`.
         parameters: all parameters.
         learnable: parameters with `requires_grad`.
-        mma_min, mma_max: cheapest and dearest way through an adaptive module, else None.
+        mma_min, mma_max: lowest and highest cost of a path through an adaptive module, else None.
     """
 
     mma: float
@@ -62,7 +67,8 @@ class Adaptive(Protocol):
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
         """Callables like `forward` that force one exit each, from the first to the last.
 
-        They are asked of the copy on the meta device, so they must not read tensor values.
+        None for a module that has a single way through after all. They run on a copy on
+        the meta device, so they must not read tensor values.
         """
         ...
 
@@ -72,7 +78,7 @@ class Filters(Protocol):
     """A module of preprocessing whose multiply-adds are no convolutions or matrix products."""
 
     def multiply_adds(self, *inputs: Any) -> int:
-        """Of one call with such inputs, beside what is counted anyway."""
+        """Multiply-adds of one call with such inputs, beside the counted operations."""
         ...
 
 
@@ -81,6 +87,10 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 
     Raises:
         ValueError: a lazy layer has no size yet.
+
+    Example:
+        >>> count_parameters(nn.Linear(4, 3))
+        (15, 15)
     """
     parameters = list(module.parameters())
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
@@ -91,7 +101,17 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     )
 
 
-def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
+def as_inputs(example: Example) -> tuple[Tensor | FaceInputs, ...]:
+    """Convert an example to the positional arguments of `forward`."""
+    return (example,) if isinstance(example, Tensor | FaceInputs) else tuple(example)
+
+
+def _face_count(value: Tensor | FaceInputs) -> int:
+    """Batch size; 1 for a scalar."""
+    return len(value) if isinstance(value, FaceInputs) or value.dim() > 0 else 1
+
+
+def count_mma(module: nn.Module, example: Example) -> Cost:
     """Count multiply-adds and parameters of a module.
 
     The module is copied without its data to the meta device and put in eval mode there; the
@@ -101,25 +121,24 @@ def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
     Args:
         module: any module; submodules with `is_preprocess = True` are counted apart, and a module
             with `cost_variants` (see `Adaptive`) is counted once per variant.
-        example: the input or inputs of one face, batch size 1; only shapes and types matter.
+        example: the inputs of one face (a method's `example()`), batch size 1; only shapes and
+            types matter.
 
     Returns:
         The cost of one face.
 
     Raises:
         ValueError: the batch size of the example is not 1.
+
+    Example:
+        >>> count_mma(nn.Conv2d(3, 16, 3, padding=1), torch.zeros(1, 3, 64, 64)).mma
+        1.769472
     """
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    if not inputs or any(x.dim() > 0 and x.shape[0] != 1 for x in inputs):
-        raise ValueError("cost is per face: give example inputs of batch size 1")
     parameters, learnable = count_parameters(module)
-    try:
-        counts = _count_variants(_copy(module, "meta"), tuple(x.to("meta") for x in inputs))
-    except (NotImplementedError, RuntimeError):
-        counts = _count_variants(_copy(module, "cpu"), tuple(x.to("cpu") for x in inputs))
+    counts = _count_ways(module, example)
     totals = [total for total, _ in counts]
     dearest = max(counts)
-    adaptive = isinstance(module, Adaptive)
+    adaptive = isinstance(module, Adaptive) and len(module.cost_variants()) > 0
     return Cost(
         mma=dearest[0] / MILLION,
         mma_preprocess=dearest[1] / MILLION,
@@ -130,14 +149,40 @@ def count_mma(module: nn.Module, example: Tensor | Sequence[Tensor]) -> Cost:
     )
 
 
-def _count_variants(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[float, float]]:
-    """(multiply-adds, those of preprocessing) of every way through the module."""
-    ways = module.cost_variants() if isinstance(module, Adaptive) else [module]
+def count_stages(module: nn.Module, example: Example) -> list[float]:
+    """Millions of multiply-adds of each exit of a module, cheapest first.
+
+    Args:
+        module: as in `count_mma`; one without `cost_variants` has a single way.
+        example: as in `count_mma`.
+    """
+    return [total / MILLION for total, _ in _count_ways(module, example)]
+
+
+def _count_ways(module: nn.Module, example: Example) -> list[tuple[float, float]]:
+    """(multiply-adds, those of preprocessing) of every way through the module.
+
+    Raises:
+        ValueError: the batch size of the example is not 1.
+    """
+    inputs = as_inputs(example)
+    if not inputs or any(_face_count(x) != 1 for x in inputs):
+        raise ValueError("cost is per face: give example inputs of batch size 1")
+    try:
+        return _count_variants(_copy(module, "meta"), tuple(x.to("meta") for x in inputs))
+    except (NotImplementedError, RuntimeError):
+        return _count_variants(_copy(module, "cpu"), tuple(x.to("cpu") for x in inputs))
+
+
+def _count_variants(
+    module: nn.Module, inputs: tuple[Tensor | FaceInputs, ...]
+) -> list[tuple[float, float]]:
+    ways = (module.cost_variants() if isinstance(module, Adaptive) else []) or [module]
     return [_count(module, way, inputs) for way in ways]
 
 
 def _count(
-    module: nn.Module, run: Callable[..., Any], inputs: tuple[Tensor, ...]
+    module: nn.Module, run: Callable[..., Any], inputs: tuple[Tensor | FaceInputs, ...]
 ) -> tuple[float, float]:
     counter = FlopCounterMode(display=False, custom_mapping=_EXTRA)
     apart = declared = 0
@@ -206,7 +251,7 @@ class _Detached:
 
 
 def _tensors(part: nn.Module) -> Iterator[Tensor]:
-    """Parameters, buffers and tensors kept as plain attributes of one module."""
+    """Parameters, buffers and tensors held as plain attributes of one module."""
     yield from part.parameters(recurse=False)
     yield from part.buffers(recurse=False)
     yield from (value for value in part.__dict__.values() if isinstance(value, Tensor))

@@ -1,16 +1,16 @@
-"""Time per call of a module, as a median that a busy machine disturbs little."""
+"""Latency of a module: median and 90th percentile of the time per call."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.compute.cost import Cost, count_mma
+from lit_landmarks.compute.cost import Cost, Example, as_inputs, count_mma
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Latency:
 
 @contextlib.contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode; each one's own mode is put back."""
+    """Put every submodule in eval mode, and restore each one's mode on exit."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -46,7 +46,7 @@ def evaluation(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """This many threads inside operators; the old number is put back."""
+    """Set the number of intra-operator threads, and restore it on exit."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -62,7 +62,7 @@ def _finish(device: torch.device) -> None:
 
 def latency(
     module: nn.Module,
-    example: Tensor | Sequence[Tensor],
+    example: Example,
     threads: int = 1,
     repeats: int = 50,
     warmup: int = 5,
@@ -84,8 +84,9 @@ def latency(
     """
     if repeats < 1 or threads < 1:
         raise ValueError(f"latency needs repeats and threads >= 1, not {repeats} and {threads}")
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    device = inputs[0].device
+    inputs = as_inputs(example)
+    first = inputs[0]
+    device = (first if isinstance(first, Tensor) else first.image).device
     times: list[float] = []
     with evaluation(module), cpu_threads(threads), torch.inference_mode():
         for call in range(warmup + repeats):
@@ -95,19 +96,18 @@ def latency(
             _finish(device)
             if call >= warmup:
                 times.append(1000.0 * (time.perf_counter() - start))
-    found = torch.tensor(times, dtype=torch.float64).quantile(
+    quantiles = torch.tensor(times, dtype=torch.float64).quantile(
         torch.tensor([0.5, 0.9], dtype=torch.float64)
     )
-    return Latency(float(found[0]), float(found[1]), threads, repeats, str(device))
+    return Latency(float(quantiles[0]), float(quantiles[1]), threads, repeats, str(device))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything the `profile` verb says of a module."""
+    """Cost and latency of a module, as the `profile` verb prints them."""
 
     cost: Cost
     latency: Latency | None
-    input_shapes: tuple[tuple[int, ...], ...]
 
     def record(self) -> dict[str, float]:
         """Flat figures under `compute/...`, ready for a table or a logger."""
@@ -121,11 +121,10 @@ class Profile:
 
 def profile_module(
     module: nn.Module,
-    example: Tensor | Sequence[Tensor],
+    example: Example,
     threads: int = 1,
     repeats: int = 50,
 ) -> Profile:
     """Cost and latency of one face; `repeats=0` leaves the latency out."""
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    timing = latency(module, inputs, threads, repeats) if repeats else None
-    return Profile(count_mma(module, inputs), timing, tuple(tuple(x.shape) for x in inputs))
+    timing = latency(module, example, threads, repeats) if repeats else None
+    return Profile(count_mma(module, example), timing)

@@ -1,16 +1,18 @@
 """Faces in, batches out: readers, synthetic faces, cache, mixing and the batch transform.
 
-The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `MixedFaces` ->
-`SourceBatch` -> to the device -> `BatchTransform` -> `FaceBatch`. `index` tells how to add a data
-set.
+The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `ConcatFaces` ->
+`SourceBatch` -> to the device -> `BatchTransform` -> `FaceBatch`. A photo with face boxes takes the
+same way through `cut_faces`. `index` has the recipe for a new data set.
 """
 
-from lit_landmarks.data.augment import Augmentation
+from lit_landmarks.data.augment import Augmentation, AugmentationParams
 from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.check import CheckReport, check_dataset
+from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.ict import IctFaces
 from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex
 from lit_landmarks.data.module import LandmarkDataModule
+from lit_landmarks.data.readers import import_readers
 from lit_landmarks.data.readers.aflw import Aflw19
 from lit_landmarks.data.readers.aflw2000 import Aflw2000
 from lit_landmarks.data.readers.cofw import Cofw, Cofw68
@@ -26,11 +28,14 @@ from lit_landmarks.data.readers.youtube_faces import YouTubeFaces
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.data.transform import BatchTransform
 
+import_readers()
+
 __all__ = [
     "DATASETS",
     "Aflw19",
     "Aflw2000",
     "Augmentation",
+    "AugmentationParams",
     "BatchTransform",
     "CheckReport",
     "Cofw",
@@ -51,4 +56,5 @@ __all__ = [
     "Wflw",
     "YouTubeFaces",
     "check_dataset",
+    "cut_faces",
 ]

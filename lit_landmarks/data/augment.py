@@ -1,4 +1,4 @@
-"""What the random part of `BatchTransform` may do, and the numbers drawn for one batch."""
+"""Strength of the random part of `BatchTransform`, and the parameters sampled for one batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 #: Rectangles that may cover a face.
 _RECTANGLES = 2
-#: Sizes in pixels are told at this frame size and scale with the frame.
+#: Sizes in pixels are given at this frame size and scale with the frame.
 _REFERENCE_SIZE = 128
 _SMALLEST_OCCLUSION = 0.1
 
@@ -66,8 +66,8 @@ class Augmentation:
 
 
 @dataclass
-class Draws:
-    """What was drawn for B faces.
+class AugmentationParams:
+    """Parameters of the augmentation of B faces: sampled, or given for an exact disturbance.
 
     Attributes:
         rotation, scale: (B,) degrees; factor by which the face grows.
@@ -79,6 +79,12 @@ class Draws:
         noise_start: (B,) in [0, 1), place in the noise bank.
         rectangles: (B, R, 4) x0 y0 x1 y1 whole pixels, end excluded; empty ones are all 0.
         fill: (B, R, 3) their colours in [0, 1].
+
+    Example:
+        >>> params = AugmentationParams.neutral(2)
+        >>> params.shift[:, 0] = 0.25 / 128  # of a pixel to the right in a crop of 128
+        >>> params.rotation.tolist(), params.scale.tolist()
+        ([0.0, 0.0], [1.0, 1.0])
     """
 
     rotation: Tensor
@@ -96,17 +102,35 @@ class Draws:
     rectangles: Tensor
     fill: Tensor
 
-    def pixels_to_cpu(self) -> Draws:
-        """The same on the host, where the per-face loop of the CPU reads it."""
-        return Draws(**{name: value.cpu() for name, value in vars(self).items()})
+    @classmethod
+    def neutral(cls, faces: int, device: torch.device | str | None = None) -> AugmentationParams:
+        """Parameters that change nothing."""
+        zero, one = torch.zeros(faces, device=device), torch.ones(faces, device=device)
+        empty = torch.zeros(faces, _RECTANGLES, 4, dtype=torch.int64, device=device)
+        return cls(
+            rotation=zero,
+            scale=one,
+            shift=torch.zeros(faces, 2, device=device),
+            flip=torch.zeros(faces, dtype=torch.bool, device=device),
+            gamma=one.clone(),
+            contrast=one.clone(),
+            brightness=zero.clone(),
+            saturation=one.clone(),
+            tint=torch.ones(faces, 3, device=device),
+            blur=zero.clone(),
+            noise=zero.clone(),
+            noise_start=zero.clone(),
+            rectangles=empty,
+            fill=torch.zeros(faces, _RECTANGLES, 3, device=device),
+        )
 
 
-#: Uniform numbers that one face needs; the layout is in `draw`.
+#: Uniform numbers that one face needs; `sample_params` has the layout.
 N_UNIFORM = 18 + 8 * _RECTANGLES
 
 
-def draw(u: Tensor, strength: Augmentation, size: int) -> Draws:
-    """Turn uniform numbers into changes.
+def sample_params(u: Tensor, strength: Augmentation, size: int) -> AugmentationParams:
+    """Augmentation parameters from uniform random numbers.
 
     Args:
         u: (B, N_UNIFORM) in [0, 1). The column of a change never moves, so switching one off
@@ -126,7 +150,7 @@ def draw(u: Tensor, strength: Augmentation, size: int) -> Draws:
     saturation = 1 + both[:, 11] * s.saturation
     sigma = s.blur_sigma * size / _REFERENCE_SIZE
     rectangles, fill = _rectangles(u[:, 18:].reshape(len(u), _RECTANGLES, 8), s, size)
-    return Draws(
+    return AugmentationParams(
         rotation=both[:, 0] * s.rotation,
         scale=log_uniform(1, s.scale),
         shift=both[:, 2:4] * s.shift,

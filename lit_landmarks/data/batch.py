@@ -1,8 +1,8 @@
-"""`SourceBatch`: a `FaceBatch` whose frame is still the source crop."""
+"""`SourceBatch`: a `FaceBatch` as the data loader hands it out, before the one warp."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -11,19 +11,15 @@ from lit_landmarks.types import FaceBatch
 
 @dataclass
 class SourceBatch(FaceBatch):
-    """Faces as they leave the data loader: all pixel quantities are in source-crop pixels.
+    """Faces as they leave the data loader: source crops, with labels in pixels of the image file.
 
-    `image` is uint8 (B, 3, S, S) in channels-last memory, `pose` holds the angles that the data set
-    knows (translation NaN), `frame_to_image` takes source pixels to image pixels.
+    `image` is uint8 (B, 3, S, S) in channels-last memory, `frame_to_image` takes its pixels to
+    image pixels, and `pose` holds the angles that the data set gives (translation 0).
 
     Attributes:
-        box: (B, 4) face box in source pixels, about which the frame is placed.
+        box: (B, 4) face box in image pixels, about which the crop is placed.
         draw: (B,) int64, how often the face was drawn before in this epoch.
     """
 
     box: Tensor
     draw: Tensor
-
-
-#: What `BatchTransform` hands on: the fields of `FaceBatch` alone.
-FACE_FIELDS = tuple(f.name for f in fields(FaceBatch))

@@ -5,7 +5,7 @@ without aliasing. Its corners lie on whole image pixels, so that cutting it is a
 affine is exact. Pixels outside the image are 0.
 
 The key hashes everything the pixels depend on (files, boxes, size, scale), so a stale file is
-never read: it is simply not found. `building` tells how the file is made.
+never read: it is simply not found. `cache_writer` writes the file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_landmarks.data.building import build
+from lit_landmarks.data.cache_writer import build
+from lit_landmarks.data.crop_boxes import Pixels
 from lit_landmarks.data.index import FaceDataset
-from lit_landmarks.data.squares import Pixels
 from lit_landmarks.errors import UserError
 
 #: Raise when the pixels of a crop change for the same inputs.

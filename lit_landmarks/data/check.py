@@ -14,24 +14,26 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
+from lit_landmarks.data.crop_boxes import check_row
+from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
-from lit_landmarks.data.squares import check_box, cut_square, source_squares
-from lit_landmarks.draw import Image, contact_sheet, overlay
+from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.types import CropSpec
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
 _BIN, _BINS = 15, 12
 _ANGLES = ("yaw", "pitch", "roll")
-#: Labels that score so many times the median of the set are told: one in a hundred of a clean set.
+#: Labels that score so many times the median of the set are reported; 1 % of a clean set do.
 _SUSPECT = 2.4
-_SHEET_SIZE = 256
-_SHEET_SCALE = 1.8
+_SHEET_CROP = CropSpec(256, "tight", 1.8)
 _BLOCK = 256
 _SUSPECTS_SHOWN = 24
 
@@ -97,49 +99,50 @@ class CheckReport:
 
     def lines(self, most: int = 20) -> list[str]:
         """The report as text, at most so many problems."""
-        told = [f"{self.name}: {self.faces} faces, {self.scheme}, convention {self.convention}"]
+        lines = [f"{self.name}: {self.faces} faces, {self.scheme}, convention {self.convention}"]
         if self.labels:
-            told.append(f"labels beside the points: {', '.join(self.labels)}")
-        told += [f"  subset {name}: {count}" for name, count in sorted(self.subsets.items())]
+            lines.append(f"labels beside the points: {', '.join(self.labels)}")
+        lines += [f"  subset {name}: {count}" for name, count in sorted(self.subsets.items())]
         if self.quantiles:
             heading = " ".join(f"{100 * q:>7.0f}%" for q in _QUANTILES)
-            told.append(f"  {'quantiles':<18}{heading}")
+            lines.append(f"  {'quantiles':<18}{heading}")
         for name, values in self.quantiles.items():
-            told.append(f"  {name:<18}" + " ".join(f"{v:8.1f}" for v in values))
-        told += self._pose_lines()
-        told.append(
+            lines.append(f"  {name:<18}" + " ".join(f"{v:8.1f}" for v in values))
+        lines += self._pose_lines()
+        lines.append(
             f"  points not annotated {100 * self.hidden:.2f} %, "
             f"outside their image {100 * self.outside:.2f} %"
         )
-        told.append(f"{len(self.problems)} bad rows" + (":" if self.problems else ""))
-        told += [f"  {problem}" for problem in self.problems[:most]]
+        lines.append(f"{len(self.problems)} bad rows" + (":" if self.problems else ""))
+        lines += [f"  {problem}" for problem in self.problems[:most]]
         if len(self.problems) > most:
-            told.append(f"  ... and {len(self.problems) - most} more")
-        return told + self._suspect_lines(most)
+            lines.append(f"  ... and {len(self.problems) - most} more")
+        return lines + self._suspect_lines(most)
 
     def _pose_lines(self) -> list[str]:
         if not self.poses:
             return []
         starts = [f"{_BIN * (i - _BINS // 2):>6}" for i in range(_BINS)]
-        told = [f"  {'faces from degree':<18}" + "".join(starts)]
+        lines = [f"  {'faces from degree':<18}" + "".join(starts)]
         for name, counts in self.poses.items():
-            told.append(f"  {name:<18}" + "".join(f"{count:>6}" for count in counts))
-        return told
+            lines.append(f"  {name:<18}" + "".join(f"{count:>6}" for count in counts))
+        return lines
 
     def _suspect_lines(self, most: int) -> list[str]:
         if not self.ranking:
             return []
         usual = float(np.median([s.score for s in self.ranking]))
-        found = [s for s in self.ranking if s.score >= _SUSPECT * usual]
-        told = [
-            f"{len(found)} faces have a label that the others do not expect" + ":" * bool(found)
+        suspects = [s for s in self.ranking if s.score >= _SUSPECT * usual]
+        lines = [
+            f"{len(suspects)} faces have a label that the others do not expect"
+            + ":" * bool(suspects)
         ]
-        for one in found[: min(most, 10)]:
-            told.append(
+        for one in suspects[: min(most, 10)]:
+            lines.append(
                 f"  {one.where}: {one.point} is {one.residual:.1f} % of the face box off"
                 f" ({one.score:.1f} standard deviations)"
             )
-        return told
+        return lines
 
 
 def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
@@ -166,7 +169,7 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     shown = set(np.linspace(0, len(index) - 1, min(sheet_faces, len(index))).astype(int).tolist())
     tiles: list[tuple[int, Image]] = []
     sizes = np.zeros((len(index), 2), np.float32)
-    good, told = np.ones(len(index), bool), set(problems)
+    good, reported = np.ones(len(index), bool), set(problems)
     rows = range(len(index)) if not dataset.rendered else sorted(shown)
     console = Console(stderr=True)
     steps = track(
@@ -179,9 +182,9 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     )
     for row, image in steps:
         if isinstance(image, UserError):
-            if str(image) not in told:  # a mistake in the arguments spoils every face
+            if str(image) not in reported:  # a mistake in the arguments spoils every face
                 problems.append(str(image))
-                told.add(str(image))
+                reported.add(str(image))
             good[row] = False
             continue
         sizes[row] = image.shape[1], image.shape[0]
@@ -223,7 +226,9 @@ def _images(
 
     def one(row: int) -> NDArray[np.uint8] | UserError:
         try:
-            return check_box(dataset, row, dataset.load([row])[0])
+            image = dataset.load([row])[0]
+            check_row(dataset, row, image)
+            return image
         except UserError as error:
             return error
 
@@ -253,10 +258,10 @@ def _count(
     angles = index.pose if index.pose is not None else _pose(index, report.scheme)
     edges = _BIN * (np.arange(1, _BINS) - _BINS // 2)
     for name, column in zip(_ANGLES, angles.T, strict=True):
-        known = column[np.isfinite(column)]
-        _quantiles(report, f"{name} degrees", known)
-        if len(known):
-            counts = np.bincount(np.digitize(known, edges), minlength=_BINS)
+        finite = column[np.isfinite(column)]
+        _quantiles(report, f"{name} degrees", finite)
+        if len(finite):
+            counts = np.bincount(np.digitize(finite, edges), minlength=_BINS)
             report.poses[name] = tuple(counts.tolist())
 
 
@@ -265,28 +270,28 @@ def _rank(
 ) -> None:
     """Rank the faces by how little their labels are believed, and draw the first."""
     rows = np.flatnonzero(good)
-    found = label_outliers(index.points[good], index.mask[good], index.box[good])
-    if found is None:
+    outliers = label_outliers(index.points[good], index.mask[good], index.box[good])
+    if outliers is None:
         return
     names = get_scheme(dataset.scheme).point_names
-    order = found.worst(len(rows))
+    order = outliers.worst(len(rows))
     report.ranking = [
         Suspect(
             row=int(rows[i]),
             where=index.paths[rows[i]] if index.paths else f"{report.name}:{rows[i]}",
-            score=float(found.score[i]),
-            point=names[found.point[i]],
-            residual=float(found.residual[i]),
+            score=float(outliers.score[i]),
+            point=names[outliers.point[i]],
+            residual=float(outliers.residual[i]),
         )
         for i in order
     ]
     tiles, titles = [], []
     for i in order[:_SUSPECTS_SHOWN]:
-        row, point = int(rows[i]), int(found.point[i])
+        row, point = int(rows[i]), int(outliers.point[i])
         expected = np.full(index.points.shape[1:], np.nan)
-        expected[point] = found.expected[i]
+        expected[point] = outliers.expected[i]
         tiles.append(_tile(dataset, index, row, dataset.load([row])[0], expected))
-        titles.append(f"{row} {names[point]} {found.score[i]:.1f} sd")
+        titles.append(f"{row} {names[point]} {outliers.score[i]:.1f} sd")
     report.suspect_sheet = contact_sheet(tiles, columns=8, titles=titles)
 
 
@@ -301,7 +306,7 @@ def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
         return np.full((len(index), 3), np.nan, np.float32)
     model, carries = mean_face(scheme), get_scheme(scheme).pose_mask()
     size = 128
-    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_SCALE))
+    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_CROP.scale))
     points = transform_points(frame, torch.from_numpy(index.points))
     mask = torch.from_numpy(index.mask) & carries
     pose, ok = posit(points, mask, model, *pose_camera(size))
@@ -315,21 +320,19 @@ def _tile(
     image: Image,
     expected: NDArray[np.float64] | None = None,
 ) -> Image:
-    square = source_squares(index.box[row : row + 1], _SHEET_SCALE)[0]
-    ratio = square[2] / _SHEET_SIZE
+    crops, crop_to_image = cut_faces(image, index.box[row : row + 1], _SHEET_CROP)
+    to_crop = invert_affine(crop_to_image[0].double())
 
-    def placed(points: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray((points - square[:2] + 0.5) / ratio - 0.5)
+    def place(points: NDArray[Any]) -> Tensor:
+        return transform_points(to_crop, torch.from_numpy(points).double())
 
     visible = None if index.visible is None else index.visible[row]
-    return overlay(
-        cut_square(image, square, _SHEET_SIZE),
-        placed(index.points[row]),
+    return FaceAnnotator(dataset.scheme, residuals=expected is not None).annotate(
+        crops[0],
+        place(index.points[row]),
         mask=index.mask[row],
-        scheme=dataset.scheme,
         visible=visible,
-        predicted=None if expected is None else placed(expected),
-        residuals=expected is not None,
+        predicted=None if expected is None else place(expected),
     )
 
 

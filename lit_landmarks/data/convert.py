@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from lit_landmarks.data.index import DATASETS, FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
 from lit_landmarks.data.layouts import Layout, write_bytes, write_image
 from lit_landmarks.data.layouts.json_faces import JsonHeader, write_faces
 from lit_landmarks.data.synthesize import claim, synthesize
@@ -64,8 +64,8 @@ def convert_to_json(dataset: FaceDataset, target: Path) -> int:
     )
     for rows in steps:
         write(rows)
-    known = (dataset.primary_normaliser, type(dataset).source, type(dataset).licence)
-    header = JsonHeader(dataset.scheme, dataset.convention, *known)
+    origin = (dataset.primary_norm, type(dataset).source, type(dataset).licence)
+    header = JsonHeader(dataset.scheme, dataset.convention, *origin)
     write_faces(target / "faces.json", index, names, header)
     return len(index)
 
@@ -109,7 +109,7 @@ class _Mapped(FaceDataset):
 
     def __init__(self, inner: FaceDataset, scheme: str) -> None:
         self.inner, self.scheme = inner, scheme
-        self.convention, self.told = inner.convention, repr(inner)
+        self.convention, self.description = inner.convention, repr(inner)
         self._source = get_map(inner.scheme, scheme).source_index.numpy()
         self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -118,8 +118,8 @@ class _Mapped(FaceDataset):
         complete = (index.mask[:, order.clip(0)] & (order >= 0)).all(1)
         if not complete.any():
             raise UserError(
-                f"no face of {self.told} has all points of scheme {self.scheme!r}, so there is"
-                " nothing to write; choose a layout of another scheme"
+                f"no face of {self.description} has all points of scheme {self.scheme!r}, so there"
+                " is nothing to write; choose a layout of another scheme"
             )
         self._rows = np.flatnonzero(complete)
         some = index.select(self._rows)
@@ -144,6 +144,3 @@ class _Mapped(FaceDataset):
     def content_key(self, rows: Sequence[int]) -> str:
         self.index()
         return self.inner.content_key([int(self._rows[row]) for row in rows])
-
-
-DATASETS.pop(_Mapped.__name__)  # no data set of its own

@@ -1,6 +1,6 @@
 """One or several data sets as one torch data set that is read a batch at a time.
 
-`PreparedFaces` joins the labels of a data set with its source crops; `MixedFaces` maps several of
+`CroppedFaces` joins the labels of a data set with its source crops; `ConcatFaces` maps several of
 them to one target scheme (or pads them) and fetches a whole batch with one gather from the memory
 map per data set, without a Python step per face; `MixSampler` says which faces, in which order.
 """
@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from lit_landmarks.data.batch import SourceBatch
-from lit_landmarks.data.counted import permutation
+from lit_landmarks.data.counter_rng import permutation
+from lit_landmarks.data.crop_boxes import source_affines, source_squares
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.squares import source_squares
-from lit_landmarks.metrics import NORMALISERS, normaliser_values
+from lit_landmarks.labels import LABEL_TABLE, absent_column
+from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import DatasetSpec
@@ -31,7 +32,7 @@ _ROWS_AT_ONCE = 8192
 
 
 @dataclass
-class PreparedFaces:
+class CroppedFaces:
     """One data set in one role: labels, source crops and its place in the `DataSpec`.
 
     Attributes:
@@ -75,12 +76,12 @@ class PreparedFaces:
     @cached_property
     def norms(self) -> NDArray[np.float32]:
         """(n, K) NME denominators in image pixels, from all points of the set's own scheme."""
-        norms = np.empty((len(self.index), len(NORMALISERS)), np.float32)
+        norms = np.empty((len(self.index), len(NORMS)), np.float32)
         for start in range(0, len(norms), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             points = torch.from_numpy(self.index.points[rows])
             mask = torch.from_numpy(self.index.mask[rows])
-            norms[rows] = normaliser_values(points, mask, get_scheme(self.own_scheme)).numpy()
+            norms[rows] = norm_values(points, mask, get_scheme(self.own_scheme)).numpy()
         return norms
 
     @cached_property
@@ -92,81 +93,49 @@ class PreparedFaces:
         return torch.full((n_points, 3), torch.nan)
 
     def fetch(self, rows: NDArray[np.int64], n_points: int, subsets: tuple[str, ...]) -> Columns:
-        """Labels and pixels of some rows in source pixels, padded to `n_points`."""
-        index, size = self.index, self.size
-        squares = self.squares[rows].astype(np.float64)
-        corner, ratio = squares[:, None, :2], squares[:, None, 2:] / size
+        """Pixels of some rows and their labels in image pixels, padded to `n_points`."""
         batch = len(rows)
-
-        def placed(points: NDArray[Any]) -> NDArray[np.float32]:
-            # Source pixel u covers image pixels from corner - 0.5 + u * ratio on.
-            return ((points - corner + 0.5) / ratio - 0.5).astype(np.float32)
-
-        affine = np.zeros((batch, 2, 3), np.float32)
-        affine[:, 0, 0] = affine[:, 1, 1] = ratio[:, 0, 0]
-        affine[:, :, 2] = corner[:, 0] + ratio[:, 0] / 2 - 0.5
-        columns = self._labels(rows, placed, ratio.astype(np.float32))
-        columns = {k: self._in_scheme(v, n_points) for k, v in columns.items()}
-        if self._map is not None and index.points3d is not None:
-            _centre_depth(columns["points3d"], columns["mask"])
-        columns |= self._scalars(rows, ratio[:, 0].astype(np.float32))
+        columns = self._labels(rows, n_points)
+        if self._map is not None and self.index.points3d is not None:
+            _center_depth(columns["points3d"], columns["mask"])
+        query = _padded(self.queries.numpy()[None], n_points, np.nan)
+        member = [self._subset(name)[rows] for name in subsets]
         columns |= {
-            "frame_to_image": affine,
-            "box": placed(index.box[rows].reshape(-1, 2, 2)).reshape(-1, 4),
-            "queries": np.broadcast_to(_padded(self.queries.numpy()[None], n_points, np.nan),
-                                       (batch, n_points, 3)),
-            "subsets": np.stack([self._subset(s)[rows] for s in subsets], 1)
-            if subsets
-            else np.zeros((batch, 0), bool),
-        }  # fmt: skip
+            "frame_to_image": source_affines(self.squares[rows], self.size),
+            "norms": self.norms[rows],
+            "queries": np.broadcast_to(query, (batch, n_points, 3)),
+            "subsets": np.stack(member, 1) if member else np.zeros((batch, 0), bool),
+            "dataset_id": np.full(batch, self.dataset_id),
+            "convention_id": np.full(batch, convention_index(self.spec.convention)),
+            "index": rows,
+        }
         if self.crops is not None:
             columns["image"] = np.asarray(self.crops)[rows]
         else:
             columns["image"] = np.zeros((batch, 0, 0, 3), np.uint8)
         return columns
 
-    def _labels(self, rows: NDArray[np.int64], placed: Any, ratio: NDArray[np.float32]) -> Columns:
-        """Labels per point, in the order of the set's own scheme."""
-        index = self.index
-        n = len(rows), index.points.shape[1]
-        mask = index.mask[rows]
-        points3d = np.zeros((*n, 3), np.float32)
-        if index.points3d is not None:
-            points3d[..., :2] = placed(index.points3d[rows, :, :2])
-            points3d[..., 2] = index.points3d[rows, :, 2] / ratio[..., 0]
-        head3d = np.zeros((*n, 3), np.float32) if index.head3d is None else index.head3d[rows]
-        visible = np.full(n, -1, np.int8) if index.visible is None else index.visible[rows]
-        return {"points": placed(index.points[rows]), "mask": mask, "visible": visible,
-                "points3d": points3d, "head3d": head3d}  # fmt: skip
-
-    def _scalars(self, rows: NDArray[np.int64], ratio: NDArray[np.float32]) -> Columns:
-        """Labels per face; `has_*` is False where a label is NaN in the index."""
-        index, n = self.index, len(rows)
-        absent: NDArray[np.bool_] = np.zeros(n, bool)
-        pose: NDArray[np.float32] = np.full((n, 6), np.nan, np.float32)
-        focal: NDArray[np.float32] = np.full(n, np.nan, np.float32)
-        if index.pose is not None:
-            pose[:, :3] = index.pose[rows]
-        if index.focal is not None:
-            focal = index.focal[rows] / ratio[:, 0]
-
-        def known(column: NDArray[Any] | None) -> NDArray[np.bool_]:
-            return absent if column is None else np.asarray(np.isfinite(column[rows]).all((1, 2)))
-
-        still = np.full(n, -1)
-        seen = absent if index.visible is None else np.any(index.visible[rows] >= 0, axis=1)
-        return {
-            "pose": pose, "has_pose": np.asarray(np.isfinite(pose[:, :3]).all(axis=1)),
-            "focal": focal, "has_focal": np.isfinite(focal),
-            "has_visible": seen,
-            "has_points3d": known(index.points3d), "has_head3d": known(index.head3d),
-            "norms": self.norms[rows] / ratio,
-            "dataset_id": np.full(n, self.dataset_id),
-            "convention_id": np.full(n, convention_index(self.spec.convention)),
-            "track": still if index.track is None else index.track[rows],
-            "time": still if index.time is None else index.time[rows],
-            "index": rows,
-        }  # fmt: skip
+    def _labels(self, rows: NDArray[np.int64], n_points: int) -> Columns:
+        """Label columns of the index in the delivered scheme; `has_*` from what is finite."""
+        columns: Columns = {}
+        counts = {"N": self.index.points.shape[1]}
+        for label in LABEL_TABLE:
+            if label.index_shape is None:
+                continue
+            values = getattr(self.index, label.name)
+            column = absent_column(label, len(rows), counts).numpy()
+            if values is not None and label.index_shape == label.shape:
+                column = values[rows]
+            elif values is not None:
+                column[..., : values.shape[-1]] = values[rows]
+            if label.optional:
+                given = values is not None
+                present = label.present(torch.from_numpy(column)).numpy()
+                columns[f"has_{label.name}"] = present & given
+            if "N" in label.shape:
+                column = self._in_scheme(column, n_points, label.absent)
+            columns[label.name] = column
+        return columns
 
     @cached_property
     def _map(self) -> NDArray[np.int64] | None:
@@ -174,13 +143,11 @@ class PreparedFaces:
         mapping = get_map(self.own_scheme, self.spec.scheme)
         return None if mapping.is_identity else mapping.source_index.numpy()
 
-    def _in_scheme(self, column: NDArray[Any], n_points: int) -> NDArray[Any]:
+    def _in_scheme(self, column: NDArray[Any], n_points: int, absent: float) -> NDArray[Any]:
         if self._map is not None:
-            none = -1 if column.dtype == np.int8 else 0
-            moved = column[:, self._map.clip(0)]
-            moved[:, self._map < 0] = none
-            column = moved
-        return _padded(column, n_points, -1 if column.dtype == np.int8 else 0)
+            column = column[:, self._map.clip(0)]
+            column[:, self._map < 0] = absent
+        return _padded(column, n_points, absent)
 
     def _subset(self, name: str) -> NDArray[np.bool_]:
         column = self.index.subsets.get(name)
@@ -190,7 +157,7 @@ class PreparedFaces:
 Columns = dict[str, NDArray[Any]]
 
 
-def _centre_depth(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+def _center_depth(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
     """Count the depth of (B, M, 3) points from their mean again, of those that are labelled."""
     count = mask.sum(1, keepdims=True).clip(1)
     points[..., 2] -= np.where(mask, points[..., 2], 0).sum(1, keepdims=True) / count
@@ -205,7 +172,7 @@ def _padded(column: NDArray[Any], n_points: int, value: float) -> NDArray[Any]:
     return np.pad(column, widths, constant_values=value)
 
 
-class MixedFaces(Dataset[SourceBatch]):
+class ConcatFaces(Dataset[SourceBatch]):
     """Several prepared data sets, one after the other.
 
     Item i is face `i % total`, drawn for the `i // total`-th time; the data loader asks for whole
@@ -218,7 +185,7 @@ class MixedFaces(Dataset[SourceBatch]):
     """
 
     def __init__(
-        self, parts: Sequence[PreparedFaces], n_points: int, subsets: tuple[str, ...]
+        self, parts: Sequence[CroppedFaces], n_points: int, subsets: tuple[str, ...]
     ) -> None:
         self.parts = tuple(parts)
         self.n_points = n_points
@@ -286,7 +253,7 @@ class MixSampler(Sampler[int]):
         seed: seed of the run.
     """
 
-    def __init__(self, faces: MixedFaces, seed: int) -> None:
+    def __init__(self, faces: ConcatFaces, seed: int) -> None:
         self.faces = faces
         self.seed = seed
         self.epoch = 0
@@ -301,7 +268,7 @@ class MixSampler(Sampler[int]):
         return sum(self._counts)
 
     def __iter__(self) -> Iterator[int]:
-        """Items for `MixedFaces`, shuffled over all sets."""
+        """Items for `ConcatFaces`, shuffled over all sets."""
         drawn: list[Tensor] = []
         total = len(self.faces)
         for number, (part, count) in enumerate(zip(self.faces.parts, self._counts, strict=True)):
@@ -315,6 +282,6 @@ class MixSampler(Sampler[int]):
         return iter(items[permutation(len(items), self.seed, self.epoch, -1)].tolist())
 
 
-def keep_batch(batch: SourceBatch) -> SourceBatch:
-    """Collate function: `MixedFaces` hands out whole batches already."""
+def identity_collate(batch: SourceBatch) -> SourceBatch:
+    """The batch itself: collate function for `ConcatFaces`, which hands out whole batches."""
     return batch

@@ -1,28 +1,43 @@
 """`IctFaces`: rendered faces of the ICT FaceKit morphable head, with exact labels.
 
 More realistic than `SyntheticFaces`, at the price of a head file that the user makes once:
-`data convert ict-facekit CLONE head.npz` (see `rendering.ict.convert`). A face is a function of
+`data convert ict-facekit CLONE head.npz` (see `make_head_file`). A face is a function of
 (seed, row), in any batch and order.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.compute import default_device
+from lit_landmarks.data.index import Arguments, FilePattern
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.rendering.faces import FaceParameters, Head
-from lit_landmarks.rendering.ict import ICT_VERSION, IctRenderer, convert, ict_head, sample_ict
+from lit_landmarks.rendering.ict import (
+    ICT_VERSION,
+    IctRenderer,
+    convert_facekit,
+    load_ict_head,
+    sample_ict,
+)
 from lit_landmarks.rendering.renderer import RENDER_VERSION
 from lit_landmarks.rendering.rng import CounterRng
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+
+#: Faces of a head file that are rendered when a folder is looked through.
+_SHOWN = 64
+#: Arrays that an ICT FaceKit head file has.
+_HEAD = {"mean", "quads", "identity", "expression"}
 
 
 def make_head_file(source: Path, target: Path) -> None:
@@ -35,7 +50,7 @@ def make_head_file(source: Path, target: Path) -> None:
     Raises:
         UserError: a file of the clone is missing or broken, or `target` cannot be written.
     """
-    convert(source, target)
+    convert_facekit(source, target)
 
 
 class IctFaces(SyntheticFaces):
@@ -67,6 +82,14 @@ class IctFaces(SyntheticFaces):
 
     source = "https://github.com/ICT-VGL/ICT-FaceKit, then `data convert ict-facekit`"
     licence = "head: MIT, USC Institute for Creative Technologies; pictures: our own renders"
+    files = (FilePattern(("*.npz",), loose=True),)
+
+    @classmethod
+    def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
+        """A few faces of every head file in a folder."""
+        for file in sorted(folder.glob("*.npz")):
+            if _is_head(file):
+                yield file, {"head": str(file), "n": _SHOWN}
 
     def __init__(
         self,
@@ -85,9 +108,18 @@ class IctFaces(SyntheticFaces):
         device: str = "cpu",
     ) -> None:
         super().__init__(
-            n, seed, max_yaw, max_pitch, max_roll, scheme, convention, image_size, face_scale,
-            visibility, device,
-        )  # fmt: skip
+            n,
+            seed,
+            max_yaw,
+            max_pitch,
+            max_roll,
+            scheme,
+            convention,
+            image_size,
+            face_scale,
+            visibility,
+            device,
+        )
         self.head, self.backgrounds = head, backgrounds
         self._drawn: IctRenderer | None = None
 
@@ -99,10 +131,10 @@ class IctFaces(SyntheticFaces):
 
     @property
     def _model(self) -> Head:
-        return ict_head(self.resolve(self.head))
+        return load_ict_head(self.resolve(self.head))
 
-    def _told(self) -> tuple[object, ...]:
-        return *super()._told(), self._stamps([self.resolve(self.head)])
+    def _label_key(self) -> tuple[object, ...]:
+        return *super()._label_key(), self._stamps([self.resolve(self.head)])
 
     def _photos(self) -> list[Path]:
         """Background files in the order of their names.
@@ -115,10 +147,10 @@ class IctFaces(SyntheticFaces):
         folder = self.resolve(self.backgrounds)
         if not folder.is_dir():
             raise UserError(f"no folder of backgrounds, {folder}; name one or set it to null")
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
-        if not found:
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
+        if not files:
             raise UserError(f"no jpg or png backgrounds, {folder}; add some or set it to null")
-        return found
+        return files
 
     def _sample(self, rng: CounterRng) -> FaceParameters:
         return sample_ict(rng, self._model, self._ranges)
@@ -126,9 +158,7 @@ class IctFaces(SyntheticFaces):
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
         if self._drawn is None:
-            device = self.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = default_device() if self.device == "auto" else self.device
             self._drawn = IctRenderer(self._model, device, self._photos())
         rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._drawn(rng, self._sample).cpu().numpy()
@@ -136,7 +166,7 @@ class IctFaces(SyntheticFaces):
     @staticmethod
     def _stamps(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
         """Name, size and time of files, which say whether they have changed."""
-        found = []
+        stamps = []
         for path in paths:
             try:
                 stat = path.stat()
@@ -144,11 +174,20 @@ class IctFaces(SyntheticFaces):
                 raise UserError(
                     f"cannot find {path}; `data convert ict-facekit` makes a head file"
                 ) from error
-            found.append((str(path), stat.st_size, stat.st_mtime_ns))
-        return found
+            stamps.append((str(path), stat.st_size, stat.st_mtime_ns))
+        return stamps
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""
         files = self._stamps([self.resolve(self.head), *self._photos()])
-        told = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
+        return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+def _is_head(file: Path) -> bool:
+    """True for a morphable head in our format; reads the names of its arrays only."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return set(arrays.files) >= _HEAD
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError):
+        return False

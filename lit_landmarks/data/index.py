@@ -1,36 +1,43 @@
 """Where faces come from: `FaceIndex` (the labels of a data set, in columns) and `FaceDataset`.
 
-Adding a data set (one file to write, one import line to add):
-    1. Write `readers/<name>.py` with a subclass of `FaceDataset`; its `__init__` takes plain values
-       only (str, int, float, bool, None, lists of them), so that a YAML file can spell it.
-    2. Set the class attributes `scheme`, `convention` and `primary_normaliser`, and `source` and
-       `licence` for the reader's error texts.
-    3. Implement `_read(report)`: return a `FaceIndex`; hand each bad row to `report` as a
-       `UserError("<what>, <file:row>; <cure>")` and leave the row out. `index()` raises at the
-       first report, `data check` collects them all.
-    4. A set whose images are files gives `FaceIndex.paths` and is done. A rendered set overrides
-       `load(rows)` and `content_key(rows)`, and sets `rendered = True`.
-    5. A set whose files may declare a scheme of their own overrides `declare`.
-    6. Import the class in `data/__init__.py`: `DATASETS` and YAML know it from then on.
+Adding a data set on disk (one file to write):
+    1. Write `readers/<name>.py` with a subclass of `readers.listed.ListedFaces`; its `__init__`
+       takes plain values only (str, int, float, bool, None, lists of them), so that a YAML file can
+       spell it. All modules of the folder are imported: `DATASETS` and YAML know the class.
+    2. Set the class attributes `scheme`, `convention` and `primary_norm`; `source` and
+       `licence` for the reader's error texts; `files`, by which `data check --all` recognizes a
+       folder; and `subset_names`.
+    3. Implement `_entries(root)`, which lists the faces (files, rows), and `_face(entry)`, which
+       reads one. It raises a bad one as `UserError("<what>, <file:row>; <cure>")`: `index()` stops
+       at the first, `data check` collects them all.
+
+What is not a list of faces subclasses `FaceDataset` and implements `_read(report)`. A rendered set
+overrides `load(rows)` and `content_key(rows)`, and sets `rendered = True`. A set whose files may
+declare a scheme of their own overrides `declare`. A new convention is one more file
+(`schemes/conventions.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import typing
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.labels import LABEL_TABLE, LABELS, sizes
 
 Report = Callable[[UserError], None]
+Arguments = dict[str, Any]
 
 #: How a PNG file begins.
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -82,20 +89,17 @@ class FaceIndex:
     def __post_init__(self) -> None:
         """Check that every column has the shape and type that its name promises."""
         n, k = self.points.shape[:2]
-        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            "points": ((n, k, 2), np.float32), "mask": ((n, k), np.bool_),
-            "box": ((n, 4), np.float32), "visible": ((n, k), np.int8),
-            "points3d": ((n, k, 3), np.float32), "head3d": ((n, k, 3), np.float32),
-            "pose": ((n, 3), np.float32), "focal": ((n,), np.float32),
-            "track": ((n,), np.int64), "time": ((n,), np.int64),
-        }  # fmt: skip
-        columns = {name: getattr(self, name) for name in shapes}
-        columns |= {f"subset {name}": column for name, column in self.subsets.items()}
-        for name, column in columns.items():
-            shape, dtype = shapes.get(name, ((n,), np.bool_))
-            if column is not None and (column.shape != shape or column.dtype != dtype):
+        checks = [
+            (label.name, getattr(self, label.name), sizes(label.index_shape, {"N": k}), label.dtype)
+            for label in LABEL_TABLE
+            if label.index_shape is not None
+        ]
+        checks += [(f"subset {name}", c, (), torch.bool) for name, c in self.subsets.items()]
+        for name, column, shape, torch_dtype in checks:
+            dtype = np.dtype(str(torch_dtype).removeprefix("torch."))
+            if column is not None and (column.shape != (n, *shape) or column.dtype != dtype):
                 raise ValueError(
-                    f"FaceIndex.{name} is {column.dtype}{column.shape}, not {shape} {dtype}"
+                    f"FaceIndex.{name} is {column.dtype}{column.shape}, not {dtype}{(n, *shape)}"
                 )
         if self.paths and len(self.paths) != n:
             raise ValueError(f"FaceIndex has {len(self.paths)} paths for {n} faces")
@@ -106,9 +110,8 @@ class FaceIndex:
 
     @property
     def labels(self) -> frozenset[str]:
-        """The optional labels (`types.LABELS`) that this set carries."""
-        names = ("visible", "points3d", "head3d", "pose", "focal")
-        return frozenset(name for name in names if getattr(self, name) is not None)
+        """The optional labels (`labels.LABELS`) that this set carries."""
+        return frozenset(name for name in LABELS if getattr(self, name) is not None)
 
     def select(self, rows: NDArray[Any]) -> FaceIndex:
         """The faces named by `rows`: int indices or an (n,) bool mask."""
@@ -123,22 +126,48 @@ class FaceIndex:
         return replace(self, **changes)
 
 
+@dataclass(frozen=True)
+class FilePattern:
+    """The files by which a folder is recognized as a data set, see `recognize`.
+
+    Attributes:
+        marks: glob patterns below its root; one that matches is enough.
+        splits: `split` argument -> patterns of which one must match for the split to be there; a
+            class that takes `split` and says nothing here is tried with all of its values.
+        covers: names of the folders that it reads; empty if it reads all of them.
+        general: matches so much that it counts only where nothing else matches.
+        loose: each file is a data set of its own; others may lie beside and below it.
+    """
+
+    marks: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    covers: tuple[str, ...] = ()
+    general: bool = False
+    loose: bool = False
+
+    def matches(self, folder: Path) -> bool:
+        """True if a file below the folder matches."""
+        return any(True for mark in self.marks for _ in folder.glob(mark))
+
+
 class FaceDataset(ABC):
     """One data set on disk, or one made by a renderer, in one scheme and one convention.
 
     Attributes:
         scheme: name of its `LandmarkScheme`.
         convention: how it places the points, from `schemes.CONVENTIONS`.
-        primary_normaliser: the normaliser of NME under which it is compared.
+        primary_norm: the norm of NME under which it is compared.
         source: where its owner gets it; told when its folder is missing.
         licence: terms of use, one line.
+        files: by which files a folder is recognized; a row for each layout.
     """
 
     scheme: str = "ibug68"
     convention: str = "custom"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    files: ClassVar[tuple[FilePattern, ...]] = ()
     #: True if `load` renders: it is then called with whole blocks of rows, from one thread.
     rendered: ClassVar[bool] = False
 
@@ -149,9 +178,37 @@ class FaceDataset(ABC):
     _index: FaceIndex | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register a concrete data set under its class name."""
+        """Register a data set under its class name, unless it is abstract or private."""
         super().__init_subclass__(**kwargs)
-        DATASETS[cls.__name__] = cls
+        # Asked of each attribute: `inspect.isabstract` does not know before the class is made.
+        methods = (getattr(cls, name, None) for name in dir(cls))
+        abstract = any(getattr(method, "__isabstractmethod__", False) for method in methods)
+        if not abstract and not cls.__name__.startswith("_"):
+            DATASETS[cls.__name__] = cls
+
+    @classmethod
+    def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
+        """The data sets of this class in a folder that `pattern` matches.
+
+        Args:
+            folder: the root of the data set.
+            pattern: one of `files`.
+
+        Returns:
+            The folder or file of each, and its arguments.
+        """
+        if pattern.splits:
+            names = [
+                split
+                for split, marks in pattern.splits.items()
+                if any(True for mark in marks for _ in folder.glob(mark))
+            ]
+        else:
+            hints = typing.get_type_hints(cls.__init__)
+            names = [v for v in typing.get_args(hints.get("split")) if isinstance(v, str)]
+            if not names:
+                yield folder, {"root": str(folder)}
+        yield from ((folder, {"root": str(folder), "split": name}) for name in names)
 
     @abstractmethod
     def _read(self, report: Report) -> FaceIndex:
@@ -254,8 +311,8 @@ def missing_image(path: str | Path, suffixes: Sequence[str] = ()) -> UserError:
         path: the image; its suffix does not count if there are `suffixes`.
         suffixes: those that it may have, where the annotation does not say.
     """
-    told = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
-    return UserError(f"no image, {told}; restore the file or remove its annotation")
+    name = f"{Path(path).with_suffix('')} ({', '.join(suffixes)})" if suffixes else str(path)
+    return UserError(f"no image, {name}; restore the file or remove its annotation")
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

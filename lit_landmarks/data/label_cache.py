@@ -21,7 +21,7 @@ from lit_landmarks import geometry, rendering, schemes, splitmix, template
 from lit_landmarks.data.cache import cache_folder
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 
 #: Smaller sets are made again: it takes a second or two.
 _FEWEST = 200
@@ -32,21 +32,21 @@ _BESIDE = ("synthetic.py", "ict.py")
 _SUBSET = "subset/"
 
 
-def remembered(
-    name: str, told: object, n: int, make: Callable[[], FaceIndex], folder: str | Path | None
+def cached(
+    name: str, content: object, n: int, make: Callable[[], FaceIndex], folder: str | Path | None
 ) -> FaceIndex:
     """The labels that `make` gives, from the cache if it holds them.
 
     Args:
         name: of the data set, for the file's name.
-        told: all that the labels depend on beside the package's code; its `repr` is hashed.
+        content: all that the labels depend on beside the package's code; its `repr` is hashed.
         n: number of faces.
         make: makes the labels.
         folder: cache folder; see `cache_folder`.
     """
     if n < _FEWEST:
         return make()
-    key = hashlib.sha256(repr((told, n, code_version())).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((content, n, code_version())).encode()).hexdigest()[:32]
     path = cache_folder(folder) / f"{name.lower()}-{key}.npz"
     index = read_labels(path)
     if index is None or len(index) != n:
@@ -83,7 +83,7 @@ def write_labels(path: Path, index: FaceIndex) -> None:
     """
     columns: dict[str, Any] = {k: v for k, v in vars(index).items() if isinstance(v, np.ndarray)}
     columns |= {_SUBSET + name: column for name, column in index.subsets.items()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **columns)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.module import LandmarkDataModule
-from lit_landmarks.draw import Image, contact_sheet, overlay
+from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.types import DataSpec, FaceBatch
@@ -51,33 +51,42 @@ def _sheet(batch: FaceBatch, spec: DataSpec) -> Image:
     tiles, titles = [], []
     for row in range(len(batch)):
         own = spec.datasets[int(batch.dataset_id[row])]
-        seen = batch.visible[row] if bool(batch.has_visible[row]) else None
+        visible = batch.visible[row] if bool(batch.has_visible[row]) else None
         pose = batch.pose[row] if bool(batch.has_pose[row]) else None
+        annotator = FaceAnnotator(own.scheme, zoom=max(1, round(200 / spec.frame_size)))
         tiles.append(
-            overlay(batch.image[row], batch.points[row], batch.mask[row], own.scheme,
-                    pose=pose, visible=seen, zoom=max(1, round(200 / spec.frame_size)))
-        )  # fmt: skip
+            annotator.annotate(
+                batch.image[row],
+                batch.points[row],
+                mask=batch.mask[row],
+                visible=visible,
+                pose=pose,
+            )
+        )
         titles.append(f"{own.name} {int(batch.index[row])}")
     return contact_sheet(tiles, columns=8, titles=titles)
 
 
 def _lines(batch: FaceBatch, spec: DataSpec) -> list[str]:
-    told = [
+    lines = [
         f"{len(batch)} faces of {spec.n_points} points, "
         + (f"all in scheme {spec.scheme}" if spec.scheme else "each in its own scheme, padded")
     ]
     for number, own in enumerate(spec.datasets):
         rows = batch.dataset_id == number
         if not bool(rows.any()):
-            told.append(f"  {own.name:<16} no face in this batch ({own.size} in the set)")
+            lines.append(f"  {own.name:<16} no face in this batch ({own.size} in the set)")
             continue
         points = batch.mask[rows].sum(1)
         some = sorted(set(batch.convention_id[rows].tolist()))
-        labels = [name for name in sorted(own.labels | {"pose"})
-                  if bool(getattr(batch, f"has_{name}")[rows].any())]  # fmt: skip
-        told.append(
+        labels = [
+            name
+            for name in sorted(own.labels | {"pose"})
+            if bool(getattr(batch, f"has_{name}")[rows].any())
+        ]
+        lines.append(
             f"  {own.name:<16}{int(rows.sum()):>4} of {own.size} faces, {own.scheme},"
             f" {int(points.min())} to {int(points.max())} points, convention"
             f" {', '.join(CONVENTIONS[i] for i in some)}, labels: {', '.join(labels) or 'points'}"
         )
-    return told
+    return lines

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.cache import source_crops
-from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces, keep_batch
+from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler, identity_collate
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.transform import BatchTransform
@@ -30,6 +30,7 @@ from lit_landmarks.schemes import (
 )
 from lit_landmarks.types import (
     ROLES,
+    CropSpec,
     DatasetSpec,
     DataSpec,
     FaceBatch,
@@ -40,9 +41,6 @@ from lit_landmarks.types import (
 
 #: Side of the frame in units of the longer side of the face box.
 FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
-#: A source crop is this much larger than the frame, so that a frame turned by 30 degrees, shifted
-#: and enlarged by the default augmentation still lies inside it almost always.
-SOURCE_MARGIN = 1.55
 #: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
 _SHAPES = 20_000
 _LABEL_BATCH = 1024
@@ -62,7 +60,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         weights: name of a training set -> how often each of its faces is drawn per epoch (1).
         batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
         source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
-        source_scale: side of the source crops in box sides; None is `SOURCE_MARGIN` frames.
+        source_scale: side of the source crops in box sides; None is `types.SOURCE_MARGIN` frames.
         augmentation: strength of the random part.
         num_workers: loader processes; 0 is the fastest for all but remote disks.
         seed: seed of the order and of the augmentation.
@@ -102,11 +100,12 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.frame_size = frame_size
         self.frame = frame
         self.frame_scale = frame_scale or FRAME_SCALES[frame]
+        self.crop = CropSpec(frame_size, frame, self.frame_scale)
         self.root = root
         self.weights = weights or {}
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or 2 * batch_size
-        self.source_scale = source_scale or SOURCE_MARGIN * self.frame_scale
+        self.source_scale = source_scale or self.crop.source_scale
         same = math.ceil(frame_size * self.source_scale / self.frame_scale / 32) * 32
         self.source_size = source_size or same
         self.augmentation = augmentation or Augmentation()
@@ -131,8 +130,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 check_name("data set", name, f"data.init_args.{role}")
         for name, weight in self.weights.items():
             if name not in self.sets["train"]:
-                known = ", ".join(self.sets["train"])
-                raise UserError(f"weights names {name!r}, no training set; known: {known}")
+                names = ", ".join(self.sets["train"])
+                raise UserError(f"weights names {name!r}, no training set; known: {names}")
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
         for dataset in self._all_sets():
@@ -159,7 +158,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                         role=role,
                         scheme=self.scheme or dataset.scheme,
                         convention=dataset.convention,
-                        primary_normaliser=dataset.primary_normaliser,
+                        primary_norm=dataset.primary_norm,
                         size=len(index),
                         labels=index.labels,
                         subsets=tuple(index.subsets),
@@ -179,18 +178,17 @@ class LandmarkDataModule(lightning.LightningDataModule):
     def transform(self) -> BatchTransform:
         """Source crops to frames."""
         return BatchTransform(
-            frame_size=self.frame_size,
-            frame_scale=self.frame_scale,
+            crop=self.crop,
             schemes=[d.scheme for d in self.spec.datasets],
             n_points=self.spec.n_points,
             augmentation=self.augmentation,
             seed=self.seed,
         )
 
-    def faces(self, role: Role, pixels: bool = True) -> MixedFaces | None:
+    def faces(self, role: Role, pixels: bool = True) -> ConcatFaces | None:
         """All sets of a role, mixed; builds the cache on first use unless `pixels` is False."""
         parts = [
-            PreparedFaces(
+            CroppedFaces(
                 spec=spec,
                 own_scheme=dataset.scheme,
                 index=dataset.index(),
@@ -207,7 +205,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
             )
             if spec.role == role
         ]
-        return MixedFaces(parts, self.spec.n_points, self.spec.subsets) if parts else None
+        return ConcatFaces(parts, self.spec.n_points, self.spec.subsets) if parts else None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch outside of a trainer; inside, the trainer's own is used."""
@@ -229,7 +227,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         if faces is None:
             return []
         options: dict[str, Any] = {
-            "collate_fn": keep_batch,
+            "collate_fn": identity_collate,
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
@@ -319,13 +317,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
             batch = faces.__getitems__(items[part])
             points = self.transform.points(batch, random=True, epoch=torch.tensor(epochs[part]))
             shapes.append(points[batch.mask.all(1)])
-        found = torch.cat(shapes)
-        if len(found) < 2:
+        complete = torch.cat(shapes)
+        if len(complete) < 2:
             raise UserError(
                 "no training face has all points of the scheme, so there is no shape to measure;"
                 " add a complete training set or choose its scheme"
             )
-        return pca((found + 0.5).flatten(1) / self.frame_size - 0.5)
+        return pca((complete + 0.5).flatten(1) / self.frame_size - 0.5)
 
 
 def _declare(schemes: Sequence[LandmarkScheme], worker: int) -> None:

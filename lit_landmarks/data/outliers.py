@@ -81,57 +81,67 @@ def label_outliers(
     rows = np.flatnonzero(usable)
     most = _MOST if mask[rows].all() else _MOST_INCOMPLETE
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
-    mean, known = _mean(points[chosen], mask[chosen])
-    shapes, seen, _ = _aligned(points[chosen], mask[chosen], mean, known)
-    model = _Model.of(shapes, seen)
-    kept = model.scores(shapes, seen, inside=True)[0].amax(1)
-    kept_rows = kept <= kept.quantile(1 - _TRIMMED)
-    model = _Model.of(shapes[kept_rows], seen[kept_rows])
+    mean, in_mean = _mean(points[chosen], mask[chosen])
+    shapes, annotated, _ = _aligned(points[chosen], mask[chosen], mean, in_mean)
+    model = _Model.of(shapes, annotated)
+    residuals = model.scores(shapes, annotated, inside=True)[0].amax(1)
+    usual_rows = residuals <= residuals.quantile(1 - _TRIMMED)
+    model = _Model.of(shapes[usual_rows], annotated[usual_rows])
     inside = np.zeros(len(points), bool)
-    inside[chosen[kept_rows.numpy()]] = True
+    inside[chosen[usual_rows.numpy()]] = True
     n = len(points)
-    found = LabelOutliers(np.zeros(n), np.zeros(n, np.int64), np.zeros(n), np.zeros((n, 2)))
+    outliers = LabelOutliers(np.zeros(n), np.zeros(n, np.int64), np.zeros(n), np.zeros((n, 2)))
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
         for part in (some[inside[some]], some[~inside[some]]):
             if len(part):
-                _score(found, part, model, mean, known, points, mask, box, bool(inside[part[0]]))
-    return found
+                _score(
+                    outliers, part, model, mean, in_mean, points, mask, box, bool(inside[part[0]])
+                )
+    return outliers
 
 
 def _score(
-    found: LabelOutliers, rows: NDArray[np.int64], model: _Model, mean: Tensor, known: Tensor,
-    points: NDArray[np.float32], mask: NDArray[np.bool_], box: NDArray[np.float32], inside: bool,
-) -> None:  # fmt: skip
-    """Fill the rows of `found`."""
-    shapes, seen, affine = _aligned(points[rows], mask[rows], mean, known)
-    scores, residuals = model.scores(shapes, seen, inside)
+    outliers: LabelOutliers,
+    rows: NDArray[np.int64],
+    model: _Model,
+    mean: Tensor,
+    in_mean: Tensor,
+    points: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    box: NDArray[np.float32],
+    inside: bool,
+) -> None:
+    """Fill the rows of `outliers`."""
+    shapes, annotated, affine = _aligned(points[rows], mask[rows], mean, in_mean)
+    scores, residuals = model.scores(shapes, annotated, inside)
     score, point = scores.max(1)
     pick = point[:, None, None].expand(-1, 1, 2)
     expected = transform_points(invert_affine(affine), (shapes - residuals).gather(1, pick))[:, 0]
     length = residuals.gather(1, pick)[:, 0].norm(dim=1) / affine_scale(affine)
     side = torch.from_numpy(box[rows, 2:] - box[rows, :2]).double().amax(1)
-    found.score[rows] = score.numpy()
-    found.point[rows] = point.numpy()
-    found.residual[rows] = (100 * length / side).numpy()
-    found.expected[rows] = expected.numpy()
+    outliers.score[rows] = score.numpy()
+    outliers.point[rows] = point.numpy()
+    outliers.residual[rows] = (100 * length / side).numpy()
+    outliers.expected[rows] = expected.numpy()
 
 
 def _mean(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     """(N, 2) mean shape and (N,) which points any of the faces has."""
     order = np.argsort(-mask.sum(1), kind="stable")[:_MOST_FOR_MEAN]
-    seen = torch.from_numpy(mask[order])
-    return procrustes_mean(torch.from_numpy(points[order]).double(), seen), seen.any(0)
+    annotated = torch.from_numpy(mask[order])
+    return procrustes_mean(torch.from_numpy(points[order]).double(), annotated), annotated.any(0)
 
 
 def _aligned(
-    points: NDArray[np.float32], mask: NDArray[np.bool_], mean: Tensor, known: Tensor
+    points: NDArray[np.float32], mask: NDArray[np.bool_], mean: Tensor, in_mean: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, N, 2) aligned shapes, 0 where not seen; (n, N) seen; (n, 2, 3) image -> aligned."""
-    seen = torch.from_numpy(mask) & known
-    shapes = torch.from_numpy(points).double().masked_fill(~seen[..., None], 0.0)
-    affine = procrustes(shapes, mean, seen)
-    return transform_points(affine, shapes).masked_fill(~seen[..., None], 0.0), seen, affine
+    """(n, N, 2) aligned shapes, 0 where not annotated; (n, N) mask; (n, 2, 3) image -> aligned."""
+    annotated = torch.from_numpy(mask) & in_mean
+    shapes = torch.from_numpy(points).double().masked_fill(~annotated[..., None], 0.0)
+    affine = procrustes(shapes, mean, annotated)
+    aligned = transform_points(affine, shapes).masked_fill(~annotated[..., None], 0.0)
+    return aligned, annotated, affine
 
 
 @dataclass
@@ -143,12 +153,12 @@ class _Model:
     count: int
 
     @classmethod
-    def of(cls, shapes: Tensor, seen: Tensor) -> _Model:
+    def of(cls, shapes: Tensor, annotated: Tensor) -> _Model:
         """Fit to (n, N, 2) aligned shapes; missing points are filled with what is most likely."""
-        number = seen.sum(0).clamp_min(1)[:, None]
+        number = annotated.sum(0).clamp_min(1)[:, None]
         mean = (shapes.sum(0) / number).flatten()
-        filled = torch.where(seen[..., None], shapes, mean.view(-1, 2)).flatten(1)
-        complete = bool(seen.all())
+        filled = torch.where(annotated[..., None], shapes, mean.view(-1, 2)).flatten(1)
+        complete = bool(annotated.all())
         for turn in range(1 if complete else _ROUNDS_TO_FILL):
             mean = filled.mean(0)
             offset = filled - mean
@@ -156,12 +166,12 @@ class _Model:
             scatter.diagonal().add_(len(shapes) * _NOISE**2)
             model = cls(mean, torch.linalg.inv(scatter), len(shapes))
             if not complete and turn + 1 < _ROUNDS_TO_FILL:
-                filled = mean + model._filled(filled - mean, seen)
+                filled = mean + model._filled(filled - mean, annotated)
         return model
 
-    def _filled(self, offset: Tensor, seen: Tensor) -> Tensor:
-        """(n, 2N) deviations with the most likely values at points that are not seen."""
-        missing = ~seen.repeat_interleave(2, 1)
+    def _filled(self, offset: Tensor, annotated: Tensor) -> Tensor:
+        """(n, 2N) deviations with the most likely values at points that are not annotated."""
+        missing = ~annotated.repeat_interleave(2, 1)
         if not bool(missing.any()):
             return offset
         result = offset.masked_fill(missing, 0.0)
@@ -178,19 +188,19 @@ class _Model:
             result[rows] = part
         return result
 
-    def scores(self, shapes: Tensor, seen: Tensor, inside: bool) -> tuple[Tensor, Tensor]:
+    def scores(self, shapes: Tensor, annotated: Tensor, inside: bool) -> tuple[Tensor, Tensor]:
         """How far each point lies from where the other points and the other faces put it.
 
         Args:
             shapes: (n, N, 2) aligned.
-            seen: (n, N).
+            annotated: (n, N).
             inside: True if the model was fitted to these faces too; each is then taken out.
 
         Returns:
             (n, N) distances in standard deviations and (n, N, 2) residuals in aligned units.
         """
         n, k = shapes.shape[:2]
-        offset = self._filled(shapes.flatten(1) - self.mean, seen)
+        offset = self._filled(shapes.flatten(1) - self.mean, annotated)
         pulled = offset @ self.inverse
         blocks = torch.stack([self.inverse[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] for i in range(k)])
         count = self.count
@@ -204,6 +214,6 @@ class _Model:
             pulled, count = share * pulled / rest[:, None], count - 1
         residual = torch.linalg.solve(blocks.expand(n, k, 2, 2), pulled.view(n, k, 2, 1))[..., 0]
         power = (residual * pulled.view(n, k, 2)).sum(-1) * count
-        hidden = ~seen
+        hidden = ~annotated
         score = power.clamp_min(0).sqrt().masked_fill(hidden, 0.0)
         return score, residual.masked_fill(hidden[..., None], 0.0)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_landmarks.data.augment import Draws
+from lit_landmarks.data.augment import AugmentationParams
 from lit_landmarks.geometry import sampling_theta
 
 #: Largest difference between the two backends on a smooth image, in units of white.
@@ -54,7 +54,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def frames(
-    source: Tensor, frame_to_source: Tensor, size: int, draws: Draws | None, radius: int
+    source: Tensor,
+    frame_to_source: Tensor,
+    size: int,
+    params: AugmentationParams | None,
+    radius: int,
 ) -> Tensor:
     """Cut frames and change their pixels.
 
@@ -62,25 +66,29 @@ def frames(
         source: (B, 3, S, S) uint8, channels-last memory.
         frame_to_source: (B, 2, 3) affines, pixels.
         size: side of a frame.
-        draws: pixel changes, or None for the warp alone.
+        params: pixel changes, or None for the warp alone.
         radius: half width of the blur kernel.
 
     Returns:
         (B, 3, size, size) float32 in [0, 1] on the device of `source`.
     """
     path = on_host if source.device.type == "cpu" else on_device
-    return path(source, frame_to_source, size, draws, radius)
+    return path(source, frame_to_source, size, params, radius)
 
 
 def on_host(
-    source: Tensor, frame_to_source: Tensor, size: int, draws: Draws | None, radius: int
+    source: Tensor,
+    frame_to_source: Tensor,
+    size: int,
+    params: AugmentationParams | None,
+    radius: int,
 ) -> Tensor:
     """`frames` with OpenCV, a share of the batch on each of torch's threads."""
     crops = source.permute(0, 2, 3, 1).contiguous().numpy()
     affines = frame_to_source.numpy()
     planes = np.empty((len(crops), 3, size, size), np.uint8)
     result = np.empty(planes.shape, np.float32)
-    change = None if draws is None else _host_changes(draws, size, radius)
+    change = None if params is None else _host_changes(params, size, radius)
 
     def work(rows: range) -> None:
         frame = np.empty((size, size, 3), np.uint8)
@@ -108,17 +116,19 @@ def on_host(
     return torch.from_numpy(result)
 
 
-def _host_changes(draws: Draws, size: int, radius: int) -> Callable[[NDArray[np.uint8], int], None]:
+def _host_changes(
+    params: AugmentationParams, size: int, radius: int
+) -> Callable[[NDArray[np.uint8], int], None]:
     """A function that changes frame b in place."""
-    tables = _tone_tables(draws).numpy()
-    matrices = _saturation(draws.saturation).numpy()
+    tables = _tone_tables(params).numpy()
+    matrices = _saturation(params.saturation).numpy()
     bank = _noise_bank(_BANK + 3 * size * size)
-    starts = (draws.noise_start * _BANK).long().tolist()
+    starts = (params.noise_start * _BANK).long().tolist()
     # addWeighted(frame, 1, bank, w, -128 w): w scales the bank's deviation to the noise drawn.
-    weights = (draws.noise * (255 / _BANK_SIGMA)).tolist()
-    blurs = draws.blur.tolist()
-    rectangles = draws.rectangles.tolist()
-    fill = (draws.fill * 255).round().byte().numpy()
+    weights = (params.noise * (255 / _BANK_SIGMA)).tolist()
+    blurs = params.blur.tolist()
+    rectangles = params.rectangles.tolist()
+    fill = (params.fill * 255).round().byte().numpy()
     kernel = (2 * radius + 1, 2 * radius + 1)
 
     def change(frame: NDArray[np.uint8], b: int) -> None:
@@ -129,26 +139,26 @@ def _host_changes(draws: Draws, size: int, radius: int) -> Callable[[NDArray[np.
         if weights[b] > 0:
             noise = bank[starts[b] : starts[b] + frame.size].reshape(frame.shape)
             cv2.addWeighted(frame, 1.0, noise, weights[b], -_MIDDLE * weights[b], dst=frame)
-        for (x0, y0, x1, y1), colour in zip(rectangles[b], fill[b], strict=True):
+        for (x0, y0, x1, y1), color in zip(rectangles[b], fill[b], strict=True):
             if x1 > x0:
-                frame[y0:y1, x0:x1] = colour
+                frame[y0:y1, x0:x1] = color
 
     return change
 
 
-def _tone(image: Tensor, draws: Draws) -> Tensor:
+def _tone(image: Tensor, params: AugmentationParams) -> Tensor:
     """Gamma, contrast about mid-grey, brightness, tint of (B, 3, ...) values in [0, 1]."""
     shape = (-1, *[1] * (image.ndim - 1))
-    image = image.pow(draws.gamma.view(shape)).sub_(0.5)
-    image = image.mul_(draws.contrast.view(shape)).add_(0.5 + draws.brightness.view(shape))
-    return image.mul_(draws.tint.view(*draws.tint.shape, *shape[2:])).clamp_(0, 1)
+    image = image.pow(params.gamma.view(shape)).sub_(0.5)
+    image = image.mul_(params.contrast.view(shape)).add_(0.5 + params.brightness.view(shape))
+    return image.mul_(params.tint.view(*params.tint.shape, *shape[2:])).clamp_(0, 1)
 
 
-def _tone_tables(draws: Draws) -> Tensor:
+def _tone_tables(params: AugmentationParams) -> Tensor:
     """(B, 256, 3) uint8: `_tone` of every 8-bit value."""
     levels = torch.arange(256, dtype=torch.float32).div_(255)
-    image = levels.expand(len(draws.gamma), 3, 256)
-    tables = _tone(image, draws).mul_(255).round_().byte()
+    image = levels.expand(len(params.gamma), 3, 256)
+    tables = _tone(image, params).mul_(255).round_().byte()
     return tables.mT.contiguous()
 
 
@@ -160,24 +170,28 @@ def _saturation(saturation: Tensor) -> Tensor:
 
 
 def on_device(
-    source: Tensor, frame_to_source: Tensor, size: int, draws: Draws | None, radius: int
+    source: Tensor,
+    frame_to_source: Tensor,
+    size: int,
+    params: AugmentationParams | None,
+    radius: int,
 ) -> Tensor:
     """`frames` as operations on the whole batch."""
     theta = sampling_theta(frame_to_source, source.shape[-1], size)
     grid = F.affine_grid(theta, [len(source), 3, size, size], align_corners=False)
     image = F.grid_sample(source.float().div_(255), grid, align_corners=False)
-    if draws is None:
+    if params is None:
         return image
-    image = _tone(image, draws)
-    image = torch.bmm(_saturation(draws.saturation), image.flatten(2)).view_as(image).clamp_(0, 1)
+    image = _tone(image, params)
+    image = torch.bmm(_saturation(params.saturation), image.flatten(2)).view_as(image).clamp_(0, 1)
     if radius:
-        image = _blur(image, draws.blur, radius)
+        image = _blur(image, params.blur, radius)
     bank = _device_bank(_BANK + 3 * size * size, image.device)
-    starts = (draws.noise_start * _BANK).long()
+    starts = (params.noise_start * _BANK).long()
     noise = bank.unfold(0, 3 * size * size, 1)[starts].view(-1, size, size, 3).permute(0, 3, 1, 2)
-    weight = draws.noise.view(-1, 1, 1, 1) / _BANK_SIGMA
+    weight = params.noise.view(-1, 1, 1, 1) / _BANK_SIGMA
     image = image.addcmul_(noise.float().sub_(_MIDDLE), weight).clamp_(0, 1)
-    return _cover(image, draws)
+    return _cover(image, params)
 
 
 def _blur(image: Tensor, sigma: Tensor, radius: int) -> Tensor:
@@ -193,13 +207,13 @@ def _blur(image: Tensor, sigma: Tensor, radius: int) -> Tensor:
     return both.view(batch, channels, height, width)
 
 
-def _cover(image: Tensor, draws: Draws) -> Tensor:
+def _cover(image: Tensor, params: AugmentationParams) -> Tensor:
     """Fill the rectangles."""
     place = torch.arange(image.shape[-1], device=image.device)
-    for r in range(draws.rectangles.shape[1]):
-        x0, y0, x1, y1 = draws.rectangles[:, r].unsqueeze(-1).unbind(1)
+    for r in range(params.rectangles.shape[1]):
+        x0, y0, x1, y1 = params.rectangles[:, r].unsqueeze(-1).unbind(1)
         columns = (place >= x0) & (place < x1)
         lines = (place >= y0) & (place < y1)
         inside = (lines.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
-        image = torch.where(inside, draws.fill[:, r, :, None, None], image)
+        image = torch.where(inside, params.fill[:, r, :, None, None], image)
     return image

@@ -1,4 +1,4 @@
-"""Head pose of warped faces: exact rotation where the data set knows it, POSIT elsewhere."""
+"""Head pose of warped faces: exact rotation where the data set gives it, POSIT elsewhere."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _model(scheme: str, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def frame_pose(
-    batch: FaceBatch, source_to_frame: Tensor, schemes: Sequence[str], size: int
+    batch: FaceBatch, image_to_crop: Tensor, schemes: Sequence[str], size: int
 ) -> tuple[Tensor, Tensor]:
-    """Poses in the pose camera of the frame.
+    """Poses in the pose camera of the crop.
 
     Args:
-        batch: faces with their points already in the frame; `pose` still holds the angles that the
-            data set knows, as seen in the source, where `has_pose`.
-        source_to_frame: (B, 2, 3) the warp that brought them there.
+        batch: faces with their points already in the crop; `pose` still holds the angles that the
+            data set gives, as seen in the image, where `has_pose`.
+        image_to_crop: (B, 2, 3) the warp that brought them there.
         schemes: delivered scheme by `dataset_id`.
         size: side of the frame.
 
@@ -38,24 +38,24 @@ def frame_pose(
         counts as unknown.
     """
     pose = torch.zeros_like(batch.pose)
-    known = torch.zeros_like(batch.has_pose)
-    present = sorted(set(schemes))
-    for scheme in present:
+    present = torch.zeros_like(batch.has_pose)
+    names = sorted(set(schemes))
+    for scheme in names:
         if not has_mean_face(scheme):
             continue
-        if len(present) == 1:
-            return _pose_of(batch, source_to_frame, scheme, size)
+        if len(names) == 1:
+            return _pose_of(batch, image_to_crop, scheme, size)
         ids = [i for i, name in enumerate(schemes) if name == scheme]
         rows = torch.isin(batch.dataset_id, torch.tensor(ids, device=pose.device)).nonzero()[:, 0]
         if len(rows):
-            pose[rows], known[rows] = _pose_of(
-                batch.select(rows), source_to_frame[rows], scheme, size
+            pose[rows], present[rows] = _pose_of(
+                batch.select(rows), image_to_crop[rows], scheme, size
             )
-    return pose, known
+    return pose, present
 
 
 def _pose_of(
-    batch: FaceBatch, source_to_frame: Tensor, scheme: str, size: int
+    batch: FaceBatch, image_to_crop: Tensor, scheme: str, size: int
 ) -> tuple[Tensor, Tensor]:
     model, carries = _model(scheme, batch.points.device)
     points = batch.points[:, : len(model)]
@@ -63,18 +63,19 @@ def _pose_of(
     focal, center = pose_camera(size)
     given = batch.has_pose
     if not bool(given.all()):
-        pose, known = posit(points, mask, model, focal, center)
+        pose, present = posit(points, mask, model, focal, center)
     else:
-        pose, known = torch.zeros_like(batch.pose), torch.zeros_like(given)
+        pose, present = torch.zeros_like(batch.pose), torch.zeros_like(given)
     if not bool(given.any()):
-        return pose, known
+        return pose, present
     angles = torch.where(given[:, None], batch.pose[:, :3], 0.0)
-    rotation = turned(euler_to_matrix(angles), source_to_frame)
+    rotation = turned(euler_to_matrix(angles), image_to_crop)
     plane = (points - center) / focal
-    shift, found = translation(plane, mask, model @ rotation.mT)
+    shift, solved = translation(plane, mask, model @ rotation.mT)
     exact = torch.cat([matrix_to_euler(rotation), shift], 1)
-    good = given & found
-    return torch.where(given[:, None], exact * good[:, None], pose), torch.where(given, good, known)
+    good = given & solved
+    pose = torch.where(given[:, None], exact * good[:, None], pose)
+    return pose, torch.where(given, good, present)
 
 
 def turned(rotation: Tensor, warp: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def turned(rotation: Tensor, warp: Tensor) -> Tensor:
 
     Args:
         rotation: (B, 3, 3) before.
-        warp: (B, 2, 3) source -> frame: scale, turn in the plane, shift, perhaps mirrored.
+        warp: (B, 2, 3) image -> crop: scale, turn in the plane, shift, perhaps mirrored.
 
     Returns:
         (B, 3, 3). With F = diag(-1, 1, 1), a mirrored head is F R F; the turn comes after.

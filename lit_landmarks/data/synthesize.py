@@ -109,19 +109,20 @@ def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
     file = target / NOTES / "plan.json"
     if file.is_file():
         try:
-            found: Any = json.loads(file.read_text(encoding="utf-8"))
+            stored: Any = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            found = {}
-        if found != json.loads(json.dumps(plan)):
-            keys = [k for k in plan if not isinstance(found, dict) or found.get(k) != plan[k]]
+            stored = {}
+        if stored != json.loads(json.dumps(plan)):
+            keys = [k for k in plan if not isinstance(stored, dict) or stored.get(k) != plan[k]]
             raise UserError(
                 f"{target} holds faces of another {' and '.join(keys)}; choose another folder,"
                 " or the same arguments to go on"
             )
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target} is not empty and was not begun by data synthesize; choose"
-                        " a new folder")  # fmt: skip
+        raise UserError(
+            f"{target} is not empty and was not begun by data synthesize; choose a new folder"
+        )
     if not dataset.rendered:
         refuse_bad_faces(dataset)
     write_atomic(file, json.dumps(plan, indent=2) + "\n")
@@ -137,8 +138,8 @@ def _hash(*columns: NDArray[Any]) -> str:
 
 def _plain(name: str, value: Any) -> bool:
     # The number of faces may grow; where the cache lies changes nothing.
-    told = isinstance(value, str | int | float | bool | type(None) | list)
-    return told and not name.startswith("_") and name not in ("n", "cache_dir", "device")
+    plain = isinstance(value, str | int | float | bool | type(None) | list)
+    return plain and not name.startswith("_") and name not in ("n", "cache_dir", "device")
 
 
 def _run(

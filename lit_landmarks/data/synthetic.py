@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.compute import default_device
 from lit_landmarks.data.index import FaceDataset, FaceIndex, Report
-from lit_landmarks.data.label_cache import remembered
+from lit_landmarks.data.label_cache import cached
 from lit_landmarks.errors import UserError
 from lit_landmarks.rendering.faces import FaceParameters, Head, Ranges, sample_faces
 from lit_landmarks.rendering.labels import Contour, FaceLabels, PlacedHeads
@@ -72,8 +73,8 @@ class SyntheticFaces(FaceDataset):
             convention, convention
         )
         if convention not in _CONTOURS:
-            known = ", ".join(_CONTOURS)
-            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {known}")
+            names = ", ".join(_CONTOURS)
+            raise UserError(f"SyntheticFaces cannot draw convention {convention!r}; take {names}")
         if n < 1:
             raise UserError(f"SyntheticFaces needs at least one face, n={n}; raise n")
         if not 0 <= max_yaw <= 90 or not 0 <= max_pitch <= 80 or not 0 <= max_roll <= 180:
@@ -89,22 +90,25 @@ class SyntheticFaces(FaceDataset):
         self.convention = convention
         self.image_size, self.face_scale = image_size, face_scale
         self.visibility, self.device = visibility, device
-        self.primary_normaliser = "interocular" if max_yaw <= 60 else "box"
+        self.primary_norm = "interocular" if max_yaw <= 60 else "box"
         self._renderer: Renderer | None = None
 
     @property
     def _ranges(self) -> Ranges:
         return Ranges(
-            max_yaw=self.max_yaw, max_pitch=self.max_pitch, max_roll=self.max_roll,
-            image_size=self.image_size, face_scale=self.face_scale,
-        )  # fmt: skip
+            max_yaw=self.max_yaw,
+            max_pitch=self.max_pitch,
+            max_roll=self.max_roll,
+            image_size=self.image_size,
+            face_scale=self.face_scale,
+        )
 
     @property
     def _model(self) -> Head:
         """The head that is drawn."""
         return parametric_head()
 
-    def _told(self) -> tuple[object, ...]:
+    def _label_key(self) -> tuple[object, ...]:
         """All that the labels depend on, beside the number of faces and the code."""
         return self.scheme, self.convention, self.visibility, self.seed, self._ranges
 
@@ -122,8 +126,8 @@ class SyntheticFaces(FaceDataset):
 
     def _read(self, report: Report) -> FaceIndex:
         name = type(self).__name__
-        return remembered(
-            name, self._told(), self.n, lambda: self.index_of(range(self.n)), self.cache_dir
+        return cached(
+            name, self._label_key(), self.n, lambda: self.index_of(range(self.n)), self.cache_dir
         )
 
     def index_of(self, rows: Sequence[int]) -> FaceIndex:
@@ -161,9 +165,7 @@ class SyntheticFaces(FaceDataset):
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
         if self._renderer is None:
-            device = self.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = default_device() if self.device == "auto" else self.device
             self._renderer = Renderer(self._model, device)
         rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._renderer(rng, self._sample).cpu().numpy()
@@ -174,5 +176,5 @@ class SyntheticFaces(FaceDataset):
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""
-        told = (RENDER_VERSION, self.seed, self._ranges, list(rows))
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        key = (RENDER_VERSION, self.seed, self._ranges, list(rows))
+        return hashlib.sha256(repr(key).encode()).hexdigest()

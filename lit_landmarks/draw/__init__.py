@@ -5,11 +5,10 @@ same bytes for the same input. Files appear under their name only when they are 
 """
 
 from lit_landmarks.draw.files import Image, save_png
-from lit_landmarks.draw.overlay import overlay, to_image
+from lit_landmarks.draw.overlay import FaceAnnotator, to_image
 from lit_landmarks.draw.plots import (
     bar_plot,
     ced_plot,
-    curve_plot,
     figure_image,
     new_figure,
     save_figure,
@@ -17,14 +16,13 @@ from lit_landmarks.draw.plots import (
 from lit_landmarks.draw.sheet import contact_sheet
 
 __all__ = [
+    "FaceAnnotator",
     "Image",
     "bar_plot",
     "ced_plot",
     "contact_sheet",
-    "curve_plot",
     "figure_image",
     "new_figure",
-    "overlay",
     "save_figure",
     "save_png",
     "to_image",

@@ -1,11 +1,12 @@
-"""Landmarks, polylines and head axes on an image.
+"""Landmarks, polylines and head axes drawn on pictures of faces.
 
-Truth is green, the prediction is orange-red. Everything is drawn with sub-pixel places in the
-frame's own coordinates (pixel centres at integers), also when the picture is enlarged.
+True points are green, predicted ones orange-red. Everything is drawn at sub-pixel places in the
+coordinates of the image (pixel centers at integers), also when the picture is enlarged.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,12 +20,13 @@ from lit_landmarks.geometry.camera import pose_camera, project
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.schemes import LandmarkScheme, get_scheme
 
-Colour = tuple[int, int, int]
-TRUTH: Colour = (60, 220, 90)
-PREDICTED: Colour = (255, 96, 40)
-HIDDEN: Colour = (225, 225, 235)
+Color = tuple[int, int, int]
+TRUTH: Color = (60, 220, 90)
+PREDICTED: Color = (255, 96, 40)
+OCCLUDED: Color = (225, 225, 235)
+RESIDUAL: Color = (235, 235, 90)
 #: Head axes: x to the image's right, y down, and the direction of the nose.
-AXES: tuple[Colour, ...] = ((230, 60, 60), (70, 200, 70), (80, 130, 255))
+AXES: tuple[Color, ...] = ((230, 60, 60), (70, 200, 70), (80, 130, 255))
 #: Length of a drawn axis in head units (outer eye corners 1 apart).
 AXIS_LENGTH = 0.6
 _SHIFT = 4  # OpenCV's sub-pixel bits
@@ -54,132 +56,159 @@ def to_image(image: Any) -> Image:
     return np.array(array, dtype=np.uint8, order="C")
 
 
-def overlay(
-    image: Any,
-    points: Any = None,
-    mask: Any = None,
-    scheme: LandmarkScheme | str | None = None,
-    predicted: Any = None,
-    pose: Any = None,
-    *,
-    visible: Any = None,
-    zoom: int = 1,
-    residuals: bool = False,
-) -> Image:
-    """Draw labels and a prediction on an image.
+@dataclass(frozen=True)
+class FaceAnnotator:
+    """Draws the labels and the prediction of a face on its image.
 
-    Args:
-        image: (3, H, W) tensor or (H, W, 3) array; see `to_image`. It is not changed.
-        points: (N, 2) true landmarks in image pixels, or None.
-        mask: (N,) bool, False where a true point is not annotated.
+    Attributes:
         scheme: its polylines join the points; None draws points only.
-        predicted: (N, 2) predicted landmarks, or None.
-        pose: (6,) yaw pitch roll tx ty tz: head axes, for square frames in the pose camera; with a
-            missing translation they stand at the middle of the points, without perspective.
-        visible: (N,) int, as in `FaceBatch`: occluded true points (0, 2) are drawn white and open.
         zoom: enlarge the picture this many times before drawing.
         residuals: join each predicted point with its true one.
 
-    Returns:
-        (zoom H, zoom W, 3) uint8 RGB.
+    Example:
+        >>> annotator = FaceAnnotator("ibug68", zoom=2)
+        >>> annotator.annotate(torch.zeros(3, 64, 64), torch.full((68, 2), 32.0)).shape
+        (128, 128, 3)
     """
-    canvas = to_image(image)
-    size = canvas.shape[1]
-    if zoom != 1:
-        shape = (canvas.shape[1] * zoom, canvas.shape[0] * zoom)
-        canvas = np.asarray(cv2.resize(canvas, shape, interpolation=cv2.INTER_CUBIC), np.uint8)
-    lines = get_scheme(scheme) if isinstance(scheme, str) else scheme
-    truth = _points(points, mask)
-    guess = _points(predicted, None)
-    if residuals and truth is not None and guess is not None:
-        for a, b in zip(truth, guess, strict=True):
-            _polyline(canvas, np.stack([a, b]), False, (235, 235, 90), zoom)
-    hidden = None if visible is None else np.isin(_array(visible), (0, 2))
-    for shape_points, colour, away in ((truth, TRUTH, hidden), (guess, PREDICTED, None)):
-        if shape_points is not None:
-            _shape(canvas, shape_points, colour, lines, away, zoom)
-    if pose is not None:
-        anchor = truth if truth is not None else guess
-        _axes(canvas, torch.as_tensor(_array(pose), dtype=torch.float64), size, anchor, zoom)
-    return canvas
+
+    scheme: LandmarkScheme | str | None = None
+    zoom: int = 1
+    residuals: bool = False
+
+    def annotate(
+        self,
+        image: Any,
+        points: Any = None,
+        *,
+        mask: Any = None,
+        visible: Any = None,
+        predicted: Any = None,
+        pose: Any = None,
+    ) -> Image:
+        """The image with everything drawn on it that is given; the image itself is not changed.
+
+        Args:
+            image: (3, H, W) tensor or (H, W, 3) array; see `to_image`.
+            points: (N, 2) true landmarks in image pixels, or None.
+            mask: (N,) bool, False where a true point is not annotated.
+            visible: (N,) int, as in `FaceBatch`: occluded true points (0, 2) are white and open.
+            predicted: (N, 2) predicted landmarks in image pixels, or None.
+            pose: (6,) yaw pitch roll tx ty tz: head axes, for square crops in the pose camera;
+                with a missing translation they stand at the middle of the points, without
+                perspective.
+
+        Returns:
+            (zoom H, zoom W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: what is given is no image.
+        """
+        canvas = _Canvas(to_image(image), self.zoom)
+        scheme = get_scheme(self.scheme) if isinstance(self.scheme, str) else self.scheme
+        truth = None if points is None else _drawable(points, mask)
+        guess = None if predicted is None else _drawable(predicted, None)
+        if self.residuals and truth is not None and guess is not None:
+            for start, end in zip(truth, guess, strict=True):
+                canvas.segment(start, end, RESIDUAL)
+        if truth is not None:
+            occluded = None if visible is None else np.isin(_array(visible), (0, 2))
+            canvas.shape(truth, TRUTH, scheme, occluded)
+        if guess is not None:
+            canvas.shape(guess, PREDICTED, scheme)
+        if pose is not None:
+            ends = _axis_ends(
+                torch.as_tensor(_array(pose), dtype=torch.float64),
+                canvas.size,
+                truth if truth is not None else guess,
+            )
+            for color, end in zip(AXES, ends[1:], strict=False):
+                thickness = max(1, canvas.pixels.shape[1] // 128)
+                canvas.segment(ends[0], end, color, thickness)
+        return canvas.pixels
+
+
+class _Canvas:
+    """A picture to draw on, in the coordinates of the image before it was enlarged.
+
+    Attributes:
+        pixels: (zoom H, zoom W, 3) uint8 RGB.
+        size: width of the image, W.
+    """
+
+    def __init__(self, image: Image, zoom: int) -> None:
+        self.size = image.shape[1]
+        self._zoom = zoom
+        if zoom != 1:
+            shape = (image.shape[1] * zoom, image.shape[0] * zoom)
+            image = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_CUBIC), np.uint8)
+        self.pixels = image
+
+    def _fixed(self, point: NDArray[np.float64]) -> tuple[int, int]:
+        """OpenCV's fixed-point place of a point in the enlarged picture."""
+        x, y = np.rint(((point + 0.5) * self._zoom - 0.5) * (1 << _SHIFT)).astype(np.int32).tolist()
+        return x, y
+
+    def segment(
+        self,
+        start: NDArray[np.float64],
+        end: NDArray[np.float64],
+        color: Color,
+        thickness: int = 1,
+    ) -> None:
+        """A straight line, where both ends are numbers."""
+        if np.isfinite(start).all() and np.isfinite(end).all():
+            ends = self._fixed(start), self._fixed(end)
+            cv2.line(self.pixels, *ends, color, thickness, cv2.LINE_AA, _SHIFT)
+
+    def shape(
+        self,
+        points: NDArray[np.float64],
+        color: Color,
+        scheme: LandmarkScheme | None,
+        occluded: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Landmarks and, fainter below them, the polylines of their scheme."""
+        if scheme is not None and len(points) >= scheme.n_points:
+            faint = (int(0.6 * color[0]), int(0.6 * color[1]), int(0.6 * color[2]))
+            for indices, closed in scheme.polylines.values():
+                pairs = list(zip(indices, (*indices[1:], indices[0]), strict=True))
+                for start, end in pairs if closed else pairs[:-1]:
+                    self.segment(points[start], points[end], faint)
+        radius = round(max(1.0, self.pixels.shape[1] / 160) * (1 << _SHIFT))
+        for row, point in enumerate(points):
+            if np.isfinite(point).all():
+                is_occluded = occluded is not None and bool(occluded[row])
+                ink, thickness = (OCCLUDED, 1) if is_occluded else (color, -1)
+                place = self._fixed(point)
+                cv2.circle(self.pixels, place, radius, ink, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _array(values: Any) -> NDArray[Any]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
-def _points(points: Any, mask: Any) -> NDArray[np.float64] | None:
-    """(N, 2) float64 with NaN where nothing is to be drawn."""
-    if points is None:
-        return None
-    found = np.array(_array(points), dtype=np.float64)[:, :2]
+def _drawable(points: Any, mask: Any) -> NDArray[np.float64]:
+    """(N, 2) points with NaN where they are masked or too far away to draw."""
+    drawable = np.array(_array(points), dtype=np.float64)[:, :2]
     if mask is not None:
-        found[~_array(mask).astype(bool)] = np.nan
-    found[~(np.abs(found) < _FAR).all(axis=1)] = np.nan
-    return found
+        drawable[~_array(mask).astype(bool)] = np.nan
+    drawable[~(np.abs(drawable) < _FAR).all(axis=1)] = np.nan
+    return drawable
 
 
-def _fixed(points: NDArray[np.float64], zoom: int) -> NDArray[np.int32]:
-    """Image pixels to OpenCV's fixed-point places in the enlarged picture."""
-    place = (points + 0.5) * zoom - 0.5
-    return np.rint(place * (1 << _SHIFT)).astype(np.int32)
-
-
-def _polyline(
-    canvas: Image, points: NDArray[np.float64], closed: bool, colour: Colour, zoom: int
-) -> None:
-    """Segments between neighbours that both exist."""
-    after = np.roll(points, -1, axis=0)
-    pairs = list(zip(points, after, strict=True))
-    for pair in pairs if closed else pairs[:-1]:
-        ends = np.stack(pair)
-        if np.isfinite(ends).all():
-            (x0, y0), (x1, y1) = _fixed(ends, zoom).tolist()
-            cv2.line(canvas, (x0, y0), (x1, y1), colour, 1, cv2.LINE_AA, _SHIFT)
-
-
-def _shape(
-    canvas: Image,
-    points: NDArray[np.float64],
-    colour: Colour,
-    scheme: LandmarkScheme | None,
-    hidden: NDArray[np.bool_] | None,
-    zoom: int,
-) -> None:
-    if scheme is not None and len(points) >= scheme.n_points:
-        faint: Colour = (int(0.6 * colour[0]), int(0.6 * colour[1]), int(0.6 * colour[2]))
-        for indices, closed in scheme.polylines.values():
-            _polyline(canvas, points[list(indices)], closed, faint, zoom)
-    radius = max(1.0, canvas.shape[1] / 160)
-    for row, point in enumerate(points):
-        if not np.isfinite(point).all():
-            continue
-        x, y = _fixed(point, zoom).tolist()
-        away = hidden is not None and bool(hidden[row])
-        paint, thickness = (HIDDEN, 1) if away else (colour, -1)
-        radius_bits = round(radius * (1 << _SHIFT))
-        cv2.circle(canvas, (x, y), radius_bits, paint, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def _axes(
-    canvas: Image, pose: Tensor, size: int, points: NDArray[np.float64] | None, zoom: int
-) -> None:
-    """The three head axes; nothing if the angles are not numbers."""
+def _axis_ends(pose: Tensor, size: int, points: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """(4, 2) origin and tips of the head axes in image pixels; (1, 2) without angles."""
     if not bool(pose[:3].isfinite().all()):
-        return
+        return np.full((1, 2), np.nan)
     tips = AXIS_LENGTH * torch.tensor(
         [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1]], dtype=torch.float64
     )
     if len(pose) >= 6 and bool(pose[3:6].isfinite().all()) and float(pose[5]) > AXIS_LENGTH:
-        focal, centre = pose_camera(size)
-        ends = project(tips.unsqueeze(0), pose[:6].unsqueeze(0), focal, centre)[0].numpy()
+        focal, center = pose_camera(size)
+        ends = project(tips.unsqueeze(0), pose[:6].unsqueeze(0), focal, center)[0].numpy()
     else:
-        known = None if points is None else points[np.isfinite(points).all(axis=1)]
-        middle = np.full(2, (size - 1) / 2) if known is None or not len(known) else known.mean(0)
-        turned = tips @ euler_to_matrix(pose[:3]).mT
-        ends = middle + turned[:, :2].numpy() * size / 3
-    thickness = max(1, canvas.shape[1] // 128)
-    start = _fixed(np.clip(ends[0], -_FAR, _FAR), zoom).tolist()
-    for colour, end in zip(AXES, ends[1:], strict=True):
-        stop = _fixed(np.clip(end, -_FAR, _FAR), zoom).tolist()
-        cv2.line(canvas, tuple(start), tuple(stop), colour, thickness, cv2.LINE_AA, _SHIFT)
+        finite = np.empty((0, 2)) if points is None else points[np.isfinite(points).all(axis=1)]
+        origin = finite.mean(axis=0) if len(finite) else np.full(2, (size - 1) / 2)
+        rotated = tips @ euler_to_matrix(pose[:3]).mT
+        ends = origin + rotated[:, :2].numpy() * size / 3
+    return np.asarray(np.clip(ends, -_FAR, _FAR), dtype=np.float64)

@@ -1,22 +1,28 @@
-"""Plots as matplotlib figures without pyplot: no global state, no display, the same bytes twice."""
+"""Plots as matplotlib figures without pyplot: no display, and the same bytes for the same input."""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from lit_landmarks.draw.files import Image
 from lit_landmarks.files import write_atomic
 
-#: Colours that stay apart for colour-blind readers (Okabe and Ito's set, without yellow).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+#: Series colors that stay apart for color-blind readers: the hues of Okabe and Ito's set without
+#: yellow, darkened until each has a contrast of 3 to white (WCAG 1.4.11).
+COLORS = ("#0072b2", "#d55e00", "#00825e", "#b5548e", "#2e92c4", "#b87400", "#333333")
+#: Text and tick labels, axes and uncolored series, grid lines.
+INK, GREY, RULE = "#5b6676", "#8d97a5", "#dde2e9"
 DPI = 120
 
 
@@ -25,9 +31,13 @@ def new_figure(width: float = 6.0, height: float = 4.0, title: str = "") -> tupl
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.grid(color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(color=GREY, labelcolor=INK)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
     if title:
         axes.set_title(title)
     return figure, axes
@@ -45,41 +55,16 @@ def ced_plot(
         curves: name -> (thresholds (T,) in percent, fraction of faces (T,)).
         threshold: right end of the axis, percent.
         title: above the plot.
-        xlabel: name the normaliser here.
+        xlabel: name the norm here.
     """
     figure, axes = new_figure(title=title)
     for index, (name, (edges, fraction)) in enumerate(curves.items()):
         x = np.concatenate([[0.0], np.asarray(edges, dtype=float)])
         y = np.concatenate([[0.0], np.asarray(fraction, dtype=float)])
-        axes.plot(x, y, color=COLOURS[index % len(COLOURS)], label=name, linewidth=1.5)
+        axes.plot(x, y, color=COLORS[index % len(COLORS)], label=name, linewidth=1.5)
     axes.set(xlim=(0, threshold), ylim=(0, 1), xlabel=xlabel, ylabel="fraction of faces")
     if curves:
         axes.legend(loc="lower right", frameon=False)
-    return figure
-
-
-def curve_plot(
-    series: Mapping[str, tuple[Any, Any]],
-    xlabel: str,
-    ylabel: str,
-    title: str = "",
-    *,
-    log_x: bool = False,
-    log_y: bool = False,
-) -> Figure:
-    """Lines with markers where there are few points: name -> (x (T,), y (T,))."""
-    figure, axes = new_figure(title=title)
-    for index, (name, (x, y)) in enumerate(series.items()):
-        marker = "o" if len(x) <= 30 else None
-        colour = COLOURS[index % len(COLOURS)]
-        axes.plot(x, y, color=colour, label=name, marker=marker, markersize=4, linewidth=1.5)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    if log_x:
-        axes.set_xscale("log")
-    if log_y:
-        axes.set_yscale("log")
-    if len(series) > 1:
-        axes.legend(frameon=False)
     return figure
 
 
@@ -103,24 +88,59 @@ def bar_plot(
         ValueError: a series has another number of values than there are groups.
     """
     figure, axes = new_figure(width=max(6.0, 0.9 * len(groups)), title=title)
+    draw_bars(axes, groups, series, errors)
+    axes.set_ylabel(ylabel)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def draw_bars(
+    axes: Any,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    errors: Mapping[str, Sequence[float]] | None = None,
+    colors: Mapping[str, str] | None = None,
+) -> list[BarContainer]:
+    """Draw grouped bars; long group labels are slanted.
+
+    Args:
+        axes: where to draw.
+        groups: label of each cluster of bars.
+        series: name -> one value per group; NaN leaves a gap.
+        errors: name -> half length of the error bar per group, for series that have one.
+        colors: name -> color; the others take theirs from `COLORS` in turn.
+
+    Returns:
+        The bars of each series.
+
+    Raises:
+        ValueError: a series has another number of values than there are groups.
+    """
     width = 0.8 / max(1, len(series))
-    places = np.arange(len(groups))
+    centers = np.arange(len(groups))
+    containers = []
     for index, (name, values) in enumerate(series.items()):
         if len(values) != len(groups):
             raise ValueError(f"series '{name}' has {len(values)} values for {len(groups)} groups")
         shift = (index - (len(series) - 1) / 2) * width
         spread = None if errors is None else errors.get(name)
-        colour = COLOURS[index % len(COLOURS)]
-        axes.bar(places + shift, values, width, color=colour, label=name, yerr=spread, capsize=2)
-    slanted = max((len(g) for g in groups), default=0) * len(groups) > 60
+        color = (colors or {}).get(name, COLORS[index % len(COLORS)])
+        containers.append(
+            axes.bar(
+                centers + shift, values, width, color=color, label=name, yerr=spread, capsize=2
+            )
+        )
+    slanted = max((len(group) for group in groups), default=0) * len(groups) > 60
     axes.set_xticks(
-        places, groups, rotation=30 if slanted else 0, ha="right" if slanted else "center"
+        centers,
+        groups,
+        rotation=30 if slanted else 0,
+        ha="right" if slanted else "center",
+        rotation_mode="anchor" if slanted else "default",
     )
-    axes.set_ylabel(ylabel)
     axes.grid(axis="x", visible=False)
-    if len(series) > 1:
-        axes.legend(frameon=False)
-    return figure
+    return containers
 
 
 def figure_png(figure: Figure) -> bytes:
@@ -129,6 +149,26 @@ def figure_png(figure: Figure) -> bytes:
     # without metadata the bytes do not depend on the version of matplotlib
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def figure_svg(figure: Figure, salt: str) -> str:
+    """The figure as the content of an SVG file, with text as text.
+
+    Args:
+        figure: what to write.
+        salt: goes into the ids that matplotlib makes up; figures of one page need different ones.
+    """
+    text = io.StringIO()
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}),
+        warnings.catch_warnings(),
+    ):
+        # The reader's program brings the font; what matplotlib's own lacks is not missing there.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # Without metadata there is no date, so the same figure gives the same text.
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=metadata)
+    return text.getvalue()
 
 
 def figure_image(figure: Figure) -> Image:

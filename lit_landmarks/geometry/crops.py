@@ -1,4 +1,4 @@
-"""Similarity crops as 2x3 affines, and what is done with them.
+"""Similarity crops as 2x3 affines: making, inverting, composing, applying.
 
 Every affine is a (..., 2, 3) tensor that takes points of a *source* to points of a *destination*,
 both in pixels whose centres lie at integers. A crop of side `a` resampled to `size` pixels covers
@@ -31,6 +31,12 @@ def similarity(scale: Tensor, angle_deg: Tensor, src_center: Tensor, dst_center:
 
     Returns:
         (B, 2, 3) affines, source -> destination.
+
+    Example:
+        >>> center = torch.zeros(1, 2)
+        >>> affine = similarity(torch.tensor([2.0]), torch.tensor([0.0]), center, center + 10.0)
+        >>> transform_points(affine, torch.ones(1, 1, 2))
+        tensor([[[12., 12.]]])
     """
     angle = torch.deg2rad(angle_deg)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
@@ -42,7 +48,12 @@ def similarity(scale: Tensor, angle_deg: Tensor, src_center: Tensor, dst_center:
 
 
 def invert_affine(affine: Tensor) -> Tensor:
-    """The inverse of each (..., 2, 3) affine, in closed form."""
+    """The inverse of each (..., 2, 3) affine, in closed form.
+
+    Example:
+        >>> invert_affine(torch.tensor([[2.0, 0.0, 10.0], [0.0, 2.0, 10.0]]))[:, 2]
+        tensor([-5., -5.])
+    """
     (a, b, c), (d, e, f) = (row.unbind(-1) for row in affine.unbind(-2))
     det = a * e - b * d
     a_, b_, d_, e_ = e / det, -b / det, -d / det, a / det
@@ -59,12 +70,23 @@ def compose_affine(after: Tensor, before: Tensor) -> Tensor:
 
 
 def transform_points(affine: Tensor, points: Tensor) -> Tensor:
-    """(B, N, 2) points under (B, 2, 3) affines; leading axes broadcast."""
+    """(B, N, 2) points under (B, 2, 3) affines; leading axes broadcast.
+
+    Example:
+        >>> affine = torch.tensor([[[2.0, 0.0, 1.0], [0.0, 2.0, 0.0]]])
+        >>> transform_points(affine, torch.ones(1, 1, 2))
+        tensor([[[3., 2.]]])
+    """
     return points @ affine[..., :2].mT + affine[..., 2].unsqueeze(-2)
 
 
 def affine_scale(affine: Tensor) -> Tensor:
-    """(...,) length scale of each affine: the square root of its |determinant|."""
+    """(...,) length scale of each affine: the square root of its |determinant|.
+
+    Example:
+        >>> affine_scale(torch.tensor([[2.0, 0.0, 1.0], [0.0, 2.0, 0.0]]))
+        tensor(2.)
+    """
     det = affine[..., 0, 0] * affine[..., 1, 1] - affine[..., 0, 1] * affine[..., 1, 0]
     return det.abs().sqrt()
 
@@ -97,6 +119,10 @@ def points_box(points: Tensor, mask: Tensor | None = None) -> Tensor:
     Args:
         points: (B, N, 2).
         mask: (B, N) bool, or None if all points count. A face without points gets NaN.
+
+    Example:
+        >>> points_box(torch.tensor([[[1.0, 5.0], [4.0, 2.0]]]))
+        tensor([[1., 2., 4., 5.]])
     """
     if mask is None:
         return torch.cat((points.amin(-2), points.amax(-2)), -1)
@@ -120,6 +146,21 @@ def to_unit(points: Tensor, size: Size) -> Tensor:
 def from_unit(points: Tensor, size: Size) -> Tensor:
     """[-1, 1] to frame pixels: the inverse of `to_unit`."""
     return (points + 1) * points.new_tensor(_width_height(size)) / 2 - 0.5
+
+
+def to_centered(points: Tensor, size: int) -> Tensor:
+    """Pixels (..., 2) of a square crop of side `size` to [-0.5, 0.5].
+
+    Example:
+        >>> to_centered(torch.tensor([-0.5, 31.5, 63.5]), 64)
+        tensor([-0.5000,  0.0000,  0.5000])
+    """
+    return (points + 0.5) / size - 0.5
+
+
+def from_centered(points: Tensor, size: int) -> Tensor:
+    """[-0.5, 0.5] to pixels of a square crop: the inverse of `to_centered`."""
+    return (points + 0.5) * size - 0.5
 
 
 def sampling_theta(dst_to_src: Tensor, src_size: Size, dst_size: Size) -> Tensor:

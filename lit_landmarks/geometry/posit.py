@@ -100,15 +100,15 @@ def posit(
     plane = (points2d - per_row_point(center, points2d)) / per_row(focal, points2d)
     plane = plane.masked_fill(~mask.unsqueeze(-1), 0.0)
     middle = model.mean(0)
-    centred = (model - middle).to(plane.dtype)
-    inverse, usable = _least_squares(centred, used)
+    centered = (model - middle).to(plane.dtype)
+    inverse, usable = _least_squares(centered, used)
     awaited = mask & (enough & usable).unsqueeze(-1)
 
     w = torch.ones_like(plane[..., :1])
     rows, txy, tz = _scaled_camera(inverse @ (w * plane))
     for turn in range(1, _MAX_ROUNDS):
         previous = w
-        w = 1 + centred @ (rows[:, 2] / tz[:, None]).unsqueeze(-1)
+        w = 1 + centered @ (rows[:, 2] / tz[:, None]).unsqueeze(-1)
         rows, txy, tz = _scaled_camera(inverse @ (w * plane))
         if turn % _ROUNDS_PER_CHECK == 0:
             moving = (w - previous).squeeze(-1).abs() > _TOLERANCE  # False for NaN: it stays NaN

@@ -1,4 +1,4 @@
-"""UV position maps: an image over the surface of a face whose three channels say where it lies.
+"""UV position maps: images over the surface of a face that hold its 3D positions.
 
 A map is (size, size, 3): column and row follow the texture coordinates of a mesh, the value at a
 pixel is the place (x, y, z) of that bit of surface; 0 where there is no surface (Feng et al.,
@@ -8,7 +8,7 @@ face always stands at the same pixel, and points are read off by an index.
     UvTable.of(uv, triangles)   which vertices, with which weights, fill which pixel: once per mesh
     table.render(vertices)      maps of many posed meshes, one gather
     read_map(maps, pixels)      points at chosen pixels
-    warp_positions, jittered_crop    the crop drawn anew each time instead of frozen on disk
+    warp_positions, jitter_crop      the crop drawn anew each time instead of frozen on disk
 
 Published maps count z towards the camera, from the deepest vertex; this package counts it away from
 the camera, from the mean: `toward_camera` and `away_from_camera`.
@@ -47,7 +47,7 @@ class UvTable:
 
     @classmethod
     def of(cls, uv: Tensor, triangles: Tensor, size: int = 256) -> UvTable:
-        """Lay a mesh out once.
+        """Rasterize the texture coordinates of a mesh to a table.
 
         Args:
             uv: (V, 2) texture coordinates in pixels of the map (see `uv_to_pixels`).
@@ -80,14 +80,14 @@ class UvTable:
         flat = pixels[:, 1] * self.size + pixels[:, 0]
         if len(set(flat.tolist())) != len(flat):
             raise ValueError(f"two points share a pixel of a {self.size} px map; make it larger")
-        kept = ~torch.isin(self.pixels, flat)
-        every = torch.cat([self.pixels[kept], flat])
+        others = ~torch.isin(self.pixels, flat)
+        every = torch.cat([self.pixels[others], flat])
         order = torch.argsort(every)
         return replace(
             self,
             pixels=every[order],
-            vertices=torch.cat([self.vertices[kept], vertices])[order],
-            weights=torch.cat([self.weights[kept], weights.double()])[order],
+            vertices=torch.cat([self.vertices[others], vertices])[order],
+            weights=torch.cat([self.weights[others], weights.double()])[order],
         )
 
     def render(self, points: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def warp_positions(affine: Tensor, positions: Tensor) -> Tensor:
     return moved.reshape(positions.shape)
 
 
-def jittered_crop(points: Tensor, size: int = 256, uniform: Tensor | None = None) -> Tensor:
+def jitter_crop(points: Tensor, size: int = 256, uniform: Tensor | None = None) -> Tensor:
     """The crop of the published position maps; drawn on the fly, so every epoch sees another one.
 
     The square has the side int(1.5 (w + h) / 2) U(0.9, 1.1) about the middle of the points' box,

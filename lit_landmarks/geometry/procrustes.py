@@ -21,6 +21,11 @@ def procrustes(src: Tensor, dst: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Returns:
         (B, 2, 3) affines, src -> dst. NaN for a face with fewer than two different points.
+
+    Example:
+        >>> shape = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+        >>> procrustes(shape, 2.0 * shape + 3.0)[0, :, 2].round()
+        tensor([3., 3.])
     """
     weight = torch.ones_like(src[..., :1]) if mask is None else mask.unsqueeze(-1).to(src.dtype)
     if mask is not None:  # undefined coordinates may be NaN, and NaN times 0 is NaN
@@ -55,26 +60,28 @@ def procrustes_mean(
     """
     weight = torch.ones_like(shapes[..., :1]) if mask is None else mask.unsqueeze(-1).to(shapes)
     values = shapes if mask is None else shapes.masked_fill(~mask.unsqueeze(-1), 0.0)
-    seen = mask[0] if mask is not None else torch.ones_like(shapes[0, :, 0], dtype=torch.bool)
-    mean = _normalised(values[0], seen)
+    valid = mask[0] if mask is not None else torch.ones_like(shapes[0, :, 0], dtype=torch.bool)
+    mean = _normalize(values[0], valid)
     for _ in range(rounds):
-        usable = seen if mask is None else mask & seen
+        usable = valid if mask is None else mask & valid
         affine = procrustes(values, mean, usable.expand(shapes.shape[:2]))
         moved = transform_points(affine, values)
         # Shapes that shrink under the fit would pull the mean to a point: weigh them all alike.
-        known = weight.sum(0).squeeze(-1) > 0
-        update = _normalised((moved * weight).sum(0) / weight.sum(0).clamp_min(1), known)
-        update = transform_points(procrustes(update[None], mean[None], seen[None]), update[None])[0]
-        update = _normalised(update, known)
+        annotated = weight.sum(0).squeeze(-1) > 0
+        update = _normalize((moved * weight).sum(0) / weight.sum(0).clamp_min(1), annotated)
+        update = transform_points(procrustes(update[None], mean[None], valid[None]), update[None])[
+            0
+        ]
+        update = _normalize(update, annotated)
         change = (update - mean).abs().amax()
-        mean, seen = update, known
+        mean, valid = update, annotated
         if float(change) < tolerance:
             break
     return mean
 
 
-def _normalised(shape: Tensor, seen: Tensor) -> Tensor:
-    """A (N, 2) shape moved to zero centroid and scaled to unit RMS radius over `seen` points."""
-    center = shape[seen].mean(0)
-    radius = (shape[seen] - center).square().sum(-1).mean().sqrt()
-    return (shape - center) / radius * seen.unsqueeze(-1)
+def _normalize(shape: Tensor, valid: Tensor) -> Tensor:
+    """A (N, 2) shape moved to zero centroid and scaled to unit RMS radius over `valid` points."""
+    center = shape[valid].mean(0)
+    radius = (shape[valid] - center).square().sum(-1).mean().sqrt()
+    return (shape - center) / radius * valid.unsqueeze(-1)

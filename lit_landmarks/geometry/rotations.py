@@ -40,7 +40,14 @@ _GIMBAL = 1e-6
 
 
 def euler_to_matrix(ypr_deg: Tensor) -> Tensor:
-    """Rotation matrices from yaw, pitch, roll in degrees: (..., 3) -> (..., 3, 3)."""
+    """Rotation matrices from yaw, pitch, roll in degrees: (..., 3) -> (..., 3, 3).
+
+    Example:
+        >>> euler_to_matrix(torch.tensor([0.0, 0.0, 90.0])).round().int()
+        tensor([[ 0, -1,  0],
+                [ 1,  0,  0],
+                [ 0,  0,  1]], dtype=torch.int32)
+    """
     yaw, pitch, roll = torch.deg2rad(ypr_deg).unbind(-1)
     cy, cp, cr = torch.cos(yaw), torch.cos(pitch), torch.cos(roll)
     sy, sp, sr = torch.sin(yaw), torch.sin(pitch), torch.sin(roll)
@@ -90,6 +97,11 @@ def geodesic_degrees(a: Tensor, b: Tensor) -> Tensor:
     """Angle in degrees of the rotation that takes `a` to `b`: (..., 3, 3) twice -> (...,).
 
     Exact for small angles too, where the arc cosine of the trace loses half of the digits.
+
+    Example:
+        >>> turned = euler_to_matrix(torch.tensor([30.0, 0.0, 0.0]))
+        >>> round(float(geodesic_degrees(turned, torch.eye(3))), 2)
+        30.0
     """
     # |a - b|_F = 2 sqrt(2) sin(angle / 2) and trace(a^T b) = 4 cos(angle / 2)^2 - 1.
     sine = torch.linalg.matrix_norm(a - b) / 8**0.5

@@ -29,6 +29,10 @@ def pca(shapes: Tensor) -> ShapeStatistics:
 
     Raises:
         UserError: fewer than two shapes, or coordinates that are not finite.
+
+    Example:
+        >>> pca(torch.tensor([[0.0, 1.0], [2.0, 1.0]])).variances
+        tensor([2., 0.])
     """
     if shapes.ndim != 2 or len(shapes) < 2:
         raise UserError(
@@ -39,8 +43,8 @@ def pca(shapes: Tensor) -> ShapeStatistics:
     if not bool(data.isfinite().all()):
         raise UserError("shape statistics need finite points; mask or drop incomplete faces first")
     mean = data.mean(0)
-    centred = data - mean
-    covariance = centred.mT @ centred / (len(data) - 1)
+    centered = data - mean
+    covariance = centered.mT @ centered / (len(data) - 1)
     variances, vectors = torch.linalg.eigh(covariance)
     components = vectors.mT.flip(0)
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
@@ -60,6 +64,13 @@ class ShapeModel(nn.Module):
         components: (2N, 2N), one mode per row, by falling variance.
         variances: (2N,).
         count: () int64, the number of shapes measured; 0 before `set_statistics`.
+
+    Example:
+        >>> shapes = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.1], [0.0, -0.1]])
+        >>> model = ShapeModel(1)
+        >>> model.set_statistics(pca(shapes))
+        >>> model.smooth(torch.tensor([[0.5, 3.0]]))  # the first mode explains 99 %
+        tensor([[0.5000, 0.0000]])
     """
 
     mean: Tensor
@@ -75,7 +86,7 @@ class ShapeModel(nn.Module):
         self.register_buffer("components", torch.eye(size))
         self.register_buffer("variances", torch.zeros(size))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
-        self._seen_count = False
+        self._has_statistics = False
 
     def set_statistics(self, statistics: ShapeStatistics) -> None:
         """Copy statistics into the buffers.
@@ -96,44 +107,46 @@ class ShapeModel(nn.Module):
     @property
     def ready(self) -> bool:
         """True once statistics are there (waits for the device until then)."""
-        self._seen_count = self._seen_count or bool(self.count > 0)
-        return self._seen_count
+        self._has_statistics = self._has_statistics or bool(self.count > 0)
+        return self._has_statistics
 
-    def _kept(self, share: float) -> Tensor:
-        """(2N,) bool: the leading modes that explain more than `share` of the variance.
+    def _select_modes(self, explained_variance: float) -> Tensor:
+        """(2N,) bool: the leading modes that explain the share `explained_variance`.
 
-        A mode is kept if those before it fall short: the rule of scikit-learn's
-        `PCA(n_components=share)`, without reading a number back from the device.
+        A mode is selected if those before it fall short: the rule of scikit-learn's
+        `PCA(n_components=explained_variance)`, without reading a number back from the device.
         """
-        if not 0.0 < share <= 1.0:
-            raise UserError(f"share of variance is {share}; give a number above 0 and up to 1")
-        if share == 1.0:
+        if not 0.0 < explained_variance <= 1.0:
+            raise UserError(
+                f"share of variance is {explained_variance}; give a number above 0 and up to 1"
+            )
+        if explained_variance == 1.0:
             return torch.ones_like(self.variances, dtype=torch.bool)
         ratio = self.variances / self.variances.sum()
-        return ratio.cumsum(0) - ratio <= share
+        return ratio.cumsum(0) - ratio <= explained_variance
 
-    def n_modes(self, share: float) -> int:
-        """Number of modes that explain `share` of the variance (all of them for 1)."""
-        return int(self._kept(share).sum())
+    def count_modes(self, explained_variance: float) -> int:
+        """Number of modes that explain `explained_variance` of the variance (all of them for 1)."""
+        return int(self._select_modes(explained_variance).sum())
 
-    def smooth(self, x: Tensor, share: float = 0.9, clamp: float = CLAMP) -> Tensor:
+    def smooth(self, x: Tensor, explained_variance: float = 0.9, clamp: float = CLAMP) -> Tensor:
         """The nearest plausible shapes: projected on the leading modes, each mode limited.
 
         Args:
             x: (B, 2N) shapes in centred frame units.
-            share: of the variance that the kept modes explain.
+            explained_variance: share of the variance that the modes explain.
             clamp: limit of each mode in standard deviations.
 
         Returns:
             (B, 2N), on the device and in the dtype of `x`.
 
         Raises:
-            UserError: no statistics, or a share outside (0, 1].
+            UserError: no statistics, or an explained variance outside (0, 1].
         """
         if not self.ready:
             raise UserError("the shape model holds no statistics; fit it on training shapes first")
         components = self.components.to(x.dtype)
-        limit = (clamp * self.variances.sqrt() * self._kept(share)).to(x.dtype)
+        limit = (clamp * self.variances.sqrt() * self._select_modes(explained_variance)).to(x.dtype)
         weights = (x - self.mean.to(x.dtype)) @ components.mT
         weights = torch.minimum(torch.maximum(weights, -limit), limit)
         return self.mean.to(x.dtype) + weights @ components

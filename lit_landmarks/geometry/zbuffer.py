@@ -26,7 +26,7 @@ _MOST_FRAGMENTS = 1 << 24
 
 
 class Nearest(NamedTuple):
-    """What is seen at each pixel centre.
+    """The nearest triangle at each pixel centre.
 
     Attributes:
         triangle: (B, H, W) int64 number, -1 where nothing is hit.
@@ -74,9 +74,9 @@ def rasterize(
     last = whole.new_tensor([width - 1.0, height - 1.0])
     extent = torch.minimum(torch.floor(highest[:, :2]), last) - first
     used = (extent[:, 0] >= 0) & (extent[:, 1] >= 0) & (lowest[:, 2] > 0)
-    kept = used.nonzero()[:, 0]
+    inside = used.nonzero()[:, 0]
     chosen, whole, area, first, extent = (
-        t.index_select(0, kept) for t in (chosen, whole, area, first, extent)
+        t.index_select(0, inside) for t in (chosen, whole, area, first, extent)
     )
     face = torch.div(chosen, count, rounding_mode="floor")
     packed = torch.full((batch * height * width,), _EMPTY, device=points.device)
@@ -212,11 +212,11 @@ def interpolate(
     face = torch.div(line, height, rounding_mode="floor")
     count, k = len(triangles), values.shape[-1]
     owner = flat.index_select(0, at) + face * count
-    # Slopes only of triangles that are seen.
-    seen = torch.zeros(len(hit) * count, dtype=torch.bool, device=hit.device)
-    seen[owner] = True
-    number = seen.nonzero()[:, 0]
-    short = torch.zeros(len(seen), dtype=torch.int64, device=hit.device)
+    # Slopes only of visible triangles.
+    visible = torch.zeros(len(hit) * count, dtype=torch.bool, device=hit.device)
+    visible[owner] = True
+    number = visible.nonzero()[:, 0]
+    short = torch.zeros(len(visible), dtype=torch.int64, device=hit.device)
     short[number] = torch.arange(len(number), device=hit.device)
     row = torch.div(number, count, rounding_mode="floor")
     vertex = triangles.index_select(0, number - row * count) + (row * points.shape[1])[:, None]
@@ -229,8 +229,8 @@ def interpolate(
     rows = table.index_select(0, short.index_select(0, owner))
     dx = ((at - line * width) - rows[:, 0])[:, None]
     dy = ((line - face * height) - rows[:, 1])[:, None]
-    found = rows[:, 2 : 2 + k] + rows[:, 2 + k : 2 + 2 * k] * dx + rows[:, 2 + 2 * k :] * dy
-    return found if place is not None else found.reshape(*hit.shape, k)
+    result = rows[:, 2 : 2 + k] + rows[:, 2 + k : 2 + 2 * k] * dx + rows[:, 2 + 2 * k :] * dy
+    return result if place is not None else result.reshape(*hit.shape, k)
 
 
 class Incidence(NamedTuple):

@@ -1,15 +1,15 @@
 """Learning-rate schedules as plain objects that a YAML file can name.
 
-A schedule is a factor on the optimiser's own `lr` as a function of training progress, so the number
-of steps need not be known when it is written down, and one value (`optimizer.init_args.lr`) is the
-peak in every schedule and in every search. All step once per optimiser step.
+A schedule is a factor on the optimizer's own `lr` as a function of training progress, so the number
+of steps need not be fixed when it is written down, and one value (`optimizer.init_args.lr`) is the
+peak in every schedule and in every search. All step once per optimizer step.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,16 +22,25 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, progress: float) -> float:
-        """Factor at `progress` in [0, 1], the part of all optimiser steps already done."""
+        """Factor at `progress` in [0, 1], the part of all optimizer steps already done."""
 
-    def build(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
-        """The torch scheduler for a run of `total_steps` optimiser steps."""
 
-        # A function and not a bound method: LambdaLR would put an object's state into checkpoints.
-        def at(step: int) -> float:
-            return self.factor(min(step / max(total_steps, 1), 1.0))
+def step_scheduler(
+    optimizer: Optimizer, factor: Callable[[float], float], total_steps: int
+) -> LambdaLR:
+    """The torch scheduler of a run, stepped once per optimizer step.
 
-        return LambdaLR(optimizer, at)
+    Args:
+        optimizer: a group's own `rate`, where it has one, is a further factor.
+        factor: on the learning rate, at a progress in [0, 1].
+        total_steps: optimizer steps of the whole run.
+    """
+
+    # Functions and not bound methods: LambdaLR would put an object's state into checkpoints.
+    def of_group(rate: float) -> Callable[[int], float]:
+        return lambda step: rate * factor(min(step / max(total_steps, 1), 1.0))
+
+    return LambdaLR(optimizer, [of_group(g.get("rate", 1.0)) for g in optimizer.param_groups])
 
 
 def _ramp(start: float, end: float, progress: float) -> float:
@@ -44,6 +53,10 @@ class Constant(Schedule):
 
     Args:
         warmup: part of training in which the rate rises from 0.
+
+    Example:
+        >>> Constant(warmup=0.5).factor(0.25)
+        0.5
     """
 
     def __init__(self, warmup: float = 0.0) -> None:
@@ -60,6 +73,10 @@ class Cosine(Schedule):
     Args:
         warmup: part of training in which the rate rises from 0.
         end: last factor.
+
+    Example:
+        >>> [round(Cosine().factor(progress), 2) for progress in (0.0, 0.5, 1.0)]
+        [1.0, 0.5, 0.0]
     """
 
     def __init__(self, warmup: float = 0.0, end: float = 0.0) -> None:
@@ -80,6 +97,10 @@ class OneCycle(Schedule):
         warmup: part of training in which the rate rises.
         start: first factor.
         end: last factor.
+
+    Example:
+        >>> OneCycle().factor(0.3)
+        1.0
     """
 
     def __init__(self, warmup: float = 0.3, start: float = 0.04, end: float = 1e-3) -> None:
@@ -100,6 +121,10 @@ class Steps(Schedule):
     Args:
         milestones: parts of training, rising, in (0, 1).
         gamma: factor at each milestone.
+
+    Example:
+        >>> [round(Steps().factor(progress), 2) for progress in (0.5, 0.7, 0.9)]
+        [1.0, 0.1, 0.01]
     """
 
     def __init__(self, milestones: Sequence[float] = (0.6, 0.85), gamma: float = 0.1) -> None:

@@ -1,11 +1,11 @@
-"""Metrics of landmarks, pose and visibility: kernels, torchmetrics classes, and the suite.
+"""Metrics of landmarks, pose and visibility: kernels, torchmetrics classes, families, the suite.
 
 Definitions
     A landmark's error is its Euclidean distance to the truth in pixels. A face's NME is the mean
-    over its annotated landmarks, divided by the face's normaliser, in percent. A data set's NME is
-    the mean over its faces.
+    over its annotated landmarks, divided by the face's norm, in percent. A data set's NME is the
+    mean over its faces.
 
-    Normalisers, measured on the ground truth of the face (`NORMALISERS`, `normaliser_values`):
+    Norms, measured on the ground truth of the face (`NORMS`, `norm_values`):
 
     interocular  distance of the outer eye corners: 36-45 in ibug68 and face_synthetics70, 60-72 in
                  wflw98, 8-9 in cofw29 (0-based; `LandmarkScheme.eye_corners` holds them)
@@ -15,72 +15,85 @@ Definitions
     box          sqrt(w h) of the tight box of the annotated landmarks
     height       h of that box
     diagonal     sqrt(w^2 + h^2) of that box
+    outer_eyes   distance of the outer eye corners in 3D, for aligned 3D errors alone
 
     FR at t is the percentage of faces with NME > t. AUC at t is the area under the cumulative error
     distribution from 0 to t in percent of the rectangle: E[max(0, t - NME)] / t, an exact sum.
     Percentiles p90, p95, p99 come from a histogram and are exact to 0.01 points of NME.
     Pose error is the absolute difference per angle, the short way round, in degrees.
     Occlusion scores take *occluded* (by an object or by the head itself) as the positive class.
-    3D NME compares points in frame pixels with both depths centred, in the normalisers above.
+    3D NME compares points in crop pixels with both depths centered, under the norms above.
+    Flicker and acceleration compare consecutive frames of a track in image pixels.
 
 What is counted
-    A landmark that is not annotated, and a face without a valid normaliser, are left out; how many
-    faces that were is `skipped_<normaliser>`. A prediction that is NaN or infinite makes its face
-    infinitely wrong: it fails every threshold and NME becomes infinite, never smaller.
+    A landmark that is not annotated, and a face without a valid norm, are left out; how many faces
+    that were is `skipped_<norm>`. A prediction that is NaN or infinite makes its face infinitely
+    wrong: it fails every threshold and NME becomes infinite, never smaller.
 
 Keys
-    {role}/nme                                  mean over data sets of NME, primary normalisers
-    {role}/{dataset}/{name}[/subset]            everything else, where name is
-      nme_{normaliser}                          every normaliser
-      nme_{primary}_inner, nme_{primary}_contour, nme_{primary}_stage{t}   (t from 1)
-      nme3d_{primary}                           methods that predict 3D points
-      fr{t}_{normaliser}, auc{t}_{normaliser}   t per normaliser in `THRESHOLDS`
-      p90_{primary}, p95_{primary}, p99_{primary}
-      pose_mae, pose_mae_yaw, pose_mae_pitch, pose_mae_roll
-      occlusion_precision, _recall, _f1, _accuracy
-      mma                                       methods whose cost depends on the face
-      faces, skipped_{normaliser}               counts
-    Example: `test/wflw/fr10_interocular/pose`. A key without any counted face is left out, except
-    `{role}/nme`. The direction of a key is `higher_is_better(key)`.
+    {role}/nme                           mean over data sets of NME, primary norms
+    {role}/{dataset}/{name}[/subset]     everything else; README.md lists the names
 
-Adding a metric (3 files)
-    1. A kernel in `functional.py` that gives per-face values (NaN = not counted).
-    2. A subclass of `GroupedMean` in `classes.py` with its `higher_is_better`.
-    3. A child, its update and its name in `suite.py`, and its pattern in `direction.FAMILIES`;
-       tests with a hand-computed value join `tests/metrics`.
+    Example: `test/wflw/fr10_interocular/pose`. A key without any counted face is left out, except
+    `{role}/nme`. The direction of a key is `higher_is_better(key)`. The subset is one that the data
+    set declares, or a bin of |yaw| such as `yaw_0_30`: bins are subsets of such a name (those of
+    AFLW2000-3D, by the angles in its files) or go by the pose labels, where `DatasetSpec.yaw_bins`
+    gives their edges.
+
+Adding a metric (2 files)
+    1. A kernel in `functional.py` that gives values of single faces (NaN = not counted).
+    2. In `families.py` a subclass of `GroupedMean` that states `higher_is_better`, a `MetricFamily`
+       that names it and feeds it, and an entry in `FAMILIES`.
+    A figure that is no mean over faces has its torchmetrics class in a third file, `classes.py`
+    (sums) or `gathered.py` (rows). Tests with a hand-computed value join `tests/metrics`, and
+    README.md takes the new row of `key_table()`.
 """
 
 from lit_landmarks.metrics.classes import (
+    AlignedError,
     AreaUnderCurve,
     ErrorDistribution,
     FailureRate,
     GroupedMean,
     GroupedMetric,
     MeanCost,
-    NormalisedMeanError,
+    MeanOverBins,
+    NormalizedMeanError,
     OcclusionScore,
     PoseError,
 )
 from lit_landmarks.metrics.direction import higher_is_better
+from lit_landmarks.metrics.families import FAMILIES
+from lit_landmarks.metrics.family import MetricFamily
 from lit_landmarks.metrics.functional import nme, point_errors
-from lit_landmarks.metrics.normalisers import NORMALISERS, normaliser_values
+from lit_landmarks.metrics.gathered import FrameMotion, VisibilityAUROC
+from lit_landmarks.metrics.keys import key_table, possible_keys
+from lit_landmarks.metrics.norms import NORMS, norm_values
 from lit_landmarks.metrics.suite import THRESHOLDS, FaceMetrics
 
 __all__ = [
-    "NORMALISERS",
+    "FAMILIES",
+    "NORMS",
     "THRESHOLDS",
+    "AlignedError",
     "AreaUnderCurve",
     "ErrorDistribution",
     "FaceMetrics",
     "FailureRate",
+    "FrameMotion",
     "GroupedMean",
     "GroupedMetric",
     "MeanCost",
-    "NormalisedMeanError",
+    "MeanOverBins",
+    "MetricFamily",
+    "NormalizedMeanError",
     "OcclusionScore",
     "PoseError",
+    "VisibilityAUROC",
     "higher_is_better",
+    "key_table",
     "nme",
-    "normaliser_values",
+    "norm_values",
     "point_errors",
+    "possible_keys",
 ]

@@ -1,7 +1,8 @@
-"""torchmetrics classes over the kernels. Every state is a sum, so any number of shards can merge.
+"""torchmetrics classes over the kernels whose states are sums, so any number of shards can merge.
 
 All of them aggregate for G groups of faces at once (data sets and their subsets): a face may belong
 to several, so the value of a whole is by construction the count-weighted mean of disjoint parts.
+Figures that no sum can give (pairs of frames, ranks) are in `gathered`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from lit_landmarks.metrics import functional
 
 
 class GroupedMetric(Metric):
-    """Sum states per group of faces."""
+    """Base of every metric here: states for G groups of faces.
+
+    A subclass states `higher_is_better`; it is the only place where a direction stands.
+    """
 
     is_differentiable = False
     full_state_update = False
@@ -39,8 +43,9 @@ class GroupedMetric(Metric):
         probe = fn(torch.zeros(1))
         if probe.device.type == "mps":
             for name, default in self._defaults.items():
-                self._defaults[name] = default.float()  # type: ignore[union-attr]
-                setattr(self, name, getattr(self, name).float())
+                if isinstance(default, Tensor):
+                    self._defaults[name] = default.float()
+                    setattr(self, name, getattr(self, name).float())
         cast = probe.dtype != torch.float32
         return super()._apply((lambda t: t.to(probe.device)) if cast else fn, exclude_state)
 
@@ -51,10 +56,7 @@ class GroupedMetric(Metric):
 
 
 class MeanStates(GroupedMetric):
-    """Means of per-face values: (G, C) for G groups of faces and C columns.
-
-    `higher_is_better` is what a subclass states; it is the only place where a direction stands.
-    """
+    """Means of per-face values: (G, C) for G groups of faces and C columns."""
 
     total: Tensor
     count: Tensor
@@ -86,21 +88,117 @@ class MeanStates(GroupedMetric):
 
 
 class GroupedMean(MeanStates):
-    """A mean whose per-face values are passed in as they are."""
+    """A mean whose per-face values are passed in as they are.
+
+    Example:
+        Two groups of faces; the second holds the second face only:
+
+        >>> metric = GroupedMean(groups=2)
+        >>> metric.update(torch.tensor([2.0, 4.0]), torch.tensor([[True, False], [True, True]]))
+        >>> metric.compute()
+        tensor([[3.],
+                [4.]], dtype=torch.float64)
+    """
 
     def update(self, values: Tensor, members: Tensor | None = None) -> None:
         """Add B faces; arguments as in `add`."""
         self.add(values, members)
 
 
-class NormalisedMeanError(GroupedMean):
-    """Mean over faces of NME in percent (`functional.nme`)."""
+class NormalizedMeanError(GroupedMean):
+    """Mean over faces of NME in percent (`functional.nme`).
+
+    Example:
+        >>> metric = NormalizedMeanError()
+        >>> metric.update(torch.tensor([2.0, 4.0, torch.nan]))
+        >>> metric.compute()
+        tensor(3., dtype=torch.float64)
+    """
 
     higher_is_better = False
 
 
+class MeanOverBins(MeanStates):
+    """Unweighted mean over bins of faces of the mean NME in each (`functional.mean_over_bins`).
+
+    Bins are groups of faces, so the mean of one bin is that of `NormalizedMeanError`.
+
+    Example:
+        Group 0 is a data set, whose bins are the groups 1 (two faces) and 2 (one face):
+
+        >>> metric = MeanOverBins([[1, 2], [], []])
+        >>> frontal, profile = [True, True, False], [True, False, True]
+        >>> members = torch.tensor([frontal, frontal, profile])
+        >>> metric.update(torch.tensor([2.0, 4.0, 9.0]), members)
+        >>> metric.compute()[0]
+        tensor([6.], dtype=torch.float64)
+    """
+
+    higher_is_better = False
+    bins: Tensor
+
+    def __init__(self, bins: Sequence[Sequence[int]], columns: int = 1) -> None:
+        """The numbers of the groups that are the bins of each of the G groups."""
+        groups = len(bins)
+        super().__init__(columns, groups)
+        table = torch.zeros(groups, groups, dtype=torch.bool)
+        for row, parts in enumerate(bins):
+            table[row, list(parts)] = True
+        self.register_buffer("bins", table, persistent=False)
+
+    def update(self, errors: Tensor, members: Tensor) -> None:
+        """Add the NME of B faces, (B,) or (B, C) percent, and their groups (B, G) bool."""
+        self.add(errors, members)
+
+    def compute(self) -> Tensor:
+        """Means over bins (G, C), NaN of a group without bins or with an empty one."""
+        return functional.mean_over_bins(self.total / self.count, self.bins)
+
+
+class AlignedError(MeanStates):
+    """Mean 3D distance after rigid and after similarity alignment (`functional.aligned_nme`).
+
+    Example:
+        A prediction of twice the size is right but for its scale:
+
+        >>> truth = torch.tensor([[[1.0, 0, 0], [-1.0, 0, 0], [0, 2.0, 0], [0, -2.0, 0]]])
+        >>> metric = AlignedError(("rigid", "similarity"))
+        >>> metric.update(2 * truth, truth, torch.tensor([10.0]), torch.tensor([[True] * 4]))
+        >>> metric.compute().round(decimals=3).abs()
+        tensor([[15.,  0.]], dtype=torch.float64)
+    """
+
+    higher_is_better = False
+
+    def __init__(self, alignments: Sequence[functional.Alignment], groups: int = 1) -> None:
+        """One column for each kind of alignment, `rigid` or `similarity`."""
+        super().__init__(len(alignments), groups)
+        self.alignments = tuple(alignments)
+
+    def update(
+        self,
+        predicted: Tensor,
+        truth: Tensor,
+        norm: Tensor,
+        mask: Tensor,
+        members: Tensor | None = None,
+    ) -> None:
+        """Add B faces; arguments as in `functional.aligned_nme`."""
+        columns = [
+            functional.aligned_nme(predicted, truth, norm, mask, kind) for kind in self.alignments
+        ]
+        self.add(torch.stack(columns, dim=1), members)
+
+
 class FailureRate(MeanStates):
-    """Percentage of faces whose NME lies above a threshold, one threshold per column."""
+    """Percentage of faces whose NME lies above a threshold, one threshold per column.
+
+    Example:
+        >>> metric = FailureRate([8.0])
+        >>> metric.update(torch.tensor([2.0, 4.0, 9.0, 10.0]))
+        >>> metric.compute()
+        tensor(50., dtype=torch.float64)
+    """
 
     higher_is_better = False
     thresholds: Tensor
@@ -113,11 +211,18 @@ class FailureRate(MeanStates):
     def update(self, errors: Tensor, members: Tensor | None = None) -> None:
         """Add the NME of B faces, (B, C) percent."""
         errors = errors.reshape(len(errors), self.columns)
-        self.add(functional.failure(errors, self.thresholds), members)
+        self.add(functional.failure_indicator(errors, self.thresholds), members)
 
 
 class AreaUnderCurve(MeanStates):
-    """Area under the CED curve up to a threshold, in percent of the full rectangle."""
+    """Area under the CED curve up to a threshold, in percent of the full rectangle.
+
+    Example:
+        >>> metric = AreaUnderCurve([8.0])
+        >>> metric.update(torch.tensor([2.0, 6.0, 9.0, 10.0]))
+        >>> metric.compute()
+        tensor(25., dtype=torch.float64)
+    """
 
     higher_is_better = True
     thresholds: Tensor
@@ -130,11 +235,18 @@ class AreaUnderCurve(MeanStates):
     def update(self, errors: Tensor, members: Tensor | None = None) -> None:
         """Add the NME of B faces, (B, C) percent."""
         errors = errors.reshape(len(errors), self.columns)
-        self.add(functional.area_share(errors, self.thresholds), members)
+        self.add(functional.auc_contribution(errors, self.thresholds), members)
 
 
 class PoseError(MeanStates):
-    """Mean absolute error of yaw, pitch, roll and the mean of the three, in degrees."""
+    """Mean absolute error of yaw, pitch, roll and the mean of the three, in degrees.
+
+    Example:
+        >>> metric = PoseError()
+        >>> metric.update(torch.tensor([[10.0, 0.0, 179.0]]), torch.tensor([[13.0, 1.0, -179.0]]))
+        >>> metric.compute()
+        tensor([[3., 1., 2., 2.]], dtype=torch.float64)
+    """
 
     higher_is_better = False
 
@@ -149,13 +261,27 @@ class PoseError(MeanStates):
 
 
 class MeanCost(GroupedMean):
-    """Mean multiply-adds per face, in millions, of methods whose cost depends on the face."""
+    """Mean multiply-adds (MMA, millions per face) of methods whose cost depends on the face.
+
+    Example:
+        >>> metric = MeanCost()
+        >>> metric.update(torch.tensor([20.0, 60.0]))
+        >>> metric.compute()
+        tensor(40., dtype=torch.float64)
+    """
 
     higher_is_better = False
 
 
 class FaceCount(GroupedMetric):
-    """How many faces were met, and how many of them each column could count."""
+    """How many faces were evaluated, and how many of them each column left out.
+
+    Example:
+        >>> metric = FaceCount(columns=1)
+        >>> metric.update(torch.tensor([[2.0], [torch.nan]]))
+        >>> metric.compute()
+        tensor([[2., 1.]], dtype=torch.float64)
+    """
 
     higher_is_better = None
     faces: Tensor
@@ -180,9 +306,16 @@ class FaceCount(GroupedMetric):
 
 
 class OcclusionScore(GroupedMetric):
-    """How well occluded landmarks are found; *occluded* is the positive class.
+    """Detection of occluded landmarks at a threshold; *occluded* is the positive class.
 
-    `compute` gives (G, 4) percent: precision, recall, F1 and accuracy over labelled landmarks.
+    `compute` gives (G, 4) percent: precision, recall, F1 and accuracy over labeled landmarks.
+
+    Example:
+        >>> metric = OcclusionScore()
+        >>> visible = torch.tensor([[0, 1, 2, 1]])  # 0 and 2 are occluded
+        >>> metric.update(torch.tensor([[0.1, 0.2, 0.8, 0.9]]), visible)
+        >>> metric.compute()
+        tensor([[50., 50., 50., 50.]], dtype=torch.float64)
     """
 
     higher_is_better = True
@@ -204,10 +337,10 @@ class OcclusionScore(GroupedMetric):
         """Precision, recall, F1, accuracy (G, 4) in percent; NaN where undefined."""
         tp, fp, fn, tn = self.cells.unbind(dim=1)
         scores = (
-            functional.ratio(tp, tp + fp),
-            functional.ratio(tp, tp + fn),
-            functional.ratio(2 * tp, 2 * tp + fp + fn),
-            functional.ratio(tp + tn, tp + fp + fn + tn),
+            functional.percentage(tp, tp + fp),
+            functional.percentage(tp, tp + fn),
+            functional.percentage(2 * tp, 2 * tp + fp + fn),
+            functional.percentage(tp + tn, tp + fp + fn + tn),
         )
         return torch.stack(scores, dim=1)
 
@@ -217,6 +350,12 @@ class ErrorDistribution(GroupedMetric):
 
     Bins are (left, right] with a last bin for everything above the range, so the curve at a bin's
     right edge is exact (to rounding) and a percentile is exact to one bin width.
+
+    Example:
+        >>> metric = ErrorDistribution(upper=4.0, n_bins=4)
+        >>> metric.update(torch.tensor([0.5, 1.5, 1.7, 9.0]))
+        >>> metric.curve()
+        tensor([[0.2500, 0.7500, 0.7500, 0.7500]], dtype=torch.float64)
     """
 
     higher_is_better = False
@@ -232,7 +371,7 @@ class ErrorDistribution(GroupedMetric):
         """Add B faces.
 
         Args:
-            errors: (B,), or (B, G) where groups measure in different normalisers; percent.
+            errors: (B,), or (B, G) where groups measure under different norms; percent.
             members: (B, G) bool.
         """
         errors = errors.unsqueeze(1).expand(-1, self.groups) if errors.dim() == 1 else errors
@@ -250,15 +389,15 @@ class ErrorDistribution(GroupedMetric):
         """Right edges (n_bins,) of the bins, percent."""
         return torch.arange(1, self.n_bins + 1, dtype=torch.float64) * (self.upper / self.n_bins)
 
-    def percentiles(self, shares: Sequence[float], bins: Tensor | None = None) -> Tensor:
-        """Errors (G, len(shares)) that the given percentages of faces do not exceed.
+    def percentiles(self, percents: Sequence[float], bins: Tensor | None = None) -> Tensor:
+        """Errors (G, len(percents)) that the given percentages of faces do not exceed.
 
         Linear inside a bin; infinity above the range; NaN for an empty group.
         """
         bins = self.compute() if bins is None else bins
         reached = torch.nn.functional.pad(bins.cumsum(dim=1), (1, 0))
         total = reached[:, -1:]
-        target = total * torch.tensor(shares, dtype=bins.dtype, device=bins.device) / 100.0
+        target = total * torch.tensor(percents, dtype=bins.dtype, device=bins.device) / 100.0
         place = torch.searchsorted(reached, target).clamp(1, self.n_bins + 1)
         low, high = reached.gather(1, place - 1), reached.gather(1, place)
         value = (place - 1 + (target - low) / (high - low)) * (self.upper / self.n_bins)

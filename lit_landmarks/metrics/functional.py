@@ -1,14 +1,23 @@
-"""Kernels: per-face values in percent or degrees, which the classes only add up.
+"""Kernels: values of single faces or frames, in percent or degrees, which the classes average.
 
 Two markers run through all of them. NaN means *not counted*: the point is not annotated, or the
-face has no valid normaliser. Infinity means *the prediction is not a number*: such a face is
-counted as infinitely wrong, so a network that diverged can never score by being skipped.
+face has no valid norm. Infinity means *the prediction is not a number*: such a face is counted as
+infinitely wrong, so a network that diverged can never score by being skipped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+#: What may be aligned away before 3D shapes are compared: rotation and shift, or scale as well.
+Alignment = Literal["rigid", "similarity"]
+
+#: Fewer points than this can be turned onto any truth.
+_FEWEST_TO_ALIGN = 3
 
 
 def point_errors(predicted: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -21,12 +30,17 @@ def point_errors(predicted: Tensor, truth: Tensor, mask: Tensor | None = None) -
 
     Returns:
         (B, N) pixels; NaN where not annotated, infinity where the prediction is not finite.
+
+    Example:
+        >>> truth = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])
+        >>> point_errors(truth + torch.tensor([3.0, 4.0]), truth)
+        tensor([[5., 5.]])
     """
-    known = truth.isfinite().all(dim=-1)
-    known = known if mask is None else known & mask
+    annotated = truth.isfinite().all(dim=-1)
+    annotated = annotated if mask is None else annotated & mask
     errors = (predicted - truth).norm(dim=-1)
     errors = torch.where(predicted.isfinite().all(dim=-1), errors, torch.inf)
-    return torch.where(known, errors, torch.nan)
+    return torch.where(annotated, errors, torch.nan)
 
 
 def group_means(errors: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -38,6 +52,11 @@ def group_means(errors: Tensor, groups: Tensor | None = None) -> Tensor:
 
     Returns:
         (B, P), NaN where a group has no annotated landmark.
+
+    Example:
+        >>> groups = torch.tensor([[True, True, True], [False, True, True]])
+        >>> group_means(torch.tensor([[1.0, 2.0, torch.nan]]), groups)
+        tensor([[1.5000, 2.0000]])
     """
     if groups is None:
         groups = torch.ones(1, errors.shape[1], dtype=torch.bool, device=errors.device)
@@ -49,28 +68,49 @@ def group_means(errors: Tensor, groups: Tensor | None = None) -> Tensor:
 def nme(
     predicted: Tensor,
     truth: Tensor,
-    normaliser: Tensor,
+    norm: Tensor,
     mask: Tensor | None = None,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """Normalised mean error of each face in percent: mean of |p - g| / normaliser * 100.
+    """Normalized mean error of each face in percent: mean of |p - g| / norm * 100.
 
     Args:
         predicted: (B, N, D) pixels.
         truth: (B, N, D) pixels.
-        normaliser: (B,) or (B, K) in the same pixels.
+        norm: (B,) or (B, K) in the same pixels.
         mask: (B, N) bool.
         groups: (B, P, N) or (P, N) bool landmark groups.
 
     Returns:
-        (B,), or (B, P) with groups, each followed by K if `normaliser` has it.
+        (B,), or (B, P) with groups, each followed by K if `norm` has it.
+
+    Example:
+        Distances 5 and 1 under a norm of 10 are an error of 30 %:
+
+        >>> truth = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])
+        >>> predicted = truth + torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+        >>> nme(predicted, truth, torch.tensor([10.0]))
+        tensor([30.])
     """
-    return normalise(group_means(point_errors(predicted, truth, mask), groups), normaliser, groups)
+    return normalize(group_means(point_errors(predicted, truth, mask), groups), norm, groups)
 
 
-def normalise(means: Tensor, normaliser: Tensor, groups: Tensor | None = None) -> Tensor:
-    """Divide group means (B, P) by normalisers (B,) or (B, K), in percent; see `nme`."""
-    valid = torch.where(normaliser > 0, normaliser, torch.nan)
+def normalize(means: Tensor, norm: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Divide mean errors by norms, in percent.
+
+    Args:
+        means: (B, P) from `group_means`.
+        norm: (B,) or (B, K); a norm that is not above 0 leaves its face out.
+        groups: as `nme`; None drops the axis P.
+
+    Returns:
+        As `nme`.
+
+    Example:
+        >>> normalize(torch.tensor([[2.0], [2.0]]), torch.tensor([50.0, 0.0]))
+        tensor([4., nan])
+    """
+    valid = torch.where(norm > 0, norm, torch.nan)
     many = valid.dim() == 2
     valid = valid.unsqueeze(1) if many else valid.unsqueeze(1).unsqueeze(2)
     result = 100.0 * means.unsqueeze(-1) / valid
@@ -78,25 +118,39 @@ def normalise(means: Tensor, normaliser: Tensor, groups: Tensor | None = None) -
     return result.squeeze(1) if groups is None else result
 
 
-def failure(errors: Tensor, threshold: Tensor | float) -> Tensor:
-    """100 where the error lies above the threshold, else 0; NaN stays NaN."""
+def failure_indicator(errors: Tensor, threshold: Tensor | float) -> Tensor:
+    """100 where the error lies above the threshold, else 0; NaN stays NaN.
+
+    Example:
+        >>> failure_indicator(torch.tensor([7.9, 8.0, 8.1, torch.nan]), 8.0)
+        tensor([  0.,   0., 100.,  nan])
+    """
     failed = torch.where(errors > threshold, 100.0, 0.0).to(errors.dtype)
     return torch.where(errors.isnan(), torch.nan, failed)
 
 
-def area_share(errors: Tensor, threshold: Tensor | float) -> Tensor:
-    """Share of each face in the area under the CED curve up to the threshold t, in percent.
+def auc_contribution(errors: Tensor, threshold: Tensor | float) -> Tensor:
+    """What each face adds to the area under the CED curve up to the threshold t, in percent.
 
-    The area under the empirical distribution is E[max(0, t - x)] / t exactly, so its mean needs no
-    bins and no step size.
+    The area under the empirical distribution is E[max(0, t - x)] / t exactly, so the mean of these
+    contributions needs no bins and no step size.
+
+    Example:
+        >>> auc_contribution(torch.tensor([0.0, 2.0, 9.0]), 8.0)
+        tensor([100.,  75.,   0.])
     """
     return 100.0 * (1.0 - errors / threshold).clamp(min=0.0)
 
 
 def ced(errors: Tensor, thresholds: Tensor) -> Tensor:
-    """Exact cumulative error distribution: the fraction (T,) of faces with error <= threshold."""
-    known = errors[~errors.isnan()]
-    return (known.unsqueeze(0) <= thresholds.unsqueeze(1)).double().mean(dim=1)
+    """Exact cumulative error distribution: the fraction (T,) of faces with error <= threshold.
+
+    Example:
+        >>> ced(torch.tensor([1.0, 2.0, 3.0, torch.nan]), torch.tensor([0.5, 2.0, 4.0]))
+        tensor([0.0000, 0.6667, 1.0000], dtype=torch.float64)
+    """
+    counted = errors[~errors.isnan()]
+    return (counted.unsqueeze(0) <= thresholds.unsqueeze(1)).double().mean(dim=1)
 
 
 def angle_errors(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -109,18 +163,110 @@ def angle_errors(predicted: Tensor, truth: Tensor) -> Tensor:
     Returns:
         (B, A) in [0, 180]; NaN where the truth is unknown, infinity where the prediction is not
         finite.
+
+    Example:
+        >>> angle_errors(torch.tensor([[179.0]]), torch.tensor([[-179.0]]))
+        tensor([[2.]])
     """
     difference = (predicted - truth + 180.0).remainder(360.0) - 180.0
     errors = torch.where(predicted.isfinite(), difference.abs(), torch.inf)
     return torch.where(truth.isfinite(), errors, torch.nan)
 
 
-def depth_centred(points: Tensor, mask: Tensor) -> Tensor:
-    """Points (B, N, 3) whose z has mean 0 over the annotated landmarks (B, N)."""
-    known = mask & points.isfinite().all(dim=-1)
-    z = torch.where(known, points[..., 2], 0.0).sum(dim=1, keepdim=True)
-    mean = z / known.sum(dim=1, keepdim=True).clamp(min=1)
+def center_depth(points: Tensor, mask: Tensor) -> Tensor:
+    """Points (B, N, 3) whose z has mean 0 over the annotated landmarks (B, N).
+
+    Example:
+        >>> points = torch.tensor([[[1.0, 2.0, 5.0], [3.0, 4.0, 9.0]]])
+        >>> center_depth(points, torch.tensor([[True, True]]))[..., 2]
+        tensor([[-2.,  2.]])
+    """
+    annotated = mask & points.isfinite().all(dim=-1)
+    z = torch.where(annotated, points[..., 2], 0.0).sum(dim=1, keepdim=True)
+    mean = z / annotated.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.cat([points[..., :2], (points[..., 2] - mean).unsqueeze(-1)], dim=-1)
+
+
+def align_points(
+    source: Tensor, target: Tensor, mask: Tensor, alignment: Alignment = "similarity"
+) -> Tensor:
+    """Points moved onto others by the least-squares rotation, shift and (similarity) scale.
+
+    Umeyama, TPAMI 13(4), 1991, eqs. 34 to 43: with the singular value decomposition U S V^T of the
+    covariance of the centered points, the rotation is U D V^T, where D = diag(1, 1, +-1) forbids a
+    mirror, and the scale is trace(S D) / (sum of squares of the source).
+
+    Args:
+        source: (B, N, 3).
+        target: (B, N, 3).
+        mask: (B, N) bool, points that are fitted; there both must be finite.
+        alignment: `rigid` keeps the size of the source.
+
+    Returns:
+        (B, N, 3), all points of the source, moved.
+
+    Example:
+        >>> head = torch.eye(3).unsqueeze(0)
+        >>> half_size_and_turned = head[..., [1, 2, 0]] / 2
+        >>> align_points(half_size_and_turned, head, torch.tensor([[True] * 3])).round().abs()
+        tensor([[[1., 0., 0.],
+                 [0., 1., 0.],
+                 [0., 0., 1.]]])
+    """
+    weight = mask.unsqueeze(-1).to(source.dtype)
+    total = weight.sum(dim=1, keepdim=True).clamp(min=1)
+    fitted, aims = (torch.where(mask.unsqueeze(-1), p, 0.0) for p in (source, target))
+    source_mean, target_mean = (p.sum(dim=1, keepdim=True) / total for p in (fitted, aims))
+    fitted, aims = (fitted - source_mean) * weight, (aims - target_mean) * weight
+    u, singular, vt = torch.linalg.svd(aims.mT @ fitted)
+    signs = torch.ones_like(singular)
+    signs[:, 2] = torch.where(torch.linalg.det(u @ vt) < 0, -1.0, 1.0)
+    rotation = (u * signs.unsqueeze(1)) @ vt
+    moved: Tensor = (source - source_mean) @ rotation.mT
+    if alignment == "similarity":
+        power = fitted.square().sum(dim=(1, 2))
+        # a source without extent has no scale; any will do, since all its points are its mean
+        scale = (singular * signs).sum(dim=1) / torch.where(power > 0, power, 1.0)
+        moved = moved * scale.view(-1, 1, 1)
+    return moved + target_mean
+
+
+def aligned_nme(
+    predicted: Tensor,
+    truth: Tensor,
+    norm: Tensor,
+    mask: Tensor | None = None,
+    alignment: Alignment = "similarity",
+) -> Tensor:
+    """Mean 3D distance after the best rigid or similarity alignment, in percent of the norm.
+
+    Args:
+        predicted: (B, N, 3) any unit (rigid: that of the truth).
+        truth: (B, N, 3); non-finite points count as not annotated.
+        norm: (B,) in the unit of the truth.
+        mask: (B, N) bool.
+        alignment: what is aligned away, see `align_points`.
+
+    Returns:
+        (B,); NaN with fewer than three annotated points, infinity where a prediction of an
+        annotated point is not finite.
+
+    Example:
+        A prediction of twice the size is perfect but for its scale:
+
+        >>> truth = torch.tensor([[[1.0, 0, 0], [-1.0, 0, 0], [0, 2.0, 0], [0, -2.0, 0]]])
+        >>> norm = torch.tensor([10.0])
+        >>> aligned_nme(2 * truth, truth, norm).round(decimals=3).abs()
+        tensor([0.])
+        >>> aligned_nme(2 * truth, truth, norm, alignment="rigid").round(decimals=3)
+        tensor([15.])
+    """
+    annotated = truth.isfinite().all(dim=-1)
+    annotated = annotated if mask is None else annotated & mask
+    broken = (annotated & ~predicted.isfinite().all(dim=-1)).any(dim=1).view(-1, 1, 1)
+    aligned = align_points(torch.where(broken, 0.0, predicted), truth, annotated, alignment)
+    enough = annotated & (annotated.sum(dim=1, keepdim=True) >= _FEWEST_TO_ALIGN)
+    return nme(torch.where(broken, torch.inf, aligned), truth, norm, enough)
 
 
 def occlusion_counts(visibility: Tensor, visible: Tensor, threshold: float = 0.5) -> Tensor:
@@ -133,12 +279,181 @@ def occlusion_counts(visibility: Tensor, visible: Tensor, threshold: float = 0.5
 
     Returns:
         (B, 4) true positives, false positives, false negatives, true negatives.
+
+    Example:
+        >>> visible = torch.tensor([[0, 1, 2, 1, -1]])
+        >>> occlusion_counts(torch.tensor([[0.1, 0.2, 0.8, 0.9, 0.3]]), visible)
+        tensor([[1, 1, 1, 1]])
     """
-    known, hidden, called = visible >= 0, visible != 1, visibility < threshold
+    labeled, hidden, called = visible >= 0, visible != 1, visibility < threshold
     cells = (called & hidden, called & ~hidden, ~called & hidden, ~called & ~hidden)
-    return torch.stack([(cell & known).sum(dim=1) for cell in cells], dim=1)
+    return torch.stack([(cell & labeled).sum(dim=1) for cell in cells], dim=1)
 
 
-def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Part of whole in percent; NaN where the whole is empty."""
+def percentage(part: Tensor, whole: Tensor) -> Tensor:
+    """Part of whole in percent; NaN where the whole is empty.
+
+    Example:
+        >>> percentage(torch.tensor([1.0, 0.0]), torch.tensor([4.0, 0.0]))
+        tensor([25., nan])
+    """
     return 100.0 * part / whole
+
+
+def auroc(scores: Tensor, positive: Tensor) -> Tensor:
+    """Area under the ROC curve in percent: how often a positive outranks a negative.
+
+    Exact, by the rank sum of Mann and Whitney (Hanley and McNeil, Radiology 143, 1982): with ranks
+    r of the P positives among all P + Q, ties sharing their mean rank (a tie is half a win), it is
+    (sum of r - P (P + 1) / 2) / (P Q).
+
+    Args:
+        scores: (M,) higher is more positive; a NaN is ranked wrong whatever its label.
+        positive: (M,) bool.
+
+    Returns:
+        () float64; NaN if one class is empty.
+
+    Example:
+        Of four pairs two are won, one is a tie and one is lost:
+
+        >>> auroc(torch.tensor([0.9, 0.4, 0.4, 0.6]), torch.tensor([True, True, False, False]))
+        tensor(62.5000, dtype=torch.float64)
+    """
+    wrong = torch.where(positive, -torch.inf, torch.inf).to(scores.dtype)
+    scores = torch.where(scores.isnan(), wrong, scores)
+    _, place, ties = torch.unique(scores, return_inverse=True, return_counts=True)
+    rank = ties.cumsum(dim=0) - (ties.double() - 1.0) / 2.0
+    positives = positive.sum().double()
+    negatives = len(positive) - positives
+    wins = rank[place][positive].sum() - positives * (positives + 1.0) / 2.0
+    return percentage(wins, positives * negatives)
+
+
+def consecutive_frames(frames: Tensor, length: int) -> Tensor:
+    """Runs of frames of one track whose times follow one another without a gap.
+
+    Args:
+        frames: (M, 3) int64 data set, track and time, in any order; of a frame that is there twice
+            (a sampler that fills up the last batch) the first is taken.
+        length: frames in a run.
+
+    Returns:
+        (R, length) int64 rows of `frames`, ordered by data set, track and time.
+
+    Example:
+        Track 7 has the times 0, 1 and 3, of which only 0 and 1 follow one another:
+
+        >>> consecutive_frames(torch.tensor([[0, 7, 1], [0, 7, 3], [0, 8, 2], [0, 7, 0]]), 2)
+        tensor([[3, 0]])
+    """
+    order = torch.arange(len(frames), device=frames.device)
+    for column in (2, 1, 0):  # stable sorts, the last key first
+        order = order[frames[order, column].argsort(stable=True)]
+    again = frames[order][1:] == frames[order][:-1]
+    order = order[torch.nn.functional.pad(~again.all(dim=1), (1, 0), value=True)[: len(order)]]
+    if len(order) < length:
+        return order.new_zeros(0, length)
+    step = frames[order].diff(dim=0)
+    follows = (step == torch.tensor([0, 0, 1], device=step.device)).all(dim=1)
+    return order.unfold(0, length, 1)[follows.unfold(0, length - 1, 1).all(dim=1)]
+
+
+def flicker(predicted: Tensor, truth: Tensor, norm: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Normalized flicker of frame pairs in percent: how much of the motion is not the face's.
+
+    Mean over landmarks of |(p_t - p_{t-1}) - (g_t - g_{t-1})| / norm * 100, after the normalized
+    mean flicker of Micaelli et al. (arXiv 2304.00600). A constant offset from the truth costs
+    nothing here; that is what NME measures.
+
+    Args:
+        predicted: (M, 2, N, D) frames t - 1 and t, in one frame of reference (image pixels).
+        truth: (M, 2, N, D) likewise.
+        norm: (M,) in the same unit.
+        mask: (M, 2, N) bool, True where annotated; None for all.
+
+    Returns:
+        (M,); NaN where no point is annotated in both frames.
+
+    Example:
+        A face moves by 10 pixels, its prediction by 12:
+
+        >>> truth = torch.tensor([[[[0.0, 0.0]], [[10.0, 0.0]]]])
+        >>> predicted = torch.tensor([[[[5.0, 5.0]], [[17.0, 5.0]]]])
+        >>> flicker(predicted, truth, torch.tensor([50.0]))
+        tensor([4.])
+    """
+    annotated = truth.isfinite().all(dim=-1)
+    annotated = annotated if mask is None else annotated & mask
+    motion, true_motion = (points[:, 1] - points[:, 0] for points in (predicted, truth))
+    return nme(motion, true_motion, norm, annotated.all(dim=1))
+
+
+def acceleration(points: Tensor, norm: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Acceleration of predicted points in percent, a measure of jitter that needs no truth.
+
+    Mean over landmarks of |p_{t+1} - 2 p_t + p_{t-1}| / norm * 100. Even motion costs nothing;
+    what a face really does (a blink) is in it, so compare methods on the same frames only.
+
+    Args:
+        points: (M, 3, N, D) three consecutive frames, in one frame of reference (image pixels).
+        norm: (M,) in the same unit.
+        mask: (M, 3, N) bool, points that count; None for all.
+
+    Returns:
+        (M,).
+
+    Example:
+        >>> points = torch.tensor([[[[0.0, 0.0]], [[3.0, 0.0]], [[4.0, 0.0]]]])
+        >>> acceleration(points, torch.tensor([50.0]))
+        tensor([4.])
+    """
+    second = points[:, 2] - 2.0 * points[:, 1] + points[:, 0]
+    counted = None if mask is None else mask.all(dim=1)
+    return nme(second, torch.zeros_like(second), norm, counted)
+
+
+def bin_members(values: Tensor, edges: Sequence[float]) -> Tensor:
+    """Which bin each value lies in.
+
+    Args:
+        values: (B,) not negative, for example |yaw| in degrees; NaN lies in no bin.
+        edges: K + 1 rising edges. A bin holds its upper edge; the first holds its lower one too,
+            and the last has no upper end (the AFLW2000-3D protocol counts |yaw| > 90 there).
+
+    Returns:
+        (B, K) bool.
+
+    Example:
+        >>> bin_members(torch.tensor([0.0, 30.0, 31.0, 95.0]), (0, 30, 60, 90)).int()
+        tensor([[1, 0, 0],
+                [1, 0, 0],
+                [0, 1, 0],
+                [0, 0, 1]], dtype=torch.int32)
+    """
+    inner = torch.tensor(edges[1:-1], dtype=values.dtype, device=values.device)
+    place = torch.bucketize(values.nan_to_num(0.0), inner)
+    members = torch.nn.functional.one_hot(place, len(edges) - 1).bool()
+    return members & (values >= edges[0]).unsqueeze(1)
+
+
+def mean_over_bins(means: Tensor, bins: Tensor) -> Tensor:
+    """Unweighted mean of the means of bins, however many faces each has.
+
+    The headline figure of AFLW2000-3D (Zhu et al., CVPR 2016) is this mean over three bins of yaw.
+
+    Args:
+        means: (G, C) mean of each group of faces, NaN where it is empty.
+        bins: (R, G) bool: the groups that are the bins of each result.
+
+    Returns:
+        (R, C); NaN where there are no bins or one of them is empty, since a mean over fewer bins
+        would be another figure.
+
+    Example:
+        >>> means = torch.tensor([[3.5], [3.0], [6.0]])
+        >>> mean_over_bins(means, torch.tensor([[False, True, True]]))
+        tensor([[4.5000]])
+    """
+    chosen = torch.where(bins.unsqueeze(-1), means.unsqueeze(0), 0.0)
+    return chosen.sum(dim=1) / bins.sum(dim=1, keepdim=True)

@@ -1,4 +1,7 @@
-"""`Appearance`: colours, light and camera faults of a face, drawn for (seed, index)."""
+"""`Appearance`: colours, light and camera faults of a face, sampled for (seed, index).
+
+A change that alters a picture must raise `renderer.RENDER_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,37 @@ from lit_landmarks.rendering.rng import CounterRng
 
 #: sRGB palettes, 0 to 255.
 _SKIN = (
-    (242, 210, 192), (236, 192, 168), (226, 172, 142), (204, 146, 112), (172, 120, 84),
-    (130, 86, 60), (94, 60, 44), (64, 42, 34),
-)  # fmt: skip
+    (242, 210, 192),
+    (236, 192, 168),
+    (226, 172, 142),
+    (204, 146, 112),
+    (172, 120, 84),
+    (130, 86, 60),
+    (94, 60, 44),
+    (64, 42, 34),
+)
 _HAIR = (
-    (22, 19, 18), (38, 28, 23), (62, 42, 30), (92, 62, 40), (128, 78, 44), (168, 128, 82),
-    (206, 172, 122), (150, 148, 146), (214, 212, 208), (120, 40, 30),
-)  # fmt: skip
+    (22, 19, 18),
+    (38, 28, 23),
+    (62, 42, 30),
+    (92, 62, 40),
+    (128, 78, 44),
+    (168, 128, 82),
+    (206, 172, 122),
+    (150, 148, 146),
+    (214, 212, 208),
+    (120, 40, 30),
+)
 _HAIR_WEIGHTS = (4.0, 4.0, 3.0, 2.5, 1.2, 1.5, 1.5, 1.0, 0.7, 0.3)
 _IRIS = (
-    (46, 28, 18), (74, 46, 26), (104, 76, 42), (86, 98, 60), (84, 116, 140), (104, 138, 172),
+    (46, 28, 18),
+    (74, 46, 26),
+    (104, 76, 42),
+    (86, 98, 60),
+    (84, 116, 140),
+    (104, 138, 172),
     (110, 118, 122),
-)  # fmt: skip
+)
 _IRIS_WEIGHTS = (3.0, 3.0, 1.5, 1.0, 1.5, 1.2, 1.0)
 
 
@@ -88,153 +110,171 @@ class Appearance:
     gray: Tensor
 
 
-def _linear(palette: tuple[tuple[int, int, int], ...]) -> Tensor:
+def srgb_to_linear(palette: tuple[tuple[int, int, int], ...]) -> Tensor:
+    """(K, 3) linear RGB in [0, 1] of 8-bit sRGB colours, with a plain gamma of 2.2."""
     return (torch.tensor(palette, dtype=torch.float64) / 255.0) ** 2.2
 
 
-def _along(palette: tuple[tuple[int, int, int], ...], at: Tensor) -> Tensor:
-    """Colours at places (B,) in [0, 1] along a palette."""
-    table = _linear(palette)
+def _interpolate_palette(palette: tuple[tuple[int, int, int], ...], at: Tensor) -> Tensor:
+    """Colours (B, 3) at places (B,) in [0, 1] along a palette."""
+    table = srgb_to_linear(palette)
     place = at.clamp(0, 1) * (len(table) - 1)
     k = place.long().clamp_max(len(table) - 2)
     share = (place - k)[:, None]
     return table[k] * (1 - share) + table[k + 1] * share
 
 
-def _way(draws: CounterRng, name: str, spread: float, height: float) -> Tensor:
+def _sample_light_direction(rng: CounterRng, name: str, spread: float, height: float) -> Tensor:
     """Unit vectors towards a light in front of and mostly above the face."""
-    side = draws.uniform(f"{name} side", 1, -spread, spread)
-    up = draws.uniform(f"{name} up", 1, -0.35, height)
+    side = rng.uniform(f"{name} side", 1, -spread, spread)
+    up = rng.uniform(f"{name} up", 1, -0.35, height)
     way = torch.stack([torch.sin(side), -up, -torch.cos(side)], -1)
     length: Tensor = way.norm(dim=-1, keepdim=True)
     return way / length
 
 
-def _warm(draws: CounterRng, name: str, size: float) -> Tensor:
+def _sample_light_color(rng: CounterRng, name: str, size: float) -> Tensor:
     """Light colours between warm and cold."""
-    t = draws.normal(name) * size
+    t = rng.normal(name) * size
     return torch.stack([1.0 + t, 1.0 + 0.15 * t, 1.0 - t], -1).clamp(0.35, 1.6)
 
 
-def _colours(draws: CounterRng) -> dict[str, Tensor]:
-    tone = draws.uniform("skin tone") ** 1.5
-    skin = _along(_SKIN, tone) * (1.0 + 0.045 * draws.normal("skin tint", 3))
+def _sample_colors(rng: CounterRng) -> dict[str, Tensor]:
+    """Base colours of skin, lips, hair, eyes and cloth, as fields of `Appearance`."""
+    tone = rng.uniform("skin tone") ** 1.5
+    skin = _interpolate_palette(_SKIN, tone) * (1.0 + 0.045 * rng.normal("skin tint", 3))
     rosy = torch.tensor([0.86, 0.52, 0.52], dtype=torch.float64)
-    lip = skin * (rosy + 0.08 * draws.normal("lip tint", 3)).clamp(0.3, 1.1)
-    stick = draws.chance("lipstick", 0.2)[:, None]
+    lip = skin * (rosy + 0.08 * rng.normal("lip tint", 3)).clamp(0.3, 1.1)
+    stick = rng.chance("lipstick", 0.2)[:, None]
     red = torch.stack(
-        [draws.uniform("stick r", 1, 0.25, 0.75), draws.uniform("stick g", 1, 0.01, 0.16),
-         draws.uniform("stick b", 1, 0.02, 0.25)], -1)  # fmt: skip
-    hair = _linear(_HAIR)[draws.choice("hair colour", _HAIR_WEIGHTS)]
-    dark = draws.chance("dark hair", 0.85) & (tone > 0.5)
-    hair = torch.where(dark[:, None], _linear(_HAIR)[draws.choice("dark colour", (1, 1))], hair)
-    hair = hair * (1.0 + 0.12 * draws.normal("hair tint", 3))
-    iris = _linear(_IRIS)[draws.choice("iris", _IRIS_WEIGHTS)]
-    iris = torch.where(
-        (tone > 0.5)[:, None], _linear(_IRIS)[draws.choice("dark iris", (1, 1))], iris
+        [
+            rng.uniform("stick r", 1, 0.25, 0.75),
+            rng.uniform("stick g", 1, 0.01, 0.16),
+            rng.uniform("stick b", 1, 0.02, 0.25),
+        ],
+        -1,
     )
-    cloth = draws.uniform("cloth", 3) ** 1.8 * 0.75
+    hair = srgb_to_linear(_HAIR)[rng.choice("hair colour", _HAIR_WEIGHTS)]
+    dark = rng.chance("dark hair", 0.85) & (tone > 0.5)
+    hair = torch.where(
+        dark[:, None], srgb_to_linear(_HAIR)[rng.choice("dark colour", (1, 1))], hair
+    )
+    hair = hair * (1.0 + 0.12 * rng.normal("hair tint", 3))
+    iris = srgb_to_linear(_IRIS)[rng.choice("iris", _IRIS_WEIGHTS)]
+    iris = torch.where(
+        (tone > 0.5)[:, None], srgb_to_linear(_IRIS)[rng.choice("dark iris", (1, 1))], iris
+    )
+    cloth = rng.uniform("cloth", 3) ** 1.8 * 0.75
     pale = torch.tensor([0.78, 0.73, 0.70], dtype=torch.float64)
     return {
-        "skin": skin, "lip": torch.where(stick, red * (1 - 0.3 * tone[:, None]), lip),
-        "brow": (hair * 0.55).clamp_max(0.16) * (0.6 + 0.6 * draws.uniform("brow"))[:, None],
-        "hair": hair, "beard": (hair * 0.7).clamp_max(0.35), "iris": iris * 1.25,
-        "sclera": pale * draws.uniform("sclera", 1, 0.55, 0.95)[:, None], "cloth": cloth,
-    }  # fmt: skip
+        "skin": skin,
+        "lip": torch.where(stick, red * (1 - 0.3 * tone[:, None]), lip),
+        "brow": (hair * 0.55).clamp_max(0.16) * (0.6 + 0.6 * rng.uniform("brow"))[:, None],
+        "hair": hair,
+        "beard": (hair * 0.7).clamp_max(0.35),
+        "iris": iris * 1.25,
+        "sclera": pale * rng.uniform("sclera", 1, 0.55, 0.95)[:, None],
+        "cloth": cloth,
+    }
 
 
-def _paint(draws: CounterRng) -> Tensor:
+def _sample_paint(rng: CounterRng) -> Tensor:
     """Strength of each paint channel."""
-    n = len(draws)
-    man = draws.chance("bearded", 0.30)
-    stubble = torch.where(draws.chance("full beard", 0.45), 0.92, 0.35) * draws.uniform(
+    n = len(rng)
+    man = rng.chance("bearded", 0.30)
+    stubble = torch.where(rng.chance("full beard", 0.45), 0.92, 0.35) * rng.uniform(
         "beard", 1, 0.6, 1.0
     )
-    beard = torch.where(man & draws.chance("chin beard", 0.75), stubble, 0.0 * stubble)
+    beard = torch.where(man & rng.chance("chin beard", 0.75), stubble, 0.0 * stubble)
     moustache = torch.where(man, stubble, 0.0 * stubble)
     columns = [
-        draws.uniform("lip paint", 1, 0.55, 1.0),
-        draws.uniform("brow paint", 1, 0.6, 1.0),
-        draws.uniform("dark paint", 1, 0.85, 1.0),
-        draws.uniform("shade paint", 1, 0.45, 0.9),
-        draws.uniform("red paint", 1, 0.0, 0.55),
+        rng.uniform("lip paint", 1, 0.55, 1.0),
+        rng.uniform("brow paint", 1, 0.6, 1.0),
+        rng.uniform("dark paint", 1, 0.85, 1.0),
+        rng.uniform("shade paint", 1, 0.45, 0.9),
+        rng.uniform("red paint", 1, 0.0, 0.55),
         beard,
         moustache,
-        draws.uniform("eye paint") ** 2.5 * 0.7,
+        rng.uniform("eye paint") ** 2.5 * 0.7,
     ]
     return torch.stack([c.expand(n) for c in columns], -1)
 
 
-def _lights(draws: CounterRng, skin: Tensor) -> dict[str, Tensor]:
+def _sample_lights(rng: CounterRng, skin: Tensor) -> dict[str, Tensor]:
     """Three lights, exposed as a camera would for this skin."""
-    share = draws.uniform("key share", 1, 0.10, 0.92)[:, None]
-    key = 2.1 * share * _warm(draws, "key colour", 0.07)
-    ambient = (1.0 - 0.72 * share) * _warm(draws, "ambient colour", 0.08)
-    fill = 0.8 * draws.uniform("fill", 1)[:, None] ** 1.5 * _warm(draws, "fill colour", 0.13)
-    key_way, fill_way = _way(draws, "key", 1.25, 1.1), _way(draws, "fill", 1.6, 0.8)
+    share = rng.uniform("key share", 1, 0.10, 0.92)[:, None]
+    key = 2.1 * share * _sample_light_color(rng, "key colour", 0.07)
+    ambient = (1.0 - 0.72 * share) * _sample_light_color(rng, "ambient colour", 0.08)
+    fill = (
+        0.8 * rng.uniform("fill", 1)[:, None] ** 1.5 * _sample_light_color(rng, "fill colour", 0.13)
+    )
+    key_way, fill_way = (
+        _sample_light_direction(rng, "key", 1.25, 1.1),
+        _sample_light_direction(rng, "fill", 1.6, 0.8),
+    )
     facing = (-key_way[:, 2:]).clamp_min(0.0)
     light = ambient + key * (0.25 + 0.55 * facing) + 0.4 * fill
     weight = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
     bright = (skin * weight).sum(-1, keepdim=True)
-    seen = (skin * light * weight).sum(-1, keepdim=True)
+    reflected = (skin * light * weight).sum(-1, keepdim=True)
     # Dark skin stays darker than light skin, but less than without the camera's exposure.
-    wanted = 0.39 * (bright / 0.5) ** 0.62 * 2.0 ** (0.45 * draws.normal("exposure"))[:, None]
-    gain = (wanted / seen).clamp(0.2, 2.5)
+    wanted = 0.39 * (bright / 0.5) ** 0.62 * 2.0 ** (0.45 * rng.normal("exposure"))[:, None]
+    gain = (wanted / reflected).clamp(0.2, 2.5)
     return {
         "key": key * gain,
         "ambient": ambient * gain,
         "fill": fill * gain,
         "key_way": key_way,
         "fill_way": fill_way,
-        "shadow": draws.uniform("shadow", 1, 0.25, 0.9),
+        "shadow": rng.uniform("shadow", 1, 0.25, 0.9),
     }
 
 
-def _dress(draws: CounterRng) -> dict[str, Tensor]:
+def _sample_clothes(rng: CounterRng) -> dict[str, Tensor]:
     """Collar, stripes and the colour of glasses."""
-    neck = 3.86 + draws.uniform("collar", 1, -0.28, 0.16)
-    vee = draws.chance("vee", 0.3) * draws.uniform("vee depth", 1, 0.1, 0.45)
-    striped = draws.chance("stripes", 0.3) * draws.uniform("stripe", 1, 0.3, 1.0)
-    down = draws.uniform("stripe down", 1, 0.0, 60.0)
-    across = draws.uniform("stripe across", 1, 0.0, 40.0) * draws.chance("slanted", 0.4)
-    dark = draws.uniform("frame", 3) ** 3 * 0.35
+    neck = 3.86 + rng.uniform("collar", 1, -0.28, 0.16)
+    vee = rng.chance("vee", 0.3) * rng.uniform("vee depth", 1, 0.1, 0.45)
+    striped = rng.chance("stripes", 0.3) * rng.uniform("stripe", 1, 0.3, 1.0)
+    down = rng.uniform("stripe down", 1, 0.0, 60.0)
+    across = rng.uniform("stripe across", 1, 0.0, 40.0) * rng.chance("slanted", 0.4)
+    dark = rng.uniform("frame", 3) ** 3 * 0.35
     return {
-        "collar": torch.stack([neck, draws.uniform("scoop", 1, -0.05, 0.25), vee], 1),
+        "collar": torch.stack([neck, rng.uniform("scoop", 1, -0.05, 0.25), vee], 1),
         "pattern": torch.stack([striped, 8.0 + down, across], 1),
-        "trim": draws.uniform("trim", 3) ** 1.6 * 0.8,
+        "trim": rng.uniform("trim", 3) ** 1.6 * 0.8,
         "frame": dark,
     }
 
 
-def sample_appearance(draws: CounterRng) -> Appearance:
-    """The looks that belong to `draws`."""
-    colours = _colours(draws)
-    faults = draws.chance("poor camera", 0.35)
+def sample_appearance(rng: CounterRng) -> Appearance:
+    """Sample how the faces of `rng` look."""
+    colors = _sample_colors(rng)
+    faults = rng.chance("poor camera", 0.35)
     return Appearance(
-        **colours,
-        **_lights(draws, colours["skin"]),
-        **_dress(draws),
-        paint=_paint(draws),
-        blotch=draws.uniform("blotch", 2) * torch.tensor([0.055, 0.12], dtype=torch.float64),
-        gloss=draws.uniform("gloss") ** 2 * 0.34,
+        **colors,
+        **_sample_lights(rng, colors["skin"]),
+        **_sample_clothes(rng),
+        paint=_sample_paint(rng),
+        blotch=rng.uniform("blotch", 2) * torch.tensor([0.055, 0.12], dtype=torch.float64),
+        gloss=rng.uniform("gloss") ** 2 * 0.34,
         strand=torch.stack(
             [
-                draws.uniform("strand", 1, 9.0, 30.0),
-                draws.uniform("strand contrast", 1, 0.35, 1.0),
-                draws.uniform("hair gloss", 1, 0.0, 0.5),
+                rng.uniform("strand", 1, 9.0, 30.0),
+                rng.uniform("strand contrast", 1, 0.35, 1.0),
+                rng.uniform("hair gloss", 1, 0.0, 0.5),
             ],
             -1,
         ),
-        iris_size=draws.uniform("iris size", 1, 0.45, 0.52),
-        pupil_size=draws.uniform("pupil size", 1, 0.14, 0.26),
-        offset=draws.bits("tile", 2) & 1023,
-        noise_key=draws.bits("pixels", 1),
-        gamma=draws.uniform("gamma", 1, 0.85, 1.18),
-        contrast=draws.uniform("contrast", 1, 0.82, 1.15),
-        brightness=draws.normal("brightness") * 0.035,
-        saturation=draws.uniform("saturation", 1, 0.65, 1.20),
-        noise=draws.uniform("noise") ** 2 * torch.where(faults, 0.055, 0.015),
-        blur=torch.where(faults, draws.uniform("blur", 1, 0.0, 1.3), 0.0 * faults.double()),
-        tint=1.0 + 0.045 * draws.normal("tint", 3),
-        gray=draws.chance("gray", 0.05),
+        iris_size=rng.uniform("iris size", 1, 0.45, 0.52),
+        pupil_size=rng.uniform("pupil size", 1, 0.14, 0.26),
+        offset=rng.bits("tile", 2) & 1023,
+        noise_key=rng.bits("pixels", 1),
+        gamma=rng.uniform("gamma", 1, 0.85, 1.18),
+        contrast=rng.uniform("contrast", 1, 0.82, 1.15),
+        brightness=rng.normal("brightness") * 0.035,
+        saturation=rng.uniform("saturation", 1, 0.65, 1.20),
+        noise=rng.uniform("noise") ** 2 * torch.where(faults, 0.055, 0.015),
+        blur=torch.where(faults, rng.uniform("blur", 1, 0.0, 1.3), 0.0 * faults.double()),
+        tint=1.0 + 0.045 * rng.normal("tint", 3),
+        gray=rng.chance("gray", 0.05),
     )

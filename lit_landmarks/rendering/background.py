@@ -1,4 +1,7 @@
-"""Procedural backgrounds: gradients, clouds, soft shapes; out of focus, as in a portrait."""
+"""Procedural backgrounds: gradients, clouds, soft shapes; out of focus, as in a portrait.
+
+A change that alters a picture must raise `renderer.RENDER_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Background:
         turn: (B,) its direction in radians.
         coarse, middle, fine: (B, 3, C, C) cloud layers, already scaled.
         shapes: (B, S, 6) place x, y, half width, half height, turn, softness, all in [-1, 1].
-        shape_colours: (B, S, 3).
+        shape_colors: (B, S, 3).
         solid: (B, S) opacity of each shape, 0 where there is none.
         disc: (B, S) bool, round instead of rectangular.
     """
@@ -35,41 +38,41 @@ class Background:
     middle: Tensor
     fine: Tensor
     shapes: Tensor
-    shape_colours: Tensor
+    shape_colors: Tensor
     solid: Tensor
     disc: Tensor
 
 
-def _toned(colour: Tensor, strength: Tensor) -> Tensor:
-    """Colours (..., 3) drawn towards gray; strength 1 keeps them."""
-    gray = colour.mean(-1, keepdim=True)
-    return gray + (colour - gray) * strength
+def desaturate(color: Tensor, strength: Tensor) -> Tensor:
+    """Colours (..., 3) mixed with their gray; `strength` 1 keeps them, 0 is gray."""
+    gray = color.mean(-1, keepdim=True)
+    return gray + (color - gray) * strength
 
 
-def sample_background(draws: CounterRng) -> Background:
-    """The backgrounds that belong to `draws`."""
-    n = len(draws)
-    vivid = draws.uniform("wall colour")[:, None, None] ** 1.5
-    power = draws.uniform("clouds", len(_CLOUDS)) ** 3 * torch.tensor([0.6, 0.45, 0.3]).double()
+def sample_background(rng: CounterRng) -> Background:
+    """Sample the backgrounds of the faces of `rng`."""
+    n = len(rng)
+    vivid = rng.uniform("wall colour")[:, None, None] ** 1.5
+    power = rng.uniform("clouds", len(_CLOUDS)) ** 3 * torch.tensor([0.6, 0.45, 0.3]).double()
     layers = []
     for k, cells in enumerate(_CLOUDS):
-        grid = draws.uniform(f"cloud {cells}", cells * cells * 4, -1.0, 1.0)
+        grid = rng.uniform(f"cloud {cells}", cells * cells * 4, -1.0, 1.0)
         grid = grid.reshape(n, 4, cells, cells)
         grid = 0.85 * grid[:, 3:] + 0.25 * vivid[..., None] * grid[:, :3]
         layers.append(grid * power[:, k, None, None, None])
-    count = draws.choice("shapes", (2.0, 1.0, 1.5, 1.5, 1.5))
+    count = rng.choice("shapes", (2.0, 1.0, 1.5, 1.5, 1.5))
     number = torch.arange(_SHAPES)
-    colours = draws.uniform("shape colours", 3 * _SHAPES).reshape(n, _SHAPES, 3) ** 1.5
+    colors = rng.uniform("shape colours", 3 * _SHAPES).reshape(n, _SHAPES, 3) ** 1.5
     return Background(
-        ends=_toned((draws.uniform("wall", 6) ** 1.6).reshape(n, 2, 3), vivid),
-        turn=draws.uniform("wall turn", 1, 0.0, 6.2832),
+        ends=desaturate((rng.uniform("wall", 6) ** 1.6).reshape(n, 2, 3), vivid),
+        turn=rng.uniform("wall turn", 1, 0.0, 6.2832),
         coarse=layers[0],
         middle=layers[1],
         fine=layers[2],
-        shapes=draws.uniform("shape places", 6 * _SHAPES, -1.0, 1.0).reshape(n, _SHAPES, 6),
-        shape_colours=_toned(colours, 0.15 + 0.85 * vivid),
-        solid=(number < count[:, None]) * draws.uniform("solid", _SHAPES, 0.4, 0.95),
-        disc=draws.uniform("disc", _SHAPES) < 0.3,
+        shapes=rng.uniform("shape places", 6 * _SHAPES, -1.0, 1.0).reshape(n, _SHAPES, 6),
+        shape_colors=desaturate(colors, 0.15 + 0.85 * vivid),
+        solid=(number < count[:, None]) * rng.uniform("solid", _SHAPES, 0.4, 0.95),
+        disc=rng.uniform("disc", _SHAPES) < 0.3,
     )
 
 
@@ -93,6 +96,6 @@ def paint_background(back: Background, size: int) -> Tensor:
         far = torch.where(disc, (u * u + v * v).sqrt(), torch.maximum(u.abs(), v.abs()))
         share = ((1.0 - far) / (0.04 + 0.35 * soft.abs())).clamp(0.0, 1.0)
         share = (share * back.solid[:, k, None, None])[:, None]
-        picture = picture + (back.shape_colours[:, k, :, None, None] - picture) * share
+        picture = picture + (back.shape_colors[:, k, :, None, None] - picture) * share
     whole = F.interpolate(picture, (size, size), mode="bilinear", align_corners=False)
     return whole.permute(0, 2, 3, 1).clamp(0.0, 1.0)

@@ -1,4 +1,7 @@
-"""`FaceParameters`: who, doing what, seen from where; drawn for (seed, index), and its geometry."""
+"""`FaceParameters`: identity, expression, gaze, pose and camera of faces, and their projection.
+
+A change that alters a picture must raise `renderer.RENDER_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -113,25 +116,25 @@ Record = TypeVar("Record")
 
 def select(record: Record, rows: Tensor) -> Record:
     """The faces named by `rows` of a dataclass whose tensors have B rows, nested ones too."""
-    return _each(record, lambda t: t[rows])
+    return _map_tensors(record, lambda t: t[rows])
 
 
 def to_device(record: Record, device: torch.device, floats: bool = False) -> Record:
     """A dataclass of tensors on another device; `floats` turns float64 into float32."""
-    return _each(
+    return _map_tensors(
         record,
         lambda t: t.to(device, torch.float32 if floats and t.is_floating_point() else t.dtype),
     )
 
 
-def _each(record: Record, fn: Callable[[Tensor], Tensor]) -> Record:
+def _map_tensors(record: Record, fn: Callable[[Tensor], Tensor]) -> Record:
     changes: dict[str, Any] = {}
     for f in fields(record):  # type: ignore[arg-type]  # TypeVar cannot say "a dataclass"
         value = getattr(record, f.name)
         if isinstance(value, Tensor):
             changes[f.name] = fn(value)
         elif is_dataclass(value):
-            changes[f.name] = _each(value, fn)
+            changes[f.name] = _map_tensors(value, fn)
     return replace(record, **changes)  # type: ignore[type-var]
 
 
@@ -141,56 +144,58 @@ _FACE_WIDTH = 1.7
 _NECK = (0.0, 1.15, 0.95)
 
 
-def _angles(draws: CounterRng, ranges: Ranges) -> Tensor:
-    """Half of the faces are spread evenly over the range, half gather near the front."""
+def _sample_angles(rng: CounterRng, ranges: Ranges) -> Tensor:
+    """(B, 3) degrees: half of the faces spread evenly over the ranges, half near the front."""
     limit = torch.tensor([ranges.max_yaw, ranges.max_pitch, ranges.max_roll], dtype=torch.float64)
-    even = draws.uniform("angles", 3, -1.0, 1.0)
-    near = draws.normal("angles near", 3, 2.5) * 0.3
-    spread = draws.chance("spread", 0.5)[:, None]
+    even = rng.uniform("angles", 3, -1.0, 1.0)
+    near = rng.normal("angles near", 3, 2.5) * 0.3
+    spread = rng.chance("spread", 0.5)[:, None]
     share = torch.where(spread, even * torch.tensor([1.0, 0.7, 0.6]).double(), near)
     return share.clamp(-1.0, 1.0) * limit
 
 
-def _expression(draws: CounterRng, names: tuple[str, ...]) -> Tensor:
-    """A few muscles at a time; both sides mostly together, mouths mostly closed."""
-    n = len(draws)
-    value = draws.uniform("expression", len(names)) ** 1.3
-    on = draws.uniform("expression on", len(names)) < 0.22
+def _sample_expression(rng: CounterRng, names: tuple[str, ...]) -> Tensor:
+    """(B, E) weights: a few muscles at a time, sides mostly together, mouths mostly closed."""
+    n = len(rng)
+    value = rng.uniform("expression", len(names)) ** 1.3
+    on = rng.uniform("expression on", len(names)) < 0.22
     value = value * on
     place = {name: i for i, name in enumerate(names)}
 
-    def put(name: str, column: Tensor) -> None:
+    def set_column(name: str, column: Tensor) -> None:
         if name in place:
             value[:, place[name]] = column
 
-    neutral = draws.chance("neutral", 0.15)
-    smile = draws.uniform("smile") * draws.chance("smiles", 0.5)
-    lopsided = draws.normal("lopsided") * 0.12
-    put("smile_left", (smile * (1 + lopsided)).clamp(0, 1.1))
-    put("smile_right", (smile * (1 - lopsided)).clamp(0, 1.1))
-    opened = draws.uniform("open") ** 1.6 * draws.chance("opens", 0.42)
-    put("jaw_open", opened)
-    teeth = draws.chance("teeth", 0.6)
-    put("upper_lip_raise", (smile * 0.55 + 0.25 * draws.uniform("lip")) * teeth * (smile > 0.2))
-    lids = draws.uniform("lids") * 0.35 + draws.chance("blink", 0.06) * 0.75
-    wink = draws.chance("wink", 0.02)
-    put("blink_left", torch.where(wink, torch.ones(n).double(), lids.clamp(0, 1)))
-    put("blink_right", lids.clamp(0, 1))
+    neutral = rng.chance("neutral", 0.15)
+    smile = rng.uniform("smile") * rng.chance("smiles", 0.5)
+    lopsided = rng.normal("lopsided") * 0.12
+    set_column("smile_left", (smile * (1 + lopsided)).clamp(0, 1.1))
+    set_column("smile_right", (smile * (1 - lopsided)).clamp(0, 1.1))
+    opened = rng.uniform("open") ** 1.6 * rng.chance("opens", 0.42)
+    set_column("jaw_open", opened)
+    teeth = rng.chance("teeth", 0.6)
+    set_column(
+        "upper_lip_raise", (smile * 0.55 + 0.25 * rng.uniform("lip")) * teeth * (smile > 0.2)
+    )
+    lids = rng.uniform("lids") * 0.35 + rng.chance("blink", 0.06) * 0.75
+    wink = rng.chance("wink", 0.02)
+    set_column("blink_left", torch.where(wink, torch.ones(n).double(), lids.clamp(0, 1)))
+    set_column("blink_right", lids.clamp(0, 1))
     signed = {"mouth_shift": 0.35, "jaw_side": 0.3}
     for name, size in signed.items():
-        put(name, draws.normal(name) * size * draws.chance(f"{name} on", 0.3))
+        set_column(name, rng.normal(name) * size * rng.chance(f"{name} on", 0.3))
     for name in ("cheek_puff", "pucker", "lips_press"):
-        put(name, draws.uniform(name) * draws.chance(f"{name} on", 0.10) * (opened < 0.3))
-    raised = draws.uniform("brows") * draws.chance("brows on", 0.3)
-    put("brow_raise_left", (raised + 0.15 * draws.normal("brow left")).clamp(0, 1))
-    put("brow_raise_right", (raised + 0.15 * draws.normal("brow right")).clamp(0, 1))
+        set_column(name, rng.uniform(name) * rng.chance(f"{name} on", 0.10) * (opened < 0.3))
+    raised = rng.uniform("brows") * rng.chance("brows on", 0.3)
+    set_column("brow_raise_left", (raised + 0.15 * rng.normal("brow left")).clamp(0, 1))
+    set_column("brow_raise_right", (raised + 0.15 * rng.normal("brow right")).clamp(0, 1))
     return torch.where(neutral[:, None], 0.15 * value, value)
 
 
-def _gaze(draws: CounterRng, angles: Tensor) -> Tensor:
-    """Eyes look near the camera half of the time, else near straight ahead."""
-    away = draws.normal("gaze", 2) * torch.tensor([13.0, 6.0]).double()
-    camera = draws.chance("looks at camera", 0.5)[:, None]
+def _sample_gaze(rng: CounterRng, angles: Tensor) -> Tensor:
+    """(B, 2, 3) directions: half of the faces look near the camera, others straight ahead."""
+    away = rng.normal("gaze", 2) * torch.tensor([13.0, 6.0]).double()
+    camera = rng.chance("looks at camera", 0.5)[:, None]
     back = -angles[:, :2] * torch.tensor([1.0, 0.7]).double()
     turn = torch.where(camera, back + 0.25 * away, away)
     turn = torch.deg2rad(turn.clamp(-26.0, 26.0))
@@ -199,29 +204,29 @@ def _gaze(draws: CounterRng, angles: Tensor) -> Tensor:
     return way[:, None].expand(-1, 2, -1).contiguous()
 
 
-def sample_faces(draws: CounterRng, head: Head, ranges: Ranges) -> FaceParameters:
-    """The faces that belong to `draws`."""
-    n = len(draws)
-    angles = _angles(draws, ranges)
-    identity = draws.normal("identity", len(head.identity_names), 2.3)
+def sample_faces(rng: CounterRng, head: Head, ranges: Ranges) -> FaceParameters:
+    """Sample the parameters of the faces of `rng`."""
+    n = len(rng)
+    angles = _sample_angles(rng, ranges)
+    identity = rng.normal("identity", len(head.identity_names), 2.3)
     size = ranges.image_size
-    zoom = 1.0 + ranges.zoom * draws.uniform("zoom", 1, -1.0, 1.0)
+    zoom = 1.0 + ranges.zoom * rng.uniform("zoom", 1, -1.0, 1.0)
     unit = size * zoom / (ranges.face_scale * _FACE_WIDTH)
-    focal = size * 1.3 * (6.0 / 1.3) ** draws.uniform("focal")
-    shift = draws.uniform("shift", 2, -ranges.jitter, ranges.jitter) * size
+    focal = size * 1.3 * (6.0 / 1.3) ** rng.uniform("focal")
+    shift = rng.uniform("shift", 2, -ranges.jitter, ranges.jitter) * size
     middle = torch.tensor(_FACE_MIDDLE, dtype=torch.float64)
     depth = focal / unit
     at = torch.stack([shift[:, 0] / unit, shift[:, 1] / unit, depth], -1)
     rotation = euler_to_matrix(angles)
     translation = at - (rotation @ middle[:, None])[..., 0]
-    lean = draws.normal("body", 3) * torch.tensor([8.0, 3.0, 3.0]).double()
+    lean = rng.normal("body", 3) * torch.tensor([8.0, 3.0, 3.0]).double()
     body = angles * torch.tensor([0.45, 0.20, 0.30]).double() + lean
     return FaceParameters(
         identity=identity,
-        expression=_expression(draws, head.expression_names),
-        gaze=_gaze(draws, angles),
-        hair=sample_hair(draws),
-        glasses=sample_glasses(draws),
+        expression=_sample_expression(rng, head.expression_names),
+        gaze=_sample_gaze(rng, angles),
+        hair=sample_hair(rng),
+        glasses=sample_glasses(rng),
         angles=angles,
         body_angles=body,
         translation=translation,

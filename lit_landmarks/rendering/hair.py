@@ -3,6 +3,8 @@
 Both are lattices on the skull, so identity moves them like the skin. A style (per face) says where
 the hairline runs, how thick the cap is and how long the curtain hangs; where the cap is thinner
 than nothing it lies under the skin and the z-buffer hides it.
+
+A change that alters a picture must raise `renderer.RENDER_VERSION`.
 """
 
 from __future__ import annotations
@@ -57,58 +59,58 @@ class HairStyle:
     ragged: Tensor
 
 
-def sample_hair(draws: CounterRng) -> HairStyle:
+def sample_hair(rng: CounterRng) -> HairStyle:
     """Styles from bald to long, with and without a fringe."""
-    n = len(draws)
+    n = len(rng)
     line = torch.tensor(_LINE, dtype=torch.float64).repeat(n, 1)
-    high = draws.uniform("hairline", 1, -0.45, 0.35)
-    corner = draws.uniform("hair corners", 1, 0.0, 1.0)
+    high = rng.uniform("hairline", 1, -0.45, 0.35)
+    corner = rng.uniform("hair corners", 1, 0.0, 1.0)
     weight = torch.tensor([1.0, 1.0, 1.0, 0.5, 0, 0, 0, 0, 0], dtype=torch.float64)
     line = line + high[:, None] * weight
     # Receding corners of the forehead.
     recede = torch.tensor([0.0, 0.5, 1.0, 0.9, 0, 0, 0, 0, 0], dtype=torch.float64)
-    line = line - (0.9 * corner * draws.chance("recede", 0.4))[:, None] * recede
-    fringe = draws.chance("fringe", 0.22)
-    depth = draws.uniform("fringe depth", 1, 4.6, 5.75)
-    lean = draws.normal("fringe lean") * 0.3
+    line = line - (0.9 * corner * rng.chance("recede", 0.4))[:, None] * recede
+    fringe = rng.chance("fringe", 0.22)
+    depth = rng.uniform("fringe depth", 1, 4.6, 5.75)
+    lean = rng.normal("fringe lean") * 0.3
     low = torch.stack([depth, depth + lean, depth + 0.1, depth + 0.5], 1)
     line[:, :4] = torch.where(fringe[:, None], low, line[:, :4])
-    bald = draws.chance("bald", 0.05)
+    bald = rng.chance("bald", 0.05)
     low_high = torch.tensor([[0.006, 0.02], [0.03, 0.09], [0.08, 0.16], [0.16, 0.34]]).double()
-    kind = draws.choice("hair kind", (0.8, 3.5, 2.5, 0.8))
+    kind = rng.choice("hair kind", (0.8, 3.5, 2.5, 0.8))
     low_high = low_high[kind]
-    thickness = low_high[:, 0] + (low_high[:, 1] - low_high[:, 0]) * draws.uniform("hair thickness")
+    thickness = low_high[:, 0] + (low_high[:, 1] - low_high[:, 0]) * rng.uniform("hair thickness")
     thickness = torch.where(bald, torch.zeros_like(thickness), thickness)
-    long = draws.chance("long hair", 0.40) & ~bald & (kind > 0) & (kind < 3)
-    length = torch.where(long, draws.uniform("hair length", 1, 0.5, 2.6), 0.0 * thickness)
-    curly = draws.chance("curly", 0.25) | (kind == 3)
-    side = draws.uniform("sideburn", 1, -0.6, 1.0)
+    long = rng.chance("long hair", 0.40) & ~bald & (kind > 0) & (kind < 3)
+    length = torch.where(long, rng.uniform("hair length", 1, 0.5, 2.6), 0.0 * thickness)
+    curly = rng.chance("curly", 0.25) | (kind == 3)
+    side = rng.uniform("sideburn", 1, -0.6, 1.0)
     line[:, 4] += side
     line[:, 3:6] = torch.where(long[:, None], line[:, 3:6].clamp_min(7.0), line[:, 3:6])
     return HairStyle(
         line=line,
         thickness=thickness,
-        top=draws.uniform("hair top", 1, 0.0, 0.16) * ~bald * (kind > 0),
+        top=rng.uniform("hair top", 1, 0.0, 0.16) * ~bald * (kind > 0),
         length=length,
-        start=draws.uniform("curtain start", 1, 58.0, 100.0),
-        flare=draws.uniform("flare", 1, -0.08, 0.22),
+        start=rng.uniform("curtain start", 1, 58.0, 100.0),
+        flare=rng.uniform("flare", 1, -0.08, 0.22),
         wave=torch.stack(
             [
-                draws.uniform("wave", 1, 0.0, 0.035),
-                draws.uniform("wave frequency", 1, 4.0, 16.0),
-                draws.uniform("wave phase", 1, 0.0, 6.3),
+                rng.uniform("wave", 1, 0.0, 0.035),
+                rng.uniform("wave frequency", 1, 4.0, 16.0),
+                rng.uniform("wave phase", 1, 0.0, 6.3),
             ],
             1,
         ),
-        skew=draws.normal("hair skew") * torch.where(draws.chance("skewed", 0.6), 0.45, 0.05),
+        skew=rng.normal("hair skew") * torch.where(rng.chance("skewed", 0.6), 0.45, 0.05),
         curl=torch.stack(
             [
-                curly * draws.uniform("curl", 1, 0.10, 0.35),
-                draws.uniform("curl phase", 1, 0.0, 6.3),
+                curly * rng.uniform("curl", 1, 0.10, 0.35),
+                rng.uniform("curl phase", 1, 0.0, 6.3),
             ],
             1,
         ),
-        ragged=draws.uniform("ragged", CURTAIN_COLUMNS, 0.85, 1.0),
+        ragged=rng.uniform("ragged", CURTAIN_COLUMNS, 0.85, 1.0),
     )
 
 
@@ -126,7 +128,7 @@ def _curtain_lattice() -> tuple[Array, Array]:
     return np.meshgrid(angle, share)[0], np.meshgrid(angle, share)[1]
 
 
-def _outward(angle: Array, t: Array) -> Array:
+def _skull_normals(angle: Array, t: Array) -> Array:
     """Unit vectors that point out of the skull."""
     h = 1e-3
     across = loft.surface(angle + h, t) - loft.surface(angle - h, t)
@@ -140,12 +142,12 @@ def _outward(angle: Array, t: Array) -> Array:
 
 
 class Hair:
-    """The lattices; `blocks` join the mesh of the head, `place` moves them into a style."""
+    """Meshes of cap and curtain: `blocks` join a head, `place` moves them into a style."""
 
     def __init__(self) -> None:
         self.angle, self.row = (v.reshape(-1) for v in _cap_lattice())
         self.curtain_angle, self.share = (v.reshape(-1) for v in _curtain_lattice())
-        self._cap_out = torch.from_numpy(_outward(self.angle, self.row))
+        self._cap_out = torch.from_numpy(_skull_normals(self.angle, self.row))
         top = np.exp(-(((self.row - 0.5) / 3.0) ** 2)) * (0.6 + 0.4 * np.cos(self.angle))
         self._top = torch.from_numpy(top)
         out = np.stack(

@@ -53,10 +53,10 @@ class FaceLabels:
     focal: Tensor
 
 
-def _silhouette(
+def _slide_to_silhouette(
     paths: ContourPaths, head_points: Tensor, camera: Tensor, faces: FaceParameters
 ) -> tuple[Tensor, Tensor]:
-    """The outermost place of each jaw point: head-frame and camera points (B, C, 3)."""
+    """Slide jaw points to their outermost place: head-frame and camera points (B, C, 3)."""
     along = blend(camera, paths.paths)
     pixels = project(along, faces)
     up = euler_to_matrix(faces.angles)[:, :2, 1]
@@ -74,8 +74,10 @@ def _silhouette(
     return head_along.gather(2, index)[:, :, 0], along.gather(2, index)[:, :, 0]
 
 
-def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tensor) -> Tensor:
-    """(B, N) int8 from a small z-buffer; `points` (B, N, 3) are in the camera frame."""
+def _classify_visibility(
+    head: Head, camera: Tensor, faces: FaceParameters, points: Tensor
+) -> Tensor:
+    """(B, N) int8 visibility by a small z-buffer; `points` (B, N, 3) are in the camera frame."""
     scale = _BUFFER / faces.image_size
     small = replace(faces, focal=faces.focal * scale, image_size=_BUFFER)
     screen, depth = zbuffer.snap(project(camera, small)), camera[..., 2]
@@ -83,16 +85,16 @@ def _visibility(head: Head, camera: Tensor, faces: FaceParameters, points: Tenso
     nearest = 1.0 / inverse.clamp_min(1e-6)
     place = project(points, small).round().long()
     rows = torch.arange(len(hit))[:, None]
-    seen = torch.zeros(points.shape[:2], dtype=torch.bool)
+    visible = torch.zeros(points.shape[:2], dtype=torch.bool)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             x = (place[..., 0] + dx).clamp(0, _BUFFER - 1)
             y = (place[..., 1] + dy).clamp(0, _BUFFER - 1)
-            seen |= points[..., 2] <= nearest[rows, y, x].double() + _BEHIND
+            visible |= points[..., 2] <= nearest[rows, y, x].double() + _BEHIND
     x, y = (place[..., k].clamp(0, _BUFFER - 1) for k in (0, 1))
     front = head.material[hit[rows, y, x].clamp_min(0)]
     worn = torch.isin(front, torch.tensor([int(m) for m in WORN]))
-    return torch.where(seen, 1, torch.where(worn, 0, 2)).to(torch.int8)
+    return torch.where(visible, 1, torch.where(worn, 0, 2)).to(torch.int8)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class PlacedHeads:
             paths = self.head.contour(scheme)
             if len(paths.points):
                 numbers = torch.from_numpy(paths.points)
-                moved = _silhouette(paths, self.vertices, self.camera, self.faces)
+                moved = _slide_to_silhouette(paths, self.vertices, self.camera, self.faces)
                 points[:, numbers], place[:, numbers] = moved
         pixels = project(place, self.faces)
         z = place[..., 2]
@@ -142,7 +144,7 @@ class PlacedHeads:
         deep = (z - middle) * (self.faces.focal[:, None] / middle)
         visible = torch.full(z.shape, -1, dtype=torch.int8)
         if visibility:
-            visible = _visibility(self.head, self.camera, self.faces, place)
+            visible = _classify_visibility(self.head, self.camera, self.faces, place)
         return FaceLabels(
             points=pixels.float(),
             points3d=torch.cat([pixels, deep[..., None]], -1).float(),

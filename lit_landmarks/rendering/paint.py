@@ -1,6 +1,7 @@
 """Painted properties of the skin, as a table over the unrolled plane of one half of the head.
 
-Channels say where things are, not what colour they have: colours belong to a face.
+Channels say where things are, not what colour they have: colours belong to a face. A change that
+alters a picture must raise `renderer.RENDER_VERSION`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ class Channel(IntEnum):
 WIDTH, HEIGHT = 400, 720
 
 
-def _line(distance: Array, width: float) -> Array:
+def _paint_line(distance: Array, width: float) -> Array:
+    """Strength of a soft line at a distance from its middle."""
     return np.asarray(np.exp(-((distance / width) ** 2)), dtype=np.float64)
 
 
-def _brow(x: Array, y: Array) -> Array:
+def _paint_brow(x: Array, y: Array) -> Array:
     upper, lower = outlines.brow_edges(x)
     middle, half = (upper + lower) / 2, np.maximum((lower - upper) / 2, 1e-3)
     inside = smoothstep(1.25, 0.55, np.abs(y - middle) / half)
@@ -46,35 +48,44 @@ def _brow(x: Array, y: Array) -> Array:
     return np.asarray(inside * ends, dtype=np.float64)
 
 
-def _lip(x: Array, y: Array) -> Array:
+def _paint_lips(x: Array, y: Array) -> Array:
     up, low = outlines.upper_border(x), outlines.lower_border(x)
     edge = np.minimum(y - up, low - y)
     return smoothstep(-0.006, 0.014, edge) * smoothstep(0.292, 0.268, x)
 
 
-def _dark(x: Array, y: Array) -> Array:
+def _paint_dark_lines(x: Array, y: Array) -> Array:
+    """Lashes, lid crease, line of the mouth, nostrils and folds."""
     u = (x - outlines.EYE_INNER[0]) / (outlines.EYE_OUTER[0] - outlines.EYE_INNER[0])
     upper, lower = outlines.lid(u, True)[..., 1], outlines.lid(u, False)[..., 1]
     over = smoothstep(-0.06, 0.06, u) * smoothstep(1.10, 0.98, u)
-    lashes = 0.95 * _line(np.minimum(y - upper, 0.0), 0.015) * over * (y < (upper + lower) / 2)
-    below = 0.40 * _line(np.maximum(y - lower, 0.0), 0.010) * over * (y > (upper + lower) / 2)
-    crease = (
-        0.42 * _line(y - upper + 0.045, 0.011) * smoothstep(0.0, 0.3, u) * smoothstep(1.25, 0.9, u)
+    lashes = (
+        0.95 * _paint_line(np.minimum(y - upper, 0.0), 0.015) * over * (y < (upper + lower) / 2)
     )
-    mouth = 0.75 * _line(y - outlines.seam(x), 0.011) * smoothstep(0.305, 0.265, x)
+    below = 0.40 * _paint_line(np.maximum(y - lower, 0.0), 0.010) * over * (y > (upper + lower) / 2)
+    crease = (
+        0.42
+        * _paint_line(y - upper + 0.045, 0.011)
+        * smoothstep(0.0, 0.3, u)
+        * smoothstep(1.25, 0.9, u)
+    )
+    mouth = 0.75 * _paint_line(y - outlines.seam(x), 0.011) * smoothstep(0.305, 0.265, x)
     mouth += 0.35 * bump(x, y, 0.292, 0.782, 0.022, 0.016)
     nose = 0.95 * np.clip(1.35 * nostrils(x, y), 0, 1)
     ala = (
         0.30
-        * _line(np.hypot((x - 0.125) / 1.05, (y - 0.42) / 1.15) - 0.082, 0.014)
+        * _paint_line(np.hypot((x - 0.125) / 1.05, (y - 0.42) / 1.15) - 0.082, 0.014)
         * ((x > 0.13) & (y > 0.36))
     )
     fold = 0.20 + 0.45 * (y - 0.45)
-    cheek = 0.14 * _line(x - fold, 0.016) * smoothstep(0.42, 0.52, y) * smoothstep(0.80, 0.66, y)
+    cheek = (
+        0.14 * _paint_line(x - fold, 0.016) * smoothstep(0.42, 0.52, y) * smoothstep(0.80, 0.66, y)
+    )
     return np.clip(lashes + below + crease + mouth + nose + ala + cheek, 0.0, 1.0)
 
 
-def _shade(x: Array, y: Array, z: Array, t: Array) -> Array:
+def _paint_shading(x: Array, y: Array, z: Array, t: Array) -> Array:
+    """Ambient occlusion by hand: what the light from all round hardly reaches."""
     eye = 0.42 * bump(x, y, 0.225, -0.06, 0.085, 0.08) + 0.25 * bump(x, y, 0.36, -0.11, 0.15, 0.045)
     under_nose = 0.55 * bump(x, y, 0.0, 0.515, 0.13, 0.032)
     under_lip = 0.35 * bump(x, y, 0.0, 0.935, 0.16, 0.035)
@@ -102,19 +113,22 @@ def build_paint() -> Tensor:
         np.clip(jaw * around + sides, 0, 1) * smoothstep(16.3, 15.0, t) * smoothstep(0.80, 0.55, z)
     )
     table = np.zeros((HEIGHT, WIDTH, len(Channel)))
-    table[..., Channel.LIP] = _lip(x, y) * front
-    table[..., Channel.BROW] = _brow(x, y) * front
-    table[..., Channel.DARK] = _dark(x, y) * front
-    table[..., Channel.SHADE] = _shade(x, y, z, t)
+    table[..., Channel.LIP] = _paint_lips(x, y) * front
+    table[..., Channel.BROW] = _paint_brow(x, y) * front
+    table[..., Channel.DARK] = _paint_dark_lines(x, y) * front
+    table[..., Channel.SHADE] = _paint_shading(x, y, z, t)
     red = 0.8 * bump(x, y, 0.47, 0.32, 0.20, 0.17) + 0.8 * bump(x, y, 0.0, 0.38, 0.12, 0.12)
     red += 0.4 * bump(x, y, 0.0, 1.12, 0.16, 0.10) + 0.5 * bump(x, y, 0.34, 0.04, 0.18, 0.10)
     table[..., Channel.RED] = np.clip(red, 0, 1) * front
     table[..., Channel.BEARD] = beard
     lip_top = outlines.upper_border(x)
     table[..., Channel.MOUSTACHE] = (
-        smoothstep(0.0, 0.025, lip_top - y) * smoothstep(0.535, 0.585, y)
-        * smoothstep(0.33, 0.24, x) * (1 - 0.7 * _line(x, 0.022)) * front
-    )  # fmt: skip
+        smoothstep(0.0, 0.025, lip_top - y)
+        * smoothstep(0.535, 0.585, y)
+        * smoothstep(0.33, 0.24, x)
+        * (1 - 0.7 * _paint_line(x, 0.022))
+        * front
+    )
     cx, cy, _ = outlines.EYE_CENTER
     table[..., Channel.EYE] = np.exp(-(((x - cx) / 0.17) ** 4) - ((y - cy) / 0.10) ** 4) * front
     return torch.from_numpy(table).float()

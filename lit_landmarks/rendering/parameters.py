@@ -5,7 +5,7 @@ displacements (V, 3) at value 1. Identities are drawn from N(0, 1) per direction
 [0, 1] (signed ones in [-1, 1]).
 
 Adding a parameter: write the function, decorate it with `identity` or `expression`. Nothing else
-knows the list.
+knows the list. A change that alters a picture must raise `renderer.RENDER_VERSION`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`ParametricHead`: the parametric head made in code, as one linear deformable mesh."""
+"""`ParametricHead`: the parametric head made in code, as one linear deformable mesh.
+
+A change that alters a picture must raise `renderer.RENDER_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ class ParametricHead:
         source = np.concatenate([*(b.source for b in blocks), pupils])
         lower = np.concatenate([*(b.lower for b in blocks), np.zeros(2, dtype=np.int64)])
         texture = np.concatenate([*(b.texture for b in blocks), np.zeros((2, 2))])
-        cloth = self._cloth(texture, np.concatenate(triangles), np.concatenate(material))
+        cloth = self._mark_torso(texture, np.concatenate(triangles), np.concatenate(material))
         self.neutral = torch.from_numpy(points)
         self.triangles = torch.from_numpy(np.concatenate(triangles))
         self.material = torch.from_numpy(cloth)
@@ -93,10 +96,6 @@ class ParametricHead:
         low = torch.from_numpy(source[:, 1] + 0.30 * np.clip(source[:, 2] - 0.6, 0.0, 1.0))
         share = ((low - 1.36) / 0.62).clamp(0.0, 1.0)
         self.body = share * share * (3.0 - 2.0 * share)
-        self.eye_vertices = torch.stack(
-            [torch.arange(s, s + len(b.points)) for s, b in zip(starts, blocks, strict=True)
-             if b.material is Material.EYE]
-        )  # fmt: skip
         self.identity_names, self.expression_names = tuple(IDENTITY), tuple(EXPRESSION)
         bases = [
             torch.from_numpy(np.stack([direction(source, lower) for direction in table.values()]))
@@ -105,7 +104,7 @@ class ParametricHead:
         self.identity_basis, self.expression_basis = bases
 
     @staticmethod
-    def _cloth(texture: Array, triangles: Array, material: Array) -> Array:
+    def _mark_torso(texture: Array, triangles: Array, material: Array) -> Array:
         """Skin triangles from the neck down are the torso, where the shader draws a collar."""
         torso = loft.unroll(np.zeros(1), np.array([loft.ROW_THROAT + 0.6]))[0, 1]
         below = (texture[triangles][..., 1].min(1) > torso) & (material == int(Material.SKIN))

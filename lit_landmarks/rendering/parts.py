@@ -1,7 +1,8 @@
 """Everything of the head that is not skin: lid rims, mouth interior, teeth, tongue, eyeballs, ears.
 
 A part is a `Block` of vertices with its own material. `source` names, for each vertex, where on the
-template its deformation is read: a rim follows the lid margin that it starts from.
+template its deformation is read: a rim follows the lid margin that it starts from. A change that
+alters a picture must raise `renderer.RENDER_VERSION`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""`Renderer`: faces to pictures, in batches, on CPU or GPU."""
+"""`Renderer`: draws heads with a z-buffer and shades them, in batches, on CPU or GPU.
+
+`RENDER_VERSION` stands here: caches of rendered faces are keyed by it, so whoever changes what a
+picture shows, here or in a module that says so, raises it.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +37,13 @@ from lit_landmarks.splitmix import mix
 RENDER_VERSION = 4
 #: Distances towards the light, in head units, at which a shadow is looked for.
 _SHADOW_STEPS = (0.06, 0.12, 0.20, 0.30)
-
-
 #: Change of depth over a pixel, in units of its width, above which it shows an edge.
 _MOST_SLOPE = 4.0
 
 
 @dataclass(frozen=True)
-class Spots:
-    """The places of a supersampled picture that get a colour of their own.
+class ShadingSamples:
+    """The samples of a supersampled picture that are shaded.
 
     A pixel whose samples show one smooth surface is `whole`: it has one colour, that of its
     middle, between its first and its last sample. Others are `split`: each covered sample counts.
@@ -62,23 +64,23 @@ class Spots:
     slot: Tensor
     per_pixel: int
 
-    def places(self) -> Tensor:
-        """(W + K + W,) samples whose values are wanted."""
+    def numbers(self) -> Tensor:
+        """(W + K + W,) numbers of the samples at which vertex values are interpolated."""
         return torch.cat([self.first, self.last])
 
-    def values(self, found: Tensor) -> Tensor:
-        """(W + K, C) values of the places that get a colour, from those at `places`."""
-        middle, count = found[: len(self.first)], len(self.last)
-        middle[:count] = 0.5 * (middle[:count] + found[len(self.first) :])
+    def merge_ends(self, values: Tensor) -> Tensor:
+        """(W + K, C) values of what is shaded, from those at `numbers`: the mean of both ends."""
+        middle, count = values[: len(self.first)], len(self.last)
+        middle[:count] = 0.5 * (middle[:count] + values[len(self.first) :])
         return middle
 
-    def picture(self, colour: Tensor, batch: int, size: int) -> Tensor:
+    def to_picture(self, color: Tensor, batch: int, size: int) -> Tensor:
         """(B, size, size, C) from colours (W + K, C)."""
-        count, channels = len(self.last), colour.shape[1]
-        mixed = colour.new_zeros(len(self.split) * self.per_pixel, channels)
-        mixed[self.slot] = colour[count:]
-        layer = colour.new_zeros(batch * size * size, channels)
-        layer[self.whole] = colour[:count]
+        count, channels = len(self.last), color.shape[1]
+        mixed = color.new_zeros(len(self.split) * self.per_pixel, channels)
+        mixed[self.slot] = color[count:]
+        layer = color.new_zeros(batch * size * size, channels)
+        layer[self.whole] = color[:count]
         layer[self.split] = mixed.reshape(-1, self.per_pixel, channels).mean(1)
         return layer.reshape(batch, size, size, channels)
 
@@ -104,9 +106,12 @@ class Renderer:
     """
 
     def __init__(
-        self, head: Head, device: torch.device | str = "cpu", supersample: int = 2,
+        self,
+        head: Head,
+        device: torch.device | str = "cpu",
+        supersample: int = 2,
         chunk: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.head, self.device = head, torch.device(device)
         self.supersample = supersample
         self.chunk = chunk or (64 if self.device.type == "cuda" else 8)
@@ -115,21 +120,21 @@ class Renderer:
         #: Number -1, nothing, is the last.
         self._kind = torch.cat([head.material, torch.tensor([-1])]).to(self.device, torch.int8)
         self._incidence = zbuffer.incidence(self.triangles, len(head.texture))
-        #: What is interpolated for every material; see `_detail` for more.
+        #: What is interpolated for every material; see `_extend_texture` for more.
         self._texture = head.texture[:, :2].float().to(self.device)
         self.shader = Shader(head, self.device)
         self._used = sorted(int(m) for m in torch.unique(head.material))
 
-    def __call__(self, draws: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
-        """(B, S, S, 3) uint8 sRGB pictures of the faces that belong to `draws`.
+    def __call__(self, rng: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
+        """(B, S, S, 3) uint8 sRGB pictures of the faces of `rng`.
 
         Args:
-            draws: which faces.
+            rng: which faces.
             sample: function from draws to `FaceParameters`.
         """
         # Parameters are drawn for all faces at once, pixels a chunk at a time.
-        scene = Scene(sample(draws), sample_appearance(draws), sample_background(draws))
-        parts = torch.split(torch.arange(len(draws)), self.chunk)
+        scene = Scene(sample(rng), sample_appearance(rng), sample_background(rng))
+        parts = torch.split(torch.arange(len(rng)), self.chunk)
         return torch.cat([self.render(select(scene, rows)) for rows in parts])
 
     @torch.no_grad()
@@ -139,52 +144,56 @@ class Renderer:
         look = to_device(scene.look, self.device, floats=True)
         back = to_device(scene.back, self.device, floats=True)
         camera = camera_vertices(self.head, faces, head_vertices(self.head, faces))
-        layer = self._head_layer(camera, faces, look)
+        layer = self._render_head(camera, faces, look)
         wall = paint_background(back, faces.image_size) * (
             0.35 + 0.65 * look.ambient[:, None, None]
         )
-        return finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), look)
+        return develop_picture(layer[..., :3] + wall * (1.0 - layer[..., 3:]), look)
 
-    def _head_layer(self, camera: Tensor, faces: FaceParameters, look: Appearance) -> Tensor:
+    def _render_head(self, camera: Tensor, faces: FaceParameters, look: Appearance) -> Tensor:
         """(B, S, S, 4) colour times coverage, and coverage."""
         s = self.supersample
         side = faces.image_size * s
         # Pixel centres: output pixel u covers supersamples u*s .. u*s + s - 1.
         points = zbuffer.snap((project(camera, faces) + 0.5) * s - 0.5)
         hit, inverse = zbuffer.rasterize(points, camera[..., 2], self.triangles, side, side)
-        spots = self._spots(hit, inverse, faces)
+        samples = self._choose_samples(hit, inverse, faces)
         normal = zbuffer.vertex_normals(camera.float(), self.triangles, self._incidence)
         values = torch.cat([normal, self._texture.expand(len(normal), -1, -1)], -1)
-        at = zbuffer.interpolate(values, points, self.triangles, hit, spots.places())
-        at = spots.values(at)
+        at = zbuffer.interpolate(values, points, self.triangles, hit, samples.numbers())
+        at = samples.merge_ends(at)
         raw, texture = at[:, :3], at[:, 3:]
         length: Tensor = (raw * raw).sum(-1, keepdim=True).sqrt()
         normal = raw / length.clamp_min(1e-6)
-        triangle = hit.flatten().index_select(0, spots.first)
-        light = self._cast(inverse, spots.first, faces, look)
-        owner = torch.div(spots.first, side * side, rounding_mode="floor")
-        found = (owner, triangle, normal, texture, light)
+        triangle = hit.flatten().index_select(0, samples.first)
+        light = self._key_light_share(inverse, samples.first, faces, look)
+        owner = torch.div(samples.first, side * side, rounding_mode="floor")
+        per_pixel = (owner, triangle, normal, texture, light)
         kind = self.material.index_select(0, triangle)
         grain = faces.focal.float() / faces.translation[:, 2].float()
-        colour = torch.ones(len(owner), 4, device=self.device)
+        color = torch.ones(len(owner), 4, device=self.device)
         for number in self._used:
             rows = (kind == number).nonzero()[:, 0]
             if len(rows):
-                face, triangle, normal, texture, light = (t.index_select(0, rows) for t in found)
-                place = spots.first.index_select(0, rows)
-                texture = self._detail(Material(number), texture, points, hit, place)
+                face, triangle, normal, texture, light = (
+                    t.index_select(0, rows) for t in per_pixel
+                )
+                place = samples.first.index_select(0, rows)
+                texture = self._extend_texture(Material(number), texture, points, hit, place)
                 pixels = Pixels(face, triangle, normal, texture, light, grain)
-                colour[rows, :3] = self.shader(Material(number), pixels, look, faces)
-        return spots.picture(colour, len(hit), faces.image_size)
+                color[rows, :3] = self.shader(Material(number), pixels, look, faces)
+        return samples.to_picture(color, len(hit), faces.image_size)
 
-    def _detail(
+    def _extend_texture(
         self, material: Material, texture: Tensor, points: Tensor, hit: Tensor, place: Tensor
     ) -> Tensor:
-        """More columns of the texture (N, 2) of the samples `place`, for heads that have them."""
+        """Texture (N, C) of the samples `place`; heads with more than two columns add them here."""
         return texture
 
-    def _spots(self, hit: Tensor, inverse: Tensor, faces: FaceParameters) -> Spots:
-        """Where colours are needed: once in a pixel that shows one smooth surface."""
+    def _choose_samples(
+        self, hit: Tensor, inverse: Tensor, faces: FaceParameters
+    ) -> ShadingSamples:
+        """Choose the samples to shade: one in a pixel that shows one smooth surface, else all."""
         s, size = self.supersample, faces.image_size
         # The samples of a pixel as s * s pictures.
         grids = [slice(k, None, s) for k in range(s)]
@@ -209,12 +218,12 @@ class Renderer:
         place = (place[:, None, None] + step[:, None] * (size * s) + step).flatten()
         slot = (hit.flatten().index_select(0, place) >= 0).nonzero()[:, 0]
         samples = torch.cat([first, place.index_select(0, slot)])
-        return Spots(samples, last, whole, split, slot, s * s)
+        return ShadingSamples(samples, last, whole, split, slot, s * s)
 
-    def _cast(
+    def _key_light_share(
         self, inverse: Tensor, place: Tensor, faces: FaceParameters, look: Appearance
     ) -> Tensor:
-        """Share of the key light at some samples: a march towards the light.
+        """Share of the key light that reaches some samples: screen-space shadows by ray marching.
 
         A step that lands behind the surface seen there is in shadow. What the camera does not see
         casts none: a cheap shadow, right where it matters (brow, nose, chin).
@@ -232,21 +241,21 @@ class Renderer:
         row = torch.div(place, side, rounding_mode="floor")
         x, y = (place - row * side).float(), (row - face * side).float()
 
-        def of(value: Tensor) -> Tensor:
+        def per_sample(value: Tensor) -> Tensor:
             return value if batch == 1 else value[face]
 
-        unit = of((faces.focal * self.supersample).float()) / here
-        way = of(look.key_way)
+        unit = per_sample((faces.focal * self.supersample).float()) / here
+        way = per_sample(look.key_way)
         dark = torch.zeros_like(here)
         for distance in _SHADOW_STEPS:
             column = (x + way[:, 0] * unit * distance).round().clamp(0, side - 1)
             line = (y + way[:, 1] * unit * distance).round().clamp(0, side - 1)
-            seen = depth.index_select(0, face * (side * side) + (line * side + column).long())
-            below = here + way[:, 2] * distance - seen
+            surface = depth.index_select(0, face * (side * side) + (line * side + column).long())
+            below = here + way[:, 2] * distance - surface
             # Blocked by something nearer, but not by something far in front.
             blocked = ((below - 0.012) / 0.03).clamp(0, 1) * ((0.5 - below) / 0.1).clamp(0, 1)
             dark = torch.maximum(dark, blocked)
-        return 1.0 - of(look.shadow) * dark
+        return 1.0 - per_sample(look.shadow) * dark
 
 
 def _hash_noise(key: Tensor, size: int) -> Tensor:
@@ -258,25 +267,25 @@ def _hash_noise(key: Tensor, size: int) -> Tensor:
     return ((total - 131070.0) / 37837.2).reshape(len(key), size, size, 3)
 
 
-def finish(picture: Tensor, look: Appearance) -> Tensor:
-    """Linear light (B, S, S, 3) to uint8: tone curve, white balance, blur, noise."""
+def develop_picture(picture: Tensor, look: Appearance) -> Tensor:
+    """Linear light (B, S, S, 3) to a uint8 picture: tone curve, white balance, blur, noise."""
 
-    def per(value: Tensor) -> Tensor:
+    def per_face(value: Tensor) -> Tensor:
         return value.reshape(len(picture), 1, 1, -1)
 
-    picture = (picture * per(look.tint)).clamp_min(1e-6)
+    picture = (picture * per_face(look.tint)).clamp_min(1e-6)
     # A shoulder keeps highlights from clipping hard.
     picture = torch.where(picture > 0.7, 0.7 + 0.3 * torch.tanh((picture - 0.7) / 0.3), picture)
-    picture = picture ** (per(look.gamma) / 2.2)
+    picture = picture ** (per_face(look.gamma) / 2.2)
     gray = (picture * picture.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
     strength = torch.where(
-        per(look.gray), torch.zeros_like(per(look.saturation)), per(look.saturation)
+        per_face(look.gray), torch.zeros_like(per_face(look.saturation)), per_face(look.saturation)
     )
     picture = gray + (picture - gray) * strength
-    picture = (picture - 0.5) * per(look.contrast) + 0.5 + per(look.brightness)
+    picture = (picture - 0.5) * per_face(look.contrast) + 0.5 + per_face(look.brightness)
     picture = _blur(picture, look.blur)
     if look.noise.any():
-        picture = picture + per(look.noise) * _hash_noise(look.noise_key, picture.shape[1])
+        picture = picture + per_face(look.noise) * _hash_noise(look.noise_key, picture.shape[1])
     return (picture.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
 
 

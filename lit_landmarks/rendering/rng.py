@@ -1,7 +1,7 @@
-"""Random numbers of a synthetic face: a function of (seed, index, name), never of a state.
+"""`CounterRng`: counter-based random numbers, a function of (seed, face, name) without state.
 
-Each thing that is drawn has a name, so that adding one leaves all others as they were, and a face
-is the same alone or in any batch. The mixer is `splitmix`.
+Each sampled quantity has a name, so that adding one leaves all others as they were, and a face is
+the same alone or in any batch. The hash is the finalizer of SplitMix64 (`splitmix`).
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ import zlib
 import torch
 from torch import Tensor
 
-from lit_landmarks.splitmix import STEP, key_of, mix, shifted
+from lit_landmarks.splitmix import STEP, hash_seed, mix, shift_right
 
 
 class CounterRng:
-    """Named random numbers for B faces.
+    """Counter-based random number generator for B faces, keyed by names.
 
     Args:
         seed: of the data set.
         index: (B,) int64 number of each face.
+
+    Example:
+        >>> rng = CounterRng(0, torch.tensor([7, 8]))
+        >>> torch.equal(rng.uniform("size")[:1], CounterRng(0, torch.tensor([7])).uniform("size"))
+        True
     """
 
     def __init__(self, seed: int, index: Tensor) -> None:
         self.seed, self.index = seed, index
-        self._key = mix(key_of(seed) ^ (index.cpu() + STEP))
+        self._key = mix(hash_seed(seed) ^ (index.cpu() + STEP))
 
     def __len__(self) -> int:
         """Number of faces B."""
         return len(self._key)
-
-    def of(self, index: Tensor) -> CounterRng:
-        """The draws of other faces of the same set."""
-        return CounterRng(self.seed, index)
 
     def bits(self, name: str, n: int) -> Tensor:
         """(B, n) int64 random bits."""
@@ -41,7 +42,7 @@ class CounterRng:
 
     def uniform(self, name: str, n: int = 1, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(B, n) float64, uniform in [low, high); (B,) if n is 1."""
-        value = shifted(self.bits(name, n), 11).double() * 2.0**-53
+        value = shift_right(self.bits(name, n), 11).double() * 2.0**-53
         value = low + (high - low) * value
         return value[:, 0] if n == 1 else value
 
@@ -50,7 +51,7 @@ class CounterRng:
 
         The sum of 12 uniform numbers: exact arithmetic, the same on every machine.
         """
-        value = shifted(self.bits(name, 12 * n), 11).double() * 2.0**-53
+        value = shift_right(self.bits(name, 12 * n), 11).double() * 2.0**-53
         value = (value.reshape(len(self), n, 12).sum(-1) - 6.0).clamp(-clamp, clamp)
         return value[:, 0] if n == 1 else value
 

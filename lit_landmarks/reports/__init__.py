@@ -7,7 +7,7 @@ What `compare` shows goes through these, each of which knows only the ones above
     compare.py            rows, columns, the best of each, settings that differ, CSV and JSON
     compare_charts.py     the charts, as data
     compare_terminal.py   on a terminal
-    page.py, assets/      as one HTML file
+    page.py               as one HTML file: `assets/page.html.j2`, its style and its script
     wandb_report.py       as a W&B report (extra `wandb-report`)
     study_run.py          what a study leaves when it ends: pictures and its own W&B run
 

@@ -1,4 +1,4 @@
-"""Comparing runs and trials: the rows, the columns, what is best in each, which settings differ."""
+"""Comparison of runs and trials: ranking, columns, best of each column, settings that differ."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lit_landmarks.compute.pareto import undominated
-from lit_landmarks.draw.chart import PALETTE
+from lit_landmarks.compute.pareto import pareto_front
+from lit_landmarks.draw.chart import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.entries import (
     COST,
     Entry,
     StudyRecord,
-    candidates,
-    distinct,
-    ordered,
-    value_text,
+    disambiguate,
+    format_value,
+    rank,
+    rank_candidates,
 )
 from lit_landmarks.reports.results import Column
 
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}
-#: Settings that say how a run was tracked and where it ran, not what it was.
+#: Settings of tracking and folders, which do not describe the method or the data.
 _ELSEWHERE = ("wandb.", "trainer.default_root_dir", "trainer.logger", "data.init_args.root")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a table, a page or a report says.
+    """Ranked rows with the columns, the colors and the studies that tables, pages and reports show.
 
     Attributes:
-        title: of the page.
+        title: title of the page.
         objective: metric that ranks the rows.
         entries: all rows, best first.
-        drawn: those with a colour, in curves and bars.
+        drawn: rows with a color, in curves and bars.
         columns: figures of the table.
-        studies: where trials came from; empty for runs alone.
+        studies: studies of the trials; empty for runs alone.
+
+    Example:
+        >>> first = Entry("a", "runs/a", metrics={"val/nme": 4.0})
+        >>> second = Entry("b", "runs/b", metrics={"val/nme": 3.0})
+        >>> compare([first, second]).best.name
+        'b'
     """
 
     title: str
@@ -57,21 +63,21 @@ class Comparison:
     @property
     def best(self) -> Entry | None:
         """The best row within all limits."""
-        return next(iter(candidates(self.entries, self.objective)), None)
+        return next(iter(rank_candidates(self.entries, self.objective)), None)
 
-    def colour(self, entry: Entry) -> int | None:
-        """Place in the palette of a drawn row."""
+    def color(self, entry: Entry) -> int | None:
+        """Number in the palette of a drawn row; None for the others."""
         names = [drawn.name for drawn in self.drawn]
         return names.index(entry.name) if entry.name in names else None
 
-    def marked(self, column: Column) -> set[str]:
-        """Names of the rows that are best in a column, by the metric's own direction."""
+    def best_names(self, column: Column) -> set[str]:
+        """Names of the rows with the best figure of a column; none if all are equal."""
         rows = {
             e.name: e.figure(column.key)
             for e in self.entries
             if e.state == "finished" and e.feasible and math.isfinite(e.figure(column.key))
         }
-        better = direction(column.key)
+        better = is_higher_better(column.key)
         if len(rows) < 2 or better is None or len(set(rows.values())) < 2:
             return set()
         best = max(rows.values()) if better else min(rows.values())
@@ -79,18 +85,22 @@ class Comparison:
 
 
 def compare(
-    entries: Sequence[Entry], studies: Sequence[StudyRecord] = (), objective: str | None = None,
-    extra: Sequence[str] = (), most: int = PALETTE, title: str | None = None,
-) -> Comparison:  # fmt: skip
-    """Ranks and lays out.
+    entries: Sequence[Entry],
+    studies: Sequence[StudyRecord] = (),
+    objective: str | None = None,
+    extra: Sequence[str] = (),
+    max_drawn: int = PALETTE_SIZE,
+    title: str | None = None,
+) -> Comparison:
+    """Ranks rows and chooses columns and colors.
 
     Args:
         entries: runs and trials.
-        studies: those that the trials are from.
+        studies: studies of the trials.
         objective: metric of the ranking; None: that of the studies, or val/nme.
         extra: keys of further columns.
-        most: rows that get a colour.
-        title: of the page; None names what is compared.
+        max_drawn: the most rows that get a color.
+        title: title of the page; None lists the studies and the number of runs.
 
     Raises:
         UserError: nothing to compare, a key that no row has, studies that disagree.
@@ -105,13 +115,12 @@ def compare(
         )
     key = objective or (asked[0] if asked else "val/nme")
     higher_is_better(key)
-    known = {name for entry in entries for name in entry.metrics}
-    if gone := [
-        name for name in [*extra, *([objective] if objective else [])] if name not in known
-    ]:
-        some = ", ".join(sorted(k for k in known if k.count("/") < 3)[:6])
-        raise UserError(f"no run has the figure {gone[0]}; there are {some} and more")
-    rows = ordered(distinct(entries), key)
+    metrics = {name for entry in entries for name in entry.metrics}
+    for name in [*extra, *([objective] if objective else [])]:
+        if name not in metrics:
+            examples = ", ".join(sorted(k for k in metrics if k.count("/") < 3)[:6])
+            raise UserError(f"no run has the figure {name}; there are {examples} and more")
+    rows = rank(disambiguate(entries), key)
     ready = [e for e in rows if e.state == "finished" and math.isfinite(e.figure(key))]
     others = [e for e in rows if e not in ready and e.learning]
     names = [study.name for study in studies]
@@ -121,112 +130,112 @@ def compare(
         title=title or ", ".join(names),
         objective=key,
         entries=rows,
-        drawn=(ready + others)[:most],
-        columns=columns(rows, key, extra),
+        drawn=(ready + others)[:max_drawn],
+        columns=choose_columns(rows, key, extra),
         studies=studies,
     )
 
 
-def direction(key: str) -> bool | None:
-    """Whether more is better; None for counts and the like, which have no direction."""
+def is_higher_better(key: str) -> bool | None:
+    """Whether a higher figure is better; None for counts and the like, which have no direction."""
     try:
         return higher_is_better(key)
     except UserError:
         return None
 
 
-def primaries(entries: Sequence[Entry]) -> dict[str, str]:
-    """`role/data set` -> its primary normaliser, the one that percentiles are kept of."""
-    found: dict[str, str] = {}
-    # The sets that a choice is made by come before those that it is told on.
+def find_primary_norms(entries: Sequence[Entry]) -> dict[str, str]:
+    """Finds the primary norm of each `role/data set`, the one whose percentiles are logged."""
+    norms: dict[str, str] = {}
+    # Validation sets, by which one chooses, come before test sets.
     for key in sorted({k for e in entries for k in e.metrics}, key=lambda k: (k[:4] == "test", k)):
         parts = key.split("/")
         if len(parts) == 3 and parts[2].startswith("p90_"):
-            found["/".join(parts[:2])] = parts[2].removeprefix("p90_")
-    return found
+            norms["/".join(parts[:2])] = parts[2].removeprefix("p90_")
+    return norms
 
 
-def columns(entries: Sequence[Entry], objective: str, extra: Sequence[str] = ()) -> list[Column]:
-    """The objective, costs, then NME, failures and AUC of each data set, then `extra`."""
-    known = {k for entry in entries for k in entry.metrics}
-    found = [Column(objective, objective, 3)]
-    found += [
-        Column(heading, key, digits)
-        for heading, key, digits in (
-            ("MMA", COST, 1), ("parameters", "compute/parameters", 0),
-        )
-        if key in known
-    ]  # fmt: skip
-    for place, normaliser in primaries(entries).items():
-        short = _SHORT.get(normaliser, normaliser)
-        nme = f"{place}/nme_{normaliser}"
+def choose_columns(
+    entries: Sequence[Entry], objective: str, extra: Sequence[str] = ()
+) -> list[Column]:
+    """Chooses the objective, costs, NME, failures and AUC of each data set, then `extra`."""
+    metrics = {key for entry in entries for key in entry.metrics}
+    columns = [Column(objective, objective, 3)]
+    costs = (Column("MMA", COST, 1), Column("parameters", "compute/parameters", 0))
+    columns += [column for column in costs if column.key in metrics]
+    for place, norm in find_primary_norms(entries).items():
+        short = _SHORT.get(norm, norm)
+        nme = f"{place}/nme_{norm}"
         if any(e.figure(nme) != e.figure(objective) for e in entries if nme in e.metrics):
-            found.append(Column(f"{place} NME {short}", nme, 3))
+            columns.append(Column(f"{place} NME {short}", nme, 3))
         for kind in ("fr", "auc"):
-            level = _widest(known, f"{place}/{kind}", f"_{normaliser}")
+            level = _find_widest_threshold(metrics, f"{place}/{kind}", f"_{norm}")
             if level is not None:
-                key = f"{place}/{kind}{level}_{normaliser}"
-                found.append(Column(f"{place} {kind.upper()}{level} {short}", key, 2))
-    shown = {column.key for column in found}
-    return found + [Column(key, key, 3) for key in dict.fromkeys(extra) if key not in shown]
+                key = f"{place}/{kind}{level}_{norm}"
+                columns.append(Column(f"{place} {kind.upper()}{level} {short}", key, 2))
+    shown = {column.key for column in columns}
+    return columns + [Column(key, key, 3) for key in dict.fromkeys(extra) if key not in shown]
 
 
-def _widest(known: set[str], start: str, end: str) -> str | None:
-    """The largest threshold among keys such as val/helen/fr10_interocular, as it is written."""
+def _find_widest_threshold(metrics: set[str], start: str, end: str) -> str | None:
+    """Finds the largest threshold among keys such as val/helen/fr10_interocular, as spelled."""
     levels = [
         key[len(start) : -len(end)]
-        for key in known
+        for key in metrics
         if key.startswith(start) and key.endswith(end) and "/" not in key[len(start) :]
     ]
     numbers = [level for level in levels if level.replace(".", "", 1).isdigit()]
     return max(numbers, key=float, default=None)
 
 
-def cell(value: float, digits: int) -> str:
-    """A figure, or a dash where there is none."""
+def format_figure(value: float, digits: int) -> str:
+    """Formats a figure, or a dash for NaN."""
     return f"{value:,.{digits}f}" if math.isfinite(value) else "-"
 
 
-def differences(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Settings that are not the same in all rows: key -> the text of each row, `-` if not set."""
-    known = [entry for entry in entries if entry.config]
-    keys = dict.fromkeys(key for entry in known for key in entry.config)
-    found: dict[str, list[str]] = {}
+def find_differences(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Finds settings that differ between rows: key -> text of each row, `-` if not set."""
+    keys = dict.fromkeys(key for entry in entries for key in entry.config)
+    different: dict[str, list[str]] = {}
     for key in keys:
         if key.startswith(_ELSEWHERE):
             continue
-        texts = [value_text(e.config[key]) if key in e.config else "-" for e in entries]
+        texts = [format_value(e.config[key]) if key in e.config else "-" for e in entries]
         if len({t for t, e in zip(texts, entries, strict=True) if e.config}) > 1:
-            found[key] = texts
-    return found
+            different[key] = texts
+    return different
 
 
-def pareto(entries: Sequence[Entry], objective: str, cost: str = COST) -> list[Entry]:
-    """Trained rows that no cheaper or equally dear one beats, cheapest first."""
+def select_pareto_entries(
+    entries: Sequence[Entry], objective: str, cost: str = COST
+) -> list[Entry]:
+    """Selects the Pareto front: trained rows better than every row of the same or a lower cost."""
     sign = -1.0 if higher_is_better(objective) else 1.0
-    known = [
+    trained = [
         (e.figure(cost), sign * e.figure(objective), e)
         for e in entries
         if e.state == "finished"
         and math.isfinite(e.figure(cost))
         and math.isfinite(e.figure(objective))
     ]
-    return undominated(known)
+    return pareto_front(trained)
 
 
-def rows_of(told: Comparison) -> Iterator[dict[str, Any]]:
-    """The table as plain rows: name, state, every figure, every setting that differs."""
-    different = differences(told.entries)
-    front = {entry.name for entry in pareto(told.entries, told.objective)}
-    figures = sorted({k for entry in told.entries for k in entry.metrics})
-    for place, entry in enumerate(told.entries):
+def iterate_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Yields the table as plain rows: name, state, every figure, every setting that differs."""
+    different = find_differences(comparison.entries)
+    front = {
+        entry.name for entry in select_pareto_entries(comparison.entries, comparison.objective)
+    }
+    figures = sorted({k for entry in comparison.entries for k in entry.metrics})
+    for place, entry in enumerate(comparison.entries):
         yield {
             "name": entry.name,
             "method": entry.method,
             "state": entry.state,
             "within_limits": entry.feasible if entry.state in ("finished", "infeasible") else None,
             "pareto": entry.name in front,
-            "what_became_of_it": entry.told,
+            "outcome": entry.outcome,
             "where": entry.where,
             "seconds": entry.seconds,
             **{key: entry.metrics.get(key) for key in figures},
@@ -234,27 +243,27 @@ def rows_of(told: Comparison) -> Iterator[dict[str, Any]]:
         }
 
 
-def as_csv(told: Comparison) -> str:
+def as_csv(comparison: Comparison) -> str:
     """The rows as CSV; what could start a formula in a spreadsheet is quoted."""
-    rows = list(rows_of(told))
+    rows = list(iterate_rows(comparison))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{key: _safe(value) for key, value in row.items()} for row in rows])
+    writer.writerows([{key: _escape_formula(value) for key, value in row.items()} for row in rows])
     return text.getvalue()
 
 
-def _safe(value: Any) -> Any:
+def _escape_formula(value: Any) -> Any:
     risky = isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r"))
     return f"'{value}" if risky else value
 
 
-def as_json(told: Comparison) -> Mapping[str, Any]:
+def as_json(comparison: Comparison) -> Mapping[str, Any]:
     """The comparison as plain values."""
     return {
-        "objective": told.objective,
-        "best": told.best.name if told.best else None,
-        "rows": list(rows_of(told)),
+        "objective": comparison.objective,
+        "best": comparison.best.name if comparison.best else None,
+        "rows": list(iterate_rows(comparison)),
         "studies": [
             {
                 "name": study.name,
@@ -262,8 +271,8 @@ def as_json(told: Comparison) -> Mapping[str, Any]:
                 "total": study.total,
                 "limits": [str(limit) for limit in study.limits],
                 "importance": dict(study.importance),
-                "importance_told": study.importance_told,
+                "importance_note": study.importance_note,
             }
-            for study in told.studies
+            for study in comparison.studies
         ],
     }

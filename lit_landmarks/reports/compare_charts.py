@@ -3,97 +3,152 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from lit_landmarks.draw.chart import Bars, Chart, Drawing, Mark, Range, Ranking, Series, around
 from lit_landmarks.metrics import higher_is_better
-from lit_landmarks.reports.compare import Comparison, pareto, primaries
+from lit_landmarks.reports.compare import Comparison, find_primary_norms, select_pareto_entries
 from lit_landmarks.reports.entries import COST, Entry, StudyRecord
 from lit_landmarks.training.callbacks import MONITOR
+from lit_landmarks.training.curves import ErrorCurve
 
-#: Clusters of bars that fit into one chart.
-_GROUPS = 8
+#: The most clusters of bars in one chart.
+_MOST_GROUPS = 8
 #: Error curves end where the worst drawn run has this share of its faces.
-_ENOUGH = 0.9
+_SHARE_SHOWN = 0.9
 
 
-def all_charts(told: Comparison) -> list[Drawing]:
-    """Every chart for which there are figures, the most telling first."""
-    found: list[Drawing | None] = [pareto_chart(told)]
-    for study in told.studies:
-        found += [history_chart(study), importance_chart(study)]
-    found += [learning_chart(told), *ced_charts(told), *subset_charts(told)]
-    return [chart for chart in found if chart is not None]
+def all_charts(comparison: Comparison) -> list[Drawing]:
+    """Every chart for which there are figures, cost against error first."""
+    charts: list[Drawing | None] = [pareto_chart(comparison)]
+    for study in comparison.studies:
+        charts += [history_chart(study), importance_chart(study)]
+    charts += [learning_chart(comparison), *ced_charts(comparison), *subset_charts(comparison)]
+    return [chart for chart in charts if chart is not None]
 
 
-def pareto_chart(told: Comparison) -> Chart | None:
+def pareto_chart(comparison: Comparison) -> Chart | None:
     """Objective against multiply-adds; None if no row has both."""
-    known = [e for e in told.entries if e.state == "finished" and _both(e, told.objective)]
-    if not known:
+    objective = comparison.objective
+    trained = [
+        entry
+        for entry in comparison.entries
+        if entry.state == "finished" and _has(entry, COST) and _has(entry, objective)
+    ]
+    if not trained:
         return None
-    front = pareto(told.entries, told.objective)
-    best = told.best
-    plain = [e for e in known if told.colour(e) is None and e.feasible]
-    beyond = [e for e in known if told.colour(e) is None and not e.feasible]
-    y_range, left_out = _window([e.figure(told.objective) for e in known], told.objective)
-    untrained = [e for e in told.entries if e.state == "infeasible" and _finite(e, COST)]
-    edge = y_range[1] if not higher_is_better(told.objective) else y_range[0]
-    series = [
-        Series("Pareto front", [e.figure(COST) for e in front],
-               [e.figure(told.objective) for e in front], "step", None),
-        _dots("within the limits", plain, told),
-        _dots("beyond a limit", beyond, told, mark="cross"),
-        Series("not trained", [e.figure(COST) for e in untrained], [edge] * len(untrained),
-               "points", None, [f"{e.name}: {e.told}" for e in untrained], "cross"),
-    ]  # fmt: skip
-    for entry in (e for e in known if told.colour(e) is not None):
-        star = best is not None and entry.name == best.name
-        mark: Mark = "star" if star else "dot" if entry.feasible else "cross"
-        series.append(_dots(entry.name, [entry], told, mark))
-    words = ["On the front: " + ", ".join(_note(e, told) for e in front[:6])]
-    words += ["the star is the best within the limits"] if best else []
-    words += ["crosses break a limit"] if any(not e.feasible for e in known) else []
-    words += ["crosses at the edge were not trained"] if untrained else []
-    if left_out:
-        words.append(f"{left_out} rows lie beyond the picture")
+    y_range, hidden = _main_range([entry.figure(objective) for entry in trained], objective)
+    untrained = [e for e in comparison.entries if e.state == "infeasible" and _has(e, COST)]
+    front = select_pareto_entries(comparison.entries, objective)
     return Chart(
-        "pareto", f"{told.objective} against cost", "multiply-adds of a face (millions)",
-        told.objective, [s for s in series if s.points()], told="; ".join(words),
-        y_range=y_range, limits=_limits(told.studies),
-    )  # fmt: skip
+        key="pareto",
+        title=f"{objective} against cost",
+        xlabel="multiply-adds per face (MMA)",
+        ylabel=objective,
+        series=_pareto_series(comparison, trained, untrained, front, y_range),
+        description=_describe_pareto(comparison, trained, untrained, front, hidden),
+        y_range=y_range,
+        limits=_cost_limits(comparison.studies),
+    )
 
 
-def _dots(name: str, entries: Sequence[Entry], told: Comparison, mark: Mark = "dot") -> Series:
+def _pareto_series(
+    comparison: Comparison,
+    trained: Sequence[Entry],
+    untrained: Sequence[Entry],
+    front: Sequence[Entry],
+    y_range: Range,
+) -> list[Series]:
+    """The front, gray rows, rows that were not trained at the edge, then each colored row."""
+    objective, best = comparison.objective, comparison.best
+    edge = y_range[0] if higher_is_better(objective) else y_range[1]
+    gray = [entry for entry in trained if comparison.color(entry) is None]
+    series = [
+        Series(
+            "Pareto front",
+            [entry.figure(COST) for entry in front],
+            [entry.figure(objective) for entry in front],
+            "step",
+            None,
+        ),
+        _pareto_points("within the limits", [e for e in gray if e.feasible], comparison),
+        _pareto_points("beyond a limit", [e for e in gray if not e.feasible], comparison, "cross"),
+        Series(
+            "not trained",
+            [entry.figure(COST) for entry in untrained],
+            [edge] * len(untrained),
+            "points",
+            None,
+            [f"{entry.name}: {entry.outcome}" for entry in untrained],
+            "cross",
+        ),
+    ]
+    for entry in trained:
+        if comparison.color(entry) is not None:
+            mark: Mark = "dot" if entry.feasible else "cross"
+            if best is not None and entry.name == best.name:
+                mark = "star"
+            series.append(_pareto_points(entry.name, [entry], comparison, mark))
+    return [part for part in series if part.points()]
+
+
+def _pareto_points(
+    name: str, entries: Sequence[Entry], comparison: Comparison, mark: Mark = "dot"
+) -> Series:
     return Series(
-        name, [e.figure(COST) for e in entries], [e.figure(told.objective) for e in entries],
-        "points", told.colour(entries[0]) if len(entries) == 1 else None,
-        [_note(e, told) for e in entries], mark,
-    )  # fmt: skip
+        name,
+        [entry.figure(COST) for entry in entries],
+        [entry.figure(comparison.objective) for entry in entries],
+        "points",
+        comparison.color(entries[0]) if len(entries) == 1 else None,
+        [_describe_entry(entry, comparison) for entry in entries],
+        mark,
+    )
 
 
-def _note(entry: Entry, told: Comparison) -> str:
-    return f"{entry.name}: {entry.figure(told.objective):.3f} at {entry.figure(COST):.1f} MMA"
+def _describe_entry(entry: Entry, comparison: Comparison) -> str:
+    return f"{entry.name}: {entry.figure(comparison.objective):.3f} at {entry.figure(COST):.1f} MMA"
 
 
-def _both(entry: Entry, objective: str) -> bool:
-    return _finite(entry, COST) and _finite(entry, objective)
+def _describe_pareto(
+    comparison: Comparison,
+    trained: Sequence[Entry],
+    untrained: Sequence[Entry],
+    front: Sequence[Entry],
+    hidden: int,
+) -> str:
+    parts = ["On the front: " + ", ".join(_describe_entry(e, comparison) for e in front[:6])]
+    if comparison.best is not None:
+        parts.append("the star is the best within the limits")
+    if any(not entry.feasible for entry in trained):
+        parts.append("crosses break a limit")
+    if untrained:
+        parts.append("crosses at the edge were not trained")
+    if hidden:
+        parts.append(f"{hidden} row{'s lie' if hidden > 1 else ' lies'} beyond the picture")
+    return "; ".join(parts)
 
 
-def _finite(entry: Entry, key: str) -> bool:
+def _has(entry: Entry, key: str) -> bool:
     return math.isfinite(entry.figure(key))
 
 
-def _limits(studies: Sequence[StudyRecord]) -> list[tuple[float, str]]:
-    found = {limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
-             for study in studies for limit in study.limits if limit.metric == COST}  # fmt: skip
-    return sorted(found.items())
+def _cost_limits(studies: Sequence[StudyRecord]) -> list[tuple[float, str]]:
+    """The limits on cost with their labels, each once."""
+    limits = {
+        limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
+        for study in studies
+        for limit in study.limits
+        if limit.metric == COST
+    }
+    return sorted(limits.items())
 
 
-def _window(values: Sequence[float], objective: str) -> tuple[Range, int]:
-    """The part of an axis that matters: a run that learnt nothing must not flatten the others."""
+def _main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:
+    """Axis range without runs that learned nothing, and the number of values beyond it."""
     if higher_is_better(objective):
         return around(values, 0.1), 0
     top = max(3.0 * min(values), float(np.median(values)) * 1.5)
@@ -103,133 +158,172 @@ def _window(values: Sequence[float], objective: str) -> tuple[Range, int]:
 
 def history_chart(study: StudyRecord) -> Chart | None:
     """Objective of each trial and the best within the limits so far; None without a figure."""
-    trained = [t for t in study.trials if t["value"] is not None]
+    trained = [trial for trial in study.trials if trial["value"] is not None]
     if not trained:
         return None
     best = best_so_far(study)
-    fine, beyond = ([t for t in trained if t["feasible"] is ok] for ok in (True, False))
-    y_range, _ = _window([t["value"] for t in trained], study.objective)
-    parts: list[tuple[str, list[Any], Mark]] = [
-        ("within the limits", fine, "dot"), ("beyond a limit", beyond, "cross")
-    ]  # fmt: skip
-    series = [
-        Series(name, [t["number"] for t in trials], [t["value"] for t in trials], "points", None,
-               [f"trial {t['number']}: {t['value']:.3f}, {t['told']}" for t in trials], mark)
-        for name, trials, mark in parts
-    ]  # fmt: skip
+    y_range, _ = _main_range([trial["value"] for trial in trained], study.objective)
+    series = []
+    parts: list[tuple[str, bool, Mark]] = [
+        ("within the limits", True, "dot"),
+        ("beyond a limit", False, "cross"),
+    ]
+    for name, feasible, mark in parts:
+        trials = [trial for trial in trained if trial["feasible"] is feasible]
+        numbers = [trial["number"] for trial in trials]
+        values = [trial["value"] for trial in trials]
+        notes = [f"trial {t['number']}: {t['value']:.3f}, {t['outcome']}" for t in trials]
+        series.append(Series(name, numbers, values, "points", None, notes, mark))
     series.append(Series("best so far", [n for n, _ in best], [v for _, v in best], "step", 0))
     last = f"{best[-1][1]:.3f}" if best else "none"
+    crosses = "" if all(trial["feasible"] for trial in trained) else "; crosses break a limit"
     return Chart(
-        f"history-{study.name}", f"Search of {study.name}", "trial", study.objective,
-        [s for s in series if s.points()],
-        told=f"The line is the best within the limits so far, {last} after {len(study.trials)} "
-        f"trials{'; crosses break a limit' if beyond else ''}",
-        y_range=y_range, whole_x=True,
-    )  # fmt: skip
+        key=f"history-{study.name}",
+        title=f"Search of {study.name}",
+        xlabel="trial",
+        ylabel=study.objective,
+        series=[part for part in series if part.points()],
+        description=f"The line is the best within the limits so far, {last} after "
+        f"{len(study.trials)} trials{crosses}",
+        y_range=y_range,
+        integer_x=True,
+    )
 
 
 def best_so_far(study: StudyRecord) -> list[tuple[int, float]]:
-    """(number of a trial, best objective within the limits up to it), from the first that has."""
+    """(trial number, best objective within the limits up to it), from the first that has one."""
     better = max if higher_is_better(study.objective) else min
-    found: list[tuple[int, float]] = []
-    for trial in sorted(study.trials, key=lambda t: t["number"]):
-        value = trial["value"] if trial["feasible"] else None
-        if value is not None and not (found and better(value, found[-1][1]) == found[-1][1]):
-            found.append((trial["number"], value))
-        elif found:
-            found.append((trial["number"], found[-1][1]))
-    return found
+    history: list[tuple[int, float]] = []
+    for trial in sorted(study.trials, key=lambda trial: trial["number"]):
+        values = [value for _, value in history[-1:]]
+        if trial["feasible"] and trial["value"] is not None:
+            values.append(trial["value"])
+        if values:
+            history.append((trial["number"], better(values)))
+    return history
 
 
 def importance_chart(study: StudyRecord) -> Ranking | None:
-    """Which parameters matter, at most ten; None where that is not known."""
+    """The ten most important parameters; None where importances could not be computed."""
     if not study.importance:
         return None
     first = sorted(study.importance.items(), key=lambda item: -item[1])[:10]
     return Ranking(
-        f"importance-{study.name}", f"What mattered in {study.name}", "share of importance",
-        [name for name, _ in first], [share for _, share in first],
-        told=f"{study.importance_told}; first: {first[0][0]}",
-    )  # fmt: skip
+        key=f"importance-{study.name}",
+        title=f"Importance of the parameters of {study.name}",
+        xlabel="share of importance",
+        labels=[name for name, _ in first],
+        values=[share for _, share in first],
+        description=f"{study.importance_note}; first: {first[0][0]}",
+    )
 
 
-def learning_chart(told: Comparison) -> Chart | None:
-    """val/nme by epoch of the drawn rows; None if none has kept it."""
-    drawn = [e for e in told.drawn if e.learning]
+def learning_chart(comparison: Comparison) -> Chart | None:
+    """val/nme by epoch of the drawn rows; None if none has a learning curve."""
+    drawn = [entry for entry in comparison.drawn if entry.learning]
     if not drawn:
         return None
-    series = [
-        Series(e.name, [x for x, _ in e.learning], [y for _, y in e.learning], "line",
-               told.colour(e), [f"{e.name}, epoch {x:g}: {y:.3f}" for x, y in e.learning])
-        for e in drawn
-    ]  # fmt: skip
+    series = []
+    for entry in drawn:
+        epochs, values = zip(*entry.learning, strict=True)
+        notes = [f"{entry.name}, epoch {epoch:g}: {value:.3f}" for epoch, value in entry.learning]
+        series.append(Series(entry.name, epochs, values, "line", comparison.color(entry), notes))
     # The first epochs are far off and would flatten the rest.
-    lows = [min(y for _, y in e.learning) for e in drawn]
-    starts = [y for e in drawn for _, y in e.learning]
-    top = min(max(starts), 3.0 * max(lows))
+    lows = [min(value for _, value in entry.learning) for entry in drawn]
+    high = max(value for entry in drawn for _, value in entry.learning)
     return Chart(
-        "learning", f"{MONITOR} by epoch", "epoch", f"{MONITOR} (%)", series,
-        told="; ".join(f"{e.name} ends at {e.learning[-1][1]:.3f}" for e in drawn),
-        y_range=around([min(lows), top]), whole_x=True,
-    )  # fmt: skip
+        key="learning",
+        title=f"{MONITOR} by epoch",
+        xlabel="epoch",
+        ylabel=f"{MONITOR} (%)",
+        series=series,
+        description="; ".join(f"{e.name} ends at {e.learning[-1][1]:.3f}" for e in drawn),
+        y_range=around([min(lows), min(high, 3.0 * max(lows))]),
+        integer_x=True,
+    )
 
 
-def ced_charts(told: Comparison) -> list[Chart]:
+def ced_charts(comparison: Comparison) -> list[Chart]:
     """Cumulative error distributions, a chart for each whole data set."""
-    places = dict.fromkeys(name for e in told.drawn for name in e.curves if name.count("/") == 1)
-    return [_ced_chart(told, place) for place in places]
+    datasets = dict.fromkeys(
+        name for entry in comparison.drawn for name in entry.curves if name.count("/") == 1
+    )
+    return [_ced_chart(comparison, dataset) for dataset in datasets]
 
 
-def _ced_chart(told: Comparison, place: str) -> Chart:
-    drawn = [(e, e.curves[place]) for e in told.drawn if place in e.curves]
-    ends = [curve.edges[min(int(np.searchsorted(curve.fraction, _ENOUGH)), len(curve.edges) - 1)]
-            for _, curve in drawn]  # fmt: skip
-    end = float(math.ceil(max(ends)))
-    series, words = [], []
-    for entry, curve in drawn:
-        # Only where it rises: 5,000 abscissae make a page heavy and say no more.
+def _ced_chart(comparison: Comparison, dataset: str) -> Chart:
+    curves = {e.name: (e, e.curves[dataset]) for e in comparison.drawn if dataset in e.curves}
+    end = float(math.ceil(max(_quantile(curve, _SHARE_SHOWN) for _, curve in curves.values())))
+    series, medians = [], []
+    for entry, curve in curves.values():
+        # Only the points where the curve rises: all 5,000 would make the page heavy.
         rises = np.flatnonzero(np.diff(curve.fraction, prepend=0.0) > 0)
         rises = rises[curve.edges[rises] <= end]
         x = [0.0, *curve.edges[rises].tolist(), end]
         y = [0.0, *curve.fraction[rises].tolist()]
-        series.append(Series(entry.name, x, [*y, y[-1]], "step", told.colour(entry)))
-        half = curve.edges[min(int(np.searchsorted(curve.fraction, 0.5)), len(curve.edges) - 1)]
-        words.append(f"{entry.name}: half of the faces up to {half:.2f} %")
+        series.append(Series(entry.name, x, [*y, y[-1]], "step", comparison.color(entry)))
+        median = f"{_quantile(curve, 0.5):.2f}\N{NO-BREAK SPACE}%"
+        medians.append(f"{entry.name}: half of the faces up to {median}")
+    norm = next(iter(curves.values()))[1].norm
     return Chart(
-        f"ced-{place.replace('/', '-')}", f"Errors of {place}",
-        f"NME (%, {drawn[0][1].normaliser})", "share of faces", series, told="; ".join(words),
-        x_range=(0.0, end), y_range=(0.0, 1.0),
-    )  # fmt: skip
+        key=f"ced-{dataset.replace('/', '-')}",
+        title=f"Errors of {dataset}",
+        xlabel=f"NME (%, {norm})",
+        ylabel="share of faces",
+        series=series,
+        description="; ".join(medians),
+        x_range=(0.0, end),
+        y_range=(0.0, 1.0),
+    )
 
 
-def subset_charts(told: Comparison) -> list[Bars]:
-    """NME of data sets and their subsets under the primary normaliser; one chart each role."""
-    drawn = [e for e in told.drawn if e.state == "finished"]
-    groups: dict[str, dict[str, str]] = {}
-    for place, normaliser in primaries(drawn).items():
+def _quantile(curve: ErrorCurve, share: float) -> float:
+    """Quantile of an error curve: the first edge with this share of faces, or the last edge."""
+    place = int(np.searchsorted(curve.fraction, share))
+    return float(curve.edges[min(place, len(curve.edges) - 1)])
+
+
+def subset_charts(comparison: Comparison) -> list[Bars]:
+    """NME of data sets and their subsets under the primary norm; one chart for each role."""
+    drawn = [entry for entry in comparison.drawn if entry.state == "finished"]
+    metrics = sorted({key for entry in drawn for key in entry.metrics})
+    keys_of_role: dict[str, dict[str, str]] = {}
+    for place, norm in find_primary_norms(drawn).items():
         role, _, dataset = place.partition("/")
-        whole = f"{place}/nme_{normaliser}"
-        known = {k for e in drawn for k in e.metrics}
-        for key in sorted(k for k in known if k == whole or k.startswith(f"{whole}/")):
-            groups.setdefault(role, {})[dataset + key.removeprefix(whole)] = key
-    groups = {role: _shorter(keys) for role, keys in groups.items()}
-    found = []
-    for role, keys in groups.items():
-        names = list(keys)
-        for part, start in enumerate(range(0, len(names), _GROUPS), 1):
-            chosen = names[start : start + _GROUPS]
-            more = f", part {part}" if len(names) > _GROUPS else ""
-            found.append(Bars(
-                f"subsets-{role}{part}", f"NME by subset, {role}{more}", "NME (%)", chosen,
-                {e.name: [e.figure(keys[name]) for name in chosen] for e in drawn},
-                {e.name: told.colour(e) or 0 for e in drawn},
-                "; ".join(f"{e.name}: {e.figure(keys[chosen[0]]):.2f} on {chosen[0]}"
-                          for e in drawn),
-            ))  # fmt: skip
-    return found
+        whole = f"{place}/nme_{norm}"
+        for key in metrics:
+            if key == whole or key.startswith(f"{whole}/"):
+                keys_of_role.setdefault(role, {})[dataset + key.removeprefix(whole)] = key
+    charts = []
+    for role, long_keys in keys_of_role.items():
+        keys = list(_drop_single_dataset(long_keys).items())
+        for part, start in enumerate(range(0, len(keys), _MOST_GROUPS), 1):
+            title = f"NME by subset, {role}" + (
+                f", part {part}" if len(keys) > _MOST_GROUPS else ""
+            )
+            groups = dict(keys[start : start + _MOST_GROUPS])
+            charts.append(_subset_chart(comparison, f"subsets-{role}{part}", title, groups))
+    return charts
 
 
-def _shorter(keys: dict[str, str]) -> dict[str, str]:
+def _subset_chart(comparison: Comparison, key: str, title: str, groups: dict[str, str]) -> Bars:
+    """Bars of the rows that have a figure of some group: group -> key of its metric."""
+    drawn = [e for e in comparison.drawn if any(_has(e, metric) for metric in groups.values())]
+    first, metric = next(iter(groups.items()))
+    return Bars(
+        key=key,
+        title=title,
+        ylabel="NME (%)",
+        groups=list(groups),
+        series={e.name: [e.figure(metric) for metric in groups.values()] for e in drawn},
+        colors={e.name: comparison.color(e) or 0 for e in drawn},
+        description="; ".join(
+            f"{e.name}: {e.figure(metric):.2f} on {first}" for e in drawn if _has(e, metric)
+        ),
+    )
+
+
+def _drop_single_dataset(keys: dict[str, str]) -> dict[str, str]:
     """Subsets without the name of their data set, if there is only one."""
     datasets = {name.partition("/")[0] for name in keys}
     if len(datasets) > 1:
@@ -237,10 +331,13 @@ def _shorter(keys: dict[str, str]) -> dict[str, str]:
     return {name.partition("/")[2] or name: key for name, key in keys.items()}
 
 
-def missing_curves(told: Comparison) -> list[tuple[Entry, str]]:
-    """Drawn runs without error curves, each with the command that makes them."""
+def find_runs_without_curves(comparison: Comparison) -> list[tuple[Entry, str]]:
+    """Drawn runs without error curves, each with the command that writes them."""
     return [
-        (e, f"python -m lit_landmarks validate --run {e.where} --ced")
-        for e in told.drawn
-        if not e.curves and e.state == "finished" and "://" not in e.where and e.where
+        (entry, f"python -m lit_landmarks validate --run {shlex.quote(entry.where)} --ced")
+        for entry in comparison.drawn
+        if not entry.curves
+        and entry.state == "finished"
+        and "://" not in entry.where
+        and entry.where
     ]

@@ -8,8 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lit_landmarks.reports.compare import Comparison, cell, differences, pareto
-from lit_landmarks.reports.compare_charts import missing_curves, subset_charts
+from lit_landmarks.reports.compare import (
+    Comparison,
+    find_differences,
+    format_figure,
+    select_pareto_entries,
+)
+from lit_landmarks.reports.compare_charts import find_runs_without_curves, subset_charts
 from lit_landmarks.reports.entries import COST, Entry
 
 #: Rows and settings that a screen takes; the files hold all.
@@ -19,57 +24,62 @@ _BAR = 24
 _KEY, _VALUE = 44, 16
 
 
-def print_comparison(told: Comparison, console: Console) -> None:
-    """Prints everything that a screen can show."""
-    _print_rows(told, console)
-    front = pareto(told.entries, told.objective)
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the table, the Pareto front, the settings that differ and the bars."""
+    _print_rows(comparison, console)
+    front = select_pareto_entries(comparison.entries, comparison.objective)
     if front:
         points = ", ".join(
-            f"{e.figure(told.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})" for e in front
+            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
+            for e in front
         )
         console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
-    _print_settings(told, console)
-    _print_subsets(told, console)
-    missing = missing_curves(told)
+    _print_settings(comparison, console)
+    _print_subsets(comparison, console)
+    missing = find_runs_without_curves(comparison)
     if missing:
         console.print(
             f"no error curves: {', '.join(entry.name for entry, _ in missing)}; write them, here "
-            f"the first: {missing[0][1]}", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"the first: {missing[0][1]}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
-def _print_rows(told: Comparison, console: Console) -> None:
-    table = Table(title=f"{escape(told.title)}, best first by {told.objective}",
-                  title_justify="left")  # fmt: skip
+def _print_rows(comparison: Comparison, console: Console) -> None:
+    table = Table(
+        title=f"{escape(comparison.title)}, best first by {comparison.objective}",
+        title_justify="left",
+    )
     table.add_column("run", overflow="fold")
-    for column in told.columns:
+    for column in comparison.columns:
         table.add_column(escape(column.heading), justify="right")
     table.add_column("state", overflow="fold")
-    marked = {column.key: told.marked(column) for column in told.columns}
-    for entry in told.entries[:MOST_ROWS]:
+    marked = {column.key: comparison.best_names(column) for column in comparison.columns}
+    for entry in comparison.entries[:MOST_ROWS]:
         figures = []
-        for column in told.columns:
-            text = cell(entry.figure(column.key), column.digits)
+        for column in comparison.columns:
+            text = format_figure(entry.figure(column.key), column.digits)
             best = entry.name in marked[column.key]
             figures.append(f"[bold green]{text} *[/]" if best else text)
-        table.add_row(escape(entry.name), *figures, escape(_state(entry)))
+        table.add_row(escape(entry.name), *figures, escape(_describe_state(entry)))
     console.print(table)
     console.print("* best of the column", style="dim")
-    if len(told.entries) > MOST_ROWS:
-        rest = len(told.entries) - MOST_ROWS
+    if len(comparison.entries) > MOST_ROWS:
+        rest = len(comparison.entries) - MOST_ROWS
         console.print(f"and {rest} more rows; --output compare.html shows all")
 
 
-def _state(entry: Entry) -> str:
+def _describe_state(entry: Entry) -> str:
     if entry.state == "finished" and entry.feasible:
         return "trained"
-    return entry.told or entry.state
+    return entry.outcome or entry.state
 
 
-def _print_settings(told: Comparison, console: Console) -> None:
+def _print_settings(comparison: Comparison, console: Console) -> None:
     fitting = max(2, (console.width - _KEY) // _VALUE)
-    drawn = [entry for entry in told.drawn if entry.config][:fitting]
-    different = differences(drawn)
+    drawn = [entry for entry in comparison.drawn if entry.config][:fitting]
+    different = find_differences(drawn)
     if len(drawn) < 2 or not different:
         return
     table = Table(title="settings that differ", title_justify="left")
@@ -78,25 +88,26 @@ def _print_settings(told: Comparison, console: Console) -> None:
     for entry in drawn:
         table.add_column(escape(entry.name), overflow="fold")
     for key, texts in list(different.items())[:MOST_SETTINGS]:
-        table.add_row(escape(key.replace("init_args.", "")), *(escape(_short(t)) for t in texts))
+        table.add_row(escape(key.replace("init_args.", "")), *(escape(_shorten(t)) for t in texts))
     console.print(table)
     if len(different) > MOST_SETTINGS:
         rest = len(different) - MOST_SETTINGS
         console.print(f"and {rest} more settings; --output compare.html shows all")
 
 
-def _short(text: str) -> str:
-    """Fewer digits of a number: a screen is no record."""
+def _shorten(text: str) -> str:
+    """A setting with at most four digits of its number, for a narrow column."""
     try:
         return f"{float(text):.4g}" if "." in text or "e" in text else text
     except ValueError:
         return text
 
 
-def _print_subsets(told: Comparison, console: Console) -> None:
-    for chart in subset_charts(told):
-        longest = max((v for row in chart.series.values() for v in row if math.isfinite(v)),
-                      default=0.0)  # fmt: skip
+def _print_subsets(comparison: Comparison, console: Console) -> None:
+    for chart in subset_charts(comparison):
+        longest = max(
+            (v for row in chart.series.values() for v in row if math.isfinite(v)), default=0.0
+        )
         if len(chart.groups) < 2 or longest <= 0:
             continue
         table = Table(title=f"{chart.title}, {chart.ylabel}", title_justify="left", box=None)
@@ -107,6 +118,7 @@ def _print_subsets(told: Comparison, console: Console) -> None:
             for number, (name, values) in enumerate(chart.series.items()):
                 value = values[place]
                 bar = "█" * round(_BAR * value / longest) if math.isfinite(value) else ""
-                table.add_row(escape(group) if number == 0 else "", escape(name),
-                              cell(value, 2), bar)  # fmt: skip
+                table.add_row(
+                    escape(group) if number == 0 else "", escape(name), format_figure(value, 2), bar
+                )
         console.print(table)

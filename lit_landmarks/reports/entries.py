@@ -1,4 +1,4 @@
-"""What is compared: a run, a trial of a study or a W&B run, all as an `Entry`."""
+"""Rows of a comparison: runs, trials of a study and W&B runs, each as an `Entry`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 
-#: finished: it has figures; infeasible: too dear, so nothing was trained.
+#: finished: has figures; infeasible: costs too much, so nothing was trained.
 State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
 #: Logged with the figures of an epoch, and not by an evaluation.
 LEARNING = "val/loss"
-#: Safe both; the one in C takes a tenth of the time, which a study of hundreds of trials feels.
+#: Both are safe; the C loader takes a tenth of the time, which matters for hundreds of trials.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a comparison.
+    """A row of a comparison: a run, a trial or a W&B run.
 
     Attributes:
         name: unique among the rows.
         where: folder or address.
-        state: how far it came.
-        told: what became of it, in a few words.
+        state: whether it was trained to its end, and if not, why.
+        outcome: the reason of its state as a short phrase.
         feasible: within the limits of its study; True outside of one.
         metrics: final figures by key.
         config: settings by dotted key.
         learning: value of `val/nme` by epoch, from 1.
         curves: error curves by `role/data set[/subset]`.
-        seconds: time that it took.
+        seconds: duration.
+
+    Example:
+        >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
+        3.2
     """
 
     name: str
     where: str
     state: State = "finished"
-    told: str = ""
+    outcome: str = ""
     feasible: bool = True
     metrics: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -61,13 +65,18 @@ class Entry:
 
     @property
     def method(self) -> str:
-        """Class name of the method; empty where it is not known."""
+        """Class name of the method; empty where the settings do not name one."""
         return str(self.config.get("model.class_path", "")).rpartition(".")[2]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A metric's limit in a study."""
+    """A limit of a study on a metric.
+
+    Example:
+        >>> str(Limit("compute/mma", at_most=True, limit=100.0))
+        'compute/mma <= 100'
+    """
 
     metric: str
     at_most: bool
@@ -79,18 +88,18 @@ class Limit:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as plain values, from `search.records`.
+    """A study as plain values; `search.records` makes it.
 
     Attributes:
         name: of the study.
-        folder: where it lies.
-        objective: metric that it minimises or maximises.
+        folder: its path.
+        objective: metric that the study minimizes or maximizes.
         limits: its constraints.
-        trials: one dict each: number, state, told, feasible, value, params, metrics, constraints,
-            run (folder or None), seconds.
+        trials: one dict each: number, state, outcome, feasible, value, params, metrics,
+            constraints, run (folder or None), seconds.
         importance: parameter -> share of its importance; sums to 1, or empty.
-        importance_told: why it is empty, or how it was found.
-        total: trials asked for.
+        importance_note: method by which the importance was computed, or why it is empty.
+        total: number of trials that the sweep file asks for.
     """
 
     name: str
@@ -99,12 +108,12 @@ class StudyRecord:
     limits: Sequence[Limit]
     trials: Sequence[Mapping[str, Any]]
     importance: Mapping[str, float]
-    importance_told: str
+    importance_note: str
     total: int
 
 
-def run_entry(path: Path) -> Entry:
-    """A finished run.
+def read_run_entry(path: Path) -> Entry:
+    """Reads a run as a row.
 
     Raises:
         UserError: no run, or one without figures; names the folder and the cure.
@@ -116,43 +125,53 @@ def run_entry(path: Path) -> Entry:
         if not inner:
             raise
         raise UserError(f"{path} is no run but holds {len(inner)}; give {path}/*") from error
-    return _read(run, path.resolve().name)
+    return _read_finished_run(run, path.resolve().name)
 
 
-def study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
-    """The trials of a study; a folder that is gone costs a trial its curves, not its row.
+def read_study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
+    """Reads the trials of a study as rows; one without its run directory has no curves.
 
     Args:
         study: the study.
-        files: read the trials' run directories; without them there are no curves and no configs.
+        files: whether to read the run directories, which hold curves and configs.
     """
-    return [_trial(study, trial, files) for trial in study.trials]
+    return [_read_trial(study, trial, files) for trial in study.trials]
 
 
-def _trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
+def _read_trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     name = f"{study.name}-{trial['number']:04d}"
-    run = _run_of(Path(trial["run"])) if trial["run"] and files else None
+    run = _open_trial_run(Path(trial["run"])) if trial["run"] and files else None
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
-        entry = _read(run, name) if run.result.is_file() else _unfinished(run, name)
-    # What the study was told counts: it may be a mean over seeds.
+        entry = (
+            _read_finished_run(run, name)
+            if run.result.is_file()
+            else _read_unfinished_run(run, name)
+        )
+    # The value reported to the study counts: it may be a mean over seeds.
     metrics = {**entry.metrics, **trial["metrics"]}
     if trial["value"] is not None and math.isfinite(trial["value"]):
         metrics[study.objective] = trial["value"]
     return replace(
-        entry, name=name, state=trial["state"], told=trial["told"], feasible=trial["feasible"],
-        metrics=metrics, config=entry.config or dict(trial["params"]), seconds=trial["seconds"],
-    )  # fmt: skip
+        entry,
+        name=name,
+        state=trial["state"],
+        outcome=trial["outcome"],
+        feasible=trial["feasible"],
+        metrics=metrics,
+        config=entry.config or dict(trial["params"]),
+        seconds=trial["seconds"],
+    )
 
 
-def _run_of(folder: Path) -> RunDirectory:
-    """The run directory of a trial; with several seeds that of the first, whose curves stand in."""
+def _open_trial_run(folder: Path) -> RunDirectory:
+    """Opens the run directory of a trial; of several seeds the first, whose curves are shown."""
     seeds = sorted(path.parent for path in folder.glob("seed*/config.yaml"))
     run = RunDirectory(folder)
     return RunDirectory(seeds[0]) if seeds and not run.config.is_file() else run
 
 
-def _read(run: RunDirectory, name: str) -> Entry:
+def _read_finished_run(run: RunDirectory, name: str) -> Entry:
     try:
         result = run.read_result()
     except ValueError as error:
@@ -161,23 +180,31 @@ def _read(run: RunDirectory, name: str) -> Entry:
         raise UserError(f"{run.result} is not JSON; make it again: fit --resume {run.root}") from (
             error
         )
-    found = result.get("metrics")
-    if not isinstance(found, dict):
+    figures = result.get("metrics")
+    if not isinstance(figures, dict):
         raise UserError(f"{run.result} holds no metrics; make it again: fit --resume {run.root}")
-    metrics = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+    metrics = {k: float(v) for k, v in figures.items() if isinstance(v, int | float)}
     seconds = result.get("wall_seconds")
     return replace(
-        _unfinished(run, name), state="finished", told="", metrics=metrics,
-        curves=read_curves(run.ced), seconds=None if seconds is None else float(seconds),
-    )  # fmt: skip
+        _read_unfinished_run(run, name),
+        state="finished",
+        outcome="",
+        metrics=metrics,
+        curves=read_curves(run.ced),
+        seconds=None if seconds is None else float(seconds),
+    )
 
 
-def _unfinished(run: RunDirectory, name: str) -> Entry:
-    """What a run has before its figures."""
+def _read_unfinished_run(run: RunDirectory, name: str) -> Entry:
+    """The row of a run without figures: settings and learning curve."""
     return Entry(
-        name, str(run.root), "unfinished", "no result.json",
-        config=read_config(run.config), learning=read_learning(run.metrics),
-    )  # fmt: skip
+        name,
+        str(run.root),
+        "unfinished",
+        "no result.json",
+        config=read_config(run.config),
+        learning=read_learning(run.metrics),
+    )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -197,36 +224,36 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted key; lists and empty groups are values."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            found |= flatten(value, f"{name}.")
+            flat |= flatten(value, f"{name}.")
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat
 
 
 def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
     """(epoch, value) of a metrics.csv, epochs from 1; none if there is no such file or column.
 
-    The final evaluation of the best checkpoint is no epoch: it has no loss, which tells it apart.
+    The final evaluation of the best checkpoint is no epoch: it is recognized by its missing loss.
     """
-    found: list[tuple[float, float]] = []
+    epochs: list[tuple[float, float]] = []
     if not path.is_file():
-        return found
+        return epochs
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             try:
                 float(row[LEARNING])
-                found.append((float(row["epoch"]) + 1, float(row[key])))
+                epochs.append((float(row["epoch"]) + 1, float(row[key])))
             except (KeyError, TypeError, ValueError):
                 continue  # a row of the training set, or of an evaluation
-    return found
+    return epochs
 
 
-def distinct(entries: Sequence[Entry]) -> list[Entry]:
-    """The same with names that tell them apart: as much of the folders as that takes.
+def disambiguate(entries: Sequence[Entry]) -> list[Entry]:
+    """The rows with unique names: equal ones get as many parent folders as it takes.
 
     Raises:
         UserError: one run is given twice.
@@ -246,29 +273,29 @@ def distinct(entries: Sequence[Entry]) -> list[Entry]:
     return named
 
 
-def ordered(entries: Sequence[Entry], objective: str) -> list[Entry]:
-    """Best first: within the limits, then beyond them, then without a figure."""
+def rank(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """Sort rows best first: within the limits, then beyond them, then without a figure."""
     sign = -1.0 if higher_is_better(objective) else 1.0
 
-    def rank(entry: Entry) -> tuple[bool, bool, float, str]:
+    def order(entry: Entry) -> tuple[bool, bool, float, str]:
         value = entry.figure(objective)
-        known = entry.state == "finished" and math.isfinite(value)
-        return not known, not entry.feasible, sign * value if known else 0.0, entry.name
+        ranked = entry.state == "finished" and math.isfinite(value)
+        return not ranked, not entry.feasible, sign * value if ranked else 0.0, entry.name
 
-    return sorted(entries, key=rank)
+    return sorted(entries, key=order)
 
 
-def candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
-    """What may be the best: trained to the end, within its limits, with a finite figure."""
+def rank_candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
+    """Rows that can be the best, best first: trained, within their limits, with a finite figure."""
     return [
         e
-        for e in ordered(entries, objective)
+        for e in rank(entries, objective)
         if e.state == "finished" and e.feasible and math.isfinite(e.figure(objective))
     ]
 
 
-def value_text(value: Any) -> str:
-    """A setting in a few letters."""
+def format_value(value: Any) -> str:
+    """A setting's value as text: a string as it is, the rest as JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

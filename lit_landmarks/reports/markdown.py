@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.results import Row, Table, collect, result_files
+from lit_landmarks.reports.results import Row, Table, collect, find_result_files
 
 _BLOCK = re.compile(
     r"(?P<open><!-- results:(?P<name>[\w.-]+(?::sources)?) -->)\n"
@@ -26,26 +26,31 @@ _DASH = "-"
 
 
 def render_table(table: Table) -> str:
-    """The table as Markdown: mean ± std over runs, a dash for every figure that is not there."""
-    counts = [max((_count(row, c.key) for c in table.columns), default=0) for row in table.rows]
+    """The table as Markdown: mean ± std over runs, a dash for a figure that was not measured."""
+    counts = [
+        max((_count_runs(row, c.key) for c in table.columns), default=0) for row in table.rows
+    ]
     seeds = any(count > 1 for count in counts)
     headings = ["", *(column.heading for column in table.columns), *(["seeds"] if seeds else [])]
-    lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
+    lines = [_format_line(headings), _format_line(["---", *["---:"] * (len(headings) - 1)])]
     for row, count in zip(table.rows, counts, strict=True):
-        cells = [row.label, *(_cell(row, column.key, column.digits) for column in table.columns)]
+        cells = [
+            row.label,
+            *(_format_cell(row, column.key, column.digits) for column in table.columns),
+        ]
         if seeds:
             cells.append(str(count) if count else _DASH)
-        lines.append(_line(cells))
+        lines.append(_format_line(cells))
     return "\n".join(lines) + "\n"
 
 
 def render_sources(table: Table) -> str:
-    """How each row was measured, one bullet for each command and code version of a row."""
+    """Sources of a table as Markdown: a bullet for each command and code version of a row."""
     lines = []
     for row in table.rows:
         groups: dict[tuple[str, ...], list[str]] = {}
         for run in row.runs:
-            key = (_seedless(run.command, run.seed), run.data, run.commit, run.date, run.machine)
+            key = (_hide_seed(run.command, run.seed), run.data, run.commit, run.date, run.machine)
             groups.setdefault(key, []).append(_DASH if run.seed is None else str(run.seed))
         for (command, data, commit, date, machine), seeds in groups.items():
             seed = "no seed" if seeds == [_DASH] else f"seed {', '.join(seeds)}"
@@ -56,7 +61,7 @@ def render_sources(table: Table) -> str:
 
 
 def fill(text: str, tables: Mapping[str, Table], where: str = "text") -> str:
-    """`text` with every block between markers made anew.
+    """Renders every block between markers of `text` again.
 
     Raises:
         UserError: a marker names no known table, or is not closed.
@@ -65,8 +70,8 @@ def fill(text: str, tables: Mapping[str, Table], where: str = "text") -> str:
     def block(match: re.Match[str]) -> str:
         name, _, part = match["name"].partition(":")
         if name not in tables:
-            known = ", ".join(sorted(tables)) or "none"
-            raise UserError(f"{where} asks for the results table {name}; known are: {known}")
+            names = ", ".join(sorted(tables)) or "none"
+            raise UserError(f"{where} asks for the results table {name}; known are: {names}")
         body = render_sources(tables[name]) if part else render_table(tables[name])
         return f"{match['open']}\n{body}{match['close']}"
 
@@ -78,21 +83,21 @@ def fill(text: str, tables: Mapping[str, Table], where: str = "text") -> str:
 
 
 def write(root: Path) -> list[Path]:
-    """Regenerate every table of every README under the repository `root`; returns what changed."""
+    """Renders the tables of all READMEs under the repository `root`; returns the changed files."""
     changed = []
-    for path, _, new in _stale(root):
+    for path, _, new in _iterate_stale(root):
         write_atomic(path, new)
         changed.append(path)
     return changed
 
 
 def check(root: Path) -> None:
-    """Hold that every table of every README says what the results files say.
+    """Checks that the tables of all READMEs agree with the results files.
 
     Raises:
-        UserError: a table is stale; all such files are named.
+        UserError: a table is stale; the message names all such files.
     """
-    stale = [path.relative_to(root).as_posix() for path, _, _ in _stale(root)]
+    stale = [path.relative_to(root).as_posix() for path, _, _ in _iterate_stale(root)]
     if stale:
         raise UserError(
             f"stale results tables in {', '.join(stale)}; "
@@ -100,23 +105,23 @@ def check(root: Path) -> None:
         )
 
 
-def documents(root: Path) -> list[Path]:
-    """The Markdown files that may hold tables: at the root and anywhere in the package."""
+def find_documents(root: Path) -> list[Path]:
+    """Finds the Markdown files that may hold tables: at the root and anywhere in the package."""
     return sorted(root.glob("*.md")) + sorted((root / "lit_landmarks").rglob("*.md"))
 
 
-def _stale(root: Path) -> Iterator[tuple[Path, str, str]]:
+def _iterate_stale(root: Path) -> Iterator[tuple[Path, str, str]]:
     if not (root / "README.md").is_file():
         raise UserError(f"{root} is no checkout (no README.md); name one with --root")
-    tables = collect(result_files(root))
-    for path in documents(root):
+    tables = collect(find_result_files(root))
+    for path in find_documents(root):
         old = path.read_text(encoding="utf-8")
         new = fill(old, tables, path.relative_to(root).as_posix())
         if new != old:
             yield path, old, new
 
 
-def _cell(row: Row, key: str, digits: int) -> str:
+def _format_cell(row: Row, key: str, digits: int) -> str:
     summary = row.summary(key)
     if summary is None:
         return _DASH
@@ -128,17 +133,17 @@ def _cell(row: Row, key: str, digits: int) -> str:
     return f"{text} ± {std:,.{digits}f}"
 
 
-def _count(row: Row, key: str) -> int:
+def _count_runs(row: Row, key: str) -> int:
     summary = row.summary(key)
     return summary[2] if summary else 0
 
 
-def _seedless(command: str, seed: int | None) -> str:
+def _hide_seed(command: str, seed: int | None) -> str:
     """The command with its seed replaced, so that runs that differ in nothing else share a line."""
     if seed is None:
         return command
     return re.sub(rf"(--seed(?:_everything)?[= ]){seed}\b", r"\1SEED", command)
 
 
-def _line(cells: list[str]) -> str:
+def _format_line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"

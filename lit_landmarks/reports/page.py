@@ -1,7 +1,7 @@
-"""A comparison as one HTML file: no network, no other file, readable by eye, ear and keyboard.
+"""A comparison as one HTML file that needs no network and works with a screen reader.
 
-A content policy in the page lets it load nothing and run no script but its own, whose hash it
-names; all that comes from runs is escaped besides.
+`assets/page.html.j2` is the page; this module computes its values. jinja2 escapes every value, and
+the page's content security policy allows nothing to be loaded and only its own script, by hash.
 """
 
 from __future__ import annotations
@@ -9,289 +9,195 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator
-from html import escape
 from importlib.resources import files
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lit_landmarks import __version__
-from lit_landmarks.draw.svg import chart_svg, colour_class
-from lit_landmarks.reports.compare import Comparison, cell, differences, direction, pareto
-from lit_landmarks.reports.compare_charts import all_charts, missing_curves
-from lit_landmarks.reports.entries import COST, Entry
-from lit_landmarks.reports.results import Column
+from lit_landmarks.draw.chart import DASHES, LINE_WIDTH, chart_svg
+from lit_landmarks.reports.compare import (
+    Comparison,
+    find_differences,
+    format_figure,
+    is_higher_better,
+    select_pareto_entries,
+)
+from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
+from lit_landmarks.reports.entries import COST, Entry, State
 
-_CHIPS = {
-    "finished": ("trained", "ok"), "pruned": ("pruned", ""), "infeasible": ("too dear", "warn"),
-    "failed": ("failed", "warn"), "unfinished": ("unfinished", ""),
-}  # fmt: skip
+#: Label of each state, and the class of its chip in the style sheet.
+_STATES: dict[State, tuple[str, str]] = {
+    "finished": ("trained", "ok"),
+    "pruned": ("pruned", ""),
+    "infeasible": ("too costly", "warn"),
+    "failed": ("failed", "warn"),
+    "unfinished": ("unfinished", ""),
+}
 
 
-def page(told: Comparison) -> str:
-    """The whole file."""
-    style, script = _asset("page.css"), _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
+class _Card(NamedTuple):
+    """A headline figure.
+
+    Attributes:
+        term: what it is.
+        value: the figure.
+        note: a few words below it.
+    """
+
+    term: str
+    value: str
+    note: str
+
+
+class _Figure(NamedTuple):
+    """A number in a cell of the table.
+
+    Attributes:
+        value: what the cell is sorted by; empty sorts last.
+        text: what the cell shows.
+        best: of its column.
+    """
+
+    value: str
+    text: str
+    best: bool
+
+
+class _Row(NamedTuple):
+    """A row of the table of runs.
+
+    Attributes:
+        entry: the run or trial.
+        ranked: trained to the end and within the limits.
+        color: number in the palette; None if it is not drawn.
+        figures: its cells, the last is its minutes.
+        state: label of its state.
+        tone: class of the state's chip.
+        reason: why it is not ranked; empty if it is.
+    """
+
+    entry: Entry
+    ranked: bool
+    color: int | None
+    figures: list[_Figure]
+    state: str
+    tone: str
+    reason: str
+
+
+def render_page(comparison: Comparison) -> str:
+    """Renders a comparison as the content of an HTML file."""
+    environment = Environment(
+        loader=PackageLoader("lit_landmarks.reports", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    title = escape(told.title)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{title}: comparison</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<p class="soft">{escape(_subtitle(told))}</p>
-<dl class="cards">{"".join(_cards(told))}</dl>
-</header>
-<main>
-{_table(told)}
-{_charts(told)}
-{_settings(told)}
-{_figures(told)}
-{_notes(told)}
-</main>
-<footer>Written by lit_landmarks {escape(__version__)}. NME and failure rates in percent; MMA is
-millions of multiply-adds for one face.</footer>
-<script>{script}</script>
-</body>
-</html>
-"""
+    environment.filters["significant"] = _format_significant
+    environment.globals["higher_is_better"] = is_higher_better
+    drawn = comparison.drawn
+    configured = [entry for entry in drawn if entry.config]
+    script = _read_asset("page.js")
+    return environment.get_template("page.html.j2").render(
+        comparison=comparison,
+        style=_read_asset("page.css"),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        subtitle=_describe_ranking(comparison),
+        cards=list(_iterate_cards(comparison)),
+        noun=_choose_noun(comparison),
+        rows=list(_iterate_table_rows(comparison)),
+        charts=[(chart, chart_svg(chart)) for chart in all_charts(comparison)],
+        legend=[
+            (entry.name, color, " ".join(f"{LINE_WIDTH * length:g}" for length in DASHES[color]))
+            for color, entry in enumerate(drawn)
+        ],
+        uncolored=len(comparison.entries) - len(drawn),
+        configured=configured,
+        settings=find_differences(configured),
+        metrics=sorted({key for entry in drawn for key in entry.metrics}),
+        without_curves=find_runs_without_curves(comparison),
+        version=__version__,
+    )
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (files("lit_landmarks.reports") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _subtitle(told: Comparison) -> str:
-    better = "more" if direction(told.objective) else "less"
-    limits = [str(limit) for study in told.studies for limit in study.limits]
+def _describe_ranking(comparison: Comparison) -> str:
+    better = "more" if is_higher_better(comparison.objective) else "less"
+    limits = [str(limit) for study in comparison.studies for limit in study.limits]
     within = f" within {', '.join(dict.fromkeys(limits))}" if limits else ""
-    return f"Ranked by {told.objective}{within}; {better} is better."
+    return f"Ranked by {comparison.objective}{within}; {better} is better."
 
 
-def _cards(told: Comparison) -> Iterator[str]:
-    best = told.best
+def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
+    objective, best = comparison.objective, comparison.best
     if best is not None:
         cost = best.figure(COST)
-        more = f"{best.name}" + (f", {cost:.1f} MMA" if math.isfinite(cost) else "")
-        yield _card(f"best {told.objective}", f"{best.figure(told.objective):.3f}", more)
-    elif told.studies:
-        yield _card(f"best {told.objective}", "none", "no trial within the limits")
-    counts: dict[str, int] = {}
-    for entry in told.entries:
-        word = (
-            "beyond a limit"
-            if entry.state == "finished" and not entry.feasible
-            else (_CHIPS[entry.state][0])
-        )
-        counts[word] = counts.get(word, 0) + 1
-    words = ", ".join(f"{count} {word}" for word, count in counts.items())
-    trials, total = told.trials, sum(study.total for study in told.studies)
-    rows = f"{trials} of {total}" if trials == len(told.entries) else str(len(told.entries))
-    yield _card(_noun(told), rows, words)
-    front = pareto(told.entries, told.objective)
+        note = best.name + (f", {cost:.1f} MMA" if math.isfinite(cost) else "")
+        yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", note)
+    elif comparison.studies:
+        yield _Card(f"best {objective}", "none", "no trial within the limits")
+    states = Counter(_label_state(entry)[0] for entry in comparison.entries)
+    count, trials = len(comparison.entries), comparison.trials
+    total = sum(study.total for study in comparison.studies)
+    yield _Card(
+        _choose_noun(comparison),
+        f"{trials} of {total}" if trials == count else str(count),
+        ", ".join(f"{number} {state}" for state, number in states.items()),
+    )
+    front = select_pareto_entries(comparison.entries, objective)
     if len(front) > 1:
-        cheap = front[0]
-        yield _card("Pareto front", str(len(front)),
-                    f"cheapest: {cheap.figure(told.objective):.3f} at "
-                    f"{cheap.figure(COST):.1f} MMA")  # fmt: skip
-    for study in told.studies:
+        cheapest = front[0]
+        note = f"cheapest: {cheapest.figure(objective):.3f} at {cheapest.figure(COST):.1f} MMA"
+        yield _Card("Pareto front", str(len(front)), note)
+    for study in comparison.studies:
         if study.importance:
             name, share = max(study.importance.items(), key=lambda item: item[1])
-            yield _card("what mattered most", f"{100 * share:.0f} %", name)
+            yield _Card("most important parameter", f"{100 * share:.0f} %", name)
 
 
-def _noun(told: Comparison) -> str:
-    if not told.trials:
+def _choose_noun(comparison: Comparison) -> str:
+    if not comparison.trials:
         return "runs"
-    return "trials" if told.trials == len(told.entries) else "trials and runs"
+    return "trials" if comparison.trials == len(comparison.entries) else "trials and runs"
 
 
-def _card(term: str, value: str, more: str) -> str:
-    return (
-        f"<div><dt>{escape(term)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
-    )
-
-
-def _head(text: str, column: Column | None = None, kind: str = "number") -> str:
-    first = "descending" if column and direction(column.key) else "ascending"
-    more = f' title="{escape(column.key, quote=True)}"' if column else ""
-    words = ' class="text"' if kind == "text" else ""
-    return (
-        f'<th scope="col" data-kind="{kind}" data-first="{first}"{words}{more}>'
-        f'<button type="button">{escape(text)}</button></th>'
-    )
-
-
-def _table(told: Comparison) -> str:
-    marked = {column.key: told.marked(column) for column in told.columns}
-    heads = [_head("run", kind="text")]
-    heads += [_head(column.heading, column) for column in told.columns]
-    heads += [_head("minutes"), _head("method", kind="text"), _head("state", kind="text")]
-    rows = "\n".join(_row(told, entry, marked) for entry in told.entries)
-    return f"""<section aria-labelledby="runs-title">
-<h2 id="runs-title">All {_noun(told)}</h2>
-<div class="tools"><label for="filter">Show rows with</label>
-<input id="filter" type="search" autocomplete="off" placeholder="name, method, state">
-<span id="shown" class="soft" role="status"></span></div>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="runs-title">
-<table id="runs" class="sortable">
-<caption class="hidden">Figures of every row, the best of each column marked; a click on a heading
-sorts by it.</caption>
-<thead><tr>{"".join(heads)}</tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table></div>
-</section>"""
-
-
-def _row(told: Comparison, entry: Entry, marked: dict[str, set[str]]) -> str:
-    name = escape(entry.name, quote=True)
-    colour = told.colour(entry)
-    key = f'<span class="key {colour_class(colour)}" aria-hidden="true"></span>'
-    word, kind = _CHIPS[entry.state]
+def _label_state(entry: Entry) -> tuple[str, str]:
+    """Label of the state of a row, and the class of its chip."""
     if entry.state == "finished" and not entry.feasible:
-        word, kind = "beyond a limit", "warn"
-    cells = [
-        f'<th scope="row" data-value="{name}" title="{escape(entry.where, quote=True)}">'
-        f"{key if colour is not None else ''}{name}</th>",
-    ]
-    for column in told.columns:
-        value = entry.figure(column.key)
-        best = entry.name in marked[column.key]
-        star = '★ <span class="hidden">best: </span>' if best else ""
-        data = f"{value:.10g}" if math.isfinite(value) else ""
-        cells.append(f'<td data-value="{data}"{" class=best" if best else ""}>'
-                     f"{star}{cell(value, column.digits)}</td>")  # fmt: skip
-    minutes = math.nan if entry.seconds is None else entry.seconds / 60
-    data = f"{minutes:.6g}" if math.isfinite(minutes) else ""
-    cells += [
-        f'<td data-value="{data}">{cell(minutes, 1)}</td>',
-        f'<td class="text" data-value="{escape(entry.method)}">{escape(entry.method or "-")}</td>',
-        f'<td class="text" data-value="{word}"><span class="chip {kind}">{word}</span>'
-        f"{_why(entry)}</td>",
-    ]
-    muted = "" if entry.state == "finished" and entry.feasible else ' class="muted"'
-    return f'<tr data-name="{name}"{muted}>{"".join(cells)}</tr>'
+        return "beyond a limit", "warn"
+    return _STATES[entry.state]
 
 
-def _why(entry: Entry) -> str:
-    """What became of a row, where the state does not say it all."""
-    if not entry.told or (entry.state == "finished" and entry.feasible):
-        return ""
-    words = escape(entry.told, quote=True)
-    return f'<span class="told" title="{words}">{words}</span>'
+def _iterate_table_rows(comparison: Comparison) -> Iterator[_Row]:
+    best = {column.key: comparison.best_names(column) for column in comparison.columns}
+    for entry in comparison.entries:
+        figures = [
+            _make_cell(entry.figure(column.key), column.digits, entry.name in best[column.key])
+            for column in comparison.columns
+        ]
+        figures.append(_make_cell(math.nan if entry.seconds is None else entry.seconds / 60, 1))
+        ranked = entry.state == "finished" and entry.feasible
+        reason = "" if ranked else entry.outcome
+        color = comparison.color(entry)
+        yield _Row(entry, ranked, color, figures, *_label_state(entry), reason)
 
 
-def _charts(told: Comparison) -> str:
-    charts = all_charts(told)
-    if not charts:
-        return ""
-    legend = "".join(
-        f'<li><button type="button" aria-pressed="false" '
-        f'data-name="{escape(e.name, quote=True)}"><svg viewBox="0 0 26 10" aria-hidden="true">'
-        f'<g class="{colour_class(told.colour(e))}"><polyline class="line" points="0,5 26,5"/></g>'
-        f"</svg>{escape(e.name)}</button></li>"
-        for e in told.drawn
-    )
-    figures = "\n".join(
-        f'<figure id="{escape(chart.key, quote=True)}"><h3>{escape(chart.title)}</h3>'
-        f"{chart_svg(chart)}<figcaption>{escape(chart.told)}</figcaption></figure>"
-        for chart in charts
-    )
-    rest = len(told.entries) - len(told.drawn)
-    more = (
-        f" The {len(told.drawn)} best rows have a colour; the other {rest} are grey."
-        if rest
-        else ""
-    )
-    return f"""<section aria-labelledby="charts-title">
-<h2 id="charts-title">Charts</h2>
-<p class="soft">A name picks its run out everywhere, Escape lets it go.{more}</p>
-<ul class="legend">{legend}</ul>
-<div class="charts">
-{figures}
-</div>
-</section>"""
+def _make_cell(value: float, digits: int, best: bool = False) -> _Figure:
+    exact = f"{value:.10g}" if math.isfinite(value) else ""
+    return _Figure(exact, format_figure(value, digits), best)
 
 
-def _settings(told: Comparison) -> str:
-    drawn = [entry for entry in told.drawn if entry.config]
-    different = differences(drawn)
-    if len(drawn) < 2:
-        return ""
-    heads = "".join(f'<th scope="col" class="text">{escape(e.name)}</th>' for e in drawn)
-    rows = "\n".join(
-        f'<tr><th scope="row"><code>{escape(key)}</code></th>'
-        + "".join(f'<td class="text"><code>{escape(text)}</code></td>' for text in texts)
-        + "</tr>"
-        for key, texts in different.items()
-    )
-    body = (
-        '<div class="scroll" tabindex="0" role="region" aria-labelledby="settings-title">'
-        f'<table id="settings"><thead><tr><th scope="col">setting</th>{heads}</tr></thead>'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
-        if rows
-        else "<p>None: all have the same settings.</p>"
-    )
-    return f"""<section aria-labelledby="settings-title">
-<h2 id="settings-title">Settings that differ</h2>
-{body}
-</section>"""
-
-
-def _figures(told: Comparison) -> str:
-    drawn = told.drawn
-    keys = sorted({key for entry in drawn for key in entry.metrics})
-    if not keys:
-        return ""
-    heads = "".join(f'<th scope="col">{escape(entry.name)}</th>' for entry in drawn)
-    rows = "\n".join(
-        f'<tr><th scope="row"><code>{escape(key)}</code></th>'
-        + "".join(f"<td>{_exact(entry.figure(key))}</td>" for entry in drawn)
-        + "</tr>"
-        for key in keys
-    )
-    return f"""<details>
-<summary>Every figure ({len(keys)})</summary>
-<div class="scroll" tabindex="0" role="region" aria-label="Every figure">
-<table id="figures"><thead><tr><th scope="col">figure</th>{heads}</tr></thead>
-<tbody>
-{rows}
-</tbody></table></div>
-</details>"""
-
-
-def _exact(value: float) -> str:
+def _format_significant(value: float) -> str:
+    """Formats four significant digits, or a large whole number in full."""
     if not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) > 999 else f"{value:.4g}"
-
-
-def _notes(told: Comparison) -> str:
-    notes = [
-        f"{escape(entry.name)} has kept no error curves; write them with "
-        f"<code>{escape(command)}</code>"
-        for entry, command in missing_curves(told)
-    ]
-    notes += [
-        f"Importance of the parameters of {escape(study.name)}: {escape(study.importance_told)}."
-        for study in told.studies
-    ]
-    if not notes:
-        return ""
-    return (
-        '<section aria-labelledby="notes-title"><h2 id="notes-title">Notes</h2><ul>'
-        + "".join(f"<li>{note}</li>" for note in notes)
-        + "</ul></section>"
-    )

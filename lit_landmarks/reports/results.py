@@ -1,7 +1,7 @@
 """Measured figures: a small results file beside each method, from which README tables are made.
 
 A `results.yaml` holds named tables. A table has columns (heading and metric key) and rows; a row
-has one measurement for each run, and a measurement owes its command, seed, data, commit, date and
+has one measurement for each run, and a measurement names its command, seed, data, commit, date and
 the class of machine it ran on, so that anybody can repeat it. Several seeds become mean ± std.
 
     tables:
@@ -15,7 +15,7 @@ the class of machine it ran on, so that anybody can repeat it. Several seeds bec
              values: {val/nme: 5.31}}
 
 A table may be spread over several files (one row for each method): its rows are joined. A row
-without runs is a figure still owed and prints dashes. `markdown` turns tables into README text.
+without runs has not been measured yet and prints dashes. `markdown` turns tables into README text.
 
 Adding a figure (1 file, no code): run it, then
 `python -m lit_landmarks results record RUN... --to FILE --table NAME --row LABEL`, then
@@ -43,7 +43,7 @@ _HEADER = "# Measured figures. Write with `python -m lit_landmarks results recor
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run gave, and all that is needed to run it again.
+    """Figures of one run, with all that is needed to run it again.
 
     Attributes:
         command: the command line, as typed from the repository root.
@@ -53,6 +53,10 @@ class Measurement:
         date: ISO date of the end of the run.
         machine: class of machine in words, such as "2 CPU cores".
         values: figures by metric key, in the units of the key (percent, degrees, millions).
+
+    Example:
+        >>> Measurement("fit", 0, "HELEN", "1a2b3c", "2026-01-31", "1 GPU", {"val/nme": 3.2}).seed
+        0
     """
 
     command: str
@@ -70,9 +74,9 @@ class Measurement:
         Raises:
             UserError: a field is missing, empty, unknown, or a value is no finite number.
         """
-        fields = _mapping(raw, where)
-        owed = ["command", "seed", "data", "commit", "date", "machine", "values"]
-        missing = [name for name in owed if name not in fields]
+        fields = _check_mapping(raw, where)
+        required = ["command", "seed", "data", "commit", "date", "machine", "values"]
+        missing = [name for name in required if name not in fields]
         missing += [
             name
             for name in ("command", "data", "commit", "date", "machine")
@@ -82,17 +86,17 @@ class Measurement:
             raise UserError(
                 f"{where} lacks {', '.join(missing)}; every figure says how it was made"
             )
-        _no_others(fields, owed, where)
+        _refuse_unknown_keys(fields, required, where)
         seed = fields["seed"]
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise UserError(
                 f"{where}: seed {seed!r} is no whole number; write null if there is none"
             )
         values = {
-            str(k): _number(v, f"{where}, {k}")
-            for k, v in _mapping(fields["values"], where).items()
+            str(k): _check_number(v, f"{where}, {k}")
+            for k, v in _check_mapping(fields["values"], where).items()
         }
-        texts = {name: str(fields[name]) for name in owed if name not in ("seed", "values")}
+        texts = {name: str(fields[name]) for name in required if name not in ("seed", "values")}
         return Measurement(seed=seed, values=values, **texts)
 
 
@@ -104,6 +108,10 @@ class Column:
         heading: title, with its unit.
         key: metric key looked up in `Measurement.values`.
         digits: digits after the point.
+
+    Example:
+        >>> Column("NME (%)", "val/nme").digits
+        2
     """
 
     heading: str
@@ -113,7 +121,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its label and one measurement for each run (each seed)."""
+    """A row of a table: its label and one measurement for each run (each seed).
+
+    Example:
+        >>> run = Measurement("fit", 0, "HELEN", "1a2b3c", "2026-01-31", "1 GPU", {"val/nme": 3.2})
+        >>> Row("ours", (run,)).summary("val/nme")
+        (3.2, nan, 1)
+    """
 
     label: str
     runs: tuple[Measurement, ...] = ()
@@ -132,23 +146,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A named table of figures."""
+    """A named table of figures.
+
+    Example:
+        >>> Table("asm_loss", (Column("NME (%)", "val/nme"),)).columns[0].digits
+        2
+    """
 
     name: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...] = ()
 
     def with_run(self, label: str, run: Measurement) -> Table:
-        """The table with `run` in the row `label`.
+        """A copy of the table with `run` in the row `label`.
 
-        What it measures again is taken from older runs of its seed; one left empty goes.
+        Values that `run` measures again are removed from older runs of the same seed, and so is a
+        run without values.
         """
         row = next((row for row in self.rows if row.label == label), Row(label))
         runs = [run]
         for old in row.runs:
             again = run.values.keys() if old.seed == run.seed else set()
-            kept = {key: value for key, value in old.values.items() if key not in again}
-            runs += [replace(old, values=kept)] if kept else []
+            values = {key: value for key, value in old.values.items() if key not in again}
+            runs += [replace(old, values=values)] if values else []
         # Sorting is stable: measurements of one seed stay newest first.
         runs.sort(key=lambda r: -1 if r.seed is None else r.seed)
         new = Row(label, tuple(runs))
@@ -158,7 +178,7 @@ class Table:
 
 
 def load_file(path: Path) -> dict[str, Table]:
-    """Tables of one results file by name.
+    """Reads the tables of one results file by name.
 
     Raises:
         UserError: the file is no results file, or a measurement lacks a field.
@@ -168,14 +188,16 @@ def load_file(path: Path) -> dict[str, Table]:
     except (OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read ({reason}); mend or remove it") from error
-    top = _mapping(raw or {}, str(path))
-    _no_others(top, ["tables"], str(path))
-    tables = _mapping(top.get("tables") or {}, f"{path}, tables")
-    return {str(name): _table(str(name), body, f"{path}, {name}") for name, body in tables.items()}
+    top = _check_mapping(raw or {}, str(path))
+    _refuse_unknown_keys(top, ["tables"], str(path))
+    tables = _check_mapping(top.get("tables") or {}, f"{path}, tables")
+    return {
+        str(name): _parse_table(str(name), body, f"{path}, {name}") for name, body in tables.items()
+    }
 
 
 def save_file(path: Path, tables: Mapping[str, Table]) -> None:
-    """Write a results file, by a temporary name."""
+    """Writes a results file atomically."""
     body = {
         "tables": {
             table.name: {
@@ -191,13 +213,13 @@ def save_file(path: Path, tables: Mapping[str, Table]) -> None:
     write_atomic(path, text)
 
 
-def result_files(root: Path) -> list[Path]:
-    """Every results file of the package under the repository `root`, sorted."""
+def find_result_files(root: Path) -> list[Path]:
+    """Finds every results file of the package under the repository `root`, sorted."""
     return sorted((root / "lit_landmarks").rglob(FILE_NAME))
 
 
 def collect(files: Iterable[Path]) -> dict[str, Table]:
-    """All tables of all files; tables of one name are joined, columns in the order first seen.
+    """Reads all tables of all files; tables of one name are joined, columns in order of appearance.
 
     Raises:
         UserError: two files give one heading different keys, or one row twice.
@@ -216,7 +238,7 @@ def record(
     row: str,
     columns: Sequence[Column] = (),
 ) -> Table:
-    """Put measurements into a results file, keeping only the values of `columns`.
+    """Writes measurements into a results file, only the values of `columns`.
 
     Args:
         runs: one for each seed.
@@ -233,8 +255,8 @@ def record(
     """
     tables = load_file(path) if path.is_file() else {}
     old = tables.get(table, Table(table, ()))
-    known = {column.key for column in old.columns}
-    new = replace(old, columns=(*old.columns, *(c for c in columns if c.key not in known)))
+    keys = {column.key for column in old.columns}
+    new = replace(old, columns=(*old.columns, *(c for c in columns if c.key not in keys)))
     if not new.columns:
         raise UserError(f"{path} has no table {table}; name its columns with --columns KEY...")
     wanted = [column.key for column in columns or new.columns]
@@ -264,20 +286,20 @@ def _join(first: Table, second: Table, path: Path) -> Table:
     return Table(first.name, columns, first.rows + second.rows)
 
 
-def _table(name: str, raw: object, where: str) -> Table:
-    body = _mapping(raw, where)
-    _no_others(body, ["columns", "rows"], where)
+def _parse_table(name: str, raw: object, where: str) -> Table:
+    body = _check_mapping(raw, where)
+    _refuse_unknown_keys(body, ["columns", "rows"], where)
     columns = []
     for item in body.get("columns") or []:
-        fields = _mapping(item, f"{where}, columns")
-        _no_others(fields, ["heading", "key", "digits"], f"{where}, columns")
+        fields = _check_mapping(item, f"{where}, columns")
+        _refuse_unknown_keys(fields, ["heading", "key", "digits"], f"{where}, columns")
         if not {"heading", "key"} <= fields.keys():
             raise UserError(f"{where}: a column lacks its heading or key; write both")
         columns.append(Column(fields["heading"], fields["key"], int(fields.get("digits", 2))))
     rows = []
     for item in body.get("rows") or []:
-        fields = _mapping(item, f"{where}, rows")
-        _no_others(fields, ["label", "runs"], f"{where}, rows")
+        fields = _check_mapping(item, f"{where}, rows")
+        _refuse_unknown_keys(fields, ["label", "runs"], f"{where}, rows")
         label = str(fields.get("label", ""))
         runs = [
             Measurement.parse(run, f"{where}, row {label!r}") for run in fields.get("runs") or []
@@ -286,19 +308,19 @@ def _table(name: str, raw: object, where: str) -> Table:
     return Table(name, tuple(columns), tuple(rows))
 
 
-def _mapping(raw: object, where: str) -> dict[str, Any]:
+def _check_mapping(raw: object, where: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise UserError(f"{where} is no mapping of names to values; see the docstring of results")
     return raw
 
 
-def _no_others(fields: Mapping[str, object], known: Sequence[str], where: str) -> None:
-    unknown = sorted(set(map(str, fields)) - set(known))
+def _refuse_unknown_keys(fields: Mapping[str, object], keys: Sequence[str], where: str) -> None:
+    unknown = sorted(set(map(str, fields)) - set(keys))
     if unknown:
-        raise UserError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
+        raise UserError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(keys)}")
 
 
-def _number(value: object, where: str) -> float:
+def _check_number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{where}: {value!r} is no finite number; measure it again")
     return float(value)

@@ -1,4 +1,4 @@
-"""What a study leaves behind when it ends: pictures in its folder and one W&B run of its own.
+"""Report of a study that has ended: pictures in its folder and a W&B run of the whole study.
 
 The W&B run has the study's name as its group and "study" as its job type, beside the runs of the
 trials. Its id stays in STUDY/wandb/run_id, so a study that goes on continues it. Offline, every end
@@ -21,42 +21,41 @@ from typing import Any
 
 import wandb
 
-from lit_landmarks.draw.chart import Drawing
-from lit_landmarks.draw.chart_png import chart_figure
+from lit_landmarks.draw.chart import Drawing, chart_figure
 from lit_landmarks.draw.plots import figure_image, save_figure
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.compare import compare, pareto
+from lit_landmarks.reports.compare import compare, select_pareto_entries
 from lit_landmarks.reports.compare_charts import (
     best_so_far,
     history_chart,
     importance_chart,
     pareto_chart,
 )
-from lit_landmarks.reports.entries import COST, StudyRecord, study_entries, value_text
+from lit_landmarks.reports.entries import COST, StudyRecord, format_value, read_study_entries
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
-#: Numbers of the trials that an online run already has, beside its id.
-_SEEN = "logged_trials.json"
+#: File beside the id of an online run: numbers of the trials in its history.
+_LOGGED = "logged_trials.json"
 
 
-def study_charts(study: StudyRecord) -> dict[str, Drawing]:
-    """Pareto plot, history and importance, as far as there is something to draw."""
-    told = compare(study_entries(study, files=False), [study], most=1)
-    found = {
-        "pareto": pareto_chart(told),
+def make_study_charts(study: StudyRecord) -> dict[str, Drawing]:
+    """Makes the charts of a study that have data: Pareto plot, history and importance."""
+    comparison = compare(read_study_entries(study, files=False), [study], max_drawn=1)
+    charts = {
+        "pareto": pareto_chart(comparison),
         "history": history_chart(study),
         "importance": importance_chart(study),
     }
-    return {name: chart for name, chart in found.items() if chart is not None}
+    return {name: chart for name, chart in charts.items() if chart is not None}
 
 
 def draw_study(study: StudyRecord) -> list[Path]:
-    """Writes the charts as PNG into the study's folder; gives their paths."""
+    """Writes the charts as PNG into the study's folder and returns their paths."""
     folder = Path(study.folder)
     return [
         save_figure(chart_figure(chart), folder / f"{name}.png")
-        for name, chart in study_charts(study).items()
+        for name, chart in make_study_charts(study).items()
     ]
 
 
@@ -80,56 +79,75 @@ def track_study(study: StudyRecord, options: WandbOptions, config: Mapping[str, 
         _log(study, logger.experiment)
         done = 0
     finally:
-        close_tracker(logger, done, study_summary(study))
+        close_tracker(logger, done, summarize_record(study))
 
 
 def _log(study: StudyRecord, run: Any) -> None:
     run.define_metric("trial")
     run.define_metric("study/*", step_metric="trial")
-    seen_file = RunDirectory(Path(study.folder)).tracker / _SEEN
-    seen = set(json.loads(seen_file.read_text())) if run.resumed and seen_file.is_file() else set()
+    logged_file = RunDirectory(Path(study.folder)).tracker / _LOGGED
+    logged = (
+        set(json.loads(logged_file.read_text())) if run.resumed and logged_file.is_file() else set()
+    )
     best = dict(best_so_far(study))
-    for trial in _ended(study):
+    for trial in _list_ended(study):
         number = trial["number"]
-        if number in seen:
+        if number in logged:
             continue
         row = {"study/objective": trial["value"], "study/best": best.get(number)}
         run.log({"trial": number, **{k: v for k, v in row.items() if v is not None}})
     pictures = {
-        f"study/plots/{name}": wandb.Image(figure_image(chart_figure(chart)), caption=chart.told)
-        for name, chart in study_charts(study).items()
+        f"study/plots/{name}": wandb.Image(
+            figure_image(chart_figure(chart)), caption=chart.description
+        )
+        for name, chart in make_study_charts(study).items()
     }
     tables = {
         f"study/{name}": wandb.Table(columns=list(heads), data=rows, allow_mixed_types=True)
-        for name, (heads, rows) in study_tables(study).items()
+        for name, (heads, rows) in make_study_tables(study).items()
     }
     run.log({**tables, **pictures})
     if not run.offline:
-        write_atomic(seen_file, json.dumps([trial["number"] for trial in _ended(study)]))
+        write_atomic(logged_file, json.dumps([trial["number"] for trial in _list_ended(study)]))
 
 
-def _ended(study: StudyRecord) -> list[Mapping[str, Any]]:
+def _list_ended(study: StudyRecord) -> list[Mapping[str, Any]]:
     ended = [trial for trial in study.trials if trial["state"] != "unfinished"]
     return sorted(ended, key=lambda trial: trial["number"])
 
 
-def study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[list[Any]]]]:
+def make_study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[list[Any]]]]:
     """Headings and rows of the tables: trials, pareto, importance."""
     params = sorted({name for trial in study.trials for name in trial["params"]})
     limits = [str(limit) for limit in study.limits]
-    heads = ["trial", "state", "what became of it", "within limits", study.objective, COST,
-             "compute/parameters", "minutes", "run"]  # fmt: skip
+    heads = [
+        "trial",
+        "state",
+        "what became of it",
+        "within limits",
+        study.objective,
+        COST,
+        "compute/parameters",
+        "minutes",
+        "run",
+    ]
     rows = [
         [
-            t["number"], t["state"], t["told"], t["feasible"], t["value"], t["metrics"].get(COST),
+            t["number"],
+            t["state"],
+            t["outcome"],
+            t["feasible"],
+            t["value"],
+            t["metrics"].get(COST),
             t["metrics"].get("compute/parameters"),
-            None if t["seconds"] is None else t["seconds"] / 60, t["run"],
+            None if t["seconds"] is None else t["seconds"] / 60,
+            t["run"],
             *(t["constraints"].get(limit) for limit in limits),
-            *(_plain(t["params"].get(name)) for name in params),
+            *(_to_plain(t["params"].get(name)) for name in params),
         ]
         for t in study.trials
-    ]  # fmt: skip
-    front = pareto(study_entries(study, files=False), study.objective)
+    ]
+    front = select_pareto_entries(read_study_entries(study, files=False), study.objective)
     return {
         "trials": ([*heads, *(f"violation of {limit}" for limit in limits), *params], rows),
         "pareto": (
@@ -143,25 +161,31 @@ def study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[list[Any
     }
 
 
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else value_text(value)
+def _to_plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else format_value(value)
 
 
-def study_summary(study: StudyRecord) -> dict[str, Any]:
+def summarize_record(study: StudyRecord) -> dict[str, Any]:
     """Counts of trials, and the best within the limits if there is one."""
     states = [trial["state"] for trial in study.trials]
     fine = [t for t in study.trials if t["feasible"] and t["value"] is not None]
-    told: dict[str, Any] = {
-        "trials": {"all": len(states), "wanted": study.total, "within_limits": len(fine),
-                   **{state: states.count(state) for state in sorted(set(states))}},
-        "importance_told": study.importance_told,
-    }  # fmt: skip
+    summary: dict[str, Any] = {
+        "trials": {
+            "all": len(states),
+            "wanted": study.total,
+            "within_limits": len(fine),
+            **{state: states.count(state) for state in sorted(set(states))},
+        },
+        "importance_told": study.importance_note,
+    }
     best = best_so_far(study)
     if best:
         winner = next(t for t in fine if t["value"] == best[-1][1])
-        told["best"] = {
-            "trial": winner["number"], study.objective: winner["value"],
-            COST: winner["metrics"].get(COST), "run": winner["run"],
-            "params": {name: _plain(value) for name, value in winner["params"].items()},
-        }  # fmt: skip
-    return told
+        summary["best"] = {
+            "trial": winner["number"],
+            study.objective: winner["value"],
+            COST: winner["metrics"].get(COST),
+            "run": winner["run"],
+            "params": {name: _to_plain(value) for name, value in winner["params"].items()},
+        }
+    return summary

@@ -5,23 +5,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from lit_landmarks.errors import UserError
-from lit_landmarks.reports.compare import Comparison, cell, differences, primaries
+from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.reports.compare import (
+    Comparison,
+    find_differences,
+    find_primary_norms,
+    format_figure,
+)
 from lit_landmarks.reports.entries import COST
-from lit_landmarks.reports.wandb_runs import first_line, is_project, open_api
+from lit_landmarks.reports.wandb_runs import is_project, open_api
 from lit_landmarks.training.callbacks import MONITOR
 
 #: W&B cuts longer titles off.
 _TITLE = 120
 
 
-def build_report(told: Comparison, project: str) -> Any:
-    """The report, not saved and without asking the network.
+def build_report(comparison: Comparison, project: str) -> Any:
+    """Builds a W&B report without saving it; needs no network.
 
-    Its charts show the runs of the project that bear the names of the rows.
+    Its charts show the runs of the project that have the names of the rows.
 
     Args:
-        told: the comparison.
+        comparison: the comparison.
         project: entity/project.
 
     Raises:
@@ -38,38 +43,63 @@ def build_report(told: Comparison, project: str) -> Any:
             'a W&B report needs wandb-workspaces; pip install "lit-landmarks[wandb-report]"'
         ) from error
     entity, _, name = project.partition("/")
-    names = [entry.name for entry in told.entries]
-    runs = wr.Runset(entity=entity, project=name, name=told.title[:_TITLE],
-                     filters=expr.And(expr.Metric("Name").isin(names)))  # fmt: skip
-    final = {key: wr.SummaryMetric(f"final.{key}") for key in (told.objective, COST)}
-    layout = (wr.Layout(x=0, y=0, w=12, h=9), wr.Layout(x=12, y=0, w=12, h=9),
-              wr.Layout(x=0, y=9, w=12, h=9), wr.Layout(x=12, y=9, w=12, h=9))  # fmt: skip
-    panels = [
-        wr.ScatterPlot(title=f"{told.objective} against cost", x=final[COST],
-                       y=final[told.objective], layout=layout[0]),
-        wr.LinePlot(title=f"{MONITOR} by epoch", x="epoch", y=[MONITOR], layout=layout[1]),
-        wr.BarPlot(title="NME by subset", metrics=[wr.SummaryMetric(f"final.{k}")
-                   for k in _subset_keys(told)], layout=layout[2]),
-        wr.RunComparer(diff_only=True, layout=layout[3]),
-    ]  # fmt: skip
+    names = [entry.name for entry in comparison.entries]
+    runs = wr.Runset(
+        entity=entity,
+        project=name,
+        name=comparison.title[:_TITLE],
+        filters=expr.And(expr.Metric("Name").isin(names)),
+    )
     return wr.Report(
-        entity=entity, project=name, title=f"{told.title}: comparison"[:_TITLE],
-        description=f"Ranked by {told.objective}.", width="fluid",
+        entity=entity,
+        project=name,
+        title=f"{comparison.title}: comparison"[:_TITLE],
+        description=f"Ranked by {comparison.objective}.",
+        width="fluid",
         blocks=[
-            wr.H1("Figures"), wr.MarkdownBlock(figures_markdown(told)),
-            wr.H1("Charts"), wr.PanelGrid(runsets=[runs], panels=panels),
-            wr.H1("Settings that differ"), wr.MarkdownBlock(settings_markdown(told)),
+            wr.H1("Figures"),
+            wr.MarkdownBlock(format_figures_table(comparison)),
+            wr.H1("Charts"),
+            wr.PanelGrid(runsets=[runs], panels=_make_panels(comparison, wr)),
+            wr.H1("Settings that differ"),
+            wr.MarkdownBlock(format_settings_table(comparison)),
         ],
-    )  # fmt: skip
+    )
 
 
-def save_report(told: Comparison, project: str) -> str:
-    """Builds and saves the report; gives its address.
+def _make_panels(comparison: Comparison, wr: Any) -> list[Any]:
+    """Makes the four charts of a report with `wr`, the reports module of wandb-workspaces."""
+    final = {key: wr.SummaryMetric(f"final.{key}") for key in (comparison.objective, COST)}
+    layout = (
+        wr.Layout(x=0, y=0, w=12, h=9),
+        wr.Layout(x=12, y=0, w=12, h=9),
+        wr.Layout(x=0, y=9, w=12, h=9),
+        wr.Layout(x=12, y=9, w=12, h=9),
+    )
+    return [
+        wr.ScatterPlot(
+            title=f"{comparison.objective} against cost",
+            x=final[COST],
+            y=final[comparison.objective],
+            layout=layout[0],
+        ),
+        wr.LinePlot(title=f"{MONITOR} by epoch", x="epoch", y=[MONITOR], layout=layout[1]),
+        wr.BarPlot(
+            title="NME by subset",
+            metrics=[wr.SummaryMetric(f"final.{k}") for k in _list_subset_keys(comparison)],
+            layout=layout[2],
+        ),
+        wr.RunComparer(diff_only=True, layout=layout[3]),
+    ]
+
+
+def save_report(comparison: Comparison, project: str) -> str:
+    """Builds and saves a W&B report, and returns its URL.
 
     Raises:
         UserError: it cannot be built, or W&B cannot be reached.
     """
-    report = build_report(told, project)
+    report = build_report(comparison, project)
     open_api()
     try:
         report.save()
@@ -81,44 +111,48 @@ def save_report(told: Comparison, project: str) -> str:
     return str(report.url)
 
 
-def _subset_keys(told: Comparison) -> list[str]:
-    found = []
-    for place, normaliser in primaries(told.drawn).items():
-        whole = f"{place}/nme_{normaliser}"
-        keys = {k for e in told.drawn for k in e.metrics}
-        found += sorted(k for k in keys if k == whole or k.startswith(f"{whole}/"))
-    return found
+def _list_subset_keys(comparison: Comparison) -> list[str]:
+    logged = sorted({key for entry in comparison.drawn for key in entry.metrics})
+    keys: list[str] = []
+    for place, norm in find_primary_norms(comparison.drawn).items():
+        whole = f"{place}/nme_{norm}"
+        keys += [key for key in logged if key == whole or key.startswith(f"{whole}/")]
+    return keys
 
 
-def figures_markdown(told: Comparison) -> str:
-    """The table of figures, the best of each column in bold."""
-    marked = {column.key: told.marked(column) for column in told.columns}
-    lines = [["run", *(column.heading for column in told.columns), "state"]]
-    for entry in told.entries:
+def format_figures_table(comparison: Comparison) -> str:
+    """The table of figures as Markdown, the best of each column in bold."""
+    marked = {column.key: comparison.best_names(column) for column in comparison.columns}
+    lines = [["run", *(column.heading for column in comparison.columns), "state"]]
+    for entry in comparison.entries:
         cells = []
-        for column in told.columns:
-            text = cell(entry.figure(column.key), column.digits)
+        for column in comparison.columns:
+            text = format_figure(entry.figure(column.key), column.digits)
             cells.append(f"**{text}**" if entry.name in marked[column.key] else text)
-        lines.append([entry.name, *cells, entry.told or entry.state])
-    return _markdown(lines)
+        lines.append([entry.name, *cells, entry.outcome or entry.state])
+    return _format_table(lines)
 
 
-def settings_markdown(told: Comparison) -> str:
-    """The settings that differ among the drawn rows."""
-    drawn = [entry for entry in told.drawn if entry.config]
-    different = differences(drawn)
+def format_settings_table(comparison: Comparison) -> str:
+    """The settings that differ among the drawn rows, as a Markdown table."""
+    drawn = [entry for entry in comparison.drawn if entry.config]
+    different = find_differences(drawn)
     if not different:
         return "None."
-    return _markdown([["setting", *(e.name for e in drawn)],
-                      *([key, *texts] for key, texts in different.items())])  # fmt: skip
+    return _format_table(
+        [
+            ["setting", *(e.name for e in drawn)],
+            *([key, *texts] for key, texts in different.items()),
+        ]
+    )
 
 
-def _markdown(lines: list[list[str]]) -> str:
-    rows = ["| " + " | ".join(_escaped(text) for text in line) + " |" for line in lines]
+def _format_table(lines: list[list[str]]) -> str:
+    rows = ["| " + " | ".join(_escape(text) for text in line) + " |" for line in lines]
     return "\n".join([rows[0], "|" + " --- |" * len(lines[0]), *rows[1:]]) + "\n"
 
 
-def _escaped(text: str) -> str:
-    """Nothing that Markdown or HTML would take for its own; bold of our figures stays."""
+def _escape(text: str) -> str:
+    """Escapes what Markdown or HTML would interpret in a cell; bold figures stay bold."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(plain.split())

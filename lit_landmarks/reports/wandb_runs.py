@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import wandb
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.entries import LEARNING, Entry, State, flatten
 from lit_landmarks.training.callbacks import MONITOR
 
 _PATH = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-#: Job type of the run that tells of a whole study; it is no row.
+#: Job type of the run of a whole study, which is no row.
 STUDY = "study"
 _STATES: Mapping[str, State] = {"finished": "finished", "running": "unfinished"}
 _SECONDS = 20
@@ -29,14 +29,14 @@ def is_project(text: str) -> bool:
 
 
 def open_api() -> Any:
-    """W&B's public API, without ever asking for a key.
+    """Opens W&B's public API without ever prompting for a key.
 
     Raises:
         UserError: offline by W&B's own variable, no key, or no network.
     """
     if os.environ.get("WANDB_MODE", "online") in ("offline", "disabled", "dryrun"):
         raise UserError("WANDB_MODE says offline; unset it to ask W&B")
-    if not (os.environ.get("WANDB_API_KEY") or wandb.setup().settings.api_key or _saved_key()):
+    if not (os.environ.get("WANDB_API_KEY") or wandb.setup().settings.api_key or _has_saved_key()):
         raise UserError("no W&B account is known here; run `wandb login`, or give folders of runs")
     try:
         return wandb.Api(timeout=_SECONDS)
@@ -46,8 +46,8 @@ def open_api() -> Any:
         )
 
 
-def _saved_key() -> bool:
-    """Whether `wandb login` has left a key where it does, in the netrc file."""
+def _has_saved_key() -> bool:
+    """Whether `wandb login` has stored a key in the netrc file."""
     host = urlsplit(wandb.setup().settings.base_url).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
@@ -55,14 +55,8 @@ def _saved_key() -> bool:
         return False
 
 
-def first_line(error: BaseException) -> str:
-    """The first row of an error's text, or its class."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def project_entries(path: str, api: Any = None) -> list[Entry]:
-    """The fits of a W&B project.
+def read_project_entries(path: str, api: Any = None) -> list[Entry]:
+    """Reads the fits of a W&B project as rows of a comparison.
 
     Args:
         path: entity/project.
@@ -71,16 +65,16 @@ def project_entries(path: str, api: Any = None) -> list[Entry]:
     Raises:
         UserError: W&B cannot be asked, or knows no such project, or it holds no fit.
     """
-    asked = open_api() if api is None else api
+    client = open_api() if api is None else api
     try:
-        runs = [run for run in asked.runs(path, per_page=100) if run.job_type != STUDY]
-        found = [_entry(run) for run in runs]
+        runs = [run for run in client.runs(path, per_page=100) if run.job_type != STUDY]
+        rows = [_read_entry(run) for run in runs]
     except Exception as error:  # what a transport raises is not known here
         raise UserError(
             f"W&B does not give the runs of {path}: {first_line(error)}; check the name and the "
             "network, or give folders of runs"
         ) from error
-    entries = [entry for entry in found if entry.metrics]
+    entries = [entry for entry in rows if entry.metrics]
     if not entries:
         raise UserError(
             f"{path} holds no finished fit of lit_landmarks; sync some, or name another"
@@ -88,24 +82,32 @@ def project_entries(path: str, api: Any = None) -> list[Entry]:
     return entries
 
 
-def _entry(run: Any) -> Entry:
+def _read_entry(run: Any) -> Entry:
     summary = dict(run.summary)
     # `fit` writes its final figures under "final"; see training.fitting.
     final = summary.get("final") or {}
-    metrics = {str(k): float(v) for k, v in dict(final).items() if _number(v)}
+    metrics = {str(k): float(v) for k, v in dict(final).items() if _is_number(v)}
     state = _STATES.get(run.state, "failed")
     if state == "finished" and not metrics:
         state = "unfinished"
     rows = run.scan_history(keys=["epoch", MONITOR, LEARNING]) if metrics else []
-    # Only rows with all keys are given: those of epochs.
-    learning = [(float(row["epoch"]) + 1, float(row[MONITOR])) for row in rows
-                if _number(row.get("epoch")) and _number(row.get(MONITOR))]  # fmt: skip
+    # W&B gives only rows that have all keys: those of epochs.
+    learning = [
+        (float(row["epoch"]) + 1, float(row[MONITOR]))
+        for row in rows
+        if _is_number(row.get("epoch")) and _is_number(row.get(MONITOR))
+    ]
     return Entry(
-        name=str(run.name), where=str(run.url), state=state, told=str(run.state),
-        metrics=metrics, config=flatten(dict(run.config)), learning=learning,
-        seconds=float(summary["_runtime"]) if _number(summary.get("_runtime")) else None,
-    )  # fmt: skip
+        name=str(run.name),
+        where=str(run.url),
+        state=state,
+        outcome=str(run.state),
+        metrics=metrics,
+        config=flatten(dict(run.config)),
+        learning=learning,
+        seconds=float(summary["_runtime"]) if _is_number(summary.get("_runtime")) else None,
+    )
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

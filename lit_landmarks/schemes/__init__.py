@@ -5,8 +5,8 @@ Adding a scheme (2 files to touch, 1 of them new):
 1. Write `schemes/<name>.py` with one `LandmarkScheme`. Name every point; *left* and *right* are the
    subject's, and a point and its mirror image differ in that word only, so that `flip_by_names`
    derives the permutation.
-2. List it in `SCHEMES` in `schemes/known.py`. `tests/schemes` then checks it: names, permutation,
-   polylines, groups. (A program of yours may call `register_scheme` instead.)
+2. List it in `SCHEMES` in `schemes/registry.py`. `tests/schemes` then checks it: names,
+   permutation, polylines, groups. (A program of yours may call `register_scheme` instead.)
 3. If its points are points of another scheme, add a row to `_MAPS` in `schemes/maps.py`, and a test
    that compares both on a real face.
 4. If its points can be named on the surface of the template head, add them in `template`: this
@@ -15,9 +15,9 @@ Adding a scheme (2 files to touch, 1 of them new):
 
 from lit_landmarks.schemes.base import LandmarkScheme, Polyline, flip_by_names, swap_sides
 from lit_landmarks.schemes.conventions import CONVENTIONS, convention_index
-from lit_landmarks.schemes.declared import declared_scheme, read_scheme, scheme_json
-from lit_landmarks.schemes.known import SCHEMES, get_scheme, is_built_in, register_scheme
+from lit_landmarks.schemes.declared import declare_scheme, read_scheme, scheme_json
 from lit_landmarks.schemes.maps import SchemeMap, get_map, has_map, register_map
+from lit_landmarks.schemes.registry import SCHEMES, get_scheme, is_built_in, register_scheme
 
 __all__ = [
     "CONVENTIONS",
@@ -26,7 +26,7 @@ __all__ = [
     "Polyline",
     "SchemeMap",
     "convention_index",
-    "declared_scheme",
+    "declare_scheme",
     "flip_by_names",
     "get_map",
     "get_scheme",

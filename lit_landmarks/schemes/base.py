@@ -1,4 +1,4 @@
-"""`LandmarkScheme`: which points a shape has, and everything that follows from the choice.
+"""`LandmarkScheme`: the points of a shape, their names, mirror permutation, polylines and groups.
 
 *Left* and *right* in point names are the subject's own. On a frontal face that is not mirrored,
 the subject's right side lies on the image's left, and comes first in every scheme here.
@@ -72,7 +72,7 @@ class LandmarkScheme:
             raise UserError(f"scheme {self.name!r}: flipping twice must give every point back")
 
     def index(self, point_name: str) -> int:
-        """Number of a point.
+        """Number of the point with a given name.
 
         Raises:
             UserError: the scheme has no point of this name.

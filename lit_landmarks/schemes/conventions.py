@@ -1,4 +1,4 @@
-"""How a data set places its points: the fixed list that `FaceBatch.convention_id` indexes.
+"""Annotation conventions of data sets: the fixed list that `FaceBatch.convention_id` indexes.
 
 The same scheme is annotated differently by different hands: the jaw line of 300W follows the
 visible contour, that of FaceSynthetics and 300W-LP is fixed to the skull; labels of videos are the
@@ -33,6 +33,10 @@ def convention_index(name: str) -> int:
 
     Raises:
         UserError: unknown name.
+
+    Example:
+        >>> convention_index(CONVENTIONS[1])
+        1
     """
     if name not in CONVENTIONS:
         raise UserError(f"unknown convention {name!r}; known: {', '.join(CONVENTIONS)}")

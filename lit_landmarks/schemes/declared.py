@@ -10,12 +10,12 @@ from typing import Any
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes.base import LandmarkScheme, Polyline, flip_by_names
-from lit_landmarks.schemes.known import get_scheme, is_built_in, register_scheme
+from lit_landmarks.schemes.registry import get_scheme, is_built_in, register_scheme
 
 _KEYS = ("name", "points", "flip", "polylines", "eye_corners", "pupils", "contour", "pose_points")
 
 
-def declared_scheme(value: Any, where: str) -> LandmarkScheme:
+def declare_scheme(value: Any, where: str) -> LandmarkScheme:
     """The scheme that a file declares; it is registered.
 
     Args:
@@ -23,7 +23,7 @@ def declared_scheme(value: Any, where: str) -> LandmarkScheme:
         where: file, for the error.
 
     Raises:
-        UserError: a declaration that contradicts itself or a known scheme.
+        UserError: a declaration that contradicts itself or a registered scheme.
     """
     scheme = read_scheme(value, where)
     try:
@@ -33,7 +33,7 @@ def declared_scheme(value: Any, where: str) -> LandmarkScheme:
 
 
 def read_scheme(value: Any, where: str) -> LandmarkScheme:
-    """The scheme that an object declares, without making it known.
+    """The scheme that an object declares, without registering it.
 
     Args:
         value: `name`, `points` (names) and any of the others.
@@ -52,13 +52,13 @@ def read_scheme(value: Any, where: str) -> LandmarkScheme:
     if not isinstance(name, str) or not name or not texts:
         raise UserError(f"scheme needs a name and a list of point names, {where}; add both")
     try:
-        return _made(name, tuple(points or ()), value)
+        return _build_scheme(name, tuple(points or ()), value)
     except UserError as error:
         raise UserError(f"{error}, {where}; correct the scheme") from error
 
 
 def scheme_json(name: str) -> str | dict[str, Any]:
-    """What a file says of a scheme: a name that is known everywhere, or the whole declaration."""
+    """A scheme as JSON: the name of a built-in scheme, or the whole declaration."""
     if is_built_in(name):
         return name
     scheme = get_scheme(name)
@@ -77,7 +77,7 @@ def scheme_json(name: str) -> str | dict[str, Any]:
     }
 
 
-def _made(name: str, points: tuple[str, ...], value: dict[str, Any]) -> LandmarkScheme:
+def _build_scheme(name: str, points: tuple[str, ...], value: dict[str, Any]) -> LandmarkScheme:
     corners = _numbers(value.get("eye_corners", [0, 0]), points, "eye_corners")
     pupils = value.get("pupils", [[corners[0]], [corners[-1]]] if corners else [])
     if len(corners) != 2 or not isinstance(pupils, list) or len(pupils) != 2:

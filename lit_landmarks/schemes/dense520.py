@@ -71,10 +71,10 @@ def published_order(places_of_68: Sequence[int]) -> tuple[int, ...]:
         UserError: not 68 different positions in 0..519.
     """
     first = [int(place) for place in places_of_68]
-    known = set(first)
-    if len(first) != 68 or len(known) != 68 or not all(0 <= p < N_DENSE for p in first):
+    places = set(first)
+    if len(first) != 68 or len(places) != 68 or not all(0 <= p < N_DENSE for p in first):
         raise UserError(
-            f"{len(known)} different places of {len(first)} for the 68 points in the dense list;"
+            f"{len(places)} different places of {len(first)} for the 68 points in the dense list;"
             f" give 68 different numbers from 0 to {N_DENSE - 1}"
         )
-    return (*first, *(place for place in range(N_DENSE) if place not in known))
+    return (*first, *(place for place in range(N_DENSE) if place not in places))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.schemes.known import get_scheme
+from lit_landmarks.schemes.registry import get_scheme
 
 #: WFLW's point for each of iBUG's 68: every second contour point, the upper edge of the brows, the
 #: lids without their middles. The contours agree only roughly: WFLW spaces its points evenly.
@@ -53,7 +53,7 @@ _COFW29_FOR_AFLW19 = (
 )
 
 
-def _through(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+def _compose_maps(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
     """The map that applies `first` and then `second`."""
     return tuple(-1 if i < 0 else first[i] for i in second)
 
@@ -62,9 +62,9 @@ def _through(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]
 _SYNTHETICS70_FOR_COFW29 = (*_IBUG68_FOR_COFW29[:16], 68, 69, *_IBUG68_FOR_COFW29[18:])
 #: WFLW has the middles of the lids and the pupils too.
 _WFLW98_FOR_COFW29 = (
-    *_through(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[:12]),
+    *_compose_maps(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[:12]),
     *(62, 66, 70, 74, 96, 97),
-    *_through(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[18:]),
+    *_compose_maps(_WFLW98_FOR_IBUG68, _IBUG68_FOR_COFW29[18:]),
 )
 #: LaPa's points in the order of WFLW: all but the sides of the nose and the eye centres.
 _LAPA106_FOR_WFLW98 = (
@@ -77,7 +77,7 @@ _LAPA106_FOR_WFLW98 = (
 #: AFLW's eye centres are points of their own here.
 _LAPA106_FOR_AFLW19 = tuple(
     {7: 74, 10: 83}.get(k, -1 if i < 0 else _LAPA106_FOR_WFLW98[i])
-    for k, i in enumerate(_through(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19))
+    for k, i in enumerate(_compose_maps(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19))
 )
 _WFLW98_FOR_LAPA106 = tuple(
     _LAPA106_FOR_WFLW98.index(i) if i in _LAPA106_FOR_WFLW98 else -1 for i in range(106)
@@ -86,11 +86,17 @@ _WFLW98_FOR_LAPA106 = tuple(
 
 @dataclass(frozen=True, eq=False)
 class SchemeMap:
-    """Which source point becomes which target point.
+    """Map from the points of one scheme to those of another.
 
     Attributes:
         source, target: scheme names.
         source_index: (M_target,) int64, the source's number for each target point; -1 for none.
+
+    Example:
+        >>> ibug68 = get_map("wflw98", "ibug68")
+        >>> points, mask = ibug68.apply(torch.zeros(2, 98, 2))
+        >>> points.shape
+        torch.Size([2, 68, 2])
     """
 
     source: str
@@ -114,13 +120,13 @@ class SchemeMap:
             (B, N_target) bool, False there.
         """
         index = self.source_index.to(values.device)
-        known = index >= 0
+        mapped = index >= 0
         if mask is None:
             mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         moved = values[:, index.clamp_min(0)]
         shape = (1, -1) + (1,) * (values.ndim - 2)
-        moved = moved.masked_fill(~known.view(shape), 0)
-        return moved, mask[:, index.clamp_min(0)] & known
+        moved = moved.masked_fill(~mapped.view(shape), 0)
+        return moved, mask[:, index.clamp_min(0)] & mapped
 
 
 _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
@@ -128,12 +134,12 @@ _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
     ("wflw98", "face_synthetics70"): (*_WFLW98_FOR_IBUG68, 96, 97),
     ("lapa106", "wflw98"): _LAPA106_FOR_WFLW98,
     ("wflw98", "lapa106"): _WFLW98_FOR_LAPA106,
-    ("lapa106", "ibug68"): _through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
+    ("lapa106", "ibug68"): _compose_maps(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
     ("lapa106", "face_synthetics70"): (
-        *_through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
+        *_compose_maps(_LAPA106_FOR_WFLW98, _WFLW98_FOR_IBUG68),
         *(104, 105),
     ),
-    ("lapa106", "cofw29"): _through(_LAPA106_FOR_WFLW98, _WFLW98_FOR_COFW29),
+    ("lapa106", "cofw29"): _compose_maps(_LAPA106_FOR_WFLW98, _WFLW98_FOR_COFW29),
     ("lapa106", "aflw19"): _LAPA106_FOR_AFLW19,
     ("face_synthetics70", "ibug68"): tuple(range(68)),
     ("ibug68", "face_synthetics70"): (*range(68), -1, -1),
@@ -141,9 +147,9 @@ _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
     ("ibug68", "aflw19"): _IBUG68_FOR_AFLW19,
     ("cofw29", "aflw19"): _COFW29_FOR_AFLW19,
     ("wflw98", "cofw29"): _WFLW98_FOR_COFW29,
-    ("wflw98", "aflw19"): _through(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19),
+    ("wflw98", "aflw19"): _compose_maps(_WFLW98_FOR_COFW29, _COFW29_FOR_AFLW19),
     ("face_synthetics70", "cofw29"): _SYNTHETICS70_FOR_COFW29,
-    ("face_synthetics70", "aflw19"): _through(_SYNTHETICS70_FOR_COFW29, _COFW29_FOR_AFLW19),
+    ("face_synthetics70", "aflw19"): _compose_maps(_SYNTHETICS70_FOR_COFW29, _COFW29_FOR_AFLW19),
     ("dense520", "ibug68"): tuple(range(68)),
     ("dense520_published", "ibug68"): tuple(range(68)),
     ("ibug68", "dense520"): (*range(68), *[-1] * 452),
@@ -152,7 +158,7 @@ _MAPS: dict[tuple[str, str], tuple[int, ...]] = {
 
 
 def has_map(source: str, target: str) -> bool:
-    """True if `get_map` would succeed."""
+    """True if there is a map between the two schemes."""
     return source == target or (source, target) in _MAPS
 
 
@@ -165,8 +171,8 @@ def get_map(source: str, target: str) -> SchemeMap:
     n_source = get_scheme(source).n_points
     get_scheme(target)
     if not has_map(source, target):
-        known = ", ".join([*sorted(b for a, b in _MAPS if a == source), f"{source} itself"])
-        raise UserError(f"no map from scheme {source!r} to {target!r}; it has maps to: {known}")
+        targets = ", ".join([*sorted(b for a, b in _MAPS if a == source), f"{source} itself"])
+        raise UserError(f"no map from scheme {source!r} to {target!r}; it has maps to: {targets}")
     index = range(n_source) if source == target else _MAPS[source, target]
     return SchemeMap(source, target, torch.tensor(list(index), dtype=torch.int64))
 

@@ -1,18 +1,21 @@
 """Searching for the best model under a budget; README.md beside this file is the manual.
 
-    space.py        what a sweep file says: parameters, limits, the study
-    sweep_file.py   reading it, checked before anything runs
-    storage.py      journal or database, and what they survive
+    space.py        a sweep file that has been read: parameters, limits, the study
+    sweep_file.py   reads and checks a sweep file
+    storage.py      journal or database; both survive a full disk or a lost connection
     study.py        a study's folder and its Optuna study; best feasible trial, Pareto front
-    workers.py      who works on a study, and who is dead
-    requeue.py      trials of dead workers go on
+    workers.py      worker processes, their heartbeats, whether one is alive
+    requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
-    exhausted.py    samplers that try everything once
+    exhausted.py    exhaustive samplers: grid and brute force
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
+    task_runner.py  costs and fits of trials, by `settings.Task`
     runner.py       until the total is reached; workers of one machine
+    checks.py       settings and metrics of a study, checked before any trial
+    refit.py        the best settings as an argument file, trained with other seeds
     report.py       tables and summaries
 
 A new method joins by its argument file alone: name it under `methods` of a sweep file.
@@ -20,22 +23,24 @@ A new method joins by its argument file alone: name it under `methods` of a swee
 
 from optuna import Study
 
-from lit_landmarks.search.budget import counted
-from lit_landmarks.search.devices import hand_over, run_handed_over, several
-from lit_landmarks.search.launchers import standing_alone
-from lit_landmarks.search.manual import keys_help
-from lit_landmarks.search.report import one_line, pace, print_status, summary
-from lit_landmarks.search.runner import requeue_dead, spawn_workers, why, work
+from lit_landmarks.search.budget import list_counted_trials
+from lit_landmarks.search.checks import check_metrics, check_settings
+from lit_landmarks.search.devices import run_handed_over
+from lit_landmarks.search.launchers import hide_launcher
+from lit_landmarks.search.manual import describe_keys
+from lit_landmarks.search.refit import format_mean_and_deviation, train_with_seeds, write_best
+from lit_landmarks.search.report import format_trial, measure_pace, print_status, summarize_study
+from lit_landmarks.search.runner import describe_outcome, requeue_dead, run_trials, spawn_workers
 from lit_landmarks.search.study import (
     METRICS,
     RUN,
     StudyFolder,
-    best_feasible,
+    find_best_feasible,
     is_feasible,
-    pareto_front,
+    select_pareto_trials,
 )
 from lit_landmarks.search.sweep_file import Sweep, read_sweep
-from lit_landmarks.search.watch import with_measured
+from lit_landmarks.search.watch import insert_measured_mma
 
 __all__ = [
     "METRICS",
@@ -43,23 +48,26 @@ __all__ = [
     "Study",
     "StudyFolder",
     "Sweep",
-    "best_feasible",
-    "counted",
-    "hand_over",
+    "check_metrics",
+    "check_settings",
+    "describe_keys",
+    "describe_outcome",
+    "find_best_feasible",
+    "format_mean_and_deviation",
+    "format_trial",
+    "hide_launcher",
+    "insert_measured_mma",
     "is_feasible",
-    "keys_help",
-    "one_line",
-    "pace",
-    "pareto_front",
+    "list_counted_trials",
+    "measure_pace",
     "print_status",
     "read_sweep",
     "requeue_dead",
     "run_handed_over",
-    "several",
+    "run_trials",
+    "select_pareto_trials",
     "spawn_workers",
-    "standing_alone",
-    "summary",
-    "why",
-    "with_measured",
-    "work",
+    "summarize_study",
+    "train_with_seeds",
+    "write_best",
 ]

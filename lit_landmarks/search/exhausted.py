@@ -1,7 +1,7 @@
-"""Samplers that try everything once: what they can try, and when nothing is left.
+"""Exhaustive samplers (grid, brute force): check of their space, and whether it is exhausted.
 
-They end a study through `Study.stop`, which is for `Study.optimize` alone. Here the records tell,
-so that all workers and each resume see the same.
+They end a study through `Study.stop`, which works in `Study.optimize` alone. Here the study's
+records decide, so that all workers and each resume agree.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BruteForceSampler, GridSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.search.space import METHOD, Parameter, Sweep
 
 
-def silenced(sampler: Any) -> Any:
-    """The same sampler, which no longer calls `Study.stop`; it did nothing else after a trial."""
+def disable_stop(sampler: Any) -> Any:
+    """Disables `after_trial` of an exhaustive sampler, which only calls `Study.stop`."""
     if isinstance(sampler, GridSampler | BruteForceSampler):
         sampler.after_trial = lambda *_, **__: None  # type: ignore[method-assign]
     return sampler
 
 
 def is_exhausted(sweep: Sweep, study: optuna.Study) -> bool:
-    """Whether each value has been tried, or is being tried, and no trial waits to go on."""
+    """Whether an exhaustive sampler has tried all values, and no trial waits to be continued."""
     sampler = study.sampler
     if not isinstance(sampler, GridSampler | BruteForceSampler):
         return False
@@ -37,11 +37,15 @@ def is_exhausted(sweep: Sweep, study: optuna.Study) -> bool:
         tried = {t.system_attrs["grid_id"] for t in trials if "grid_id" in t.system_attrs}
         return len(tried) >= math.prod(len(values) for values in grid)
     last = next((t for t in reversed(trials) if t.state.is_finished() and t.params), None)
-    return last is not None and _stops(sampler, study, last)
+    if last is None:
+        return False
+    recorder: Any = _StopRecorder(study)
+    BruteForceSampler.after_trial(sampler, recorder, last, last.state, last.values)
+    return bool(recorder.stopped)
 
 
-class _Asked:
-    """A study that notes whether it is told to stop."""
+class _StopRecorder:
+    """Proxy of a study that records whether a sampler calls `stop`."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._study, self.stopped = study, False
@@ -53,33 +57,29 @@ class _Asked:
         return getattr(self._study, name)
 
 
-def _stops(sampler: BruteForceSampler, study: optuna.Study, last: FrozenTrial) -> bool:
-    asked: Any = _Asked(study)
-    BruteForceSampler.after_trial(sampler, asked, last, last.state, last.values)
-    return bool(asked.stopped)
-
-
-def refuse_incomplete(sweep: Sweep) -> None:
-    """A grid of other parameters than the space's, or values that nobody can count.
+def check_sampler_space(sweep: Sweep) -> None:
+    """Checks that a grid has the parameters of the space, and that brute force can count values.
 
     Raises:
-        UserError: names the parameter.
+        UserError: a parameter that does not fit; the message names it.
     """
     name, arguments = sweep.sampler
-    known: dict[str, Parameter | None] = {p.key: p for p in sweep.space}
+    parameters: dict[str, Parameter | None] = {p.key: p for p in sweep.space}
     for method, branch in sweep.methods.items():
-        known |= {METHOD: None} | {f"{method}:{p.key}": p for p in branch.space}
+        parameters |= {METHOD: None} | {f"{method}:{p.key}": p for p in branch.space}
     if name == "BruteForceSampler":
-        for key, p in known.items():
+        for key, p in parameters.items():
             if p is not None and p.kind == "float" and p.step is None:
                 raise UserError(f"{sweep.file}: BruteForceSampler needs a step of {key}; give one")
     if name != "GridSampler":
         return
     grid, where = arguments["search_space"], f"{sweep.file}: sampler.arguments.search_space"
-    wrong = next((key for key in grid if key not in known), None)
+    wrong = next((key for key in grid if key not in parameters), None)
     if wrong is not None:
-        raise UserError(f"{where}.{wrong} is no parameter of the space; known: {', '.join(known)}")
-    for key, p in known.items():
+        raise UserError(
+            f"{where}.{wrong} is no parameter of the space; known: {', '.join(parameters)}"
+        )
+    for key, p in parameters.items():
         if key not in grid:
             raise UserError(f"{where} has no {key}, which is in the space; add it")
         for value in grid[key]:

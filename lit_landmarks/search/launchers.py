@@ -1,4 +1,4 @@
-"""SLURM and torchrun as starters of workers: each task works alone, on its own device."""
+"""Workers that SLURM or torchrun starts: each task is a worker on its own device."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from collections.abc import Iterator
 
 import torch
 
-#: By these Lightning would take the workers of a study for the ranks of one training.
+#: Variables by which Lightning would take the workers for the ranks of one training.
 _OF_A_GROUP = (
-    "SLURM_NTASKS", "WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK",
-    "NODE_RANK", "MASTER_ADDR", "MASTER_PORT",
-)  # fmt: skip
+    "SLURM_NTASKS",
+    "WORLD_SIZE",
+    "RANK",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 _PREFIXES = ("TORCHELASTIC_", "ROLE_", "GROUP_WORLD_")
 
 
 @contextlib.contextmanager
-def standing_alone() -> Iterator[None]:
-    """Hides the launcher from Lightning, and takes the device of this task; all is put back."""
-    before = dict(os.environ)
-    place = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID")
-    if place is not None and torch.cuda.device_count() > 1:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-        devices = seen.split(",") if seen else list(map(str, range(torch.cuda.device_count())))
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(place) % len(devices)]
+def hide_launcher() -> Iterator[None]:
+    """Context that hides SLURM or torchrun from Lightning and selects the device of this task."""
+    environment = dict(os.environ)
+    rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID")
+    if rank is not None and torch.cuda.device_count() > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = (
+            visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
+        )
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(rank) % len(devices)]
     for name in list(os.environ):
         if name in _OF_A_GROUP or name.startswith(_PREFIXES):
             del os.environ[name]
@@ -32,4 +41,4 @@ def standing_alone() -> Iterator[None]:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""The part of README.md that explains the keys of a sweep file, for `sweep --help`."""
+"""The table of sweep-file keys in README.md, for `sweep --help`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 README = Path(__file__).with_name("README.md")
 
 
-def keys_help() -> str:
-    """The table of keys as text: `key  meaning`, wrapped rows below."""
+def describe_keys() -> str:
+    """Describes the keys of a sweep file, a line `key  meaning` for each."""
     rows = re.findall(r"^\| `([^`]+)` \| (.+?) \|$", README.read_text(encoding="utf-8"), re.M)
     return "\n".join(f"  {key:<12}  {meaning.replace('`', '')}" for key, meaning in rows)

@@ -1,4 +1,4 @@
-"""What a study has come to, for a person and for a program."""
+"""State of a study: a table for the terminal, a summary for JSON, its pace and remaining time."""
 
 from __future__ import annotations
 
@@ -8,94 +8,99 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.search.budget import counted, epochs_spent, hours_spent, is_spent
-from lit_landmarks.search.runner import why
+from lit_landmarks.console import plain_console
+from lit_landmarks.search.budget import count_epochs, count_hours, is_spent, list_counted_trials
+from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.study import (
     METRICS,
     OWNER,
     SEEDS,
     StudyFolder,
-    best_feasible,
+    find_best_feasible,
     is_feasible,
-    pareto_front,
+    select_pareto_trials,
 )
 from lit_landmarks.search.sweep_file import Sweep
 
 
-def one_line(trial: FrozenTrial) -> str:
-    """A finished trial in one row."""
+def format_trial(trial: FrozenTrial) -> str:
+    """Formats a finished trial in one line."""
     cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
-    told = f", {cost:.1f} MMA" if cost is not None else ""
-    return f"trial {trial.number}: {_value(trial)}{told}, {why(trial)}"
+    cost_text = f", {cost:.1f} MMA" if cost is not None else ""
+    return f"trial {trial.number}: {_format_value(trial)}{cost_text}, {describe_outcome(trial)}"
 
 
-def _value(trial: FrozenTrial) -> str:
+def _format_value(trial: FrozenTrial) -> str:
     value = trial.value
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def summary(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> dict[str, Any]:
-    """The state of a study; plain values for JSON."""
-    best, trials = best_feasible(study), counted(study)
+def summarize_study(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> dict[str, Any]:
+    """Summarizes the state of a study as plain values for JSON."""
+    best, trials = find_best_feasible(study), list_counted_trials(study)
     return {
         "name": sweep.name,
         "total": sweep.trials,
         "trials": len(trials),
-        "hours": round(hours_spent(study), 4),
-        "epochs": epochs_spent(study),
-        "workers": workers_alive(sweep, study, folder),
-        "minutes_left": minutes_left(sweep, study, folder),
+        "hours": round(count_hours(study), 4),
+        "epochs": count_epochs(study),
+        "workers": count_live_workers(sweep, study, folder),
+        "minutes_left": estimate_minutes_left(sweep, study, folder),
         "best": None
         if best is None
-        else {"number": best.number, "value": best.value, "parameters": best.params,
-              "seeds": best.user_attrs.get(SEEDS)},
+        else {
+            "number": best.number,
+            "value": best.value,
+            "parameters": best.params,
+            "seeds": best.user_attrs.get(SEEDS),
+        },
         "pareto": [
             {"number": t.number, "value": t.value, "mma": t.user_attrs[METRICS]["compute/mma"]}
-            for t in pareto_front(study)
+            for t in select_pareto_trials(study)
         ],
         "states": {
             state: sum(t.state.name.lower() == state for t in trials)
             for state in ("complete", "pruned", "fail", "running")
         },
-    }  # fmt: skip
+    }
 
 
-def workers_alive(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> int:
-    """Workers that run a trial now."""
+def count_live_workers(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> int:
+    """Counts the workers that run a trial now."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     owners = {str(t.user_attrs[OWNER]) for t in running if OWNER in t.user_attrs}
     return sum(folder.is_alive(owner, sweep) for owner in owners)
 
 
-def minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> float | None:
-    """Minutes until the first budget is used up, at the pace so far; None before any trial.
+def estimate_minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> float | None:
+    """Estimates the minutes until the first budget is spent; None before the first trial ends.
 
-    With as many workers as are alive, or with one.
+    Assumes the pace so far, with as many workers as are alive, or with one.
     """
-    done = [t for t in counted(study) if t.state.is_finished() and t.duration]
+    done = [t for t in list_counted_trials(study) if t.state.is_finished() and t.duration]
     if not done:
         return None
     if is_spent(sweep, study):
         return 0.0
     each = sum(t.duration.total_seconds() for t in done if t.duration) / len(done) / 60
-    workers = max(1, workers_alive(sweep, study, folder))
+    workers = max(1, count_live_workers(sweep, study, folder))
     left = max(0, sweep.trials - len(done)) * each / workers
     if sweep.hours is not None:
-        left = min(left, 60 * (sweep.hours - hours_spent(study)))
-    spent = epochs_spent(study)
+        left = min(left, 60 * (sweep.hours - count_hours(study)))
+    spent = count_epochs(study)
     if sweep.epochs is not None and spent:
-        pace = sum(t.duration.total_seconds() for t in done if t.duration) / 60 / spent
-        left = min(left, (sweep.epochs - spent) * pace / workers)
+        minutes_per_epoch = sum(t.duration.total_seconds() for t in done if t.duration) / 60 / spent
+        left = min(left, (sweep.epochs - spent) * minutes_per_epoch / workers)
     return round(left, 1)
 
 
-def pace(study: optuna.Study) -> float:
-    """Trials a minute from when the last worker began until the first one had nothing left.
+def measure_pace(study: optuna.Study) -> float:
+    """Measures trials per minute while all workers were busy.
 
-    A trial that lies across an end of that time counts with its share within.
+    That is from when the last worker began until the first one ended; a trial that is partly
+    outside counts with its share inside.
     """
     spans: dict[str, list[tuple[float, float]]] = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
@@ -111,40 +116,54 @@ def pace(study: optuna.Study) -> float:
 
 
 def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None:
-    """A table of trials, the best one, the Pareto front and the time left."""
-    trials, best, front = counted(study), best_feasible(study), pareto_front(study)
+    """Prints a table of trials, the best one, the Pareto front and the time left."""
+    trials, best, front = (
+        list_counted_trials(study),
+        find_best_feasible(study),
+        select_pareto_trials(study),
+    )
     table = Table(
         title=f"{sweep.name}: {len(trials)} of {sweep.trials} trials", title_justify="left"
     )
     for column in ("trial", sweep.objective, "MMA", "minutes", "what became of it"):
         table.add_column(column, justify="left" if column[0] == "w" else "right")
-    for trial in sorted(trials, key=_rank(study)):
+    for trial in sorted(trials, key=_make_rank_key(study)):
         cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
         table.add_row(
-            str(trial.number), _value(trial), "-" if cost is None else f"{cost:.1f}",
+            str(trial.number),
+            _format_value(trial),
+            "-" if cost is None else f"{cost:.1f}",
             f"{trial.duration.total_seconds() / 60:.1f}" if trial.duration else "-",
-            why(trial),
-        )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
+            describe_outcome(trial),
+        )
+    console = plain_console()
     console.print(table)
     if best is None:
         console.print("no trial within the limits yet")
     else:
-        console.print(f"best within the limits: trial {best.number}, {sweep.objective} "
-                      f"{best.value:.3f}")  # fmt: skip
-    console.print("Pareto front: " + (", ".join(
-        f"{t.value:.3f} at {t.user_attrs[METRICS]['compute/mma']:.1f} MMA" for t in front
-    ) or "-"))  # fmt: skip
-    console.print(_budget(sweep, study, folder))
+        console.print(
+            f"best within the limits: trial {best.number}, {sweep.objective} {best.value:.3f}"
+        )
+    console.print(
+        "Pareto front: "
+        + (
+            ", ".join(
+                f"{t.value:.3f} at {t.user_attrs[METRICS]['compute/mma']:.1f} MMA" for t in front
+            )
+            or "-"
+        )
+    )
+    console.print(_describe_budget(sweep, study, folder))
 
 
-def _budget(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> str:
-    """What is spent of the budgets, and how long the rest will take."""
-    spent = [f"{hours_spent(study):.2f}" + (f" of {sweep.hours:g}" if sweep.hours else "") + " h",
-             f"{epochs_spent(study)}" + (f" of {sweep.epochs}" if sweep.epochs else "")
-             + " epochs"]  # fmt: skip
-    left = minutes_left(sweep, study, folder)
-    alive = workers_alive(sweep, study, folder)
+def _describe_budget(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> str:
+    """Describes the spent hours and epochs and the time left in one line."""
+    spent = [
+        f"{count_hours(study):.2f}" + (f" of {sweep.hours:g}" if sweep.hours else "") + " h",
+        f"{count_epochs(study)}" + (f" of {sweep.epochs}" if sweep.epochs else "") + " epochs",
+    ]
+    left = estimate_minutes_left(sweep, study, folder)
+    alive = count_live_workers(sweep, study, folder)
     text = "spent: " + ", ".join(spent)
     if left:
         who = f"{alive} workers" if alive > 1 else "one worker"
@@ -152,13 +171,13 @@ def _budget(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> str:
     return text
 
 
-def _rank(study: optuna.Study) -> Callable[[FrozenTrial], tuple[bool, float, int]]:
-    """Order of the table: within the limits first, then by objective."""
+def _make_rank_key(study: optuna.Study) -> Callable[[FrozenTrial], tuple[bool, float, int]]:
+    """Makes the sort key of the table: within the limits first, then by objective."""
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
 
     def key(trial: FrozenTrial) -> tuple[bool, float, int]:
-        known = trial.state == TrialState.COMPLETE and trial.value is not None
-        value = sign * float(trial.value or 0.0) if known else math.inf
+        has_value = trial.state == TrialState.COMPLETE and trial.value is not None
+        value = sign * float(trial.value or 0.0) if has_value else math.inf
         return not is_feasible(trial), value, trial.number
 
     return key

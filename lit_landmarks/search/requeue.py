@@ -1,9 +1,9 @@
-"""Trials of dead workers go on, each exactly once, whoever notices.
+"""Queues the trials of dead workers again, each exactly once.
 
-A trial that has lost its worker fails, and a copy of it is queued. Several may notice at the same
-moment, or die between the two steps, so
-    1. only the one whose change from running to failed the storage accepts queues the copy;
-    2. a failed trial without a copy gets one from whoever meets it next;
+A trial that has lost its worker fails, and a copy of it is queued. Several workers may notice at
+the same moment, or die between the two steps, so
+    1. only the worker whose change from running to failed the storage accepts queues the copy;
+    2. a failed trial without a copy gets one from the worker that notices next;
     3. should there be two copies all the same, the later one is void when it is asked for.
 """
 
@@ -18,11 +18,11 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lit_landmarks.search.budget import AGAIN, DIED, RAN, VOID, orphans
-from lit_landmarks.search.storage import in_a_hurry
+from lit_landmarks.search.budget import AGAIN, DIED, RAN, VOID, find_orphans
+from lit_landmarks.search.storage import shorten_patience
 from lit_landmarks.search.study import OWNER, RESUMES, RUN, WHY, StudyFolder
 from lit_landmarks.search.sweep_file import Sweep
-from lit_landmarks.search.workers import heartbeat_of
+from lit_landmarks.search.workers import get_heartbeat_storage
 
 #: User attribute: how many workers died at this trial since its last checkpoint.
 DEATHS = "deaths"
@@ -48,20 +48,22 @@ class Requeue:
         self._unowned: dict[int, float] = {}
 
     def __call__(self) -> int:
-        """Looks once.
+        """Queues the trials of workers that are dead now.
 
         Returns:
-            How many trials were queued again.
+            Number of queued trials.
         """
         count = 0
-        heartbeat = heartbeat_of(self._study)
-        stale = set() if heartbeat is None else set(
-            heartbeat._get_stale_trial_ids(self._study._study_id)
-        )  # fmt: skip
+        heartbeat = get_heartbeat_storage(self._study)
+        stale = (
+            set()
+            if heartbeat is None
+            else set(heartbeat._get_stale_trial_ids(self._study._study_id))
+        )
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._is_dead(trial, stale):
-                count += self._bury(trial)
-        for trial in orphans(self._study.get_trials(deepcopy=False)):
+                count += self._fail_and_queue(trial)
+        for trial in find_orphans(self._study.get_trials(deepcopy=False)):
             self._queue(trial)
             count += 1
         return count
@@ -72,24 +74,27 @@ class Requeue:
         owner = trial.user_attrs.get(OWNER)
         if owner is not None:
             return not self._folder.is_alive(str(owner), self._sweep)
-        # Its worker has just asked for it, or died right then. Clocks of machines differ, so what
-        # counts is how long this process has seen it so.
+        # Its worker has just asked for it, or died right then. Clocks of machines differ, so the
+        # time is measured by this process, from when it first saw the trial without an owner.
         since = self._unowned.setdefault(trial._trial_id, time.monotonic())
         return time.monotonic() - since > self._sweep.grace
 
-    def _bury(self, trial: FrozenTrial) -> int:
-        """Fails a trial; 1 if a copy was queued."""
-        deaths = _deaths(trial)
+    def _fail_and_queue(self, trial: FrozenTrial) -> int:
+        """Fails a trial and queues a copy; returns the number of copies, 0 or 1."""
+        deaths = _count_deaths(trial)
         begun = bool(trial.params or trial.system_attrs.get("fixed_params"))
-        told: dict[str, Any] = {RAN: _seconds(trial), VOID: DIED if begun else "never begun"}
+        marks: dict[str, Any] = {
+            RAN: _measure_seconds(trial),
+            VOID: DIED if begun else "never begun",
+        }
         if deaths >= _MOST_DEATHS:
-            told = {WHY: f"its worker died, {deaths} times in a row"}
+            marks = {WHY: f"its worker died, {deaths} times in a row"}
         # A `Trial` would ask the sampler for settings first.
         storage, number = self._study._storage, trial._trial_id
         try:
-            for key, value in told.items():
+            for key, value in marks.items():
                 storage.set_trial_user_attr(number, key, value)
-            # The lock: one process is told True, the others raise.
+            # The lock: one process gets True, the others raise.
             if not storage.set_trial_state_values(number, TrialState.FAIL):
                 return 0
         except UpdateFinishedTrialError:
@@ -100,32 +105,40 @@ class Requeue:
         return 1
 
     def _queue(self, trial: FrozenTrial) -> None:
-        known = trial.user_attrs
-        told = {AGAIN: trial.number, DEATHS: _deaths(trial), SAVED: _saved(trial)}
-        if run := known.get(RUN) or known.get(RESUMES):
-            told[RESUMES] = run
+        earlier = trial.user_attrs
+        attributes = {
+            AGAIN: trial.number,
+            DEATHS: _count_deaths(trial),
+            SAVED: _find_checkpoint_time(trial),
+        }
+        if run := earlier.get(RUN) or earlier.get(RESUMES):
+            attributes[RESUMES] = run
         fixed = trial.system_attrs.get("fixed_params", {})
-        self._study.enqueue_trial({**fixed, **trial.params}, user_attrs=told)
+        self._study.enqueue_trial({**fixed, **trial.params}, user_attrs=attributes)
 
 
 def release(trial: Trial) -> None:
-    """Notes that a trial is left unfinished by a worker that lives: no death of it.
+    """Marks a trial that a living worker leaves unfinished, so that it counts as no death.
 
-    A storage that takes no note any more is left alone; then it counts as one.
+    Errors of the storage are ignored; then the trial counts as one.
     """
-    with contextlib.suppress(Exception), in_a_hurry():
+    with contextlib.suppress(Exception), shorten_patience():
         trial.set_user_attr(RELEASED, True)
 
 
-def _deaths(trial: FrozenTrial) -> int:
-    """Workers that died at a trial, one after the other, without a further checkpoint."""
-    known = trial.user_attrs
-    before = 0 if _saved(trial) > float(known.get(SAVED, 0.0)) else int(known.get(DEATHS, 0))
-    return before + (RELEASED not in known)
+def _count_deaths(trial: FrozenTrial) -> int:
+    """Counts the workers that died at a trial in a row, without a further checkpoint."""
+    attributes = trial.user_attrs
+    before = (
+        0
+        if _find_checkpoint_time(trial) > float(attributes.get(SAVED, 0.0))
+        else int(attributes.get(DEATHS, 0))
+    )
+    return before + (RELEASED not in attributes)
 
 
-def _saved(trial: FrozenTrial) -> float:
-    """When the last checkpoint of a trial was written; 0 without one that can be seen here."""
+def _find_checkpoint_time(trial: FrozenTrial) -> float:
+    """Time of a trial's last checkpoint; 0 if there is none on this machine."""
     times = [0.0]
     run = trial.user_attrs.get(RUN) or trial.user_attrs.get(RESUMES)
     for path in Path(run).rglob("last.ckpt") if run else ():
@@ -134,8 +147,8 @@ def _saved(trial: FrozenTrial) -> float:
     return max(times)
 
 
-def is_double(study: optuna.Study, trial: Trial) -> bool:
-    """Whether an earlier trial goes on with what this one should."""
+def is_second_copy(study: optuna.Study, trial: Trial) -> bool:
+    """Whether an earlier trial already continues the one that this trial continues."""
     again = trial.user_attrs.get(AGAIN)
     return again is not None and any(
         t.user_attrs.get(AGAIN) == again and t.number < trial.number
@@ -143,8 +156,8 @@ def is_double(study: optuna.Study, trial: Trial) -> bool:
     )
 
 
-def _seconds(trial: FrozenTrial) -> float:
-    """How long it ran: until the last file below its run directory, as far as there is one."""
+def _measure_seconds(trial: FrozenTrial) -> float:
+    """Seconds from a trial's start to its last written file; 0 without a run directory."""
     if trial.datetime_start is None or RUN not in trial.user_attrs:
         return 0.0
     times = [0.0]

@@ -1,4 +1,4 @@
-"""Working on a study until its total is reached: one process, or several that share the storage."""
+"""Workers of a study: run trials until the total is reached, in one process or in several."""
 
 from __future__ import annotations
 
@@ -19,36 +19,44 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, counted, is_spent, is_void
+from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, is_spent, is_void, list_counted_trials
 from lit_landmarks.search.exhausted import is_exhausted
-from lit_landmarks.search.requeue import Requeue, is_double
+from lit_landmarks.search.requeue import Requeue, is_second_copy
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import OWNER, WHY, StudyFolder
+from lit_landmarks.search.task_runner import TaskRunner
 from lit_landmarks.search.trial import Costs, Fit, TrialRunner
 from lit_landmarks.search.workers import NUMBER, PARENT, Worker
 
-__all__ = ["counted", "interruptible", "requeue_dead", "spawn_workers", "why", "work"]
+__all__ = [
+    "describe_outcome",
+    "interrupt_on_sigterm",
+    "list_counted_trials",
+    "requeue_dead",
+    "run_trials",
+    "spawn_workers",
+]
 
-#: So many trials of one worker that fail alike, one after the other, end its work: the next would
-#: fail alike, and a study is not to be burnt for a mistake in its settings.
-ALIKE = 3
+#: A worker stops after so many consecutive trials that failed for the same reason: most likely a
+#: mistake in the settings, which would fail all others too.
+MOST_ALIKE = 3
 #: Seconds between two looks at the trials of others, once no trial is left to begin.
 _POLL = 2.0
-Told = Callable[[FrozenTrial], None]
+Report = Callable[[FrozenTrial], None]
 
 
 def requeue_dead(study: optuna.Study, folder: StudyFolder) -> int:
-    """Queues again what dead workers were at; each goes on from its last checkpoint.
+    """Queues the trials of dead workers again; each goes on from its last checkpoint.
 
     Returns:
-        How many trials.
+        Number of queued trials.
     """
     return Requeue(study, folder, folder.sweep())()
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM, with which schedulers end a job, ends the work as Ctrl-C does."""
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Context in which SIGTERM, which schedulers send to end a job, acts as Ctrl-C does."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -63,10 +71,15 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def work(
-    sweep: Sweep, folder: StudyFolder, study: optuna.Study, fit: Fit, costs: Costs, told: Told,
+def run_trials(
+    sweep: Sweep,
+    folder: StudyFolder,
+    study: optuna.Study,
+    report: Report,
     total: int | None = None,
-) -> None:  # fmt: skip
+    fit: Fit | None = None,
+    costs: Costs | None = None,
+) -> None:
     """Runs trials until as many count as the sweep asks for, or hours or epochs are used up.
 
     A sampler that has tried everything ends the work as well.
@@ -78,27 +91,28 @@ def work(
         sweep: the sweep.
         folder: its folder.
         study: its storage.
-        fit: trains, see `trial.Fit`.
-        costs: counts, see `trial.Costs`.
-        told: called with each finished trial.
+        report: called with each finished trial.
         total: number of trials; None for the sweep's.
+        fit: trains one fit, see `trial.Fit`; None for a `TaskRunner`'s.
+        costs: counts costs, see `trial.Costs`; None for a `TaskRunner`'s.
 
     Raises:
         UserError: trials fail alike, a disk is full, or a database stays away.
     """
     target = sweep.trials if total is None else total
     requeue = Requeue(study, folder, sweep)
-    with interruptible(), _collecting(), folder.worker(study, sweep) as worker:
-        runner = TrialRunner(sweep, folder, study, worker, fit, costs)
-        alike = _Alike(folder, study, worker)
+    tasks = TaskRunner(sweep, folder)
+    with interrupt_on_sigterm(), _freeze_objects(), folder.worker(study, sweep) as worker:
+        runner = TrialRunner(sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs)
+        alike = _AlikeFailures(folder, study, worker)
         while not is_spent(sweep, study):
             requeue()
-            if len(counted(study)) >= target or is_exhausted(sweep, study):
-                if not _others_run(study, worker):
+            if len(list_counted_trials(study)) >= target or is_exhausted(sweep, study):
+                if not _others_are_running(study, worker):
                     return
                 time.sleep(min(_POLL, sweep.heartbeat))
                 continue
-            trial = _ask(study, target)
+            trial = _ask_trial(study, target)
             if trial is None:
                 continue
             runner.run(trial)
@@ -107,19 +121,19 @@ def work(
                 torch.cuda.empty_cache()
             done = study.get_trials(deepcopy=False)[trial.number]
             if done.user_attrs.get(OWNER) == worker.name and done.state.is_finished():
-                told(done)
+                report(done)
                 alike.add(done)
 
 
-def _ask(study: optuna.Study, target: int) -> optuna.Trial | None:
-    """The next trial; None if others took the last ones at the same time."""
+def _ask_trial(study: optuna.Study, target: int) -> optuna.Trial | None:
+    """Asks the study for the next trial; None if other workers took the last ones meanwhile."""
     with warnings.catch_warnings():
         # Optuna warns that `ask` sends no heartbeats; ours do (`workers.py`).
         warnings.simplefilter("ignore")
         trial = study.ask()
-    too_many = "queued twice" if is_double(study, trial) else None
+    too_many = "queued twice" if is_second_copy(study, trial) else None
     if AGAIN not in trial.user_attrs:
-        before = [t for t in counted(study) if t.number < trial.number]
+        before = [t for t in list_counted_trials(study) if t.number < trial.number]
         too_many = "the study was full" if len(before) >= target else None
     if too_many is None:
         return trial
@@ -128,18 +142,17 @@ def _ask(study: optuna.Study, target: int) -> optuna.Trial | None:
     return None
 
 
-def _others_run(study: optuna.Study, worker: Worker) -> bool:
+def _others_are_running(study: optuna.Study, worker: Worker) -> bool:
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
     return any(t.user_attrs.get(OWNER) != worker.name for t in trials if t.state.name == "RUNNING")
 
 
 @contextlib.contextmanager
-def _collecting() -> Iterator[None]:
-    """Makes `gc.collect` after each trial cheap.
+def _freeze_objects() -> Iterator[None]:
+    """Excludes the objects that exist now from garbage collection, which makes it cheap.
 
-    Modules and trainers refer to one another in circles, and hold memory until they are collected.
-    What was there before the first trial, such as the libraries, is not looked at again: it would
-    take half a second each time.
+    Modules and trainers form reference cycles, so memory is collected after each trial. Visiting
+    the objects of the libraries as well would take half a second each time.
     """
     gc.collect()
     gc.freeze()
@@ -149,8 +162,8 @@ def _collecting() -> Iterator[None]:
         gc.unfreeze()
 
 
-class _Alike:
-    """Counts trials of this worker that failed alike, one after the other."""
+class _AlikeFailures:
+    """Counter of consecutive trials of this worker that failed for the same reason."""
 
     def __init__(self, folder: StudyFolder, study: optuna.Study, worker: Worker) -> None:
         self._folder, self._study, self._worker = folder, study, worker
@@ -158,21 +171,21 @@ class _Alike:
         self._numbers: list[int] = []
 
     def add(self, trial: FrozenTrial) -> None:
-        """A finished trial.
+        """Counts a finished trial.
 
         Raises:
-            UserError: `ALIKE` of them have failed for the same reason.
+            UserError: `MOST_ALIKE` trials in a row have failed for the same reason.
         """
-        reason = why(trial) if trial.state == TrialState.FAIL else ""
+        reason = describe_outcome(trial) if trial.state == TrialState.FAIL else ""
         if reason != self._why:
             self._numbers = []
         self._why = reason
         self._numbers += [trial.number] if reason else []
-        if len(self._numbers) >= ALIKE:
+        if len(self._numbers) >= MOST_ALIKE:
             # One key for each worker: two may stop at the same moment.
             self._study.set_user_attr(f"{STOPPED}{self._worker.name}", self._numbers)
             raise UserError(
-                f"{ALIKE} trials in a row failed alike: {reason}; mend that (settings are in "
+                f"{MOST_ALIKE} trials in a row failed alike: {reason}; mend that (settings are in "
                 f"{self._folder.file}), then go on with `sweep resume {self._folder.root}`"
             )
 
@@ -183,12 +196,12 @@ def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
     Raises:
         UserError: workers failed, and the total was not reached by the others.
     """
-    words = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root),
-             "--trials", str(total), "--keep-running"]  # fmt: skip
-    with interruptible():
+    command = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
+    command += ["--trials", str(total), "--keep-running"]
+    with interrupt_on_sigterm():
         # In a session of their own, Ctrl-C reaches them once, from here.
         workers = [
-            subprocess.Popen(words, env=_environment(number, count), start_new_session=True)
+            subprocess.Popen(command, env=_make_environment(number, count), start_new_session=True)
             for number in range(count)
         ]
         try:
@@ -202,7 +215,7 @@ def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
             raise
     sweep = folder.sweep()
     study = folder.open(sweep)
-    done = [t for t in counted(study) if t.state.is_finished()]
+    done = [t for t in list_counted_trials(study) if t.state.is_finished()]
     if any(codes) and len(done) < total and not is_spent(sweep, study):
         raise UserError(
             f"{sum(map(bool, codes))} of {count} workers failed; see above, then go on with "
@@ -210,8 +223,8 @@ def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
         )
 
 
-def _environment(number: int, count: int) -> dict[str, str]:
-    """Of one worker among several: its share of the cores, a GPU if there are several."""
+def _make_environment(number: int, count: int) -> dict[str, str]:
+    """Environment variables of a worker: its number, its share of the cores, its GPU."""
     threads = str(max(1, (os.cpu_count() or 1) // count))
     own = {NUMBER: str(number), PARENT: str(os.getpid())}
     devices = torch.cuda.device_count() if "CUDA_VISIBLE_DEVICES" not in os.environ else 0
@@ -220,8 +233,8 @@ def _environment(number: int, count: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": threads, **os.environ, **own}
 
 
-def why(trial: FrozenTrial) -> str:
-    """What became of a trial, in a few words."""
+def describe_outcome(trial: FrozenTrial) -> str:
+    """Outcome of a trial as a short phrase, such as "within the limits" or its error."""
     if trial.state == TrialState.COMPLETE:
         broken = [name for name, value in trial.constraints.items() if value > 0]
         return f"breaks {', '.join(broken)}" if broken else "within the limits"

@@ -1,4 +1,4 @@
-"""What a sweep file says, once it is read: parameters, limits, methods, the study."""
+"""A sweep file that has been read: parameters, limits, methods, the study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class Parameter:
         low, high: ends of a range.
         log: search on a logarithmic scale.
         step: distance of the values of a range; None for 1 of an int, any of a float.
-        choices: of "choice".
+        choices: values of a "choice".
+
+    Example:
+        >>> Parameter("model.init_args.rank", "int", low=8, high=64).probes()
+        (8, 64)
     """
 
     key: str
@@ -39,7 +43,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
 
     def suggest(self, trial: optuna.Trial, prefix: str = "") -> Any:
-        """Ask a trial for a value; `prefix` keeps parameters of different methods apart."""
+        """Samples a value; `prefix` keeps parameters of different methods apart."""
         name = prefix + self.key
         if self.kind == "float":
             return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
@@ -50,32 +54,39 @@ class Parameter:
         return self.choices[texts.index(trial.suggest_categorical(name, texts))]
 
     def texts(self) -> list[Any]:
-        """Choices as Optuna keeps them: scalars as they are, lists and dicts as YAML."""
-        return [c if _plain(c) else yaml.safe_dump(c, default_flow_style=True).strip()
-                for c in self.choices]  # fmt: skip
+        """Choices as Optuna stores them: scalars as they are, lists and dicts as YAML."""
+        return [
+            c if _is_scalar(c) else yaml.safe_dump(c, default_flow_style=True).strip()
+            for c in self.choices
+        ]
 
     def holds(self, value: Any) -> bool:
-        """Whether a value, as Optuna keeps it, is one of this parameter."""
+        """Whether a value, as Optuna stores it, is in the range or among the choices."""
         if self.kind == "choice":
             return value in self.texts()
         kinds = int if self.kind == "int" else int | float
         return isinstance(value, kinds) and self.low <= value <= self.high
 
     def probes(self) -> tuple[Any, ...]:
-        """Values that must all parse: both ends of a range, every choice."""
+        """Boundary values, for checks: both ends of a range, or every choice."""
         if self.kind == "choice":
             return self.choices
         ends = (self.low, self.high) if self.kind == "float" else (int(self.low), int(self.high))
         return ends if ends[0] != ends[1] else ends[:1]
 
 
-def _plain(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A metric and its limit."""
+    """A limit on a metric.
+
+    Example:
+        >>> Constraint("compute/mma", at_most=True, limit=100.0).violation(120.0)
+        20.0
+    """
 
     metric: str
     at_most: bool
@@ -93,7 +104,12 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Branch:
-    """A method of the search: its argument files and its own parameters."""
+    """A method of the search: its argument files and its own parameters.
+
+    Example:
+        >>> Branch((Path("asmnet.yaml"),), ()).base[0].name
+        'asmnet.yaml'
+    """
 
     base: tuple[Path, ...]
     space: tuple[Parameter, ...]
@@ -104,9 +120,13 @@ class Sweep:
     """A checked sweep file; its keys are explained in README.md beside this module.
 
     Attributes:
-        seeds: a fit for each; empty for one fit with the seed of the configs.
-        heartbeat, grace: seconds between signs of life of a worker, and of silence until it
-            counts as dead.
+        seeds: a trial trains one fit for each; empty for one fit with the seed of the configs.
+        heartbeat: seconds between two heartbeats of a worker.
+        grace: seconds of silence after which a worker counts as dead.
+
+    Example:
+        >>> Sweep("study", Path("sweep.yaml"), trials=8, objective="val/helen/auc10_box").direction
+        'maximize'
     """
 
     name: str

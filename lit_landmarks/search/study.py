@@ -1,4 +1,4 @@
-"""A study on disk: its folder, its Optuna storage, and what its trials came to.
+"""A study on disk: its folder, its Optuna study, its best trial and Pareto front.
 
 STUDY/sweep.yaml        copy of the sweep file, paths made absolute
 STUDY/journal.log       Optuna's journal, unless the storage is a database
@@ -23,37 +23,41 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from lit_landmarks.compute.pareto import undominated
+from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.search.storage import open_storage
 from lit_landmarks.search.sweep_file import (
     KINDS,
     Sweep,
-    make,
+    instantiate,
     read_sweep,
     with_absolute_bases,
 )
 from lit_landmarks.search.workers import NUMBER, Worker, is_alive
 
-#: User attributes of a trial: its run directory (the folder of several, with seeds), what went
-#: wrong, figures, the run directory that it continues, its worker, epochs trained, and the
+#: User attributes of a trial: its run directory (the folder of several, with seeds), the reason of
+#: its failure, figures, the run directory that it continues, its worker, epochs trained, and the
 #: objective of each seed.
 RUN, WHY, METRICS, RESUMES, OWNER = "run", "why", "metrics", "resumes", "owner"
 EPOCHS, SEEDS = "epochs", "seeds"
-#: Samplers that take turns by their seed alone; workers must share it.
+#: Samplers whose seed defines one order of trials, which all workers must share.
 _ONE_SEED = ("QMCSampler", "GridSampler")
-#: User attribute of a study on a database: what its sweep file says.
-_SAYS, _SAID = "sweep", "sweep before it was mended"
+#: User attributes of a study on a database: digest of its sweep file, digests of replaced ones.
+_DIGEST, _OLD_DIGESTS = "sweep", "sweep before it was mended"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class StudyFolder:
-    """A study's folder.
+    """Folder of a study.
 
     Args:
         root: the folder.
+
+    Example:
+        >>> StudyFolder(Path("/studies/smoke")).trials.as_posix()
+        '/studies/smoke/trials'
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,7 +80,7 @@ class StudyFolder:
         return self.root / "workers"
 
     def sweep(self) -> Sweep:
-        """The sweep.
+        """Reads the study's sweep file.
 
         Raises:
             UserError: the folder holds no study.
@@ -86,21 +90,25 @@ class StudyFolder:
         return read_sweep(self.file)
 
     def refuse_if_used(self, sweep: Sweep) -> None:
-        """A folder that holds something else; one of the same study on a database may be joined.
+        """Raises if the folder is in use; a study on a database may be joined.
 
         Raises:
-            UserError: the folder is in use.
+            UserError: the folder holds something else than this study.
         """
         if not self.root.exists() or not any(self.root.iterdir()):
             return
-        if sweep.shared and self.file.is_file() and says(self.sweep()) == says(sweep):
+        if (
+            sweep.shared
+            and self.file.is_file()
+            and digest_sweep(self.sweep()) == digest_sweep(sweep)
+        ):
             return
         raise UserError(
             f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
         )
 
     def create(self, sweep: Sweep) -> None:
-        """Write the folder of a new study.
+        """Writes the folder of a new study.
 
         Raises:
             UserError: the folder is in use.
@@ -111,7 +119,7 @@ class StudyFolder:
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 
     def open(self, sweep: Sweep) -> optuna.Study:
-        """The Optuna study, made if it is new.
+        """Opens the Optuna study, or creates it.
 
         Raises:
             UserError: the storage cannot be reached, or holds another study of that name of which
@@ -125,82 +133,87 @@ class StudyFolder:
             study_name=sweep.name,
             load_if_exists=True,
             direction=sweep.direction,  # type: ignore[arg-type]
-            pruner=make(module, kind, pruner, dict(pruning)),
+            pruner=instantiate(module, kind, pruner, dict(pruning)),
         )
         if sweep.shared:
-            known = study.user_attrs.get(_SAYS)
-            if known is None:
-                study.set_user_attr(_SAYS, says(sweep))
-            elif known != says(sweep):
+            digest = study.user_attrs.get(_DIGEST)
+            if digest is None:
+                study.set_user_attr(_DIGEST, digest_sweep(sweep))
+            elif digest != digest_sweep(sweep):
                 states = {trial.state for trial in study.get_trials(deepcopy=False)}
-                # Mended after every trial failed: nothing was measured with the old settings, which
-                # another machine may still have.
-                replaced = study.user_attrs.get(_SAID, [])
-                if states != {TrialState.FAIL} or says(sweep) in replaced:
+                # The file was corrected after every trial failed: nothing was measured with the old
+                # settings, which another machine may still have.
+                replaced = study.user_attrs.get(_OLD_DIGESTS, [])
+                if states != {TrialState.FAIL} or digest_sweep(sweep) in replaced:
                     raise UserError(
                         f"the database holds a study '{sweep.name}' with other settings; correct "
                         f"{sweep.file}, or give it another 'name'"
                     )
-                study.set_user_attr(_SAID, [*replaced, known])
-                study.set_user_attr(_SAYS, says(sweep))
-        study.sampler = _sampler(sweep, len(study.get_trials(deepcopy=False)))
+                study.set_user_attr(_OLD_DIGESTS, [*replaced, digest])
+                study.set_user_attr(_DIGEST, digest_sweep(sweep))
+        study.sampler = _make_sampler(sweep, len(study.get_trials(deepcopy=False)))
         return study
 
     def worker(self, study: optuna.Study, sweep: Sweep) -> Worker:
-        """This process as a worker of the study."""
+        """A `Worker` for this process, to be entered as a context while it runs trials."""
         return Worker(self.workers, study, sweep)
 
     def is_alive(self, owner: str, sweep: Sweep) -> bool:
-        """Whether the worker of that name still works, as far as can be seen from here."""
+        """Whether the worker of that name still runs, as far as this machine can see."""
         return is_alive(self.workers, owner, sweep.grace, files=not sweep.shared)
 
     def runs(self, trial: FrozenTrial, sweep: Sweep) -> list[Path]:
-        """The run directories of a trial, one for each seed; none if nothing was trained here."""
-        told = trial.user_attrs.get(RUN)
-        if told is None:
+        """Run directories of a trial, one for each seed; empty if none is on this machine."""
+        path = trial.user_attrs.get(RUN)
+        if path is None:
             return []
         # A study's folder may have been moved, or lie elsewhere on another machine.
-        run = Path(told) if Path(told).exists() else self.trials / Path(told).name
+        run = Path(path) if Path(path).exists() else self.trials / Path(path).name
         runs = [run / f"seed{s}" for s in sweep.seeds] if len(sweep.seeds) > 1 else [run]
         return [path for path in runs if path.exists()]
 
 
-def says(sweep: Sweep) -> str:
-    """A digest of what a sweep file asks for; folders and budgets do not count.
+def digest_sweep(sweep: Sweep) -> str:
+    """Digest of a sweep file, by which machines know that they work on the same study.
 
-    A machine has its own paths, and a budget may grow.
+    Folders and budgets are left out: a machine has its own paths, and a budget may grow.
     """
     names = {n: sorted(p.name for p in b.base) for n, b in sweep.methods.items()}
     spaces = {n: [repr(p) for p in b.space] for n, b in sweep.methods.items()}
-    told = [
-        sorted(p.name for p in sweep.base), names, spaces, [repr(p) for p in sweep.space],
-        sweep.objective, [str(c) for c in sweep.constraints], sorted(sweep.settings.items()),
+    content = [
+        sorted(p.name for p in sweep.base),
+        names,
+        spaces,
+        [repr(p) for p in sweep.space],
+        sweep.objective,
+        [str(c) for c in sweep.constraints],
+        sorted(sweep.settings.items()),
         sweep.seeds,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(told, default=repr).encode()).hexdigest()[:16]
+    ]
+    return hashlib.sha256(json.dumps(content, default=repr).encode()).hexdigest()[:16]
 
 
-def _sampler(sweep: Sweep, trials: int) -> Any:
-    """The sampler; each worker and each resume draws numbers of its own.
+def _make_sampler(sweep: Sweep, trials: int) -> Any:
+    """The sampler, seeded by the sweep's seed, this worker and the number of trials so far.
 
-    With one seed for all, workers would try the same settings, and a resumed random search would
+    With the same seed, workers would try the same settings, and a resumed random search would
     repeat its first trials.
     """
-    name, given = sweep.sampler
+    name, arguments = sweep.sampler
     module, kind, _ = KINDS["sampler"]
-    arguments = dict(given)
+    filled = dict(arguments)
     number = int(os.environ.get(NUMBER, "0"))
     if sweep.shared:
         # Each machine numbers its workers from 0.
         number = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode())
-    if arguments.get("seed") is not None and name not in _ONE_SEED and (number or trials):
-        words = np.random.SeedSequence([int(arguments["seed"]), number, trials])
-        arguments["seed"] = int(words.generate_state(1)[0] >> 1)
-    return make(module, kind, name, arguments)
+    if filled.get("seed") is not None and name not in _ONE_SEED and (number or trials):
+        sequence = np.random.SeedSequence([int(filled["seed"]), number, trials])
+        filled["seed"] = int(sequence.generate_state(1)[0] >> 1)
+    return instantiate(module, kind, name, filled)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a finished trial keeps every limit."""
+    """Whether a trial was trained to its end and is within every limit."""
     return (
         trial.state == TrialState.COMPLETE
         and trial.value is not None
@@ -209,25 +222,27 @@ def is_feasible(trial: FrozenTrial) -> bool:
     )
 
 
-def best_feasible(study: optuna.Study) -> FrozenTrial | None:
-    """The best trial within all limits; None if there is none."""
-    found = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
+def find_best_feasible(study: optuna.Study) -> FrozenTrial | None:
+    """Finds the best trial within all limits; None if there is none."""
+    feasible = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    return min(found, key=lambda t: sign * float(t.value or 0.0), default=None)
+    return min(feasible, key=lambda t: sign * float(t.value or 0.0), default=None)
 
 
-def pareto_front(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenTrial]:
-    """Trained trials that no cheaper one beats, cheapest first.
+def select_pareto_trials(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenTrial]:
+    """Pareto front of objective and cost: trained trials that no cheaper one beats, in order.
 
     Args:
         study: the study.
         cost: metric of the cost.
     """
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    known = [
+    trained = [
         (float(t.user_attrs[METRICS][cost]), sign * float(t.value), t)
         for t in study.get_trials(deepcopy=False)
-        if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
+        if t.state == TrialState.COMPLETE
+        and t.value is not None
+        and math.isfinite(t.value)
         and cost in t.user_attrs.get(METRICS, {})
-    ]  # fmt: skip
-    return undominated(known)
+    ]
+    return pareto_front(trained)

@@ -1,7 +1,7 @@
 """Reading a sweep file: the whole study in one YAML, checked before anything runs.
 
 README.md beside this module explains every key. What needs the configs (whether a parameter exists,
-whether a metric is logged) is checked by the caller, in `cli/sweep_check.py`.
+whether a metric is logged) is checked in `checks.py`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,34 @@ from typing import Any
 import optuna
 import yaml
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
-from lit_landmarks.search.exhausted import refuse_incomplete, silenced
+from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
 from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
+from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 #: Keys of a sweep file, and whether each must be there.
 KEYS = {
-    "name": True, "base": False, "objective": False, "constraints": False, "space": False,
-    "methods": False, "settings": False, "refit": False, "seeds": False, "sampler": False,
-    "pruner": False, "trials": True, "hours": False, "epochs": False, "storage": False,
-}  # fmt: skip
+    "name": True,
+    "base": False,
+    "objective": False,
+    "constraints": False,
+    "space": False,
+    "methods": False,
+    "settings": False,
+    "refit": False,
+    "seeds": False,
+    "sampler": False,
+    "pruner": False,
+    "trials": True,
+    "hours": False,
+    "epochs": False,
+    "storage": False,
+}
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
-#: What each fit of a study is told by the study.
-_OWN = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
+#: Settings that the study sets itself for each fit.
+_SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
@@ -42,9 +55,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def read_sweep(path: Path) -> Sweep:
     """Reads and checks a sweep file.
 
+    Args:
+        path: the file, or the name of a shipped one such as "smoke".
+
     Raises:
-        UserError: what is wrong, the file and the key named.
+        UserError: a bad value; the message names file and key.
     """
+    path = find_file(path, "sweeps")
     tree = _load(path)
     unknown = next((key for key in tree if key not in KEYS), None)
     if unknown is not None:
@@ -67,14 +84,16 @@ def read_sweep(path: Path) -> Sweep:
         trials=int(read.number(tree["trials"], "trials", whole=True, least=1)),
         base=base,
         objective=read.metric(str(tree.get("objective", "val/nme")), "objective"),
-        constraints=tuple(read.constraint(c) for c in read.listed(tree.get("constraints"))),
+        constraints=tuple(
+            read.constraint(c) for c in read.constraint_texts(tree.get("constraints"))
+        ),
         space=read.space(tree.get("space"), "space"),
         methods=methods,
         settings=read.settings(tree.get("settings"), "settings"),
         refit=read.settings(tree.get("refit"), "refit"),
         seeds=read.seeds(tree.get("seeds")),
-        sampler=read.made(tree.get("sampler"), "sampler"),
-        pruner=read.made(tree.get("pruner"), "pruner"),
+        sampler=read.optuna_class(tree.get("sampler"), "sampler"),
+        pruner=read.optuna_class(tree.get("pruner"), "pruner"),
         hours=None if hours is None else read.number(hours, "hours", above=0.0),
         epochs=None if epochs is None else int(read.number(epochs, "epochs", whole=True, least=1)),
         storage=url,
@@ -83,13 +102,13 @@ def read_sweep(path: Path) -> Sweep:
     )
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
-    _refuse_twice(sweep)
-    refuse_incomplete(sweep)
+    _refuse_duplicates(sweep)
+    check_sampler_space(sweep)
     return sweep
 
 
 def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
-    """Makes the argument files that a sweep file names independent of where it lies, in place.
+    """Makes the paths of a sweep file's argument files absolute, in place.
 
     Args:
         tree: its content.
@@ -101,52 +120,56 @@ def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
             part["base"] = [str((here / name).resolve()) for name in names]
 
 
-def _refuse_twice(sweep: Sweep) -> None:
-    """A setting that is given in two places, or a limit that is set twice."""
+def _refuse_duplicates(sweep: Sweep) -> None:
+    """Raises `UserError` for a setting given in two places or a limit given twice."""
     for name, branch in (sweep.methods or {"": Branch((), ())}).items():
-        places = [(f"methods.{name}.space", [p.key for p in branch.space]),
-                  ("space", [p.key for p in sweep.space]),
-                  ("settings", list(sweep.settings))]  # fmt: skip
-        seen: dict[str, str] = {}
+        places = [
+            (f"methods.{name}.space", [p.key for p in branch.space]),
+            ("space", [p.key for p in sweep.space]),
+            ("settings", list(sweep.settings)),
+        ]
+        first: dict[str, str] = {}
         for place, keys in places:
             for key in keys:
-                if key in seen:
+                if key in first:
                     raise UserError(
-                        f"{sweep.file}: {key} is in {seen[key]} and in {place}; keep one of them"
+                        f"{sweep.file}: {key} is in {first[key]} and in {place}; keep one of them"
                     )
-                seen[key] = place
-        if sweep.seeds and "seed_everything" in seen:
+                first[key] = place
+        if sweep.seeds and "seed_everything" in first:
             raise UserError(
-                f"{sweep.file}: seed_everything is in {seen['seed_everything']} and 'seeds' is "
+                f"{sweep.file}: seed_everything is in {first['seed_everything']} and 'seeds' is "
                 "given; keep one of them"
             )
-    told = [str(c) for c in sweep.constraints]
-    if double := next((text for text in told if told.count(text) > 1), None):
+    texts = [str(c) for c in sweep.constraints]
+    if double := next((text for text in texts if texts.count(text) > 1), None):
         raise UserError(f"{sweep.file}: constraints holds '{double}' twice; remove one")
 
 
-#: What Optuna class a key names, and its default.
+#: Module, base class and default class of the keys that name an Optuna class.
 KINDS: dict[str, tuple[Any, type, str]] = {
     "sampler": (optuna.samplers, optuna.samplers.BaseSampler, "TPESampler"),
     "pruner": (optuna.pruners, optuna.pruners.BasePruner, "NopPruner"),
 }
 
 
-class _TwiceError(yaml.MarkedYAMLError):
-    """A key that is given twice in one mapping."""
+class _DuplicateKeyError(yaml.MarkedYAMLError):
+    """Error for a key given twice in one mapping."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Of a key that is given twice a plain loader takes the last, and says nothing."""
+    """YAML loader that refuses a key given twice; a plain one silently takes the last."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
-        seen = set()
+        keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
-                if (key.tag, key.value) in seen:
-                    raise _TwiceError(None, None, f"'{key.value}' is given twice", key.start_mark)
-                seen.add((key.tag, key.value))
+                if (key.tag, key.value) in keys:
+                    raise _DuplicateKeyError(
+                        None, None, f"'{key.value}' is given twice", key.start_mark
+                    )
+                keys.add((key.tag, key.value))
         return node
 
 
@@ -154,7 +177,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
-        raise UserError(f"no sweep file {path}; see sweeps/") from error
+        hint = shipped_hint(path, "sweeps")
+        raise UserError(f"no sweep file {path}; {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read {path}; give a sweep file such as sweeps/smoke.yaml"
@@ -162,7 +186,7 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        if isinstance(error, _TwiceError):
+        if isinstance(error, _DuplicateKeyError):
             raise UserError(f"{where}: {error.problem}; remove one") from error
         raise UserError(f"{where} is not YAML; mend that row") from error
     if not isinstance(tree, dict):
@@ -170,38 +194,39 @@ def _load(path: Path) -> dict[str, Any]:
     return tree
 
 
-def make(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:
-    """An object of `optuna.samplers` or `optuna.pruners`; nested `{class: ...}` are made first.
+def instantiate(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:
+    """Instantiates a class of `optuna.samplers` or `optuna.pruners`, nested `{class: ...}` first.
 
     Raises:
         UserError: no such class in the module; the text names it.
-        TypeError, ValueError, ImportError: what the class itself says of its arguments.
+        TypeError, ValueError, ImportError: raised by the class for its arguments.
     """
-    found = getattr(module, name, None)
-    if not (inspect.isclass(found) and issubclass(found, kind) and not inspect.isabstract(found)):
-        known = [n for n in module.__all__ if not n.startswith("Base")]
-        close = difflib.get_close_matches(name, known, 1)
-        cure = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    cls = getattr(module, name, None)
+    if not (inspect.isclass(cls) and issubclass(cls, kind) and not inspect.isabstract(cls)):
+        names = [n for n in module.__all__ if not n.startswith("Base")]
+        close = difflib.get_close_matches(name, names, 1)
+        cure = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(names))}"
         raise UserError(f"'{name}' is unknown to {module.__name__}; {cure}")
     filled = {
-        key: make(module, kind, str(value["class"]), dict(value.get("arguments") or {}))
-        if isinstance(value, dict) and "class" in value else value
+        key: instantiate(module, kind, str(value["class"]), dict(value.get("arguments") or {}))
+        if isinstance(value, dict) and "class" in value
+        else value
         for key, value in arguments.items()
-    }  # fmt: skip
+    }
     with warnings.catch_warnings():
         # Optuna notes what is experimental; it was asked for in the sweep file.
         warnings.simplefilter("ignore")
-        return silenced(found(**filled))
+        return disable_stop(cls(**filled))
 
 
 class _Reader:
-    """Reads parts of the file at `path`; every complaint names it and the key."""
+    """Parser of the values of a sweep file; every error names the file and the key."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def fail(self, key: str, told: str) -> UserError:
-        return UserError(f"{self.path}: {key} {told}")
+    def fail(self, key: str, problem: str) -> UserError:
+        return UserError(f"{self.path}: {key} {problem}")
 
     def mapping(self, value: Any, key: str) -> dict[str, Any]:
         if value is None:
@@ -210,37 +235,36 @@ class _Reader:
             raise self.fail(key, "is no mapping; write `key: value` rows")
         return value
 
-    def only(self, value: Any, known: tuple[str, ...], key: str) -> bool:
+    def refuse_unknown_keys(self, value: Any, keys: tuple[str, ...], key: str) -> None:
         part = self.mapping(value, key)
-        wrong = next((k for k in part if k not in known), None)
-        if wrong is not None:
-            raise self.fail(f"{key}.{wrong}", f"is unknown; known: {', '.join(known)}")
-        return True
+        unknown = next((k for k in part if k not in keys), None)
+        if unknown is not None:
+            raise self.fail(f"{key}.{unknown}", f"is unknown; known: {', '.join(keys)}")
 
     def methods(self, value: Any) -> dict[str, Branch]:
-        found = {}
+        branches = {}
         for name, part in self.mapping(value, "methods").items():
             key = f"methods.{name}"
             if part is None:
                 raise self.fail(key, "is empty; give it base or space")
-            self.only(part, ("base", "space"), key)
+            self.refuse_unknown_keys(part, ("base", "space"), key)
             files = self.files(part.get("base", []), f"{key}.base")
-            found[str(name)] = Branch(files, self.space(part.get("space"), f"{key}.space"))
-        return found
+            branches[str(name)] = Branch(files, self.space(part.get("space"), f"{key}.space"))
+        return branches
 
     def settings(self, value: Any, key: str) -> dict[str, Any]:
-        """Dotted settings; those by which a study finds its own runs again are not theirs."""
-        found = self.mapping(value, key)
-        for name, part in found.items():
+        """Dotted settings, without those that the study sets itself for each fit."""
+        settings = self.mapping(value, key)
+        for name, part in settings.items():
             if not isinstance(name, str):
                 raise self.fail(f"{key}.{name}", "is no setting; write its dotted name")
             inner = [f"{name}.{k}" for k in part] if isinstance(part, dict) else []
             for own in (name, *inner):
-                if own in _OWN or own.split(".")[0] in _OWN:
+                if own in _SET_BY_STUDY or own.split(".")[0] in _SET_BY_STUDY:
                     raise self.fail(f"{key}.{own}", "is the study's own to set; leave it away")
-        return found
+        return settings
 
-    def listed(self, value: Any) -> list[str]:
+    def constraint_texts(self, value: Any) -> list[str]:
         if value is None:
             return []
         if not isinstance(value, list):
@@ -254,26 +278,31 @@ class _Reader:
         return text
 
     def number(
-        self, value: Any, key: str, *, whole: bool = False, least: float = -math.inf,
+        self,
+        value: Any,
+        key: str,
+        *,
+        whole: bool = False,
+        least: float = -math.inf,
         above: float = -math.inf,
-    ) -> float:  # fmt: skip
+    ) -> float:
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not fits or not math.isfinite(value) or value < least or value <= above:
             kind = "whole number" if whole else "number"
-            told = f" of {least:g} or more" if math.isfinite(least) else ""
-            told = f" above {above:g}" if math.isfinite(above) else told
-            raise self.fail(key, f"is {value!r}; give a {kind}{told}")
+            bound = f" of {least:g} or more" if math.isfinite(least) else ""
+            bound = f" above {above:g}" if math.isfinite(above) else bound
+            raise self.fail(key, f"is {value!r}; give a {kind}{bound}")
         return float(value)
 
     def files(self, value: Any, key: str) -> tuple[Path, ...]:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list):
             raise self.fail(key, "is no list of argument files")
-        found = tuple((self.path.parent / str(name)).resolve() for name in names)
-        gone = next((file for file in found if not file.is_file()), None)
-        if gone is not None:
-            raise self.fail(key, f"names {gone}, which is not there; correct the path")
-        return found
+        files = tuple((self.path.parent / str(name)).resolve() for name in names)
+        missing = next((file for file in files if not file.is_file()), None)
+        if missing is not None:
+            raise self.fail(key, f"names {missing}, which is not there; correct the path")
+        return files
 
     def metric(self, key: str, where: str) -> str:
         try:
@@ -286,29 +315,29 @@ class _Reader:
         return key
 
     def constraint(self, text: str) -> Constraint:
-        found = _CONSTRAINT.fullmatch(text)
+        match = _CONSTRAINT.fullmatch(text)
         try:
-            limit = float(found[3]) if found else math.nan
+            limit = float(match[3]) if match else math.nan
         except ValueError:
             limit = math.nan
-        if not found or not math.isfinite(limit):
+        if not match or not math.isfinite(limit):
             raise self.fail("constraints", f"'{text}' is none; write 'compute/mma <= 100'")
-        return Constraint(self.metric(found[1], "constraints"), found[2] == "<=", limit)
+        return Constraint(self.metric(match[1], "constraints"), match[2] == "<=", limit)
 
     def seeds(self, value: Any) -> tuple[int, ...]:
         if value is None:
             return ()
         if isinstance(value, list):
-            found = tuple(int(self.number(v, "seeds", whole=True, least=0)) for v in value)
-            if not found or len(set(found)) < len(found):
+            seeds = tuple(int(self.number(v, "seeds", whole=True, least=0)) for v in value)
+            if not seeds or len(set(seeds)) < len(seeds):
                 raise self.fail("seeds", f"is {value!r}; list different numbers")
-            return found
+            return seeds
         count = int(self.number(value, "seeds", whole=True, least=1))
         return tuple(range(count)) if count > 1 else ()
 
     def storage(self, value: Any) -> tuple[str, int, int]:
         part = value if isinstance(value, dict) else {"url": value}
-        self.only(part, ("url", "heartbeat", "grace"), "storage")
+        self.refuse_unknown_keys(part, ("url", "heartbeat", "grace"), "storage")
         text = str(part.get("url", "journal"))
         if text != "journal" and "://" not in text:
             raise self.fail("storage", f"is '{text}'; write journal, or a URL: postgresql://...")
@@ -316,8 +345,8 @@ class _Reader:
         if text.startswith("sqlite"):
             raise self.fail("storage", "is SQLite, which breaks when shared; write journal")
         if text != "journal" and scheme.partition("+")[0] not in _DATABASES:
-            told = f"has the scheme '{scheme}', which is not supported"
-            raise self.fail("storage", f"{told}; write postgresql://user@host/name")
+            problem = f"has the scheme '{scheme}', which is not supported"
+            raise self.fail("storage", f"{problem}; write postgresql://user@host/name")
         beat, grace = (
             int(self.number(part.get(key, default), f"storage.{key}", whole=True, least=1))
             for key, default in (("heartbeat", Sweep.heartbeat), ("grace", Sweep.grace))
@@ -326,21 +355,22 @@ class _Reader:
             raise self.fail("storage.grace", f"is {grace}; give {2 * beat} or more")
         return text, beat, grace
 
-    def made(self, value: Any, key: str) -> tuple[str, dict[str, Any]]:
+    def optuna_class(self, value: Any, key: str) -> tuple[str, dict[str, Any]]:
         part = self.mapping(value, key)
-        self.only(part, ("class", "arguments"), key)
+        self.refuse_unknown_keys(part, ("class", "arguments"), key)
         module, kind, default = KINDS[key]
         name = str(part.get("class", default))
         arguments = self.mapping(part.get("arguments"), f"{key}.arguments")
         try:
-            make(module, kind, name, arguments)
+            instantiate(module, kind, name, arguments)
         except UserError as error:
             raise self.fail(f"{key}.class", str(error)) from error
         except ImportError as error:
-            raise self.fail(f"{key}.class", f"{name}: {str(error).splitlines()[0]}") from error
+            raise self.fail(f"{key}.class", f"{name}: {first_line(error)}") from error
         except (TypeError, ValueError, AttributeError) as error:
-            told = str(error).splitlines()[0]
-            raise self.fail(f"{key}.arguments", f"do not fit {name}: {told}") from error
+            raise self.fail(
+                f"{key}.arguments", f"do not fit {name}: {first_line(error)}"
+            ) from error
         return name, arguments
 
     def space(self, value: Any, key: str) -> tuple[Parameter, ...]:
@@ -350,16 +380,16 @@ class _Reader:
         )
 
     def choice(self, name: str, values: list[Any], key: str) -> Parameter:
-        found = Parameter(name, "choice", choices=tuple(values))
-        texts = found.texts()
+        parameter = Parameter(name, "choice", choices=tuple(values))
+        texts = parameter.texts()
         for value, text in zip(values, texts, strict=True):
             if texts.count(text) > 1:
                 raise self.fail(key, f"offers {value!r} twice; remove one")
-        return found
+        return parameter
 
     def parameter(self, name: str, part: Any, key: str) -> Parameter:
         part = self.mapping(part, key)
-        self.only(part, ("float", "int", "choice", "log", "step"), key)
+        self.refuse_unknown_keys(part, ("float", "int", "choice", "log", "step"), key)
         kinds = [kind for kind in ("float", "int", "choice") if kind in part]
         if len(kinds) != 1:
             raise self.fail(key, "needs one of float: [low, high], int: [low, high], choice: [...]")
@@ -387,6 +417,6 @@ class _Reader:
                 raise self.fail(f"{key}.step", f"is {part['step']!r}; {cure}")
             # As the decimals that are written: 0.3 is three times 0.1.
             if (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
-                told = f"is {part['step']!r}, which does not divide {ends[0]} to {ends[1]}"
-                raise self.fail(f"{key}.step", f"{told}; move an end or the step")
+                problem = f"is {part['step']!r}, which does not divide {ends[0]} to {ends[1]}"
+                raise self.fail(f"{key}.step", f"{problem}; move an end or the step")
         return Parameter(name, kind, low, high, log, step)

@@ -1,7 +1,7 @@
-"""One trial: its settings, its cost before anything is trained, its fits, its record.
+"""One trial of a study: its settings, its cost before any training, its fits, its record.
 
-Limits are set as Optuna constraints in the order of the sweep file and all of them, whatever became
-of a completed trial: some samplers (GP) tell them apart by their place alone.
+A completed trial gets all limits as Optuna constraints, in the order of the sweep file: some
+samplers (GP) tell constraints apart by their position alone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-import yaml
 from lightning.pytorch import Callback
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
@@ -34,55 +33,54 @@ from lit_landmarks.search.study import (
     WHY,
     StudyFolder,
 )
-from lit_landmarks.search.watch import TrialWatch, violations, with_measured
+from lit_landmarks.search.watch import TrialWatch, compute_violations, insert_measured_mma
 from lit_landmarks.search.workers import LostTrialError, Worker
+from lit_landmarks.settings.arguments import to_arguments, to_text
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
-_TARGET = "model.init_args.target_mma"
+_TARGET = "model.init_args.early_exit.target_mma"
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
 
 
 class Costs(Protocol):
-    """Costs (`compute/...`) of argument files and settings, without data and without training."""
+    """Callable that counts the costs (`compute/...`) of settings, without data and training."""
 
     def __call__(
         self, base: list[Path], settings: list[str], timed: bool = False
     ) -> dict[str, float]:
-        """With latency if `timed`."""
+        """Costs of argument files and settings; with latency if `timed`."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a trial runs with.
+    """Argument files and dotted settings of a trial.
 
     Attributes:
         base: argument files.
         chosen: dotted settings, fixed ones and searched ones.
+
+    Example:
+        >>> Settings((), {"model.init_args.rank": 32}).to_arguments()
+        ['--model.init_args.rank=32']
     """
 
     base: tuple[Path, ...]
     chosen: Mapping[str, Any]
 
-    def words(self) -> list[str]:
-        """As arguments of the command line."""
-        return [f"--{key}={_text(value)}" for key, value in self.chosen.items()]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else yaml.safe_dump(
-        value, default_flow_style=True
-    ).removesuffix("...\n").strip()  # fmt: skip
+    def to_arguments(self) -> list[str]:
+        """The dotted settings as arguments of the command line."""
+        return to_arguments(self.chosen)
 
 
 def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
-    """The settings that a trial is given."""
+    """Samples the settings of a trial."""
     base, chosen = list(sweep.base), dict(sweep.settings)
     if sweep.methods:
         name = trial.suggest_categorical(METHOD, list(sweep.methods))
         branch = sweep.methods[str(name)]
-        # A method's files come first: the base of the study, such as its data, has the last word.
+        # A method's files come first, so that the base of the study, such as its data, wins.
         base = [*branch.base, *base]
         chosen |= {p.key: p.suggest(trial, f"{name}:") for p in branch.space}
     chosen |= {p.key: p.suggest(trial) for p in sweep.space}
@@ -91,14 +89,14 @@ def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
 
 @dataclass
 class _Progress:
-    """What is known of a trial, however it ends.
+    """Costs, figures and epochs of a trial that has not ended.
 
     Attributes:
         metrics: costs, then figures of the fits as well.
-        adaptive: whether `compute/mma` is known after a validation only.
-        target: mean MMA that thresholds will reach when the fit ends; None without such a need.
+        adaptive: whether `compute/mma` is a mean over faces and needs a validation.
+        target: mean MMA to which thresholds are calibrated when the fit ends; None without limit.
         epochs: epochs of the fits that have ended.
-        watch: of the fit that runs, or ran last.
+        watch: callback of the fit that runs, or ran last.
     """
 
     metrics: dict[str, float]
@@ -107,26 +105,26 @@ class _Progress:
     epochs: int = 0
     watch: TrialWatch | None = None
 
-    def so_far(self) -> dict[str, float]:
-        """Figures of a trial that has ended early.
+    def early_figures(self) -> dict[str, float]:
+        """Figures of a trial that is pruned or failed now.
 
-        The mean MMA of an adaptive method is that of the last validation; without any it is the
+        The mean MMA of an adaptive method is that of the last validation; before any it is the
         maximum, which no face exceeds.
         """
-        known = dict(self.metrics)
-        if self.adaptive and self.watch is not None and self.watch.measured is not None:
-            known["compute/mma"] = self.watch.measured
+        figures = dict(self.metrics)
+        if self.adaptive and self.watch is not None and self.watch.mean_mma is not None:
+            figures["compute/mma"] = self.watch.mean_mma
         if self.target is not None:
-            # Thresholds are set when the fit ends; they would have brought it here.
-            known["compute/mma"] = min(known["compute/mma"], self.target)
-        return known
+            # Thresholds are calibrated when the fit ends; they would have reached the target.
+            figures["compute/mma"] = min(figures["compute/mma"], self.target)
+        return figures
 
-    def for_limits(self) -> dict[str, float]:
-        """The same, with all that the last validation measured."""
-        return {**(self.watch.figures if self.watch is not None else {}), **self.so_far()}
+    def limit_figures(self) -> dict[str, float]:
+        """`early_figures` with all figures of the last validation, to check limits."""
+        return {**(self.watch.figures if self.watch is not None else {}), **self.early_figures()}
 
-    def all_epochs(self) -> int:
-        """Epochs trained, those of an unfinished fit as well."""
+    def count_epochs(self) -> int:
+        """Epochs trained, including those of an unfinished fit."""
         return self.epochs + (self.watch.epochs if self.watch is not None else 0)
 
 
@@ -136,11 +134,11 @@ class TrialRunner:
 
     Attributes:
         sweep: the sweep.
-        folder: its folder.
-        study: its storage.
+        folder: folder of the study.
+        study: Optuna study.
         worker: this worker.
-        fit: trains.
-        costs: counts.
+        fit: trains one fit.
+        costs: counts the costs of settings.
     """
 
     sweep: Sweep
@@ -151,18 +149,18 @@ class TrialRunner:
     costs: Costs
 
     def run(self, trial: optuna.Trial) -> None:
-        """Runs one trial to its end and tells the study; what goes wrong is told there too.
+        """Runs one trial and stores its result; an error of its fit makes it a failed trial.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; the trial is left to `resume`.
-            UserError: no space on a disk, or a database that stays away; the same.
+            KeyboardInterrupt: Ctrl-C; `resume` continues the trial.
+            UserError: a full disk or a lost database; `resume` continues the trial.
         """
-        self.worker.takes(trial)
+        self.worker.start_trial(trial)
         try:
             trial.set_user_attr(OWNER, self.worker.name)
-            self._run(trial)
+            self._run_to_end(trial)
         except (LostTrialError, UpdateFinishedTrialError):
-            # It was given to another worker, which has all that this one wrote.
+            # The trial was given to another worker, which has all that this one wrote.
             return
         except (KeyboardInterrupt, SystemExit):
             release(trial)
@@ -176,111 +174,128 @@ class TrialRunner:
                 f"`sweep resume {self.folder.root}`"
             ) from error
         finally:
-            self.worker.leaves()
+            self.worker.end_trial()
 
-    def _run(self, trial: optuna.Trial) -> None:
-        known = _Progress({})
+    def _run_to_end(self, trial: optuna.Trial) -> None:
+        progress = _Progress({})
         try:
             settings = suggest(self.sweep, trial)
-            known.metrics = self._costs(settings, timed=False)
-            known.adaptive = "compute/mma_min" in known.metrics
-            if not self._within(known) or not self._within_time(settings, known):
-                self._constrain(trial, self._cheapest(known), all_of_them=True)
-                self._end(trial, known.metrics, 0, value=self.sweep.worst)
+            progress.metrics = self._count_costs(trial, settings, timed=False)
+            progress.adaptive = "compute/mma_min" in progress.metrics
+            within = self._is_within_limits(progress)
+            if within and self.sweep.timed:
+                # Latency is slow to measure: only for a limit on it, when no other one is broken.
+                progress.metrics |= self._count_costs(trial, settings, timed=True)
+                within = self._is_within_limits(progress)
+            if not within:
+                self._set_constraints(trial, self._cheapest_costs(progress), all_limits=True)
+                self._record_end(trial, progress.metrics, 0, value=self.sweep.worst)
                 return
-            if not known.adaptive:
-                self._constrain(trial, known.metrics)
-            known.target = self._target(known)
-            if known.target is not None:
-                settings = replace(settings, chosen={_TARGET: known.target, **settings.chosen})
-            trial.set_user_attr(METRICS, known.metrics)
-            value = self._train(trial, settings, known)
-            self._constrain(trial, known.metrics, all_of_them=True)
-            self._end(trial, known.metrics, known.all_epochs(), value=value)
+            if not progress.adaptive:
+                self._set_constraints(trial, progress.metrics)
+            progress.target = self._choose_target(progress)
+            if progress.target is not None:
+                settings = replace(settings, chosen={_TARGET: progress.target, **settings.chosen})
+            trial.set_user_attr(METRICS, progress.metrics)
+            value = self._train(trial, settings, progress)
+            self._set_constraints(trial, progress.metrics, all_limits=True)
+            self._record_end(trial, progress.metrics, progress.count_epochs(), value=value)
         except (LostTrialError, UpdateFinishedTrialError, StorageLostError):
             raise
         except optuna.TrialPruned as pruned:
             trial.set_user_attr(WHY, str(pruned))
-            self._stop(trial, known, TrialState.PRUNED)
+            self._end_early(trial, progress, TrialState.PRUNED)
         except Exception as error:
             if is_disk_full(error):
                 raise
-            told = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-            trial.set_user_attr(WHY, told.removeprefix("UserError: "))
-            self._stop(trial, known, TrialState.FAIL)
+            reason = " ".join(first_line(error, named=True).split())
+            trial.set_user_attr(WHY, reason.removeprefix("UserError: "))
+            self._end_early(trial, progress, TrialState.FAIL)
 
     # ---- cost first ------------------------------------------------------------------------
 
-    def _costs(self, settings: Settings, timed: bool) -> dict[str, float]:
-        return self.costs(list(settings.base), settings.words(), timed=timed)
+    def _count_costs(
+        self, trial: optuna.Trial, settings: Settings, timed: bool
+    ) -> dict[str, float]:
+        """Costs of a trial, from the settings that its fit gets, so that both need one parse."""
+        arguments = self._build_arguments(trial, settings, None)
+        return self.costs(list(settings.base), arguments, timed=timed)
 
-    def _cheapest(self, known: _Progress) -> dict[str, float]:
-        """Costs on the cheapest way through the method: beyond a limit there, it always is."""
-        if not known.adaptive:
-            return known.metrics
-        return {**known.metrics, "compute/mma": known.metrics["compute/mma_min"]}
+    def _build_arguments(
+        self, trial: optuna.Trial, settings: Settings, seed: int | None
+    ) -> list[str]:
+        """Command line of a fit after its files: group and name in W&B, settings, seed."""
+        name = f"{self.sweep.name}-{trial.number:04d}"
+        chosen = settings.to_arguments()
+        if seed is not None:
+            chosen.append(f"--seed_everything={seed}")
+            name += f"-seed{seed}"
+        return [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}", *chosen]
 
-    def _within(self, known: _Progress) -> bool:
-        values = violations(self.sweep.constraints, self._cheapest(known)).values()
+    def _cheapest_costs(self, progress: _Progress) -> dict[str, float]:
+        """Costs with MMA at the earliest exit: a limit that they break cannot be met."""
+        if not progress.adaptive:
+            return progress.metrics
+        return {**progress.metrics, "compute/mma": progress.metrics["compute/mma_min"]}
+
+    def _is_within_limits(self, progress: _Progress) -> bool:
+        values = compute_violations(self.sweep.constraints, self._cheapest_costs(progress)).values()
         return all(value is None or value <= 0 for value in values)
 
-    def _within_time(self, settings: Settings, known: _Progress) -> bool:
-        """Latency is measured only where a limit asks for it, and nothing else is broken."""
-        if self.sweep.timed:
-            known.metrics |= self._costs(settings, timed=True)
-        return self._within(known)
-
-    def _target(self, known: _Progress) -> float | None:
-        """The mean cost that an early stop has to reach; None where all stages are within."""
+    def _choose_target(self, progress: _Progress) -> float | None:
+        """Mean MMA that the early exit must reach; None where all stages are within the limit."""
         limits = [
             c.limit for c in self.sweep.constraints if c.metric == "compute/mma" and c.at_most
         ]
-        if not known.adaptive or not limits or known.metrics["compute/mma_max"] <= min(limits):
-            return None
-        return min(limits)
+        within = progress.metrics.get("compute/mma_max", 0.0) <= min(limits, default=math.inf)
+        return min(limits) if progress.adaptive and not within else None
 
     # ---- limits and ends -------------------------------------------------------------------
 
-    def _constrain(
-        self, trial: optuna.Trial, metrics: Mapping[str, float], all_of_them: bool = False
+    def _set_constraints(
+        self, trial: optuna.Trial, metrics: Mapping[str, float], all_limits: bool = False
     ) -> None:
-        """Sets the limits in their order, each once; without `all_of_them` up to an unknown one.
+        """Sets the limits in their order, each once; without `all_limits` up to an unknown one.
 
-        What a trial that was not trained, or not to its end, does not know counts as exactly at its
-        limit: neither kept nor broken. Without all limits it would hide from some samplers.
+        A metric that was never measured counts as exactly at its limit, neither within nor beyond
+        it: some samplers ignore a trial that lacks a constraint.
         """
         done = trial.constraints
-        for name, value in violations(self.sweep.constraints, metrics).items():
-            if value is None and not all_of_them:
+        for name, value in compute_violations(self.sweep.constraints, metrics).items():
+            if value is None and not all_limits:
                 return
             if name not in done:
                 trial.set_constraint(name, 0.0 if value is None else value)
 
-    def _stop(self, trial: optuna.Trial, known: _Progress, state: TrialState) -> None:
-        """The end of a pruned or failed trial, with what is known of it."""
-        figures = known.so_far()
+    def _end_early(self, trial: optuna.Trial, progress: _Progress, state: TrialState) -> None:
+        """Stores a pruned or failed trial with the figures that it has."""
+        figures = progress.early_figures()
         if figures:
-            self._constrain(trial, known.for_limits(), all_of_them=True)
-        self._end(trial, figures, known.all_epochs(), state=state)
+            self._set_constraints(trial, progress.limit_figures(), all_limits=True)
+        self._record_end(trial, figures, progress.count_epochs(), state=state)
 
-    def _end(
-        self, trial: optuna.Trial, metrics: Mapping[str, float], epochs: int,
-        value: float | None = None, state: TrialState | None = None,
-    ) -> None:  # fmt: skip
+    def _record_end(
+        self,
+        trial: optuna.Trial,
+        metrics: Mapping[str, float],
+        epochs: int,
+        value: float | None = None,
+        state: TrialState | None = None,
+    ) -> None:
         trial.set_user_attr(METRICS, dict(metrics))
         trial.set_user_attr(EPOCHS, epochs)
         try:
             self.study.tell(trial, value, state=state)
         except ValueError as error:
-            # Optuna's word for a trial that is not running; any other ValueError is its own.
+            # Optuna raises it for a trial that is not running; any other ValueError is a bug.
             if self.study._storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
                 raise LostTrialError(str(error)) from error
             raise
 
     # ---- training --------------------------------------------------------------------------
 
-    def _train(self, trial: optuna.Trial, settings: Settings, known: _Progress) -> float:
-        """The fits of all seeds, or what a dead worker has left of them; gives the objective."""
+    def _train(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> float:
+        """Trains all seeds, or the rest that a dead worker has left, and returns the objective."""
         before = trial.user_attrs.get(RESUMES)
         root = self.folder.trials / f"{trial.number:04d}"
         if before is not None and Path(before).is_dir():
@@ -289,56 +304,58 @@ class TrialRunner:
         metrics: list[dict[str, float]] = []
         for place, seed in enumerate(self.sweep.seeds or (None,)):
             run = root / f"seed{seed}" if len(self.sweep.seeds) > 1 else root
-            # The first seed is enough to see that a trial promises nothing, and values of several
-            # seeds would not compare.
-            known.watch = self._watch(trial, settings, seed, prunes=place == 0)
-            result = self._fit(trial, settings, run, seed, known.watch)
-            known.epochs += int(result.get("epochs", 0))
-            known.watch = None
-            metrics.append(with_measured(result["metrics"]))
+            # The pruner compares values of one seed: the first shows whether a trial is promising.
+            progress.watch = self._make_watch(trial, settings, seed, prunes=place == 0)
+            result = self._fit(trial, settings, run, seed, progress.watch)
+            progress.epochs += int(result.get("epochs", 0))
+            progress.watch = None
+            metrics.append(insert_measured_mma(result["metrics"]))
         shared = [key for key in metrics[0] if all(key in m for m in metrics)]
         means = {key: statistics.fmean(m[key] for m in metrics) for key in shared}
-        known.metrics = {**known.metrics, **means}
-        self._refuse_missing(known.metrics)
+        progress.metrics = {**progress.metrics, **means}
+        self._check_metrics(progress.metrics)
         objective = self.sweep.objective
         if len(metrics) > 1:
-            found = zip(self.sweep.seeds, metrics, strict=True)
-            trial.set_user_attr(SEEDS, {str(s): m.get(objective) for s, m in found})
-        return float(known.metrics[objective])
+            objectives = [m.get(objective) for m in metrics]
+            names = map(str, self.sweep.seeds)
+            trial.set_user_attr(SEEDS, dict(zip(names, objectives, strict=True)))
+        return float(progress.metrics[objective])
 
-    def _refuse_missing(self, metrics: Mapping[str, float]) -> None:
+    def _check_metrics(self, metrics: Mapping[str, float]) -> None:
         missing = next((m for m in self.sweep.metrics if m not in metrics), None)
         if missing is not None:
             raise UserError(f"the run logged no {missing}; correct 'objective' or 'constraints'")
         if math.isnan(metrics[self.sweep.objective]):
             raise UserError(f"{self.sweep.objective} is NaN")
 
-    def _watch(
+    def _make_watch(
         self, trial: optuna.Trial, settings: Settings, seed: int | None, prunes: bool
     ) -> TrialWatch:
-        told = {"trial": trial.number, "params": {k: _text(v) if isinstance(v, list | dict) else v
-                                                  for k, v in settings.chosen.items()}}  # fmt: skip
+        params = {
+            key: to_text(value) if isinstance(value, list | dict) else value
+            for key, value in settings.chosen.items()
+        }
+        tracked = {"trial": trial.number, "params": params}
         if seed is not None:
-            told["seed"] = seed
-        return TrialWatch(trial, self.sweep, prunes, self.worker.check, told)
+            tracked["seed"] = seed
+        return TrialWatch(trial, self.sweep, prunes, self.worker.check, tracked)
 
     def _fit(
-        self, trial: optuna.Trial, settings: Settings, run: Path, seed: int | None,
+        self,
+        trial: optuna.Trial,
+        settings: Settings,
+        run: Path,
+        seed: int | None,
         watch: TrialWatch,
-    ) -> dict[str, Any]:  # fmt: skip
-        """One fit: the one that is there, the rest of it, or a new one."""
-        there = RunDirectory(run)
-        if there.result.is_file():
-            return there.read_result()
-        if there.last.is_file():
+    ) -> dict[str, Any]:
+        """Result of one fit: read if it has ended, else resumed or begun."""
+        directory = RunDirectory(run)
+        if directory.result.is_file():
+            return directory.read_result()
+        if directory.last.is_file():
             return self.fit(["--resume", str(run)], [watch])
-        # What was begun without a checkpoint holds nothing to go on from.
+        # A run without a checkpoint cannot be resumed.
         shutil.rmtree(run, ignore_errors=True)
-        words = [word for path in settings.base for word in ("--config", str(path))]
-        name = f"{self.sweep.name}-{trial.number:04d}"
-        chosen = list(settings.words())
-        if seed is not None:
-            chosen.append(f"--seed_everything={seed}")
-            name += f"-seed{seed}"
-        tracking = [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}"]
-        return self.fit([*words, "--run", str(run), *tracking, *chosen], [watch])
+        files = [item for path in settings.base for item in ("--config", str(path))]
+        arguments = self._build_arguments(trial, settings, seed)
+        return self.fit([*files, "--run", str(run), *arguments], [watch])

@@ -1,8 +1,8 @@
-"""Processes that work on a study: their names, their signs of life, and who is dead.
+"""Worker processes of a study: names, heartbeats, and the test whether one is alive.
 
 A worker writes a file below the study's folder and touches it; on a database it also records a
-heartbeat for its trial. A database may give the trial of a silent worker to another. A worker that
-has been cut off for almost as long therefore waits, and goes on only if the trial is still its own.
+heartbeat for its trial. The trial of a silent worker may be given to another one. A worker that was
+cut off for almost as long therefore waits, and goes on only if the trial is still its own.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from optuna.trial import TrialState
 
 from lit_landmarks.files import write_atomic
 from lit_landmarks.search.space import Sweep
-from lit_landmarks.search.storage import patiently
+from lit_landmarks.search.storage import retry_while_lost
 
 #: Names of the workers of this process that are at work, and the counter in them.
 _ACTIVE: set[str] = set()
 _COUNT = itertools.count()
-#: Seconds between two looks at the process that started this one.
+#: Seconds between two checks that the process that started this one still runs.
 _LOOK = 2.0
-#: Environment of a worker that `sweep --workers` started: its number, the process it follows.
+#: Environment variables that `sweep --workers` sets: number of the worker, process that started it.
 NUMBER, PARENT = "LIT_LANDMARKS_WORKER", "LIT_LANDMARKS_PARENT"
 
 
 class LostTrialError(Exception):
-    """The trial of this worker was given to another one."""
+    """Error for a trial that was given to another worker."""
 
 
-def heartbeat_of(study: optuna.Study) -> BaseHeartbeat | None:
-    """The storage where it records heartbeats (a database), else None (a journal)."""
+def get_heartbeat_storage(study: optuna.Study) -> BaseHeartbeat | None:
+    """The storage of a study if it records heartbeats (a database); None for a journal."""
     storage = study._storage
     if is_heartbeat_enabled(storage):
         assert isinstance(storage, BaseHeartbeat)
@@ -48,30 +48,32 @@ def heartbeat_of(study: optuna.Study) -> BaseHeartbeat | None:
 
 
 class Worker:
-    """This process, while it works on a study; a context manager.
+    """This process as a worker of a study; a context manager that keeps up its heartbeat.
 
     Args:
-        folder: of the files of workers.
-        study: its storage.
+        folder: folder of the workers' files.
+        study: Optuna study.
         sweep: the sweep, for the intervals.
 
     Attributes:
-        name: host, process, its start, and a counter; no other worker ever has the same.
+        name: host, process, start of the process, and a counter; unique among all workers.
     """
 
     def __init__(self, folder: Path, study: optuna.Study, sweep: Sweep) -> None:
-        self.name = f"{_host()}-{os.getpid()}-{_started(os.getpid())}.c{next(_COUNT)}"
+        self.name = f"{_name_host()}-{os.getpid()}-{_read_start(os.getpid())}.c{next(_COUNT)}"
         self._file = folder / self.name
         self._study = study
-        self._storage = heartbeat_of(study)
+        self._storage = get_heartbeat_storage(study)
         self._interval = sweep.heartbeat
-        # Less than the grace: others must never start on a trial that still runs here.
+        # Less than the grace period: others must never start on a trial that still runs here.
         self._lease = 0.8 * sweep.grace
         self._trial: int | None = None
         self._heard = time.monotonic()
         self._doubt = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="sweep-heartbeat")
+        self._thread = threading.Thread(
+            target=self._keep_heartbeat, daemon=True, name="sweep-heartbeat"
+        )
 
     def __enter__(self) -> Worker:
         write_atomic(self._file, f"{os.getpid()}\n")
@@ -91,80 +93,80 @@ class Worker:
         with contextlib.suppress(OSError):
             self._file.unlink()
 
-    def takes(self, trial: optuna.Trial) -> None:
-        """From now on signs of life are for this trial."""
+    def start_trial(self, trial: optuna.Trial) -> None:
+        """Starts to record heartbeats for a trial."""
         self._heard, self._doubt = time.monotonic(), False
         if self._storage is not None:
             storage = self._storage
-            patiently(lambda: storage.record_heartbeat(trial._trial_id))
+            retry_while_lost(lambda: storage.record_heartbeat(trial._trial_id))
         self._trial = trial._trial_id
 
-    def leaves(self) -> None:
-        """The trial has ended."""
+    def end_trial(self) -> None:
+        """Stops recording heartbeats for the trial."""
         self._trial = None
 
     def check(self) -> None:
-        """Returns while the trial is ours; waits while the database has not heard from us.
+        """Checks that the trial is still this worker's; waits while the database is unreachable.
 
         Raises:
-            LostTrialError: it was given to another worker.
+            LostTrialError: the trial was given to another worker.
         """
         trial = self._trial
         if self._storage is None or trial is None:
             return
-        if self._fresh() and not self._doubt:
+        if self._is_fresh() and not self._doubt:
             return
-        while not self._fresh():
-            self._record()
-            if not self._fresh():
+        while not self._is_fresh():
+            self._record_heartbeat()
+            if not self._is_fresh():
                 time.sleep(1.0)
         self._doubt = False
         if self._study._storage.get_trial(trial).state != TrialState.RUNNING:
             raise LostTrialError(f"trial {trial} was given to another worker")
 
-    def _fresh(self) -> bool:
+    def _is_fresh(self) -> bool:
         return time.monotonic() - self._heard < self._lease
 
-    def _beat(self) -> None:
+    def _keep_heartbeat(self) -> None:
         parent, due = os.environ.get(PARENT), time.monotonic()
         while not self._stop.wait(min(self._interval, _LOOK)):
             if time.monotonic() >= due:
                 due = time.monotonic() + self._interval
                 with contextlib.suppress(OSError):
                     os.utime(self._file)
-                self._record()
+                self._record_heartbeat()
             if parent is not None and os.getppid() != int(parent):
-                # Nobody waits for this worker any more; it ends as if asked to.
+                # The process that started this worker has ended, so this one ends as well.
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def _record(self) -> None:
-        """One sign of life; the next one comes anyway, so an error is not told."""
+    def _record_heartbeat(self) -> None:
+        """Records one heartbeat; an error is ignored, because the next one follows soon."""
         trial, before = self._trial, time.monotonic()
         if self._storage is None or trial is None:
             return
         with contextlib.suppress(Exception):
             self._storage.record_heartbeat(trial)
-            # Heard again after a long silence: the trial may have been given away meanwhile.
-            self._doubt = self._doubt or not self._fresh()
+            # After a long silence the trial may have been given to another worker.
+            self._doubt = self._doubt or not self._is_fresh()
             self._heard = before
 
 
 def is_alive(folder: Path, owner: str, grace: float, files: bool) -> bool:
-    """Whether the worker of that name still works, as far as can be seen from here.
+    """Whether the worker of that name still runs, as far as this machine can see.
 
     Args:
-        folder: of the files of workers.
-        owner: its name.
-        grace: seconds of silence after which one of another host counts as dead.
-        files: whether the workers' files tell (a journal); on a database the caller knows who is
-            silent, and only a dead process of this host is told here.
+        folder: folder of the workers' files.
+        owner: name of the worker.
+        grace: seconds of silence after which a worker of another host counts as dead.
+        files: whether the workers' files decide (a journal); on a database the caller knows which
+            workers are silent, and only dead processes of this host are detected here.
     """
     host, number, started = [*owner.partition(".c")[0].rsplit("-", 2), "", ""][:3]
-    if host == _host() and number.isdigit():
-        if int(number) == os.getpid() and started == _started(os.getpid()):
+    if host == _name_host() and number.isdigit():
+        if int(number) == os.getpid() and started == _read_start(os.getpid()):
             return owner in _ACTIVE
-        if _started(int(number)) != started:
+        if _read_start(int(number)) != started:
             return False
         return not files or (folder / owner).exists()
     if not files:
@@ -175,32 +177,31 @@ def is_alive(folder: Path, owner: str, grace: float, files: bool) -> bool:
         return False
 
 
-def _host() -> str:
-    """This machine; containers of one machine may share a name, not their process numbers."""
+def _name_host() -> str:
+    """Name of this machine and process namespace; containers may share a host name."""
     try:
         return f"{socket.gethostname()}.{Path('/proc/self/ns/pid').stat().st_ino % 100_000}"
     except OSError:
         return socket.gethostname()
 
 
-def _started(process: int) -> str:
-    """When a process began, in ticks since the start of the machine; "gone" without one.
+def _read_start(process: int) -> str:
+    """Start of a process in ticks since boot, or "gone" if it has ended.
 
-    A number of a process is used again; number and start together are not.
+    Process numbers are used again; number and start together identify a process.
     """
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return "gone"
-        return _without_proc(process)
+        return "gone" if Path("/proc/self/stat").exists() else _probe_process(process)
     except OSError:
         return "gone"
     state, *fields = text.rpartition(")")[2].split()
     return "gone" if state == "Z" else fields[18]
 
 
-def _without_proc(process: int) -> str:
+def _probe_process(process: int) -> str:
+    """Whether a process is "alive" or "gone", on a system without /proc."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -95,7 +95,7 @@ def farthest_places() -> tuple[Array, Array]:
 def transfer(
     vertices: Array, triangles: Indices, landmarks: SurfacePoints, mirror: Indices | None = None
 ) -> SurfacePoints:
-    """`dense520` on another head: the same places of the face.
+    """Transfer `dense520` to another head: the same places of the face.
 
     The template head is bent onto the other by a thin-plate spline through iBUG's 68 (Bookstein
     1989, with the kernel |r| of space), and each bent point takes the nearest place of the surface.
@@ -116,8 +116,8 @@ def transfer(
     own = head.points("dense520")
     source = (neutral[own.vertices] * own.weights[..., None]).sum(1)
     target = (vertices[landmarks.vertices] * landmarks.weights[..., None]).sum(1)
-    bent = _spline(source[:68], target, source)
-    index, weight = _nearest(bent, vertices, triangles)
+    bent = _warp_thin_plate(source[:68], target, source)
+    index, weight = _find_nearest(bent, vertices, triangles)
     if mirror is not None:
         ends = np.cumsum([68, N_MIDDLE, N_SIDE, N_SIDE])
         middle, right, left = (slice(a, b) for a, b in pairwise(ends.tolist()))
@@ -181,8 +181,8 @@ def _onto_midline(
         index[number], weight[number] = (a, b, a), (1.0 - share, share, 0.0)
 
 
-def _spline(source: Array, target: Array, points: Array) -> Array:
-    """The thin-plate spline with source -> target, applied to `points`; all (., 3)."""
+def _warp_thin_plate(source: Array, target: Array, points: Array) -> Array:
+    """Apply the thin-plate spline with source -> target to `points`; all (., 3)."""
 
     def kernel(a: Array) -> Array:
         return np.asarray(np.linalg.norm(a[:, None] - source[None], axis=-1))
@@ -197,8 +197,8 @@ def _spline(source: Array, target: Array, points: Array) -> Array:
     return np.asarray(base @ weights)
 
 
-def _nearest(points: Array, vertices: Array, triangles: Indices) -> tuple[Indices, Array]:
-    """The nearest place of the surface: vertices (N, 3) and weights (N, 3)."""
+def _find_nearest(points: Array, vertices: Array, triangles: Indices) -> tuple[Indices, Array]:
+    """Closest points of a surface: vertices (N, 3) and weights (N, 3)."""
     used = np.unique(triangles)
     index = np.empty((len(points), 3), np.int64)
     weight = np.empty((len(points), 3))

@@ -1,4 +1,4 @@
-"""The skull: a smooth closed surface lofted through 23 rows of measured proportions.
+"""The skull without features: a smooth closed surface lofted through 23 rows of proportions.
 
 Every row is a closed curve that starts on the front midline, passes the widest point of the side
 and ends on the back midline. Rows of the lower face run along the jaw, so that the jaw line itself

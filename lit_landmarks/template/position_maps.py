@@ -60,9 +60,11 @@ def face_layout(scheme: str = "dense520", size: int = 256) -> FaceLayout:
     """
     head = template_head()
     skin = head.skin
-    triangles = np.concatenate([skin.triangles, *_lids(skin), _strip(*skin.lips)])
+    triangles = np.concatenate(
+        [skin.triangles, *_triangulate_eyes(skin), _triangulate_strip(*skin.lips)]
+    )
     with torch.device("cpu"):
-        return lay_out(_texture(skin), triangles, head.points(scheme), size)
+        return lay_out(_texture_coordinates(skin), triangles, head.points(scheme), size)
 
 
 def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 256) -> FaceLayout:
@@ -78,15 +80,15 @@ def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 25
         ValueError: the map is too small to keep two points apart.
     """
     plane, corners = torch.from_numpy(uv), torch.from_numpy(triangles)
-    kept = (plane[corners] >= -0.1).all((1, 2)) & (plane[corners] <= 1.1).all((1, 2))
+    inside = (plane[corners] >= -0.1).all((1, 2)) & (plane[corners] <= 1.1).all((1, 2))
     pixels = uv_to_pixels(plane, size)
-    table = UvTable.of(pixels, corners[kept], size)
+    table = UvTable.of(pixels, corners[inside], size)
     vertices, weights = torch.from_numpy(points.vertices), torch.from_numpy(points.weights)
     place = (pixels[vertices] * weights[..., None]).sum(1).round().long()
     return FaceLayout(table.with_anchors(place, vertices, weights), place)
 
 
-def _texture(skin: Skin) -> Array:
+def _texture_coordinates(skin: Skin) -> Array:
     """(V, 2) texture coordinates u, v in [0, 1] on the face, v upwards."""
     plane = loft.unroll(skin.angle, skin.row)
     line = loft.unroll(skin.angle[skin.lips[0]], skin.row[skin.lips[0]])
@@ -102,17 +104,17 @@ def _texture(skin: Skin) -> Array:
     return np.stack([u, v], -1)
 
 
-def _strip(one: Indices, other: Indices) -> Indices:
+def _triangulate_strip(one: Indices, other: Indices) -> Indices:
     """Triangles (T, 3) between two lines of vertices that start and end alike."""
     a, b, c, d = one[:-1], one[1:], other[:-1], other[1:]
     return np.concatenate([np.stack([a, b, d], -1), np.stack([a, d, c], -1)])
 
 
-def _lids(skin: Skin) -> list[Indices]:
+def _triangulate_eyes(skin: Skin) -> list[Indices]:
     """Triangles that close the eye openings."""
     strips = []
     for loop in skin.eye_loops:
         half = len(loop) // 2
         lower = np.concatenate([loop[:1], loop[: half - 1 : -1]])
-        strips.append(_strip(loop[: half + 1], lower))
+        strips.append(_triangulate_strip(loop[: half + 1], lower))
     return strips

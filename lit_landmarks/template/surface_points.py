@@ -44,27 +44,27 @@ _SEAM_CORNER = 0.245
 _BROW_X = (0.665, 0.555, 0.420, 0.270, 0.125)
 
 
-def _brow(x: float, share: float) -> tuple[float, float]:
+def _brow_point(x: float, share: float) -> tuple[float, float]:
     """A brow point at `x`, `share` of the way from the upper to the lower edge."""
     upper, lower = outlines.brow_edges(np.array(x))
     return x, float(upper + share * (lower - upper))
 
 
-def _border(x: float, upper: bool) -> tuple[float, float]:
+def _lip_border_point(x: float, upper: bool) -> tuple[float, float]:
     edge = outlines.upper_border if upper else outlines.lower_border
     return x, float(edge(np.array(x)))
 
 
 #: Frontal place of each point of the image's right half (the subject's left) or the midline.
 _FRONT: dict[str, tuple[float, float]] = {
-    **{f"left_brow_{i + 1}": _brow(x, 0.22) for i, x in enumerate(_BROW_X)},
-    **{f"left_brow_upper_{i + 1}": _brow(x, 0.05) for i, x in enumerate(_BROW_X)},
-    **{f"left_brow_lower_{i}": _brow(_BROW_X[i], 0.95) for i in range(1, 5)},
-    "left_brow_outer": _brow(0.670, 0.5),
-    "left_brow_inner": _brow(0.110, 0.5),
-    "left_brow_middle": _brow(0.405, 0.5),
-    "left_brow_upper": _brow(0.400, 0.05),
-    "left_brow_lower": _brow(0.400, 0.95),
+    **{f"left_brow_{i + 1}": _brow_point(x, 0.22) for i, x in enumerate(_BROW_X)},
+    **{f"left_brow_upper_{i + 1}": _brow_point(x, 0.05) for i, x in enumerate(_BROW_X)},
+    **{f"left_brow_lower_{i}": _brow_point(_BROW_X[i], 0.95) for i in range(1, 5)},
+    "left_brow_outer": _brow_point(0.670, 0.5),
+    "left_brow_inner": _brow_point(0.110, 0.5),
+    "left_brow_middle": _brow_point(0.405, 0.5),
+    "left_brow_upper": _brow_point(0.400, 0.05),
+    "left_brow_lower": _brow_point(0.400, 0.95),
     "nose_bridge_1": (0.0, -0.030),
     "nose_bridge_2": (0.0, 0.092),
     "nose_bridge_3": (0.0, 0.212),
@@ -76,12 +76,12 @@ _FRONT: dict[str, tuple[float, float]] = {
     "left_nostril": (0.070, 0.515),
     "subnasale": (0.0, 0.525),
     "left_mouth_corner": (outlines.MOUTH_HALF, 0.778),
-    "left_upper_lip_side": _border(0.180, True),
-    "left_upper_lip_peak": _border(0.078, True),
-    "upper_lip_top": _border(0.0, True),
-    "left_lower_lip_side": _border(0.196, False),
-    "left_lower_lip_peak": _border(0.105, False),
-    "lower_lip_bottom": _border(0.0, False),
+    "left_upper_lip_side": _lip_border_point(0.180, True),
+    "left_upper_lip_peak": _lip_border_point(0.078, True),
+    "upper_lip_top": _lip_border_point(0.0, True),
+    "left_lower_lip_side": _lip_border_point(0.196, False),
+    "left_lower_lip_peak": _lip_border_point(0.105, False),
+    "lower_lip_bottom": _lip_border_point(0.0, False),
 }
 
 #: Points of the lid margins: share of the way from the inner to the outer corner, upper lid?
@@ -94,13 +94,17 @@ _LIDS: dict[str, tuple[float, bool]] = {
     "lower": (0.50, False),
 }
 _LIDS_OF_6 = {
-    "upper_inner": (0.34, True), "upper_outer": (0.76, True),
-    "lower_inner": (0.32, False), "lower_outer": (0.74, False),
-}  # fmt: skip
+    "upper_inner": (0.34, True),
+    "upper_outer": (0.76, True),
+    "lower_inner": (0.32, False),
+    "lower_outer": (0.74, False),
+}
 _LIDS_OF_8 = {
-    "upper_inner": (0.24, True), "upper_outer": (0.78, True),
-    "lower_inner": (0.26, False), "lower_outer": (0.78, False),
-}  # fmt: skip
+    "upper_inner": (0.24, True),
+    "upper_outer": (0.78, True),
+    "lower_inner": (0.26, False),
+    "lower_outer": (0.78, False),
+}
 
 #: Points on the slit between the lips: frontal x, lower lip?
 _SEAM: dict[str, tuple[float, bool]] = {
@@ -150,7 +154,7 @@ def blend(vertices: Tensor, points: SurfacePoints) -> Tensor:
 
 
 class SurfaceFinder:
-    """Finds frontal places on the neutral skin mesh."""
+    """Finds named points on the skin mesh by their place in the front view."""
 
     def __init__(self, skin: Skin, pupils: tuple[int, int]) -> None:
         self.skin, self.pupils = skin, pupils
@@ -185,12 +189,17 @@ class SurfaceFinder:
         weights = np.clip(np.array([1.0 - v[best] - w[best], v[best], w[best]]), 0.0, 1.0)
         return self._triangles[best], weights / weights.sum()
 
-    def named(self, name: str, siblings: tuple[str, ...]) -> tuple[Indices, Array] | None:
-        """A point by name; `siblings` are all names of its scheme. None if unknown."""
+    def find_point(self, name: str, siblings: tuple[str, ...]) -> tuple[Indices, Array] | None:
+        """Find a point by name; None if it has no place on the head.
+
+        Args:
+            name: of the point.
+            siblings: all names of its scheme, which say how many jaw and lid points there are.
+        """
         side, _, part = name.partition("_")
         if side == "right":
-            found = self.named(f"left_{part}", siblings)
-            return None if found is None else (self._mirrored(found[0]), found[1])
+            left = self.find_point(f"left_{part}", siblings)
+            return None if left is None else (self._mirror_vertices(left[0]), left[1])
         if name in _FRONT:
             return self.locate(*_FRONT[name])
         if part.startswith("surface_"):
@@ -203,39 +212,40 @@ class SurfaceFinder:
             return np.full(3, self.pupils[1]), np.array([1.0, 0.0, 0.0])
         if name in _SEAM:
             x, low = _SEAM[name]
-            return self._on_seam(x, low)
+            return self._locate_on_seam(x, low)
         if part.startswith("jaw_") and part[4:].isdigit():
             count = sum(s.startswith("left_jaw_") for s in siblings)
             return self.locate(*jaw_place((int(part[4:]) - 1) / count))
         if part.startswith("eye_"):
             lids = {**_LIDS, **(_LIDS_OF_8 if "left_eye_upper_middle" in siblings else _LIDS_OF_6)}
-            return self._on_lid(*lids[part[4:]]) if part[4:] in lids else None
+            return self._locate_on_lid(*lids[part[4:]]) if part[4:] in lids else None
         return None
 
-    def _mirrored(self, vertices: Indices) -> Indices:
+    def _mirror_vertices(self, vertices: Indices) -> Indices:
         n = len(self.skin.mirror)
         swap = {self.pupils[1]: self.pupils[0]}
-        return np.array([swap.get(int(v), int(self.skin.mirror[v]) if v < n else int(v))
-                         for v in vertices])  # fmt: skip
+        return np.array(
+            [swap.get(int(v), int(self.skin.mirror[v]) if v < n else int(v)) for v in vertices]
+        )
 
-    def _on_line(self, line: Indices, share: Array, wanted: float) -> tuple[Indices, Array]:
+    def _locate_on_line(self, line: Indices, share: Array, wanted: float) -> tuple[Indices, Array]:
         k = int(np.clip(np.searchsorted(share, wanted) - 1, 0, len(line) - 2))
         w = float(np.clip((wanted - share[k]) / (share[k + 1] - share[k]), 0.0, 1.0))
         return np.array([line[k], line[k + 1], line[k]]), np.array([1.0 - w, w, 0.0])
 
-    def _on_seam(self, x: float, low: bool) -> tuple[Indices, Array]:
+    def _locate_on_seam(self, x: float, low: bool) -> tuple[Indices, Array]:
         line = self.skin.lips[1 if low else 0]
         line = line[len(line) // 2 :]
         place = loft.surface(self.skin.angle[line], self.skin.row[line])[:, 0]
-        return self._on_line(line, place, x)
+        return self._locate_on_line(line, place, x)
 
-    def _on_lid(self, u: float, upper: bool) -> tuple[Indices, Array]:
+    def _locate_on_lid(self, u: float, upper: bool) -> tuple[Indices, Array]:
         loop = self.skin.eye_loops[1]
         half = len(loop) // 2
         line = loop[: half + 1] if upper else np.concatenate([loop[:1], loop[: half - 1 : -1]])
         x = loft.surface(self.skin.angle[line], self.skin.row[line])[:, 0]
         wanted = outlines.EYE_INNER[0] + u * (outlines.EYE_OUTER[0] - outlines.EYE_INNER[0])
-        return self._on_line(line, x, wanted)
+        return self._locate_on_line(line, x, wanted)
 
     def points(self, scheme: str) -> SurfacePoints:
         """All points of a scheme, looked up once.
@@ -255,14 +265,14 @@ class SurfaceFinder:
 
     def _find_points(self, name: str) -> SurfacePoints:
         names = get_scheme(name).point_names
-        found = [self.named(n, names) for n in names]
-        lost = [n for n, f in zip(names, found, strict=True) if f is None]
+        points = [self.find_point(name, names) for name in names]
+        lost = [name for name, point in zip(names, points, strict=True) if point is None]
         if lost:
             raise UserError(
                 f"scheme {name!r} has no place on the template head for point {lost[0]!r};"
                 " name its points as ibug68 does or use a data set with labels"
             )
-        pairs = [f for f in found if f is not None]
+        pairs = [point for point in points if point is not None]
         return SurfacePoints(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
 
     def _find_contour(self, name: str, samples: int = 40) -> ContourPaths:
@@ -275,22 +285,24 @@ class SurfaceFinder:
             if point != "chin" and not part.startswith("jaw_"):
                 continue
             place = jaw_place(1.0 if point == "chin" else (int(part[4:]) - 1) / count)
-            path = self._path(place, shares)
+            path = self._trace_path(place, shares)
             nodes = np.stack([p[0] for p in path])
             if side == "right":
-                nodes = np.stack([self._mirrored(row) for row in nodes])
+                nodes = np.stack([self._mirror_vertices(row) for row in nodes])
             points.append(number)
             sides.append({"left": 1, "right": -1}.get(side, 0))
             vertices.append(nodes)
             weights.append(np.stack([p[1] for p in path]))
         return ContourPaths(
             np.array(points, dtype=np.int64),
-            SurfacePoints(np.array(vertices).reshape(-1, samples, 3),
-                          np.array(weights).reshape(-1, samples, 3)),
+            SurfacePoints(
+                np.array(vertices).reshape(-1, samples, 3),
+                np.array(weights).reshape(-1, samples, 3),
+            ),
             np.array(sides, dtype=np.int64),
-        )  # fmt: skip
+        )
 
-    def _path(self, place: Array, shares: Array) -> list[tuple[Indices, Array]]:
+    def _trace_path(self, place: Array, shares: Array) -> list[tuple[Indices, Array]]:
         """Points on the way from the jaw towards the nose at equal height, seen from the front."""
         x, y = float(place[0]), float(place[1])
         end = float(np.interp(y, _PATH_END[:, 0], _PATH_END[:, 1]))

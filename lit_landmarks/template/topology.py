@@ -81,7 +81,7 @@ class Skin:
     lips: Indices
 
 
-def _front(points: Array) -> Array:
+def _to_plane(points: Array) -> Array:
     return loft.unroll(*loft.invert_front(points[:, 0], points[:, 1]))
 
 
@@ -91,7 +91,7 @@ def _feature_points() -> tuple[Array, Indices, int]:
     rings: list[int] = []
 
     def add(points: Array, ring: int = -1) -> None:
-        blocks.append(_front(np.asarray(points, dtype=np.float64)))
+        blocks.append(_to_plane(np.asarray(points, dtype=np.float64)))
         rings.extend([ring] * len(points))
 
     for number, (distance, count) in enumerate(EYE_RINGS):
@@ -114,15 +114,15 @@ def _feature_points() -> tuple[Array, Indices, int]:
 
 
 def _spacing(plane: Array) -> Array:
-    """Wanted distance between points of the plane."""
+    """Target distance between neighbouring points at places (P, 2) of the plane."""
     angle, t = loft.roll(plane)
     face = (np.abs(angle) < 1.35) & (t > 4.0) & (t < 15.3)
     near = (np.abs(angle) < 0.9) & (t > 5.4) & (t < 13.6)
     return np.where(near, 0.066, np.where(face, 0.088, np.where(t < 18.5, 0.17, 0.30)))
 
 
-def _fill(points: Array) -> Array:
-    """Adds the border of the plane and a hexagonal filling wherever there is room."""
+def _fill_plane(points: Array) -> Array:
+    """Add the border of the plane and a hexagonal filling wherever there is room."""
     wide, high = loft.PLANE
     extra: list[Array] = []
     for y in np.arange(0.0, high + 1e-9, high / 64):
@@ -136,7 +136,7 @@ def _fill(points: Array) -> Array:
             xs = np.arange(step * (0.5 if k % 2 else 1.0), wide - step * 0.3, step)
             line = np.stack([xs, np.full_like(xs, y)], -1)
             extra += list(line[np.isclose(_spacing(line), step)])
-    eye = _front(outlines.EYE_CENTER[None, :2])[0]
+    eye = _to_plane(outlines.EYE_CENTER[None, :2])[0]
     stack = points
     for candidate in extra:
         if (((candidate - eye) / (0.165, 0.075)) ** 2).sum() < 1.0:
@@ -155,7 +155,7 @@ def _fill(points: Array) -> Array:
 def build_skin() -> Skin:
     """Builds the mesh; about 0.3 s, so callers cache it."""
     features, rings, seam0 = _feature_points()
-    plane = _fill(features)
+    plane = _fill_plane(features)
     plane[np.abs(plane[:, 0]) < 1e-9, 0] = 0.0
     angle, t = loft.roll(plane)
     triangles = delaunay(plane)
@@ -170,10 +170,10 @@ def build_skin() -> Skin:
     cross = cross[np.abs(cross) > 1e-9]
     triangles[cross < 0] = triangles[cross < 0][:, ::-1]
     seam = np.arange(seam0, seam0 + len(SEAM_X))
-    return _mirror(angle, t, ring, triangles, loop, seam, seam0 + len(SEAM_X))
+    return _join_mirror_image(angle, t, ring, triangles, loop, seam, seam0 + len(SEAM_X))
 
 
-def _mirror(
+def _join_mirror_image(
     angle: Array,
     t: Array,
     ring: Indices,
@@ -182,7 +182,7 @@ def _mirror(
     seam: Indices,
     corner: int,
 ) -> Skin:
-    """Opens the mouth slit of the half mesh, then joins it with its mirror image."""
+    """Open the mouth slit of the half mesh, then join it with its mirror image."""
     n = len(angle)
     lower = np.arange(n, n + len(seam))
     center = loft.surface(angle, t)[triangles].mean(1)

@@ -1,4 +1,4 @@
-"""What data brings against what a method asks for, compared when both are built.
+"""Checks that a data module provides the labels, frame and scheme that a method needs.
 
 Data and methods do not know each other. Here, and only here, `Needs` meets `DataSpec`, so that a
 mismatch is one line before the first step and not a NaN after an hour.
@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.nets.backbone import BATCH_NORMS
 from lit_landmarks.template import has_mean_face
 from lit_landmarks.types import DataSpec, Needs, Role
 
@@ -54,7 +54,7 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
             )
     spec = data.spec
     if stage == "fit":
-        compare(type(method).__name__, type(method).needs, spec)
+        check_needs(type(method).__name__, method.needs, spec)
     method.bind(spec)
     if stage == "fit" and data.train_batch == 1:
         _check_batch_norm(method, spec)
@@ -65,20 +65,19 @@ def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
     """Raises when a batch of one face leaves a batch norm a single value, which has no variance."""
     single: list[nn.Module] = []
 
-    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def collect_single(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].numel() == inputs[0].shape[1]:
             single.append(layer)
 
-    layers = [layer for layer in method.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for layer in method.modules() if isinstance(layer, BATCH_NORMS)]
     if not layers:
         return
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(collect_single) for layer in layers]
     modes = [(module, module.training) for module in method.modules()]
     try:
         method.eval()
-        size = spec.frame_size
         with torch.no_grad():
-            method(torch.zeros(1, 3, size, size), torch.zeros(1, spec.n_points, 3))
+            method(method.example())
     finally:
         for module, training in modes:
             module.training = training
@@ -87,12 +86,12 @@ def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
     if single:
         raise UserError(
             f"{type(method).__name__} has batch norms that cannot train on a batch of one face of"
-            f" {size} x {size} pixels; set data.init_args.batch_size to 2 or more (and train with"
-            " as many faces), or data.init_args.frame_size higher"
+            f" {spec.frame_size} x {spec.frame_size} pixels; set data.init_args.batch_size to 2 or"
+            " more (and train with as many faces), or data.init_args.frame_size higher"
         )
 
 
-def compare(name: str, needs: Needs, spec: DataSpec) -> None:
+def check_needs(name: str, needs: Needs, spec: DataSpec) -> None:
     """Raises when `spec` lacks what the method called `name` needs for training.
 
     Raises:
@@ -120,8 +119,8 @@ def compare(name: str, needs: Needs, spec: DataSpec) -> None:
         )
 
 
-def notes(method: LandmarkModule, spec: DataSpec) -> tuple[str, ...]:
-    """What a method can do without but will not learn from this data, a line each."""
+def describe_missing_labels(method: LandmarkModule, spec: DataSpec) -> tuple[str, ...]:
+    """One line for each optional label of a method that no training set provides."""
     brought = frozenset().union(*(s.labels for s in spec.in_role("train")))
     if any(has_mean_face(s.scheme) for s in spec.in_role("train")):
         brought |= {"pose"}
@@ -134,13 +133,13 @@ def notes(method: LandmarkModule, spec: DataSpec) -> tuple[str, ...]:
 
 
 def run_name(method: LandmarkModule, spec: DataSpec) -> str:
-    """`asmnet-synthetic`: the method and its training sets, for the run directory."""
-    words = [type(method).__name__, *(s.name for s in spec.in_role("train"))]
-    return "-".join(re.sub(r"\W+", "_", word).lower() for word in words)[:80]
+    """Default name of a run: method and training sets, such as `asmnet-synthetic`."""
+    names = [type(method).__name__, *(s.name for s in spec.in_role("train"))]
+    return "-".join(re.sub(r"\W+", "_", name).lower() for name in names)[:80]
 
 
-def manifest_hash(data: LandmarkDataModule) -> str:
-    """A hash of all labels: roles, names, file names, points, masks and boxes.
+def hash_manifest(data: LandmarkDataModule) -> str:
+    """SHA-256 of all labels: roles, names, file names, points, masks and boxes.
 
     Pixels are not read, and folders do not count: the same data set elsewhere has the same hash.
     """

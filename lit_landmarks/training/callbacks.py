@@ -1,4 +1,4 @@
-"""Callbacks that every fit has, whatever a YAML says: counted seeds, checkpoints, progress.
+"""Callbacks of every fit: seeds per epoch, checkpoints, run state, progress.
 
 Randomness is counted, not carried: all generators are reseeded from (seed, epoch) when an epoch
 starts. A run that was killed in mid-epoch starts that epoch again and equals the undisturbed one.
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
 
+from lit_landmarks.console import plain_console
+from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import higher_is_better
 
 #: What best.ckpt, early stopping and studies watch; its direction is the metric's own.
@@ -31,7 +33,7 @@ def monitor_mode(key: str = MONITOR) -> str:
 
 
 class EpochSeed(Callback):
-    """Reseeds Python's and NumPy's generators from (seed, epoch) as each training epoch starts.
+    """Reseeds all generators from (seed, epoch) as each training epoch starts.
 
     Args:
         seed: the run's seed.
@@ -41,14 +43,22 @@ class EpochSeed(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Torch's own generator follows at the first batch (`LandmarkModule`)."""
-        words = np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(2)
-        random.seed(int(words[0]))
-        np.random.seed(int(words[1]))  # third parties draw from the global one
+        """Seeds the generators of Python and NumPy."""
+        seeds = np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(2)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))  # third parties draw from the global one
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds torch on the first batch, after the loaders have drawn from its generator."""
+        if batch_idx == 0:
+            entropy = [self.seed, trainer.current_epoch, trainer.global_rank]
+            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes all state to last.ckpt at the end of each epoch, after the best checkpoint.
+    """Writes last.ckpt, the full state, at the end of each epoch, after the best checkpoint.
 
     A mid-epoch checkpoint would need the state of every generator and loader; an epoch's end needs
     none of them, so that is the only place from which a run is continued.
@@ -61,7 +71,7 @@ class LastCheckpoint(Checkpoint):
         self.path = path
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves under another name, then renames."""
+        """Saves last.ckpt under a temporary name, then renames it."""
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
@@ -69,9 +79,23 @@ class LastCheckpoint(Checkpoint):
         trainer.strategy.barrier("last.ckpt")
 
 
-def best_checkpoint(folder: Path, monitor: str = MONITOR) -> ModelCheckpoint:
-    """Keeps best.ckpt, the weights with the best `val/nme`, or with the best `monitor`."""
-    return ModelCheckpoint(
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights with the best monitored value, of the phases that are judged."""
+
+    @property
+    def state_key(self) -> str:
+        """That of Lightning's own class, which older runs were written with."""
+        return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__, 1)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves the best weights unless the current phase is not judged."""
+        if not isinstance(pl_module, LandmarkModule) or pl_module.phase.judged:
+            super().on_validation_end(trainer, pl_module)
+
+
+def make_best_checkpoint(folder: Path, monitor: str = MONITOR) -> BestCheckpoint:
+    """Make the callback that writes best.ckpt, the weights with the best `monitor`."""
+    return BestCheckpoint(
         dirpath=folder,
         filename="best",
         monitor=monitor,
@@ -83,7 +107,7 @@ def best_checkpoint(folder: Path, monitor: str = MONITOR) -> ModelCheckpoint:
 
 
 class RunState(Callback):
-    """Counts wall time over resumes and remembers why a fit stopped."""
+    """Counts wall time over resumes and stores whether a fit was interrupted."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -98,13 +122,13 @@ class RunState(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Lightning turns Ctrl-C into `SystemExit(1)`; keep what it was."""
+        """Store whether it was Ctrl-C, which Lightning turns into `SystemExit(1)`."""
         self.interrupted = isinstance(exception, KeyboardInterrupt)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Tells the trainer its epoch early.
+        """Set the trainer's epoch before Lightning restores its loop.
 
         Counting the optimiser's steps starts the loader, whose workers then fetch ahead, before
         Lightning restores the loop: they would fetch the faces of epoch 0.
@@ -129,7 +153,7 @@ class NmeProgressBar(RichProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The two figures that a person watches."""
+        """The loss and val/nme alone, without the other logged keys."""
         shown: dict[str, int | str | float | dict[str, float]] = {}
         for key in ("train/loss", MONITOR):
             if key in trainer.callback_metrics:
@@ -138,10 +162,10 @@ class NmeProgressBar(RichProgressBar):
 
 
 class EpochLines(Callback):
-    """One line for each epoch, where there is no terminal for a bar."""
+    """Prints one line for each epoch where there is no terminal for a progress bar."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console()
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,11 +175,11 @@ class EpochLines(Callback):
     @rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints epoch, loss, val/nme and seconds."""
-        self._console.print(epoch_line(trainer, time.monotonic() - self._start))
+        self._console.print(format_epoch(trainer, time.monotonic() - self._start))
 
 
-def epoch_line(trainer: Trainer, seconds: float) -> str:
-    """`epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`."""
+def format_epoch(trainer: Trainer, seconds: float) -> str:
+    """Format the line of one epoch: `epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`."""
     metrics: Mapping[str, Any] = trainer.callback_metrics
     parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
     if "train/loss" in metrics:

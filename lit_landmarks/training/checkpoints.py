@@ -1,23 +1,64 @@
-"""Checkpoints: read safely, and refused when they belong to something else.
+"""Checkpoints: safe reading, checks against the configured method, and their description.
 
-What the user passes wins over what a checkpoint remembers, so its hyper-parameters are not read at
-all; a checkpoint that does not fit the configured method is an error with one line.
+What the user passes wins over what a checkpoint remembers; a checkpoint that does not fit the
+configured method is an error with one line. `checkpoint["lit_landmarks"]` holds all that is needed
+to build the method again and to cut faces for it, in plain values.
 """
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_landmarks.compute import count_mma
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.base import IDENTITY, LandmarkModule
+from lit_landmarks.methods.base import METHODS, LandmarkModule
+from lit_landmarks.methods.identity import FORMAT, IDENTITY, check_identity, rename_state
+from lit_landmarks.renamed import rename_settings
+
+
+class Explanation(Callback):
+    """Adds metrics, cost, licences and the training command to each checkpoint.
+
+    Args:
+        command: how the fit was started.
+    """
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self._mma: float | None = None
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Plain values only, so that `weights_only=True` reads them; the method adds its own."""
+        assert isinstance(pl_module, LandmarkModule)
+        if self._mma is None:
+            self._mma = count_mma(pl_module, pl_module.example()).mma
+        values = trainer.callback_metrics.items()
+        data = getattr(trainer, "datamodule", None)
+        checkpoint[IDENTITY] = {
+            "metrics": {k: float(v) for k, v in values if k.startswith("val/")},
+            "mma": self._mma,
+            "command": self.command,
+        }
+        if isinstance(data, LandmarkDataModule):
+            sets = data.sets["train"].items()
+            checkpoint[IDENTITY]["crop"] = asdict(data.crop)
+            checkpoint[IDENTITY]["licence"] = {name: type(s).licence for name, s in sets}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU, without executing anything in it.
+    """Read a checkpoint on the CPU with `weights_only`, so that no code in it runs.
+
+    Names of older versions are converted.
 
     Raises:
         UserError: no such file, or not a checkpoint.
@@ -34,15 +75,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content or IDENTITY not in content:
         raise UserError(f"{path} is no checkpoint of ours; give a .ckpt file that `fit` wrote")
+    rename_state(content)
     return content
 
 
-def check_checkpoint(path: Path, module: LandmarkModule) -> dict[str, Any]:
+def check_checkpoint(path: Path, method: LandmarkModule) -> dict[str, Any]:
     """Refuses a checkpoint that does not fit the configured method, before anything is loaded.
 
     Args:
         path: the checkpoint.
-        module: the method as it is configured now.
+        method: the method as it is configured now.
 
     Returns:
         The checkpoint's content.
@@ -51,15 +93,71 @@ def check_checkpoint(path: Path, module: LandmarkModule) -> dict[str, Any]:
         UserError: another class, scheme or convention list, or weights of other shapes.
     """
     content = read_checkpoint(path)
-    theirs = content[IDENTITY]
-    for key, ours in module.identity().items():
-        if theirs.get(key) != ours:
-            raise UserError(
-                f"{path} has {key} {_short(theirs.get(key))}, but {_short(ours)} is configured; "
-                "give a checkpoint of this method and data, or use --run with the run it is from"
-            )
-    _compare_shapes(content["state_dict"], module.state_dict(), path)
+    check_identity(content[IDENTITY], method, str(path))
+    _compare_shapes(content["state_dict"], method.state_dict(), path)
     return content
+
+
+def load_weights(method: LandmarkModule, path: Path) -> dict[str, Any]:
+    """Load the weights (and learnt statistics) of a checkpoint, strictly.
+
+    Returns:
+        The checkpoint's content.
+
+    Raises:
+        UserError: no such file, not a checkpoint, or one that does not fit.
+    """
+    content = check_checkpoint(path, method)
+    method.load_state_dict(content["state_dict"])
+    return content
+
+
+def build_method(class_path: str, init_args: dict[str, Any]) -> LandmarkModule:
+    """Build a method from its class path and plain arguments.
+
+    Args:
+        class_path: dotted path or registered name of the class.
+        init_args: its arguments; those that are objects as `class_path` and `init_args`.
+
+    Raises:
+        UserError: no such class, or arguments that it does not have.
+    """
+    name = class_path.rpartition(".")[2]
+    if name in METHODS:  # wherever its module lay when it was written down
+        cls = METHODS[name]
+        class_path = f"{cls.__module__}.{cls.__qualname__}"
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(LandmarkModule, "model", subclass_mode=True)
+    arguments = rename_settings(class_path, init_args)
+    tree = {"model": {"class_path": class_path, "init_args": arguments}}
+    try:
+        built: LandmarkModule = parser.instantiate(parser.parse_object(tree))["model"]
+    except Exception as error:  # the parser wraps whatever a constructor raised
+        cause = error.__cause__ or error.__context__ or error
+        raise UserError(f"{name} cannot be built again: {cause}") from error
+    return built
+
+
+def load_method(path: Path) -> tuple[LandmarkModule, dict[str, Any]]:
+    """Build the method that a checkpoint describes, with its weights, in eval mode.
+
+    Returns:
+        The method, and the description stored in the checkpoint.
+
+    Raises:
+        UserError: not such a checkpoint, or one of a version that did not explain itself.
+    """
+    content = read_checkpoint(path)
+    description = content[IDENTITY]
+    if description.get("format", 1) < FORMAT:
+        raise UserError(
+            f"{path} is of an older version and does not say how it is built; "
+            "load the run's folder, whose config.yaml does"
+        )
+    method = build_method(description["class_path"], description["init_args"])
+    _compare_shapes(content["state_dict"], method.state_dict(), path)
+    method.load_state_dict(content["state_dict"])
+    return method.eval(), description
 
 
 def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
@@ -72,9 +170,3 @@ def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any], path: Path) ->
                 f"{path} does not fit the configured method: {name} is {shapes[0]} there and "
                 f"{shapes[1]} here; use --run with the run it is from"
             )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(str(item) for item in value) + "]"
-    return str(value).rpartition(".")[2]

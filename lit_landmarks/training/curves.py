@@ -1,4 +1,4 @@
-"""ced.npz: how the errors of a run's final evaluation are distributed, one curve for each set.
+"""ced.npz: cumulative error distributions of a run's final evaluation, one for each data set.
 
     names        (G,)    `role/data set`, and `role/data set/subset` for its subsets
     normalisers  (G,)    of NME in each curve: the primary one of its data set
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.types import Role
 
@@ -32,35 +32,36 @@ class ErrorCurve:
     """A cumulative error distribution.
 
     Attributes:
-        normaliser: of NME.
+        norm: of NME.
         edges: (T,) NME in percent, ascending.
         fraction: (T,) share of the faces with an NME of at most that.
     """
 
-    normaliser: str
+    norm: str
     edges: Array
     fraction: Array
 
 
 def collect_curves(method: LandmarkModule, roles: Iterable[Role]) -> dict[str, ErrorCurve]:
-    """The curves of what a method has just been measured on.
+    """Cumulative error curves of the faces that a method was evaluated on.
 
     Args:
-        method: its metrics still hold the faces; with several processes, call this in all.
+        method: the evaluated method, whose metrics hold the faces; with several processes, call
+            this in each of them.
         roles: val, test or both.
 
     Returns:
         `role/data set[/subset]` -> curve; sets of which no face was counted are left out.
     """
-    found: dict[str, ErrorCurve] = {}
+    curves: dict[str, ErrorCurve] = {}
     for role in roles:
         suite = method.face_metrics(role)
         for group in suite.faces.groups:
             edges, fraction = suite.ced(group.dataset, group.subset)
             if not bool(fraction.isnan().any()):
                 name = "/".join(filter(None, (role, group.dataset, group.subset)))
-                found[name] = ErrorCurve(group.primary, edges.numpy(), fraction.numpy())
-    return found
+                curves[name] = ErrorCurve(group.primary, edges.numpy(), fraction.numpy())
+    return curves
 
 
 def save_curves(path: Path, curves: Mapping[str, ErrorCurve]) -> None:
@@ -70,22 +71,22 @@ def save_curves(path: Path, curves: Mapping[str, ErrorCurve]) -> None:
         UserError: the file cannot be written, or what is there cannot be read.
     """
     roles = {name.split("/")[0] for name in curves}
-    kept = {n: c for n, c in read_curves(path).items() if n.split("/")[0] not in roles}
-    every = {**kept, **curves}
+    others = {n: c for n, c in read_curves(path).items() if n.split("/")[0] not in roles}
+    every = {**others, **curves}
     if not every:
         return
     columns = {
         "names": np.array(list(every)),
-        "normalisers": np.array([curve.normaliser for curve in every.values()]),
+        "normalisers": np.array([curve.norm for curve in every.values()]),
         "edges": next(iter(every.values())).edges,
         "fractions": np.stack([curve.fraction for curve in every.values()]),
     }
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
 
 
 def read_curves(path: Path) -> dict[str, ErrorCurve]:
-    """The curves of a file; none if there is no such file.
+    """Read the curves of a file; empty if there is no such file.
 
     Raises:
         UserError: the file is broken.
@@ -96,8 +97,8 @@ def read_curves(path: Path) -> dict[str, ErrorCurve]:
         with np.load(path, allow_pickle=False) as columns:
             edges = columns["edges"].astype(np.float64)
             return {
-                str(name): ErrorCurve(str(normaliser), edges, fraction.astype(np.float64))
-                for name, normaliser, fraction in zip(
+                str(name): ErrorCurve(str(norm), edges, fraction.astype(np.float64))
+                for name, norm, fraction in zip(
                     columns["names"], columns["normalisers"], columns["fractions"], strict=True
                 )
             }

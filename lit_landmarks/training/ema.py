@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights, used wherever a model is judged or kept.
+"""Exponential moving average of the weights, for evaluation and checkpoints.
 
 Lightning's own `EMAWeightAveraging` copies the whole module (metrics and all), starts from a full
 copy before the first batch without warm-up, and averages counters; this one keeps one tensor per
@@ -15,15 +15,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.methods.identity import RAW_STATE
 
-#: Key of the trained (not averaged) state in a checkpoint.
-RAW_STATE = "raw_state_dict"
 #: Buffers that follow the weights; others, such as thresholds, may hold what has no average.
 _STATISTICS = ("running_mean", "running_var")
 
 
 class EMA(Callback):
-    """Keeps `average = d average + (1 - d) weight` after each optimiser step.
+    """Updates `average = d average + (1 - d) weight` after each optimiser step.
 
     `d = min(decay, (1 + t) / (10 + t))` at step t, so that the random start is forgotten within a
     few steps (the rule of TensorFlow's ExponentialMovingAverage with `num_updates`). Validation
@@ -95,7 +94,7 @@ class EMA(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """The average becomes the checkpoint's state, the trained state goes beside it."""
+        """Store the average as the checkpoint's weights, and the trained weights beside it."""
         if self.average and trainer.state.fn == TrainerFn.FITTING:
             checkpoint[RAW_STATE] = self.raw or checkpoint["state_dict"]
             checkpoint["state_dict"] = dict(self.average)
@@ -103,7 +102,7 @@ class EMA(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """When a fit resumes, take up both; evaluation just uses the average.
+        """Restore both states when a fit resumes; evaluation uses the average alone.
 
         Raises:
             UserError: the run that is resumed was not averaging.

@@ -1,4 +1,4 @@
-"""Measuring with a checkpoint, and the table that a person reads."""
+"""Evaluation of a checkpoint: metrics, predicted points and a printed table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
@@ -29,7 +29,7 @@ SHOWN = {
 
 
 def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
-    """A trainer that keeps no files.
+    """Make a trainer that writes no files.
 
     Args:
         arguments: the configured arguments of `Trainer`; callbacks and loggers are left out.
@@ -50,7 +50,7 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 def measure(
     trainer: Trainer, method: LandmarkModule, data: Any, verb: str, checkpoint: Path | None
 ) -> dict[str, float]:
-    """Metrics of one stage.
+    """Evaluate a method on the validation or test sets.
 
     Args:
         trainer: any trainer.
@@ -64,7 +64,7 @@ def measure(
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
 
 
-def measured_mma(metrics: Mapping[str, float], role: str = "val") -> float | None:
+def average_mma(metrics: Mapping[str, float], role: str = "val") -> float | None:
     """Mean MMA over the evaluated faces of all data sets; None unless the method is adaptive.
 
     Args:
@@ -121,13 +121,13 @@ def save_points(
     )
     columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
     columns["datasets"] = np.array([s.name for s in data.spec.datasets])
-    with replacing(output) as temporary, temporary.open("wb") as file:
+    with atomic_path(output) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     return len(columns.get("points", ()))
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
-    """A small table: a row for each data set and subset, the figures that people compare."""
+    """Print a table of the main metrics, one row for each data set and subset."""
     rows: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
         role, *rest = key.split("/")

@@ -1,4 +1,4 @@
-"""One fit from the first step to result.json, with everything that must not be forgotten.
+"""One fit: trainer, training, final evaluation and result.json.
 
 The callbacks named here are in every run; a YAML may tune one by listing its class with other
 arguments, and cannot lose one.
@@ -7,21 +7,22 @@ arguments, and cannot lose one.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
 from lit_landmarks.compute import Cost, count_mma
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.training.build import manifest_hash
+from lit_landmarks.training.build import hash_manifest
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -29,36 +30,38 @@ from lit_landmarks.training.callbacks import (
     LastCheckpoint,
     NmeProgressBar,
     RunState,
-    best_checkpoint,
+    make_best_checkpoint,
 )
-from lit_landmarks.training.checkpoints import read_checkpoint
+from lit_landmarks.training.checkpoints import Explanation, load_weights, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.ema import EMA
-from lit_landmarks.training.evaluation import measure, measured_mma
+from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
-from lit_landmarks.training.operating_point import reach_target
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
-from lit_landmarks.training.run_directory import RunDirectory, strict, write_json
+from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+
+#: Changes the best checkpoint of a fit before it is evaluated, given its path, method and data.
+Finish = Callable[[Path, LandmarkModule, LandmarkDataModule], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a fit; its text says how to go on."""
+    """Raised after Ctrl-C during a fit; the message holds the command that resumes it."""
 
 
 @dataclass
 class Fit:
-    """What a fit is made of, beside its trainer, method and data.
+    """Settings of a fit beside its trainer, method and data.
 
     Attributes:
         run: where everything is written.
         config: resolved arguments, nested, of plain values.
         config_text: the same as YAML, as it is saved.
         seed: the run's seed.
-        command: how it was started, to be told in result.json.
+        command: the command line of the run, for result.json.
         tracking: W&B options.
         resume: continue from last.ckpt.
         monitor: the metric that best.ckpt follows.
@@ -97,19 +100,19 @@ def equip(
         write_atomic(plan.run.config, plan.config_text)
         plan.run.write_schemes(plan.schemes)
     observers = [c for c in extra if isinstance(c, Observer)]
-    told = {key: value for o in observers for key, value in o.tracked().items()}
-    tracking = {**plan.config, **told}
+    described = {key: value for o in observers for key, value in o.describe_run().items()}
+    tracking = {**plan.config, **described}
     tracker = None if is_follower() else open_tracker(plan.tracking, plan.run, tracking)
     try:
         loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
         loggers += [tracker] if tracker is not None else []
         loggers += _own_loggers(arguments.get("logger"))
-        own = [*_listed(arguments.get("callbacks")), *extra]
+        own = [*_as_list(arguments.get("callbacks")), *extra]
         bar = arguments.get("enable_progress_bar") is not False
         trainer = Trainer(
             **{
                 **arguments,
-                "callbacks": required_callbacks(plan, own, progress=bar),
+                "callbacks": add_callbacks(plan, own, progress=bar),
                 "logger": loggers,
                 "default_root_dir": str(plan.run.root),
                 "enable_progress_bar": bar and Console().is_terminal,
@@ -122,16 +125,17 @@ def equip(
     return trainer, tracker
 
 
-def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> list[Callback]:
+def add_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> list[Callback]:
     """The user's callbacks and those of every run; one that the user lists replaces ours."""
     terminal = Console().is_terminal
     ours: list[Callback] = [
         RunState(),
         EpochSeed(plan.seed),
+        Explanation(plan.command),
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
-        best_checkpoint(plan.run.checkpoints, plan.monitor),
+        make_best_checkpoint(plan.run.checkpoints, plan.monitor),
         LastCheckpoint(plan.run.last),
     ]
     if progress:
@@ -142,9 +146,22 @@ def required_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True
 
 
 def run_fit(
-    plan: Fit, trainer: Trainer, method: LandmarkModule, data: Any, tracker: WandbLogger | None
+    plan: Fit,
+    trainer: Trainer,
+    method: LandmarkModule,
+    data: Any,
+    tracker: WandbLogger | None,
+    finish: Finish | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates the best checkpoint and writes result.json; closes W&B whatever happens.
+
+    Args:
+        plan: the fit.
+        trainer: from `equip`.
+        method: the method.
+        data: its data module.
+        tracker: the open W&B logger, from `equip`.
+        finish: called with the best checkpoint after training, in the main process alone.
 
     Returns:
         The content of result.json.
@@ -156,17 +173,19 @@ def run_fit(
     result: dict[str, Any] = {}
     failure: BaseException | None = None
     try:
+        if method.init_from is not None and not plan.resume:
+            load_weights(method, Path(method.init_from))
         trainer.fit(
             method,
             datamodule=data,
             ckpt_path=plan.run.last if plan.resume else None,
             weights_only=True,
         )
-        if plan.run.best.is_file() and trainer.is_global_zero:
-            reach_target(plan.run.best, method, data)
+        if finish is not None and plan.run.best.is_file() and trainer.is_global_zero:
+            finish(plan.run.best, method, data)
         trainer.strategy.barrier()
         metrics = evaluate(plan.run, trainer, method, data)
-        result = strict(describe(plan, method, data, metrics, state, trainer))
+        result = replace_nonfinite(describe(plan, method, data, metrics, state, trainer))
         if not is_follower():
             write_json(plan.run.result, result)
     except (SystemExit, KeyboardInterrupt) as error:
@@ -177,7 +196,7 @@ def run_fit(
     except UserError as error:
         failure = error
         if not is_follower():
-            plan.run.remove_if_barren()
+            plan.run.remove_if_untrained()
         raise
     except Exception as error:
         failure = error
@@ -198,8 +217,8 @@ def _close(
     fine = failure is None
     for observer in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(observer, Observer):
-            told, expected = observer.closing(metrics, failure)
-            summary |= told
+            figures, expected = observer.summarize_run(metrics, failure)
+            summary |= figures
             fine = fine or expected
     close_tracker(tracker, 0 if fine else 1, summary)
 
@@ -231,7 +250,7 @@ def describe(
     trainer: Trainer,
 ) -> dict[str, Any]:
     """The content of result.json."""
-    cost = count_mma(method, torch.zeros(1, 3, method.frame_size, method.frame_size))
+    cost = count_mma(method, method.example())
     return {
         "format": 1,
         "method": type(method).__name__,
@@ -243,7 +262,7 @@ def describe(
         "seed": plan.seed,
         "command": plan.command,
         "data": {
-            "manifest": manifest_hash(data),
+            "manifest": hash_manifest(data),
             "sets": [
                 {"name": s.name, "role": s.role, "convention": s.convention, "faces": s.size}
                 for s in data.spec.datasets
@@ -259,7 +278,7 @@ def describe(
 
 def _mean_cost(cost: Cost, metrics: Mapping[str, float]) -> dict[str, float]:
     """For an adaptive method `compute/mma` is the mean over the evaluated faces."""
-    mean = measured_mma(metrics) if cost.mma_min is not None else None
+    mean = average_mma(metrics) if cost.mma_min is not None else None
     return {} if mean is None else {"compute/mma": mean}
 
 
@@ -269,7 +288,7 @@ def _how_to_go_on(run: RunDirectory) -> str:
     return f"interrupted before the first epoch ended; {run.root} holds nothing to resume"
 
 
-def _listed(value: Any) -> list[Callback]:
+def _as_list(value: Any) -> list[Callback]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.nets.backbone import BATCH_NORMS
 
 
 class FreezeBatchNorm(Callback):
-    """From a point of training on, batch norms use and keep their running statistics.
+    """Freezes the running statistics of batch norms from a given point of training on.
 
     In training a batch norm divides by the biased variance of the batch, in evaluation by running
     averages of the unbiased one. Where a layer sees few values (8 faces of 3 x 3 pixels: 72) this
@@ -29,5 +29,5 @@ class FreezeBatchNorm(Callback):
         """Freeze once the epoch is reached; a resumed run freezes at the same one."""
         if trainer.current_epoch >= self.after * (trainer.max_epochs or 0):
             for layer in pl_module.modules():
-                if isinstance(layer, _BatchNorm):
+                if isinstance(layer, BATCH_NORMS):
                     layer.eval()

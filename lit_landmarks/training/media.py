@@ -14,9 +14,16 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lit_landmarks.draw import Image, ced_plot, contact_sheet, figure_image, overlay, save_png
+from lit_landmarks.draw import (
+    FaceAnnotator,
+    Image,
+    ced_plot,
+    contact_sheet,
+    figure_image,
+    save_png,
+)
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
 #: Faces are enlarged until they are about this wide.
@@ -25,7 +32,7 @@ _WIDTH = 192
 
 @dataclass
 class _Drawn:
-    """What one evaluation has drawn so far."""
+    """Pictures that one evaluation has drawn so far."""
 
     spec: DataSpec
     wanted: dict[int, set[int]]  # dataset_id -> rows
@@ -85,18 +92,18 @@ class Media(Callback):
         self._draw(outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and log."""
+        """Write and log the pictures."""
         self._finish(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and log."""
+        """Write and log the pictures."""
         self._finish(trainer, pl_module, "test")
 
     def _begin(self, trainer: Trainer, module: LightningModule, role: Role) -> None:
         self._drawn = None
         if not isinstance(module, LandmarkModule) or module.bound is None or not self._due(trainer):
             return
-        wanted = fixed_rows(module.bound, role, self.faces)
+        wanted = choose_rows(module.bound, role, self.faces)
         self._drawn = _Drawn(module.bound, wanted)
 
     def _due(self, trainer: Trainer) -> bool:
@@ -114,7 +121,7 @@ class Media(Callback):
         for place, (number, row) in enumerate(zip(sets, rows, strict=True)):
             if row in self._drawn.wanted.get(number, ()):
                 dataset = self._drawn.spec.datasets[number]
-                picture, title = face_picture(prediction, batch, place, dataset)
+                picture, title = draw_face(prediction, batch, place, dataset)
                 self._drawn.pictures.append(picture)
                 self._drawn.titles.append(f"{title} #{row}")
 
@@ -125,8 +132,7 @@ class Media(Callback):
         # Every process computes the curves: their sums are reduced over all of them.
         suite = module.face_metrics(role)
         curves: dict[str, tuple[Any, Any]] = {
-            f"{d.name} ({d.primary_normaliser})": suite.ced(d.name)
-            for d in drawn.spec.in_role(role)
+            f"{d.name} ({d.primary_norm})": suite.ced(d.name) for d in drawn.spec.in_role(role)
         }
         if not trainer.is_global_zero:
             return
@@ -143,8 +149,8 @@ class Media(Callback):
                     logger.log_image(key, [np.asarray(image)], step=trainer.global_step)
 
 
-def fixed_rows(spec: DataSpec, role: Role, faces: int) -> dict[int, set[int]]:
-    """`dataset_id` -> rows to draw: evenly spread, the same in every epoch and every run."""
+def choose_rows(spec: DataSpec, role: Role, faces: int) -> dict[int, set[int]]:
+    """Choose rows to draw by `dataset_id`: evenly spread, the same in every epoch and run."""
     numbers = [number for number, d in enumerate(spec.datasets) if d.role == role]
     share = max(faces // max(len(numbers), 1), 1)
     return {
@@ -160,21 +166,20 @@ def fixed_rows(spec: DataSpec, role: Role, faces: int) -> dict[int, set[int]]:
     }
 
 
-def face_picture(
+def draw_face(
     prediction: Prediction, batch: FaceBatch, place: int, dataset: DatasetSpec
 ) -> tuple[Image, str]:
-    """One face of a batch with labels and prediction, and its title with the face's NME."""
+    """Draw one face of a batch with labels and prediction; its title holds the NME."""
     mask = batch.mask[place]
     off = torch.linalg.vector_norm(prediction.points[place] - batch.points[place], dim=-1)[mask]
-    norm = batch.norms[place, NORMALISERS.index(dataset.primary_normaliser)]
+    norm = batch.norms[place, NORMS.index(dataset.primary_norm)]
     pose: Tensor | None = None if prediction.pose is None else prediction.pose[place]
-    picture = overlay(
+    annotator = FaceAnnotator(dataset.scheme, zoom=max(1, round(_WIDTH / batch.image.shape[-1])))
+    picture = annotator.annotate(
         batch.image[place],
         batch.points[place],
-        mask,
-        dataset.scheme,
+        mask=mask,
         predicted=prediction.points[place],
         pose=pose,
-        zoom=max(1, round(_WIDTH / batch.image.shape[-1])),
     )
     return picture, f"{dataset.name} {100.0 * float(off.mean() / norm):.1f} %"

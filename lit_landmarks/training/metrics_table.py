@@ -41,12 +41,12 @@ class MetricsTable(Logger):
 
     @property
     def name(self) -> str:
-        """Fixed: the table is not one of several."""
+        """Constant, since a run has one table."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """Fixed: a run has one table."""
+        """Constant, since a run has one table."""
         return ""
 
     @rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
@@ -55,7 +55,7 @@ class MetricsTable(Logger):
         self.rows.setdefault(step or 0, {}).update(metrics)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml holds them."""
+        """Does nothing: config.yaml holds the hyperparameters."""
 
     @rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
     def save(self) -> None:
@@ -71,5 +71,5 @@ class MetricsTable(Logger):
         write_atomic(self.path, text.getvalue())
 
     def finalize(self, status: str) -> None:
-        """Writes what is left."""
+        """Write the rows that are not yet in the file."""
         self.save()

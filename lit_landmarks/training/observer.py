@@ -1,4 +1,4 @@
-"""A callback that also has something to tell to W&B when a run opens and closes."""
+"""A callback that adds values to the config and the summary of the W&B run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from lightning.pytorch import Callback
 
 
 class Observer(Callback):
-    """What a caller, such as a study, watches a fit with; subclasses override what they need."""
+    """Callback that observes a fit for its caller, such as a study; subclasses override hooks."""
 
-    def tracked(self) -> dict[str, Any]:
-        """Added to the config of the W&B run when it opens."""
+    def describe_run(self) -> dict[str, Any]:
+        """Values for the config of the W&B run, added when the run opens."""
         return {}
 
-    def closing(
+    def summarize_run(
         self, metrics: Mapping[str, float], error: BaseException | None
     ) -> tuple[dict[str, Any], bool]:
-        """Added to the summary of the W&B run when it closes.
+        """Values for the summary of the W&B run, added when the run closes.
 
         Args:
             metrics: final metrics, empty if there are none.

@@ -1,4 +1,4 @@
-"""Where a result came from: versions, git state, command, machine."""
+"""Provenance of a result: package versions, git state, machine."""
 
 from __future__ import annotations
 

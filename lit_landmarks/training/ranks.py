@@ -1,4 +1,4 @@
-"""Processes of one training: Lightning starts the others, and only the first one writes."""
+"""Processes of one distributed training, of which only the first writes files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def is_follower() -> bool:
     return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") > 0
 
 
-def shared_run(path: Path | None, name: str) -> RunDirectory:
-    """A new run directory, the same one for all processes of a training.
+def create_shared_run(path: Path | None, name: str) -> RunDirectory:
+    """Creates the run directory that all processes of one training share.
 
     Args:
         path: where the user wants it, or None.
         name: method and data, for the default.
 
     Raises:
-        UserError: it exists, or a follower was not told of it.
+        UserError: the folder exists, or a follower got no path to it.
     """
     if not is_follower():
         run = create_run(path, name)
         os.environ[_RUN] = str(run.root.resolve())
         return run
-    told = os.environ.get(_RUN) or path
-    if told is None:
+    root = os.environ.get(_RUN) or path
+    if root is None:
         raise UserError("processes started by torchrun or SLURM need --run to share a folder")
-    return RunDirectory(Path(told))
+    return RunDirectory(Path(root))

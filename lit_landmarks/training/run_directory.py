@@ -1,4 +1,4 @@
-"""The run directory: everything that one fit leaves behind, and all that resume and reports need.
+"""The run directory: files that one fit writes and that resume and reports read.
 
     RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
     RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
@@ -102,10 +102,10 @@ class RunDirectory:
             write_json(self.schemes, {"schemes": [scheme_json(name) for name in names]})
 
     def declare_schemes(self) -> None:
-        """Makes the run's own schemes known, so that it needs no data for that.
+        """Registers the schemes stored in the run, so that its data need not be there.
 
         Raises:
-            UserError: the file is damaged, or its scheme is known with other points.
+            UserError: the file is damaged, or its scheme is registered with other points.
         """
         if not self.schemes.is_file():
             return
@@ -113,9 +113,9 @@ class RunDirectory:
             values = json.loads(self.schemes.read_text(encoding="utf-8"))["schemes"]
             declared = [read_scheme(value, str(self.schemes)) for value in values]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            told = f"; {error}" if isinstance(error, UserError) else ""
+            detail = f"; {error}" if isinstance(error, UserError) else ""
             raise UserError(
-                f"{self.schemes} is damaged{told}; remove it: the data declares the scheme too"
+                f"{self.schemes} is damaged{detail}; remove it: the data declares the scheme too"
             ) from error
         for scheme in declared:
             if SCHEMES.get(scheme.name, scheme) != scheme:
@@ -125,8 +125,8 @@ class RunDirectory:
                 )
             register_scheme(scheme)
 
-    def remove_if_barren(self) -> None:
-        """Deletes a run that failed before its first checkpoint: nothing is left behind."""
+    def remove_if_untrained(self) -> None:
+        """Delete the run if it failed before its first checkpoint."""
         if not self.last.exists() and not self.best.exists():
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -181,15 +181,15 @@ def open_run(path: Path) -> RunDirectory:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes JSON atomically; NaN becomes null, since strict readers refuse NaN."""
-    write_atomic(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
+    write_atomic(path, json.dumps(replace_nonfinite(content), indent=2, allow_nan=False) + "\n")
 
 
-def strict(value: Any) -> Any:
-    """`value` with None for what JSON cannot say (NaN, infinity)."""
+def replace_nonfinite(value: Any) -> Any:
+    """Replace NaN and infinity, which strict JSON lacks, by None in nested values."""
     if isinstance(value, Mapping):
-        return {str(key): strict(item) for key, item in value.items()}
+        return {str(key): replace_nonfinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
+        return [replace_nonfinite(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import wandb
 from lightning.pytorch.loggers import WandbLogger
+from numpy.typing import NDArray
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.files import write_atomic
 from lit_landmarks.training.run_directory import RunDirectory
 
@@ -35,7 +37,7 @@ class WandbOptions:
         entity: W&B user or team; None for the default of the account.
         group: runs that belong together, such as the trials of a study.
         name: name of the run; None for that of the run directory.
-        tags: words to find the run by.
+        tags: labels to find the run by.
     """
 
     mode: Mode = "offline"
@@ -53,7 +55,7 @@ def open_tracker(
 
     Args:
         options: how to track.
-        run: the run directory; the W&B id is kept beside its files.
+        run: the run directory; the W&B id is stored beside its files.
         config: the resolved arguments, logged once as they are nested.
         job_type: what the run is within its group; None for a fit.
 
@@ -88,9 +90,9 @@ def open_tracker(
             settings=wandb.Settings(console="off", silent=True, init_timeout=60),
         )
     except (wandb.Error, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"W&B did not open an {options.mode} run: {first}; use --wandb.mode offline or disabled"
+            f"W&B did not open an {options.mode} run: {first_line(error)}; "
+            "use --wandb.mode offline or disabled"
         ) from error
     finally:
         os.environ.clear()
@@ -117,3 +119,23 @@ def close_tracker(
     if summary:
         tracker.summary.update(dict(summary))
     tracker.finish(exit_code=exit_code)
+
+
+def log_report(
+    logger: WandbLogger,
+    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]],
+    pictures: Mapping[str, NDArray[np.uint8]],
+) -> None:
+    """Logs tables and pictures in one step of a run.
+
+    Args:
+        logger: what `open_tracker` gave.
+        tables: key -> names of the columns, and rows of plain values.
+        pictures: key -> (H, W, 3) RGB.
+    """
+    content: dict[str, Any] = {
+        key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+        for key, (columns, rows) in tables.items()
+    }
+    content |= {key: wandb.Image(picture) for key, picture in pictures.items()}
+    logger.experiment.log(content)

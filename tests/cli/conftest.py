@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,8 @@ from tests.support.configs import Tree, tiny_config
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_shapes() -> Iterator[None]:
-    """Shape statistics of 300 shapes, not 20,000: they are tested with the data."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lit_landmarks.data.module._SHAPES", 300)
-        yield
+def _quick(few_shapes: None) -> None:
+    """Every fit of this room measures few shapes."""
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 
 from lit_landmarks.cli import main
 from lit_landmarks.cli.compare import gather
-from lit_landmarks.cli.study_end import tracking
+from lit_landmarks.cli.study_end import read_tracking_options
 from lit_landmarks.search import StudyFolder, read_sweep
 
 Complaint = Callable[..., str]
@@ -145,12 +145,12 @@ def test_a_study_is_tracked_as_its_trials(tmp_path: Path) -> None:
     tree = {"name": "s", "base": ["base.yaml"], "trials": 1, "space": {"a": {"int": [1, 2]}},
             "settings": {"wandb.mode": "online"}}  # fmt: skip
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
-    options = tracking(read_sweep(tmp_path / "sweep.yaml"))
+    options = read_tracking_options(read_sweep(tmp_path / "sweep.yaml"))
     assert (options.mode, options.project, options.entity) == ("online", "faces", "me")
     (tmp_path / "base.yaml").write_text("trainer: {max_epochs: 1}\n")
     del tree["settings"]
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
-    assert tracking(read_sweep(tmp_path / "sweep.yaml")).mode == "offline"
+    assert read_tracking_options(read_sweep(tmp_path / "sweep.yaml")).mode == "offline"
 
 
 def test_a_tracker_that_refuses_costs_no_study(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lit_landmarks.cli import main
-from lit_landmarks.cli.configs import compose
+from lit_landmarks.settings import compose
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))

@@ -20,7 +20,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
-from lit_landmarks.cli.train import fit
+from lit_landmarks.settings import Task
 from lit_landmarks.training.curves import read_curves
 
 
@@ -113,7 +113,7 @@ def test_error_curves_agree_with_failure_rates_and_can_be_written_later(
     curves = read_curves(finished / "ced.npz")
     metrics = result_of(finished)["metrics"]
     curve = curves["val/faces"]
-    assert curve.normaliser == "interocular"
+    assert curve.norm == "interocular"
     for level in (8, 10):
         above = 1 - curve.fraction[np.searchsorted(curve.edges, level - 1e-6)]
         assert 100 * above == pytest.approx(metrics[f"val/faces/fr{level}_interocular"])
@@ -155,7 +155,7 @@ def test_what_the_user_passes_wins_over_the_checkpoint(
         seen["dropout"] = next(m.p for m in method.modules() if isinstance(m, torch.nn.Dropout))
         return {}
 
-    monkeypatch.setattr("lit_landmarks.cli.train.measure", measure)
+    monkeypatch.setattr("lit_landmarks.settings.task.measure", measure)
     optimizer = '{"class_path": "torch.optim.SGD", "init_args": {"lr": 0.5}}'
     arguments = ["--model.init_args.optimizer", optimizer, "--model.init_args.dropout", "0.1"]
     assert main(["validate", "--run", str(finished), *arguments]) == 0
@@ -204,8 +204,8 @@ def test_tracker_is_closed_after_a_crash_and_holds_one_nested_config(
     run = tmp_path / "run"
     arguments = ["--config", str(tiny), "--run", str(run), "--wandb.mode", "offline"]
     with pytest.raises(RuntimeError, match="crash"):
-        fit(arguments, [Stop(RuntimeError("crash"))])
-    fit(["--resume", str(run)])
+        Task.from_arguments("fit", arguments).fit([Stop(RuntimeError("crash"))])
+    Task.from_arguments("fit", ["--resume", str(run)]).fit()
     assert len(opened) == 2
     assert [bool(code) for code in codes] == [True, False]
     assert opened[0].id == opened[1].id, "a resumed fit continues its W&B run"
@@ -225,7 +225,9 @@ def test_interrupt_tells_how_to_go_on(
     run = tmp_path / "run"
     monkeypatch.setattr(
         "lit_landmarks.cli.train.run",
-        lambda words: fit(words[1:], [Stop(KeyboardInterrupt())]) and 0,
+        lambda verb, arguments: (
+            Task.from_arguments("fit", arguments).fit([Stop(KeyboardInterrupt())]) and 0
+        ),
     )
     handler = signal.getsignal(signal.SIGINT)
     assert main(["fit", "--config", str(tiny), "--run", str(run)]) == 130
@@ -240,7 +242,7 @@ def test_bad_data_leaves_no_run_behind(
     """A disk that fills up while crops are cached is told after the run directory was made."""
     monkeypatch.setenv("LIT_LANDMARKS_CACHE", str(tmp_path / "cache"))
     full = type("Usage", (), {"free": 10})()
-    monkeypatch.setattr("lit_landmarks.data.building.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("lit_landmarks.data.cache_writer.shutil.disk_usage", lambda _: full)
     line = complaint("fit", "--config", tiny, "--run", tmp_path / "run")
     assert "disk is full" in line
     assert not (tmp_path / "run").exists()
@@ -260,10 +262,12 @@ def test_yaml_tunes_required_callbacks_and_cannot_lose_them(tiny: Path, tmp_path
     tree["trainer"]["callbacks"] = [ema]
     tiny.write_text(yaml.safe_dump(tree))
     with pytest.raises(KeyError, match="enough"):
-        fit(["--config", str(tiny), "--run", str(tmp_path / "run")], [Spy()])
+        Task.from_arguments("fit", ["--config", str(tiny), "--run", str(tmp_path / "run")]).fit(
+            [Spy()]
+        )
     names = [type(callback).__name__ for callback in kinds]
-    wanted = ["EMA", "Media", "RunState", "EpochSeed", "ModelCheckpoint", "LastCheckpoint"]
+    wanted = ["EMA", "Media", "RunState", "EpochSeed", "BestCheckpoint", "LastCheckpoint"]
     assert all(names.count(name) == 1 for name in wanted), names
     assert next(c for c in kinds if type(c).__name__ == "EMA").decay == 0.5  # type: ignore[attr-defined]
     # The last checkpoint is written after the best one, whose state it holds.
-    assert names.index("LastCheckpoint") > names.index("ModelCheckpoint")
+    assert names.index("LastCheckpoint") > names.index("BestCheckpoint")

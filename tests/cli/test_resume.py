@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
-from lit_landmarks.cli.train import fit
+from lit_landmarks.settings import Task
 
 
 class Crash(Callback):
@@ -56,7 +56,7 @@ def test_resume_equals_the_undisturbed_run(
     arguments = ["--config", str(tiny), "--run", str(run)]
     arguments += ["--data.init_args.num_workers", str(workers)]
     with pytest.raises(RuntimeError, match="crash"):
-        fit(arguments, [Crash(epoch=1, batch=1)])
+        Task.from_arguments("fit", arguments).fit([Crash(epoch=1, batch=1)])
     assert not (run / "result.json").exists()
     assert main(["fit", "--resume", str(run)]) == 0
     assert figures(run) == figures(finished)

@@ -15,13 +15,12 @@ import torch
 import yaml
 
 from lit_landmarks.cli import main
-from lit_landmarks.cli.lightning import run_cli
-from lit_landmarks.cli.parsing import Request
-from lit_landmarks.cli.sweep_best import refit_folder
-from lit_landmarks.cli.sweep_check import TaskCLI, logged_keys
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search import StudyFolder
+from lit_landmarks.search.checks import list_logged_keys
+from lit_landmarks.search.refit import choose_refit_folder
 from lit_landmarks.search.sweep_file import KEYS
+from lit_landmarks.settings import Task
 from lit_landmarks.training import fitting
 from lit_landmarks.training.wandb_logging import close_tracker
 
@@ -132,8 +131,9 @@ def test_without_a_feasible_trial_there_is_no_best(
 
 def test_what_is_logged_was_foreseen(finished: Path) -> None:
     """Every figure of a finished run with a direction is among those that a limit may name."""
-    task = run_cli(TaskCLI, Request("fit", configs=[finished / "config.yaml"]))
-    foreseen = logged_keys(task.model, task.datamodule)
+    task = Task.from_files([finished / "config.yaml"])
+    task.connect()
+    foreseen = list_logged_keys(task.method(), task.data())
     metrics = json.loads((finished / "result.json").read_text())["metrics"]
     no_direction = re.compile(r"faces|skipped_\w+")
     assert {k for k in metrics if not no_direction.fullmatch(metric_name(k))} <= foreseen
@@ -240,8 +240,8 @@ def test_refits_of_an_earlier_version_are_known(tmp_path: Path) -> None:
     old.parent.mkdir()
     tree = {"trainer": {"max_epochs": 2}, "wandb": {"name": None}, "seed_everything": 0}
     old.write_text(yaml.safe_dump(tree | {"seed_everything": 1, "wandb": {"name": "a"}}))
-    assert refit_folder(tmp_path, 3, 1, tree) == old.parent
-    other = refit_folder(tmp_path, 3, 1, tree | {"trainer": {"max_epochs": 3}})
+    assert choose_refit_folder(tmp_path, 3, 1, tree) == old.parent
+    other = choose_refit_folder(tmp_path, 3, 1, tree | {"trainer": {"max_epochs": 3}})
     assert re.fullmatch(r"0003-[0-9a-f]{8}-seed1", other.name)
 
 

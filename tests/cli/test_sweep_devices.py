@@ -13,7 +13,8 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from lit_landmarks.search import RUN, StudyFolder, several, why
+from lit_landmarks.search import RUN, StudyFolder, describe_outcome
+from lit_landmarks.search.devices import is_multi_device
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from lit_landmarks.search import RUN, StudyFolder, several, why
      ("[0, 1]", True), ([0, 1], True), ([3], False), ("[3]", False), ("-1", False)],
 )  # fmt: skip
 def test_which_values_ask_for_several(devices: Any, more: bool) -> None:
-    assert several(devices) == more
+    assert is_multi_device(devices) == more
 
 
 @pytest.mark.slow
@@ -47,7 +48,7 @@ def test_two_devices(tiny: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     first, second = folder.open(folder.sweep()).get_trials()
-    assert first.state == TrialState.COMPLETE, why(first)
+    assert first.state == TrialState.COMPLETE, describe_outcome(first)
     result = json.loads((Path(first.user_attrs[RUN]) / "result.json").read_text())
     assert result["epochs"] == 3
     assert first.value == pytest.approx(min(first.intermediate_values.values()), rel=1e-5)
@@ -55,7 +56,7 @@ def test_two_devices(tiny: Path, tmp_path: Path) -> None:
     config = yaml.safe_load((Path(first.user_attrs[RUN]) / "config.yaml").read_text())
     assert int(config["trainer"]["devices"]) == 2
     if second.state == TrialState.PRUNED:
-        assert "pruned after epoch" in why(second)
+        assert "pruned after epoch" in describe_outcome(second)
     else:
         assert second.value is not None
         assert second.value <= first.value, "better at every epoch, or it would have been pruned"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from lit_landmarks.search import RUN, StudyFolder, counted
+from lit_landmarks.search import RUN, StudyFolder, list_counted_trials
 
 pytestmark = pytest.mark.slow
 EPOCHS = 6
@@ -85,7 +85,7 @@ def test_resume_reaches_the_same_total(
     study = folder.open(folder.sweep())
     trials = study.get_trials()
     done = [t for t in trials if t.state == TrialState.COMPLETE]
-    assert len(done) == len(counted(study)) == 3, told
+    assert len(done) == len(list_counted_trials(study)) == 3, told
     assert all(t.state.is_finished() for t in trials)
     assert "trials of dead workers go on from their last checkpoint" in told
     again = next(t for t in done if t.user_attrs[RUN] == str(run))

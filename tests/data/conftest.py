@@ -88,9 +88,12 @@ class DotFaces(FaceDataset):
             }
         subsets = {"even": np.arange(self.n) % 2 == 0}
         return FaceIndex(
-            points.astype("f4"), mask, box + rng.uniform(-3, 3, box.shape).astype("f4"),
-            subsets=subsets, **extra,
-        )  # fmt: skip
+            points.astype("f4"),
+            mask,
+            box + rng.uniform(-3, 3, box.shape).astype("f4"),
+            subsets=subsets,
+            **extra,
+        )
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
         self.loads += len(rows)

@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data import FaceDataset, Ibug300W
-from lit_landmarks.data import building as module
+from lit_landmarks.data import cache_writer as module
 from lit_landmarks.data.cache import cache_folder, source_crops
-from lit_landmarks.data.squares import cut_square, source_squares
+from lit_landmarks.data.crop_boxes import cut_square, source_squares
 from lit_landmarks.errors import UserError
 
 Make = Callable[..., Path]
@@ -205,9 +205,9 @@ def test_a_part_that_is_not_what_its_note_says_is_built_again(
 
 _KILLED = """
 import os, signal, sys
-from lit_landmarks.data import Ibug300W, building
+from lit_landmarks.data import Ibug300W, cache_writer
 from lit_landmarks.data.cache import source_crops
-building._NOTE_SECONDS, building._CHUNK = -1.0, 2
+cache_writer._NOTE_SECONDS, cache_writer._CHUNK = -1.0, 2
 faces, seen = Ibug300W(sys.argv[1]), []
 load = faces.load
 def counted(rows):

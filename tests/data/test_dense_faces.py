@@ -19,12 +19,19 @@ CROPS = replace(Augmentation.none(), rotation=45.0, scale=0.2, shift=0.1, flip=0
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> LandmarkDataModule:
-    faces = SyntheticFaces(n=8, seed=3, max_yaw=80, image_size=96, scheme="dense520",
-                           convention="3d", visibility=False)  # fmt: skip
+    faces = SyntheticFaces(
+        n=8, seed=3, max_yaw=80, image_size=96, scheme="dense520", convention="3d", visibility=False
+    )
     return LandmarkDataModule(
-        train={"heads": faces}, cache_dir=str(tmp_path_factory.mktemp("dense")),
-        scheme="dense520", frame_size=96, frame_scale=1.5, batch_size=8, augmentation=CROPS, seed=1,
-    )  # fmt: skip
+        train={"heads": faces},
+        cache_dir=str(tmp_path_factory.mktemp("dense")),
+        scheme="dense520",
+        frame_size=96,
+        frame_scale=1.5,
+        batch_size=8,
+        augmentation=CROPS,
+        seed=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +73,8 @@ def test_flipping_twice_gives_every_point_back(
 ) -> None:
     batch = module.transform(source, random=False)
     yes = torch.ones(8, dtype=torch.bool)
-    once = module.transform._flipped(batch, yes)
-    twice = module.transform._flipped(once, yes)
+    once = module.transform._mirror(batch, yes)
+    twice = module.transform._mirror(once, yes)
     assert torch.equal(twice.points3d, batch.points3d)
     assert torch.equal(twice.head3d, batch.head3d)
     # Mirroring a head gives a head whose named points are still those places of the mean face.

@@ -36,8 +36,14 @@ def test_layout_of_300w_gives_its_subsets(make_faces: Make) -> None:
     counts = {name: int(column.sum()) for name, column in index.subsets.items()}
     assert len(index) == 12, "a folder that is no part of 300W is not read"
     assert counts == {
-        "helen": 4, "lfpw": 4, "afw": 2, "ibug": 2, "common": 4, "challenging": 2, "full": 6,
-    }  # fmt: skip
+        "helen": 4,
+        "lfpw": 4,
+        "afw": 2,
+        "ibug": 2,
+        "common": 4,
+        "challenging": 2,
+        "full": 6,
+    }
     assert len(Ibug300W(str(root), subset="full").index()) == 6
     part = Ibug300W(str(root / "helen" / "testset")).index()
     assert int(part.subsets["common"].sum()) == 2

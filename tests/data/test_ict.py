@@ -57,8 +57,8 @@ def test_eyes_of_the_labels_are_eyes_in_the_picture(file: str) -> None:
 
 def test_backgrounds_come_from_the_folder(file: str, tmp_path: Path) -> None:
     plain = IctFaces(n=2, head=file, image_size=64)
-    for name, colour in (("a.png", (0, 0, 255)), ("b.jpg", (0, 0, 255))):
-        cv2.imwrite(str(tmp_path / name), np.full((40, 60, 3), colour, np.uint8))
+    for name, color in (("a.png", (0, 0, 255)), ("b.jpg", (0, 0, 255))):
+        cv2.imwrite(str(tmp_path / name), np.full((40, 60, 3), color, np.uint8))
     faces = IctFaces(n=2, head=file, image_size=64, backgrounds=str(tmp_path))
     assert faces.content_key([0]) != plain.content_key([0])
     corner = faces.render([0, 1])[:, :4, :4].reshape(-1, 3).mean(0)

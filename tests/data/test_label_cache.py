@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lit_landmarks.data import FaceIndex, SyntheticFaces, label_cache
-from lit_landmarks.data.label_cache import remembered
+from lit_landmarks.data import FaceIndex, IctFaces, SyntheticFaces, label_cache
+from lit_landmarks.data.label_cache import cached
+from lit_landmarks.geometry.rotations import euler_to_matrix
+from lit_landmarks.rendering.ict import IctHead
+from lit_landmarks.rendering.labels import PlacedHeads
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.splitmix import mix
+from lit_landmarks.template.surface_points import SurfacePoints
 
 
 def _index(n: int = 300, value: float = 1.0) -> FaceIndex:
@@ -41,32 +48,32 @@ def _forbidden() -> FaceIndex:
 
 
 def test_second_time_from_the_file(tmp_path: Path) -> None:
-    made = remembered("Set", ("seed", 1), 300, _index, tmp_path)
-    assert _same(remembered("Set", ("seed", 1), 300, _forbidden, tmp_path), made)
-    other = remembered("Set", ("seed", 2), 300, lambda: _index(value=2.0), tmp_path)
+    made = cached("Set", ("seed", 1), 300, _index, tmp_path)
+    assert _same(cached("Set", ("seed", 1), 300, _forbidden, tmp_path), made)
+    other = cached("Set", ("seed", 2), 300, lambda: _index(value=2.0), tmp_path)
     assert not _same(other, made)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_new_code_makes_new_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered("Set", 1, 300, _index, tmp_path)
+    cached("Set", 1, 300, _index, tmp_path)
     monkeypatch.setattr(label_cache, "code_version", lambda: "another version")
-    fresh = remembered("Set", 1, 300, lambda: _index(value=3.0), tmp_path)
+    fresh = cached("Set", 1, 300, lambda: _index(value=3.0), tmp_path)
     assert _same(fresh, _index(value=3.0))
 
 
 @pytest.mark.parametrize("size", [0, 10, 5000])
 def test_a_damaged_file_is_made_again(tmp_path: Path, size: int) -> None:
-    remembered("Set", 1, 300, _index, tmp_path)
+    cached("Set", 1, 300, _index, tmp_path)
     file = next(tmp_path.iterdir())
     file.write_bytes(file.read_bytes()[:size])
-    assert _same(remembered("Set", 1, 300, _index, tmp_path), _index())
-    assert _same(remembered("Set", 1, 300, _forbidden, tmp_path), _index())
+    assert _same(cached("Set", 1, 300, _index, tmp_path), _index())
+    assert _same(cached("Set", 1, 300, _forbidden, tmp_path), _index())
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _same(remembered("Set", 1, 300, _index, tmp_path / "file" / "cache"), _index())
+    assert _same(cached("Set", 1, 300, _index, tmp_path / "file" / "cache"), _index())
 
 
 def test_few_rows_are_those_of_the_whole_set(tmp_path: Path) -> None:
@@ -79,3 +86,18 @@ def test_few_rows_are_those_of_the_whole_set(tmp_path: Path) -> None:
     again = SyntheticFaces(n=230, visibility=False)
     again.cache_dir = str(tmp_path)
     assert _same(again.index(), whole)
+
+
+def test_the_key_covers_the_code_that_makes_labels() -> None:
+    files = set(label_cache.label_code())
+    for part in (
+        SyntheticFaces,
+        IctFaces,
+        PlacedHeads,
+        IctHead,
+        SurfacePoints,
+        get_scheme,
+        mix,
+        euler_to_matrix,
+    ):
+        assert Path(inspect.getfile(part)) in files

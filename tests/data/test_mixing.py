@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule
-from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces
+from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS, get_map
 from lit_landmarks.types import DatasetSpec
@@ -23,22 +23,25 @@ from lit_landmarks.types import DatasetSpec
 MakeSet = Callable[..., FaceDataset]
 
 
-def _labels_only(sizes: list[int], weights: list[float]) -> MixedFaces:
+def _labels_only(sizes: list[int], weights: list[float]) -> ConcatFaces:
     parts = []
     for number, (n, weight) in enumerate(zip(sizes, weights, strict=True)):
         index = FaceIndex(
             np.zeros((n, 68, 2), np.float32), np.ones((n, 68), bool), np.ones((n, 4), np.float32)
         )
         spec = DatasetSpec(f"s{number}", "train", "ibug68", "300w", "interocular", n)
-        parts.append(PreparedFaces(spec, "ibug68", index, None, 64, 2.0, number, weight))
-    return MixedFaces(parts, 68, ())
+        parts.append(CroppedFaces(spec, "ibug68", index, None, 64, 2.0, number, weight))
+    return ConcatFaces(parts, 68, ())
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0])),
-             min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(1, 30), st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0])),
+        min_size=1,
+        max_size=4,
+    ),
     st.integers(0, 100),
-)  # fmt: skip
+)
 def test_each_face_is_drawn_as_often_as_its_weight_says(
     sets: list[tuple[int, float]], seed: int
 ) -> None:
@@ -108,9 +111,7 @@ def test_map_takes_points_and_masks_the_rest(dot_faces: MakeSet, tmp_path: Path)
     batch = faces.__getitems__([0, 1])
     index = get_map("wflw98", "ibug68").source_index
     own = torch.from_numpy(dataset.index().points)[:, index]
-    affine = batch.frame_to_image
-    back = batch.points * affine[:, None, [0, 1], [0, 1]] + affine[:, None, :, 2]
-    assert torch.allclose(back, own, atol=1e-2)
+    assert torch.equal(batch.points, own)
     assert bool(batch.mask.all())
     assert torch.equal(batch.visible, torch.from_numpy(dataset.index().visible)[:, index])
     assert module.spec.datasets[0].scheme == "ibug68"
@@ -155,11 +156,13 @@ def test_spawned_workers_get_the_file_and_not_its_bytes(dot_faces: MakeSet, tmp_
 def test_labels_of_122_000_faces_stay_small() -> None:
     n = 122_000
     index = FaceIndex(
-        points=np.zeros((n, 68, 2), np.float32), mask=np.ones((n, 68), bool),
-        box=np.zeros((n, 4), np.float32), visible=np.zeros((n, 68), np.int8),
+        points=np.zeros((n, 68, 2), np.float32),
+        mask=np.ones((n, 68), bool),
+        box=np.zeros((n, 4), np.float32),
+        visible=np.zeros((n, 68), np.int8),
         points3d=np.zeros((n, 68, 3), np.float32),
         paths=tuple(f"some/folder/of/faces/{i:06d}.jpg" for i in range(n)),
-    )  # fmt: skip
+    )
     columns: list[Any] = [index.points, index.mask, index.box, index.visible, index.points3d]
     size = sum(c.nbytes for c in columns) + sum(len(p) + 58 for p in index.paths)
     assert size < 300e6
@@ -169,8 +172,12 @@ def test_index_refuses_columns_of_another_shape() -> None:
     with pytest.raises(ValueError, match=r"FaceIndex\.mask"):
         FaceIndex(np.zeros((2, 5, 2), np.float32), np.ones((2, 4), bool), np.ones((2, 4), "f4"))
     with pytest.raises(ValueError, match=r"subset hard"):
-        FaceIndex(np.zeros((2, 5, 2), np.float32), np.ones((2, 5), bool), np.ones((2, 4), "f4"),
-                  subsets={"hard": np.zeros(3, bool)})  # fmt: skip
+        FaceIndex(
+            np.zeros((2, 5, 2), np.float32),
+            np.ones((2, 5), bool),
+            np.ones((2, 4), "f4"),
+            subsets={"hard": np.zeros(3, bool)},
+        )
 
 
 def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:
@@ -182,11 +189,10 @@ def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:
         points3d[..., :2], np.ones((n, 520), bool), np.ones((n, 4), np.float32), points3d=points3d
     )
     spec = DatasetSpec("dense", "train", "ibug68", "300w_lp", "box", n)
-    part = PreparedFaces(spec, "dense520", index, None, size, 2.0, 0, 1.0)
+    part = CroppedFaces(spec, "dense520", index, None, size, 2.0, 0, 1.0)
     depth = part.fetch(np.arange(n), 68, ())["points3d"][..., 2]
     assert depth.shape == (n, 68)
     assert np.abs(depth.mean(1)).max() < 1e-4
-    ratio = part.squares[:, 2] / size
     own = points3d[:, :68, 2]
-    expected = (own - own.mean(1, keepdims=True)) / ratio[:, None]
+    expected = own - own.mean(1, keepdims=True)
     np.testing.assert_allclose(depth, expected, atol=1e-3)

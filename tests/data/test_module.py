@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.data import Augmentation, FaceDataset, LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS
+from lit_landmarks.metrics import NORMS
 from lit_landmarks.types import FaceBatch
 
 Make = Callable[..., Path]
@@ -65,9 +65,14 @@ class _Spy(lightning.LightningModule):
 
 def _trainer(folder: Path, epochs: int) -> lightning.Trainer:
     return lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-    )  # fmt: skip
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
 
 
 def test_yaml_builds_it(make_faces: Make, tmp_path: Path) -> None:
@@ -80,8 +85,10 @@ def test_yaml_builds_it(make_faces: Make, tmp_path: Path) -> None:
     assert isinstance(module, LandmarkDataModule)
     spec = module.spec
     assert [(d.name, d.role, d.size) for d in spec.datasets] == [
-        ("mine", "train", 3), ("mine", "val", 2), ("other", "val", 5),
-    ]  # fmt: skip
+        ("mine", "train", 3),
+        ("mine", "val", 2),
+        ("other", "val", 5),
+    ]
     assert spec.scheme == "ibug68"
     assert spec.n_points == 68
     assert spec.conventions == ("300w",)
@@ -90,9 +97,13 @@ def test_yaml_builds_it(make_faces: Make, tmp_path: Path) -> None:
 
 def test_trainer_gets_ready_batches(dot_faces: MakeSet, tmp_path: Path) -> None:
     module = LandmarkDataModule(
-        train={"a": dot_faces(n=11, dots=68)}, val={"v": dot_faces(n=5), "a": dot_faces(n=4)},
-        frame_size=64, batch_size=4, eval_batch_size=6, cache_dir=str(tmp_path),
-    )  # fmt: skip
+        train={"a": dot_faces(n=11, dots=68)},
+        val={"v": dot_faces(n=5), "a": dot_faces(n=4)},
+        frame_size=64,
+        batch_size=4,
+        eval_batch_size=6,
+        cache_dir=str(tmp_path),
+    )
     spy = _Spy()
     _trainer(tmp_path, epochs=2).fit(spy, datamodule=module)
     train = spy.seen["train"]
@@ -102,7 +113,7 @@ def test_trainer_gets_ready_batches(dot_faces: MakeSet, tmp_path: Path) -> None:
         assert batch.image.dtype == torch.float32
         assert batch.image.shape[1:] == (3, 64, 64)
         assert 0 <= float(batch.image.min()) <= float(batch.image.max()) <= 1
-        assert batch.norms.shape == (len(batch), len(NORMALISERS))
+        assert batch.norms.shape == (len(batch), len(NORMS))
     orders = [torch.cat([b.index for b in train[i : i + 2]]).tolist() for i in (0, 2)]
     assert orders[0] != orders[1]
     undisturbed = list(module.batches("train", random=True, epoch=1))
@@ -131,9 +142,12 @@ def test_missing_sets_are_fine(dot_faces: MakeSet, tmp_path: Path) -> None:
 def test_workers_change_nothing(dot_faces: MakeSet, tmp_path: Path) -> None:
     def batches(workers: int) -> list[FaceBatch]:
         module = LandmarkDataModule(
-            train={"a": dot_faces(n=8)}, frame_size=64, batch_size=4, num_workers=workers,
+            train={"a": dot_faces(n=8)},
+            frame_size=64,
+            batch_size=4,
+            num_workers=workers,
             cache_dir=str(tmp_path),
-        )  # fmt: skip
+        )
         spy = _Spy()
         _trainer(tmp_path, 1).fit(spy, datamodule=module)
         return spy.seen["train"]
@@ -197,8 +211,11 @@ def test_shape_statistics(
 
 def test_weights_reach_the_order(dot_faces: MakeSet, tmp_path: Path) -> None:
     module = LandmarkDataModule(
-        train={"a": dot_faces(n=6), "b": dot_faces(n=4)}, weights={"a": 0.5, "b": 3.0},
-        cache_dir=str(tmp_path), frame_size=64, batch_size=5,
-    )  # fmt: skip
+        train={"a": dot_faces(n=6), "b": dot_faces(n=4)},
+        weights={"a": 0.5, "b": 3.0},
+        cache_dir=str(tmp_path),
+        frame_size=64,
+        batch_size=5,
+    )
     ids = torch.cat([b.dataset_id for b in module.batches("train", random=True)])
     assert torch.bincount(ids).tolist() == [3, 12]

@@ -13,15 +13,15 @@ import torch
 
 from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.augment import Augmentation
-from lit_landmarks.data.dataset import MixedFaces, PreparedFaces
+from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
 from lit_landmarks.data.readers.position_maps import PositionMaps
-from lit_landmarks.data.recognise import walk
+from lit_landmarks.data.recognize import walk
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import transform_points
 from lit_landmarks.schemes import SCHEMES, get_scheme
-from lit_landmarks.types import DatasetSpec
+from lit_landmarks.types import CropSpec, DatasetSpec
 
 _FACES, _SIZE = 8, 96
 #: Layouts that round: pixels of the largest difference that the published digits leave.
@@ -87,7 +87,7 @@ def _rows(datasets: list[FaceDataset], scheme: str) -> Iterator[tuple[FaceDatase
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_file_to_sample_to_frame_and_back(layout: str, tmp_path: Path) -> None:
     faces, datasets = _read(layout, tmp_path / "set")
-    assert datasets, "no rule of `recognise` knows this layout"
+    assert datasets, "no reader declares these files"
     scheme = LAYOUTS[layout].scheme
     truth = np.stack([face.points for face in faces])
     tolerance = _ROUNDED.get(layout, 0.01)
@@ -124,17 +124,20 @@ def test_flipped_twice_is_the_face_itself(scheme: str) -> None:
     points = rng.uniform(20, 70, (5, n, 2)).astype(np.float32)
     deep = np.concatenate([points, rng.normal(0, 9, (5, n, 1)).astype("f4")], 2)
     index = FaceIndex(
-        points, rng.random((5, n)) < 0.8, np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
-        visible=rng.integers(-1, 3, (5, n)).astype(np.int8), points3d=deep,
+        points,
+        rng.random((5, n)) < 0.8,
+        np.tile(np.array([20, 20, 70, 70], "f4"), (5, 1)),
+        visible=rng.integers(-1, 3, (5, n)).astype(np.int8),
+        points3d=deep,
         head3d=rng.normal(size=(5, n, 3)).astype("f4"),
-    )  # fmt: skip
+    )
     spec = DatasetSpec("s", "train", scheme, "custom", "box", 5)
-    part = PreparedFaces(spec, scheme, index, None, 64, 2.0, 0)
-    batch = MixedFaces([part], n, ()).__getitems__(range(5))
-    transform = BatchTransform(64, 1.3, [scheme], n, Augmentation.none())
+    part = CroppedFaces(spec, scheme, index, None, 64, 2.0, 0)
+    batch = ConcatFaces([part], n, ()).__getitems__(range(5))
+    transform = BatchTransform(CropSpec(64, "tight", 1.3), [scheme], n, Augmentation.none())
     flip = torch.tensor([get_scheme(scheme).flip is not None]).expand(5)
-    once = transform._flipped(batch, flip)
-    twice = transform._flipped(once, flip)
+    once = transform._mirror(batch, flip)
+    twice = transform._mirror(once, flip)
     for name in ("points", "points3d", "head3d", "mask", "visible"):
         assert torch.equal(getattr(twice, name), getattr(batch, name)), name
     if bool(flip.any()):
@@ -144,7 +147,7 @@ def test_flipped_twice_is_the_face_itself(scheme: str) -> None:
 _MEMORY = """
 import resource
 import numpy as np
-from lit_landmarks.data.dataset import MixedFaces, MixSampler, PreparedFaces
+from lit_landmarks.data.dataset import ConcatFaces, MixSampler, CroppedFaces
 from lit_landmarks.data import FaceIndex
 from lit_landmarks.types import DatasetSpec
 
@@ -162,7 +165,7 @@ index = FaceIndex(
     visible=np.ones((n, 68), np.int8), pose=rng.random((n, 3), np.float32),
 )
 spec = DatasetSpec("a", "train", "ibug68", "300w", "interocular", n)
-faces = MixedFaces([PreparedFaces(spec, "ibug68", index, None, 128, 2.0, 0)], 68, ())
+faces = ConcatFaces([CroppedFaces(spec, "ibug68", index, None, 128, 2.0, 0)], 68, ())
 order = list(MixSampler(faces, 0))
 for start in range(0, 320, 32):
     faces.__getitems__(order[start:start + 32])

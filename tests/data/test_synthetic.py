@@ -71,9 +71,12 @@ def test_pose_is_what_posit_finds_from_the_points_and_the_camera() -> None:
     mask = torch.ones(1, 68, dtype=torch.bool)
     for row in range(12):
         pose, ok = posit(
-            labels.points[row : row + 1].double(), mask, labels.head3d[row].double(),
-            labels.focal[row : row + 1].double(), (SIZE - 1) / 2,
-        )  # fmt: skip
+            labels.points[row : row + 1].double(),
+            mask,
+            labels.head3d[row].double(),
+            labels.focal[row : row + 1].double(),
+            (SIZE - 1) / 2,
+        )
         assert bool(ok[0])
         truth = euler_to_matrix(labels.pose[row].double())
         assert float(geodesic_degrees(euler_to_matrix(pose[0, :3]), truth)) < 0.05
@@ -147,9 +150,11 @@ def test_the_set_says_what_it_is() -> None:
     assert _set().convention in CONVENTIONS
     assert _set(convention="3d").convention == "synthetic_3d"
     keys = {
-        _set().content_key([1, 2]), _set(seed=9).content_key([1, 2]), _set().content_key([1, 3]),
+        _set().content_key([1, 2]),
+        _set(seed=9).content_key([1, 2]),
+        _set().content_key([1, 3]),
         _set(max_yaw=30).content_key([1, 2]),
-    }  # fmt: skip
+    }
     assert len(keys) == 4
     # The jaw's convention changes labels, not pixels: one cache serves both.
     assert _set(convention="3d").content_key([1, 2]) == _set().content_key([1, 2])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lit_landmarks.data import Augmentation, FaceDataset, LandmarkDataModule, SourceBatch
-from lit_landmarks.data.augment import N_UNIFORM, draw
+from lit_landmarks.data.augment import N_UNIFORM, AugmentationParams, sample_params
+from lit_landmarks.data.framing import place_crops
 from lit_landmarks.data.pixels import TOLERANCE, on_device, on_host
 from lit_landmarks.data.pose import translation, turned
 from lit_landmarks.geometry import (
@@ -30,9 +31,7 @@ from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch
 
 MakeSet = Callable[..., FaceDataset]
-GEOMETRY = replace(
-    Augmentation.none(), rotation=40.0, scale=0.25, shift=0.06, flip=0.5
-)  # fmt: skip
+GEOMETRY = replace(Augmentation.none(), rotation=40.0, scale=0.25, shift=0.06, flip=0.5)
 
 
 def _module(dataset: FaceDataset, cache: Path, **kwargs: Any) -> LandmarkDataModule:
@@ -90,8 +89,7 @@ def test_file_to_source_to_frame_and_back(dot_faces: MakeSet, tmp_path: Path) ->
     module = _module(dataset, tmp_path, augmentation=GEOMETRY)
     source = _source(module, range(20))
     truth = torch.from_numpy(dataset.index().points)
-    back = transform_points(source.frame_to_image, source.points)
-    assert float((back - truth).abs().max()) < 0.01
+    assert torch.equal(source.points, truth), "labels wait in image pixels for the one warp"
     for random in (False, True):
         batch = module.transform(source, random=random, epoch=5)
         back = transform_points(batch.frame_to_image, batch.points)
@@ -107,8 +105,8 @@ def test_flip_twice_gives_every_label_back(dot_faces: MakeSet, tmp_path: Path) -
     module = _module(dot_faces(n=6, labels=True), tmp_path)
     batch = module.transform(_source(module, range(6)), random=False)
     yes = torch.ones(6, dtype=torch.bool)
-    _assert_same(module.transform._flipped(module.transform._flipped(batch, yes), yes), batch)
-    flipped = module.transform._flipped(batch, yes)
+    _assert_same(module.transform._mirror(module.transform._mirror(batch, yes), yes), batch)
+    flipped = module.transform._mirror(batch, yes)
     assert not torch.equal(flipped.mask, batch.mask)
 
 
@@ -119,7 +117,7 @@ def test_mirrored_frame_mirrors_pixels_points_and_pose(dot_faces: MakeSet, tmp_p
     module.transform.augmentation = replace(Augmentation.none(), flip=1.0)
     mirror = module.transform(source, random=True)
     assert float((mirror.image - plain.image.flip(3)).abs().max()) <= 2 / 255
-    order = torch.tensor(module.transform._flip[0])
+    order = module.transform._flip[0]
     assert torch.allclose(mirror.points[..., 0], 95 - plain.points[:, order, 0], atol=1e-3)
     assert torch.allclose(mirror.points3d[..., 2], plain.points3d[:, order, 2], atol=1e-4)
     assert torch.equal(mirror.visible, plain.visible[:, order])
@@ -196,12 +194,12 @@ def test_host_and_device_paint_alike(size: int) -> None:
     source = (smooth * 255).round().byte().contiguous(memory_format=torch.channels_last)
     u = torch.rand(16, N_UNIFORM, generator=torch.Generator().manual_seed(1))
     strength = replace(Augmentation(), blur=0.7, noise=0.5, occlusion=0.5)
-    draws = draw(u, strength, size)
-    angle = torch.deg2rad(draws.rotation)
+    params = sample_params(u, strength, size)
+    angle = torch.deg2rad(params.rotation)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
     warp = torch.cat([turn * 100 / size, torch.full((16, 2, 1), 40.0)], 2)
     radius = strength.blur_radius(size)
-    for change in (None, draws):
+    for change in (None, params):
         host = on_host(source, warp, size, change, radius)
         device = on_device(source, warp, size, change, radius)
         gap = (host - device).abs()
@@ -293,10 +291,8 @@ def test_pose_after_the_warp(dot_faces: Any, tmp_path: Path) -> None:
     source = _source(module, range(16))
     exact = module.transform(source, random=True, epoch=4)
     assert bool(exact.has_pose.all())
-    warp = module.transform._warp(source, module.transform._draws(source, 4))
-    inverse = torch.linalg.inv(
-        torch.cat([warp, torch.tensor([0.0, 0.0, 1.0]).expand(16, 1, 3)], 1)
-    )[:, :2]
+    params = module.transform.sample(source, 4)
+    inverse = place_crops(source.box, source.frame_to_image, module.crop, params).inverse
     expected = matrix_to_euler(turned(euler_to_matrix(torch.from_numpy(faces.angles)), inverse))
     assert torch.allclose(exact.pose[:, :3], expected, atol=1e-2)
     again = project(mean_face("ibug68"), exact.pose, 1.5 * 96, 47.5)
@@ -333,3 +329,42 @@ def test_wide_frame_shows_more(dot_faces: MakeSet, tmp_path: Path) -> None:
     ]
     assert torch.allclose(spread[0] / spread[1], torch.full((3,), 3.0 / 1.35), rtol=1e-3)
     assert wide.spec.frame == "wide"
+
+
+def test_neutral_parameters_are_evaluation(dot_faces: MakeSet, tmp_path: Path) -> None:
+    module = _module(dot_faces(n=5, labels=True), tmp_path)
+    source = _source(module, range(5))
+    plain = module.transform(source, random=False)
+    same = module.transform(source, random=False, params=AugmentationParams.neutral(5))
+    torch.testing.assert_close(same.image, plain.image, rtol=0, atol=1 / 255 + 1e-6)
+    assert float((same.image != plain.image).float().mean()) < 1e-3
+    torch.testing.assert_close(same.points, plain.points, rtol=0, atol=1e-4)
+    assert torch.equal(same.visible, plain.visible)
+
+
+def test_given_parameters_shift_zoom_turn_and_mirror_exactly(
+    dot_faces: MakeSet, tmp_path: Path
+) -> None:
+    module = _module(dot_faces(n=4), tmp_path)
+    source = _source(module, range(4))
+    plain = module.transform(source, random=False).points.double()
+    middle = 47.5
+    still = AugmentationParams.neutral(4)
+
+    def points(**changes: Tensor) -> Tensor:
+        params = replace(still, **changes)
+        return module.transform(source, random=False, params=params).points.double()
+
+    shift = torch.tensor([[0.25 / 96, -0.5 / 96]]).expand(4, 2)
+    moved = plain + torch.tensor([0.25, -0.5], dtype=torch.float64)
+    torch.testing.assert_close(points(shift=shift), moved, rtol=0, atol=1e-4)
+    zoomed = (plain - middle) * 1.02 + middle
+    torch.testing.assert_close(points(scale=torch.full((4,), 1.02)), zoomed, rtol=0, atol=1e-4)
+    x, y = (plain - middle).unbind(-1)
+    turned_by_90 = torch.stack([-y, x], -1) + middle
+    found = points(rotation=torch.full((4,), 90.0))
+    torch.testing.assert_close(found, turned_by_90, rtol=0, atol=1e-4)
+    mirrored = plain[:, module.transform._flip[0]] * torch.tensor([-1.0, 1.0]).double()
+    found = points(flip=torch.ones(4, dtype=torch.bool))
+    expected = mirrored + torch.tensor([95.0, 0.0]).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

@@ -1,37 +1,48 @@
-"""Charts: places on the page against hand-computed ones, escaping, the same data in both forms."""
+"""Charts: marks at hand-computed places, names and notes, colors of the page, escaping, ranges."""
 
 from __future__ import annotations
 
 import math
 import re
+import warnings
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lit_landmarks.draw.chart import (
+    DASHES,
+    PALETTE_SIZE,
+    PROPERTIES,
     Bars,
     Chart,
     Drawing,
     Ranking,
     Series,
     around,
-    tick_texts,
-    ticks,
+    chart_figure,
+    chart_svg,
 )
-from lit_landmarks.draw.chart_png import chart_figure
-from lit_landmarks.draw.plots import figure_image
-from lit_landmarks.draw.svg import chart_svg
+from lit_landmarks.draw.plots import COLORS, figure_image
 
-HOSTILE = "<script>\"'&$x$"
+HOSTILE = "<script>\"'&$x$\x01"
+SHOWN = HOSTILE.replace("\x01", "\ufffd")  # XML cannot hold control characters
 CHART = Chart(
-    "key", "title", "x", "y",
-    [Series("line", [0, 5, 10], [0, 2, 4]), Series("dots", [5], [2], "points", 1, ["five"]),
-     Series("stairs", [0, 10], [1, 3], "step", 2)],
-    x_range=(0, 10), y_range=(0, 4), limits=[(5, "limit")],
-)  # fmt: skip
+    "key",
+    "title",
+    "x",
+    "y",
+    [
+        Series("line", [0, 5, 10], [0, 2, 4], notes=["a", "b", "c"]),
+        Series("dots", [5, 99], [2, 2], "points", 1, ["five", "beyond"]),
+        Series("stairs", [0, 10], [1, 3], "step", 2),
+        Series("star", [10], [4], "points", 3, mark="star"),
+        Series("cross", [0], [4], "points", None, mark="cross"),
+    ],
+    x_range=(0, 10),
+    y_range=(0, 4),
+    limits=[(5, "limit")],
+)
 DRAWINGS: list[Drawing] = [
     CHART,
     Bars("bars", HOSTILE, "y", ["a", HOSTILE], {HOSTILE: [1.0, math.nan], "two": [2.0, 3.0]}),
@@ -44,12 +55,29 @@ def parse(drawing: Drawing) -> ElementTree.Element:
     return ElementTree.fromstring(chart_svg(drawing))
 
 
+def series(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return root.findall(f".//g[@data-series='{name}']")
+
+
+def corners(path: ElementTree.Element) -> np.ndarray:
+    """(N, 2) places of the corners of a path of straight lines."""
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", path.attrib["d"])
+    return np.array(numbers, dtype=float).reshape(-1, 2)
+
+
 @pytest.mark.parametrize("drawing", DRAWINGS, ids=lambda d: d.key)
 def test_both_forms_of_every_chart(drawing: Drawing) -> None:
     root = parse(drawing)
     assert root.get("role") == "img"
-    assert root.get("aria-label") == drawing.title, "well-formed, and nothing is lost by escaping"
-    assert not root.findall(".//script")
+    assert root.get("aria-label") == drawing.title.replace("\x01", "\ufffd"), "nothing is lost"
+    assert [root.find(f".//*[@id='{root.get('aria-describedby')}']").tag] == ["desc"]  # type: ignore[union-attr]
+    assert {element.tag for element in root.iter()} <= {
+        "svg", "desc", "title", "g", "path", "use", "text", "defs", "clipPath", "rect",
+    }, "nothing that runs, loads or styles the page around it"  # fmt: skip  # one set, one line
+    texts = [text.text for text in root.iter("text")]
+    if isinstance(drawing, Ranking):
+        assert SHOWN in texts, "dollar signs are no formula"
+    assert chart_svg(drawing) == chart_svg(drawing), "no date, no random ids"
     picture = figure_image(chart_figure(drawing))
     assert picture.std() > 1, "a blank picture"
     assert np.array_equal(picture, figure_image(chart_figure(drawing)))
@@ -57,52 +85,116 @@ def test_both_forms_of_every_chart(drawing: Drawing) -> None:
 
 def test_points_are_where_they_belong() -> None:
     root = parse(CHART)
-    line, stairs = root.findall(".//polyline")
-    (left, bottom), (middle, half), (right, top) = (
-        tuple(map(float, p.split(","))) for p in line.attrib["points"].split()
+    # The axes as their frame has them: the clip of everything that is drawn in them.
+    frame = root.find(".//clipPath/rect")
+    assert frame is not None
+    left, top, width, height = (float(frame.attrib[k]) for k in ("x", "y", "width", "height"))
+    line, marks = series(root, "line")
+    places = np.array(
+        [(left, top + height), (left + width / 2, top + height / 2), (left + width, top)]
     )
-    assert middle == pytest.approx((left + right) / 2, abs=0.11)
-    assert half == pytest.approx((bottom + top) / 2, abs=0.11)
-    assert left < right
-    assert top < bottom, "up is more"
+    path = line.find("path")
+    assert path is not None
+    assert corners(path) == pytest.approx(places, abs=1e-3)
+    drawn = np.array([(float(u.attrib["x"]), float(u.attrib["y"])) for u in marks.iter("use")])
+    assert drawn == pytest.approx(places, abs=1e-3)
+    assert [t.text for t in marks.findall(".//use/title")] == ["a", "b", "c"]
     # Level until the next point, then up: three corners for two points.
-    corners = [p.split(",") for p in stairs.attrib["points"].split()]
-    assert len(corners) == 3
-    assert corners[0][1] == corners[1][1]
-    assert corners[1][0] == corners[2][0]
-    dot = root.find(".//g[@data-series='dots']/circle")
-    assert dot is not None
-    assert (float(dot.attrib["cx"]), float(dot.attrib["cy"])) == (middle, half)
-    assert root.find(".//g[@data-series='dots']/title").text == "five"  # type: ignore[union-attr]
-    limit = root.find(".//line[@class='limit']")
-    assert limit is not None
-    assert float(limit.attrib["x1"]) == pytest.approx(middle)
+    (stairs,) = series(root, "stairs")
+    low, high = top + height * 3 / 4, top + height / 4
+    assert corners(stairs.find("path")) == pytest.approx(  # type: ignore[arg-type]
+        np.array([(left, low), (left + width, low), (left + width, high)]), abs=1e-3
+    )
+
+
+def test_a_point_beyond_the_axes_is_left_out_and_one_at_the_edge_is_whole() -> None:
+    root = parse(CHART)
+    (dots,) = series(root, "dots")
+    assert [title.text for title in dots.findall(".//use/title")] == ["five"]
+    (star,) = series(root, "star")
+    assert len(star.findall(".//use")) == 1
+    assert not [element for element in star.iter() if "clip-path" in element.attrib]
+
+
+def test_colors_and_fonts_are_those_of_the_page() -> None:
+    text = chart_svg(CHART)
+    styles = " ".join(re.findall(r'style="([^"]*)"', text))
+    assert not re.search(r"#[0-9a-f]{3}", styles), "a color that dark mode cannot change"
+    used = set(re.findall(r"var\((--[\w-]+)\)", styles))
+    assert {"--c0", "--c1", "--c2", "--c3", "--none", "--soft", "--rule", "--warn"} <= used
+    assert used <= set(PROPERTIES.values())
+    assert "font-family" not in text
+    named = chart_svg(Ranking("rank", COLORS[0], COLORS[1], [COLORS[2]], [1.0]))
+    assert all(f">{color}<" in named for color in COLORS[1:3]), "a text is no style"
+
+
+def test_every_color_has_a_line_style() -> None:
+    assert PALETTE_SIZE == len(COLORS) == len(DASHES)
+    assert len(set(DASHES)) == PALETTE_SIZE
+    lines = [Series(str(n), [0, 1], [n, n], color=n) for n in range(PALETTE_SIZE)]
+    root = parse(Chart("key", "title", "x", "y", lines))
+    styles = {series(root, line.name)[0].find("path").attrib["style"] for line in lines}  # type: ignore[union-attr]
+    dashes = {re.sub(r"stroke: var\(--c\d\);?", "", style) for style in styles}
+    assert len(dashes) == PALETTE_SIZE, "told apart without color"
 
 
 def test_bars_are_as_high_as_their_values() -> None:
-    root = parse(Bars("b", "t", "y", ["g"], {"one": [1.0], "three": [3.0], "gap": [math.nan]}))
-    bars = {b.attrib["data-series"]: float(b.attrib["height"]) for b in root.findall(".//rect")}
-    assert bars["three"] == pytest.approx(3 * bars["one"], rel=0.01)
-    assert "gap" not in bars
+    bars = Bars(
+        "b", "t", "y", ["g", "h"],
+        {"one": [1.0, 2.0], "three": [3.0, math.nan], "gap": [math.nan, math.nan]}, {"three": 5},
+    )  # fmt: skip  # the values of a table
+    root = parse(bars)
+
+    def height(bar: ElementTree.Element) -> float:
+        return float(np.ptp(corners(bar.find("path"))[:, 1]))  # type: ignore[arg-type]
+
+    one, two = series(root, "one")
+    (three,) = series(root, "three")
+    assert height(two) == pytest.approx(2 * height(one), rel=1e-3)
+    assert height(three) == pytest.approx(3 * height(one), rel=1e-3)
+    assert three.find("title").text == "three, g: 3.000"  # type: ignore[union-attr]
+    assert three.find("path").attrib["style"] == "fill: var(--c5)"  # type: ignore[union-attr]
+    assert series(root, "gap") == []
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 9))
-def test_ticks_lie_within_and_are_round(low: float, span: float, about: int) -> None:
-    high = low + span
-    if not high > low or span < 1e-9 * abs(low):
-        return
-    found = ticks(low, high, about)
-    assert found
-    assert low - 1e-6 * span <= found[0]
-    assert found[-1] <= high + 1e-6 * span
-    assert len(found) <= about + 2
+def test_a_ranking_has_the_first_on_top() -> None:
+    root = parse(Ranking("r", "t", "share", ["most", "least"], [0.75, 0.25]))
+    labels = {t.text: float(t.attrib["y"]) for t in root.iter("text")}
+    assert labels["most"] < labels["least"]
+    assert {"0.75", "0.25"} <= set(labels), "its figure beside each bar"
+    notes = [title.text for title in root.iter("title")]
+    assert notes == ["most: 0.750", "least: 0.250"]
 
 
-def test_ticks_and_their_texts() -> None:
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert tick_texts([0.0, 0.05, 0.1]) == ["0.00", "0.05", "0.10"]
-    assert tick_texts([1000.0, 2000.0]) == ["1,000", "2,000"]
-    assert ticks(0.5, 2.5, about=8, whole=True) == [1, 2]
+def test_long_labels_are_shortened_and_whole_in_the_note() -> None:
+    name = "validation/" + "x" * 40
+    root = parse(Bars("b", "t", "y", [name] * 6, {"one": [1.0] * 6}))
+    assert "…" + "x" * 15 in [text.text for text in root.iter("text")]
+    assert f"one, {name}: 1.000" in [title.text for title in root.iter("title")]
+
+
+def test_letters_that_only_the_reader_has_are_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = chart_svg(Ranking("rank", "顔", "顔", ["顔の点"], [1.0]))
+    assert ">顔の点<" in text
+
+
+def test_a_count_has_whole_ticks() -> None:
+    chart = Chart("k", "t", "epoch", "y", [Series("a", [1, 2], [3.0, 2.5])], integer_x=True)
+    axes = chart_figure(chart).axes[0]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks == [1, 2]
+
+
+def test_the_legend_lies_below_the_axes() -> None:
+    figure = chart_figure(CHART)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["line", "dots", "stairs", "star", "cross"]
+    assert legend.get_window_extent().y1 <= figure.axes[0].get_tightbbox().y0 + 1
 
 
 def test_a_range_has_room_and_is_never_empty() -> None:
@@ -111,8 +203,3 @@ def test_a_range_has_room_and_is_never_empty() -> None:
     assert low < 5 < high
     assert around([0.1, 10.0])[0] == 0.0, "no negative end for what is never negative"
     assert around([-1.0, 1.0])[0] < -1.0
-
-
-def test_long_labels_are_cut_and_kept_whole_for_readers() -> None:
-    text = chart_svg(Bars("b", "t", "y", ["x" * 40] * 6, {"one": [1.0] * 6}))
-    assert re.search(r'data-label="x{40}">x+…<', text)

@@ -25,7 +25,7 @@ def test_nose_tip_moves_as_documented() -> None:
     assert moved.tolist() == [[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]
 
 
-def test_focal_and_centre_per_face() -> None:
+def test_focal_and_center_per_face() -> None:
     points = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(0))
     pose = torch.tensor([[10.0, 5, -3, 0.1, 0.2, 4], [-40, 0, 20, 0, 0, 6]])
     focal = torch.tensor([100.0, 300.0])

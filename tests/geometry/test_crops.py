@@ -12,11 +12,13 @@ from lit_landmarks.geometry import (
     box_crop,
     compose_affine,
     flip_affine,
+    from_centered,
     from_unit,
     invert_affine,
     points_box,
     sampling_theta,
     similarity,
+    to_centered,
     to_unit,
     transform_points,
 )
@@ -132,3 +134,11 @@ def test_theta_samples_the_pixels_that_the_affine_names() -> None:
     expected = transform_points(affine, torch.stack((u, v), -1).reshape(1, -1, 2))
     got = frame[0].permute(1, 2, 0).reshape(1, -1, 2)
     assert (got - expected).abs().max() < 1e-3
+
+
+def test_centered_units() -> None:
+    corners = torch.tensor([[-0.5, -0.5], [223.5, 223.5], [111.5, 0.0]])
+    unit = to_centered(corners, 224)
+    assert torch.allclose(unit[0], torch.tensor([-0.5, -0.5]))
+    assert torch.allclose(unit[1], torch.tensor([0.5, 0.5]))
+    assert torch.allclose(from_centered(unit, 224), corners, atol=1e-4)

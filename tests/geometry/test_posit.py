@@ -126,10 +126,10 @@ def test_signs_agree_with_published_poses(real_data: Path) -> None:
     published = torch.from_numpy(stored["gt_pose"]).float()
     box = points_box(points)
     side = (box[:, 2:] - box[:, :2]).amax(-1)
-    centred = points - points.mean(1, keepdim=True)
+    centered = points - points.mean(1, keepdim=True)
     # Rows of each rotation see the face: (2n, 3) @ (3, N) = (2n, N), with scale 1 / box side.
     rows = euler_to_matrix(published[:300, :3])[:, :2].reshape(-1, 3)
-    seen = (centred[:300] / side[:300, None, None]).mT.reshape(-1, 68)
+    seen = (centered[:300] / side[:300, None, None]).mT.reshape(-1, 68)
     model = torch.linalg.lstsq(rows, seen).solution.mT
     model = model / (model[45] - model[36]).norm()
     mask = get_scheme("ibug68").pose_mask().expand(300, 68)

@@ -15,7 +15,7 @@ from lit_landmarks.geometry import euler_to_matrix, similarity, transform_points
 from lit_landmarks.geometry.position_map import (
     UvTable,
     away_from_camera,
-    jittered_crop,
+    jitter_crop,
     read_map,
     toward_camera,
     uv_to_pixels,
@@ -131,12 +131,12 @@ def test_warped_maps_keep_their_empty_pixels_and_agree_with_points() -> None:
 def test_crop_of_the_generator_without_and_with_jitter() -> None:
     """By hand: box 100 x 60 about (150, 80), so base 80, side 120."""
     points = torch.tensor([[[100.0, 50.0], [200.0, 110.0]]])
-    still = jittered_crop(points)
+    still = jitter_crop(points)
     corners = torch.tensor([[[90.0, 20.0], [210.0, 140.0], [90.0, 140.0]]])
     expected = torch.tensor([[[0.0, 0.0], [255.0, 255.0], [0.0, 255.0]]])
     assert torch.allclose(transform_points(still, corners), expected, atol=1e-4)
     # Zoom 1.1: side 132; shift +0.1 and -0.1 of 80.
-    wide = jittered_crop(points, uniform=torch.tensor([[1.0, 1.0, 0.0]]))
+    wide = jitter_crop(points, uniform=torch.tensor([[1.0, 1.0, 0.0]]))
     corners = torch.tensor([[[92.0, 6.0], [224.0, 138.0]]])
     assert torch.allclose(transform_points(wide, corners), expected[:, :2], atol=1e-4)
 

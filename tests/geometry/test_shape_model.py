@@ -65,14 +65,14 @@ def test_number_of_modes_follows_the_share(seed: int, share: float) -> None:
     ratio = np.cumsum(model.variances.double().numpy()) / model.variances.double().sum().item()
     # scikit-learn: searchsorted(cumulative ratio, share, side="right") + 1.
     expected = int(np.searchsorted(ratio, share, side="right")) + 1
-    assert model.n_modes(share) == expected
-    assert model.n_modes(1.0) == 8
+    assert model.count_modes(share) == expected
+    assert model.count_modes(1.0) == 8
 
 
 def test_smooth_by_hand() -> None:
     model = two_mode_model()
-    assert model.n_modes(0.7) == 1  # x explains 4 / 5
-    assert model.n_modes(0.9) == 2
+    assert model.count_modes(0.7) == 1  # x explains 4 / 5
+    assert model.count_modes(0.9) == 2
     # x is 9 from the mean, clamped to 3 * 2; y is 2 from it, within 3 * 1.
     x = torch.tensor([[10.0, 4.0], [-10.0, -4.0]])
     assert model.smooth(x, 0.9).tolist() == [[7.0, 4.0], [-5.0, -1.0]]
@@ -85,7 +85,7 @@ def test_smooth_is_the_formula_and_a_projection(seed: int, share: float) -> None
     shapes = random_shapes(60, 6, seed)
     model = fitted(shapes).double()
     x = random_shapes(9, 6, seed + 1).double() * 2
-    kept = model.components[: model.n_modes(share)]
+    kept = model.components[: model.count_modes(share)]
     limit = 3 * model.variances[: len(kept)].sqrt()
     weights = ((x - model.mean) @ kept.mT).clamp(-limit, limit)
     smooth = model.smooth(x, share)

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lit_landmarks.geometry.shape_model import pca
-from lit_landmarks.metrics import normaliser_values
+from lit_landmarks.metrics import norm_values
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, ShapeStatistics
 
@@ -22,17 +22,17 @@ def blobs(count: int, scheme: str = "ibug68", size: int = SIZE, seed: int = 0) -
     generator = torch.Generator().manual_seed(seed)
     n = get_scheme(scheme).n_points
     angle = torch.arange(n) * (2 * torch.pi * 5 / n)
-    centre = size / 2 + (torch.rand(count, 1, 2, generator=generator) - 0.5) * size * 0.3
+    center = size / 2 + (torch.rand(count, 1, 2, generator=generator) - 0.5) * size * 0.3
     radius = size * (0.15 + 0.15 * torch.rand(count, 1, 2, generator=generator))
-    points = centre + radius * torch.stack([angle.cos(), angle.sin()], dim=-1)
+    points = center + radius * torch.stack([angle.cos(), angle.sin()], dim=-1)
     grid = torch.arange(size).float()
-    y = (grid.view(1, size, 1) - centre[:, :, 1:]) / radius[:, :, 1:]
-    x = (grid.view(1, 1, size) - centre[:, :, :1]) / radius[:, :, :1]
+    y = (grid.view(1, size, 1) - center[:, :, 1:]) / radius[:, :, 1:]
+    x = (grid.view(1, 1, size) - center[:, :, :1]) / radius[:, :, :1]
     image = torch.exp(-(x**2 + y**2)).unsqueeze(1).repeat(1, 3, 1, 1)
     image = (image + 0.05 * torch.rand(image.shape, generator=generator)).clamp(0, 1)
     mask = torch.ones(count, n, dtype=torch.bool)
     yes = torch.ones(count, dtype=torch.bool)
-    pose = torch.cat([(centre[:, 0] - size / 2), radius[:, 0], torch.zeros(count, 2)], dim=1)
+    pose = torch.cat([(center[:, 0] - size / 2), radius[:, 0], torch.zeros(count, 2)], dim=1)
     return FaceBatch(
         image=image,
         frame_to_image=torch.eye(2, 3).repeat(count, 1, 1),
@@ -48,7 +48,7 @@ def blobs(count: int, scheme: str = "ibug68", size: int = SIZE, seed: int = 0) -
         has_head3d=~yes,
         has_pose=yes,
         has_focal=yes,
-        norms=normaliser_values(points, mask, get_scheme(scheme)),
+        norms=norm_values(points, mask, get_scheme(scheme)),
         dataset_id=torch.zeros(count, dtype=torch.int64),
         convention_id=torch.zeros(count, dtype=torch.int64),
         subsets=torch.zeros(count, 0, dtype=torch.bool),

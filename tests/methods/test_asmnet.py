@@ -13,14 +13,16 @@ from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import to_centered
 from lit_landmarks.geometry.shape_model import pca
-from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork
+from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork, MobileNetBaseline
+from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.methods.asmnet.network import FEATURES
-from lit_landmarks.methods.mobilenet import MobileNetBaseline
+from lit_landmarks.methods.asmnet.optimum import measure_distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
-from lit_landmarks.nets.asm_loss import ASMLossOptions, to_centred
+from lit_landmarks.training.callbacks import EpochSeed
+from lit_landmarks.training.checkpoints import load_weights
 from lit_landmarks.training.freeze import FreezeBatchNorm
-from lit_landmarks.training.optimum import distances
 from lit_landmarks.types import FaceBatch
 
 SIZE = 64
@@ -30,7 +32,7 @@ def learned(make_data: Callable[..., Any], **kwargs: Any) -> tuple[ASMNet, FaceB
     torch.manual_seed(0)
     module = ASMNet(frame_size=SIZE, **kwargs)
     data = make_data(4)
-    module.learn_from(data.shape_statistics())
+    module.set_shape_statistics(data.shape_statistics())
     return module, data.faces
 
 
@@ -44,7 +46,7 @@ def test_size_is_the_published_one(points: int, learnable: int) -> None:
 
 
 def test_cost_is_the_published_one() -> None:
-    cost = count_mma(ASMNetwork(68), (torch.zeros(1, 3, 224, 224),))
+    cost = count_mma(ASMNetwork(68), torch.zeros(1, 3, 224, 224))
     assert cost.mma == pytest.approx(256.5, abs=0.05)
 
 
@@ -86,7 +88,7 @@ def test_baseline_has_the_published_size() -> None:
 def test_pose_head_can_be_left_out(make_faces: Callable[..., FaceBatch]) -> None:
     module = ASMNet(frame_size=SIZE, loss=ASMLossOptions(pose_weight=0.0)).eval()
     assert module.network.pose is None
-    assert module(make_faces(1).image).pose is None
+    assert module(make_faces(1).inputs).pose is None
 
 
 def test_targets_are_smooth_shapes_in_frame_units(make_data: Callable[..., Any]) -> None:
@@ -99,13 +101,13 @@ def test_targets_are_smooth_shapes_in_frame_units(make_data: Callable[..., Any])
     v, limit = stats.components[:k], 3 * stats.variances[:k].sqrt()
     b = ((truth.flatten(1) - stats.mean) @ v.T).clamp(-limit, limit)
     torch.testing.assert_close(smooth.flatten(1), stats.mean + b @ v, atol=1e-5, rtol=1e-4)
-    assert k == module.shape_model.n_modes(0.8)
+    assert k == module.shape_model.count_modes(0.8)
 
 
 def test_missing_points_are_filled_by_the_model(make_data: Callable[..., Any]) -> None:
     # Four modes describe these ellipses wholly, so a few points are enough to find the others.
     module, faces = learned(make_data, loss=ASMLossOptions(share=0.9999))
-    whole, mask = to_centred(faces.points, SIZE), faces.mask.clone()
+    whole, mask = to_centered(faces.points, SIZE), faces.mask.clone()
     mask[:, 20:30] = False
     broken = torch.where(mask[..., None], whole, torch.nan)
     found = module.smooth(broken, mask)
@@ -117,9 +119,9 @@ def test_missing_points_are_filled_by_the_model(make_data: Callable[..., Any]) -
 
 def test_losses_by_their_definition(make_data: Callable[..., Any]) -> None:
     module, faces = learned(make_data)
-    prediction = module.infer(faces)
+    prediction = module(faces.inputs)
     losses = module.losses(prediction, faces)
-    p = to_centred(prediction.points, SIZE)
+    p = to_centered(prediction.points, SIZE)
     truth, smooth = module.targets(faces)
     assert losses["points"].item() == pytest.approx((p - truth).square().mean().item(), rel=1e-4)
     assert losses["smooth"].item() == pytest.approx((p - smooth).square().mean().item(), rel=1e-4)
@@ -130,15 +132,15 @@ def test_losses_by_their_definition(make_data: Callable[..., Any]) -> None:
 
 def test_smoothed_prediction_option(make_data: Callable[..., Any]) -> None:
     module, faces = learned(make_data, loss=ASMLossOptions(smooth="prediction"))
-    prediction = module.infer(faces)
-    p = to_centred(prediction.points, SIZE)
+    prediction = module(faces.inputs)
+    p = to_centered(prediction.points, SIZE)
     expected = (p - module.smooth(p.detach(), faces.mask)).square().mean()
     assert module.losses(prediction, faces)["smooth"].item() == pytest.approx(expected.item())
 
 
 def test_head_penalty_is_the_sum_of_squares(make_data: Callable[..., Any]) -> None:
     module, faces = learned(make_data, loss=ASMLossOptions(head_l2=0.01))
-    losses = module.losses(module.infer(faces), faces)
+    losses = module.losses(module(faces.inputs), faces)
     heads = ("network.landmarks.", "network.pose.")
     expected = sum(p.square().sum() for n, p in module.named_parameters() if n.startswith(heads))
     torch.testing.assert_close(losses["head_l2"], expected)
@@ -152,7 +154,7 @@ class Weights(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ASMNet)
-        self.alphas.append(pl_module.loss_weights()["smooth"])
+        self.alphas.append(pl_module.phase.losses["smooth"])
         assert trainer.callback_metrics["train/alpha"] == self.alphas[-1]
 
 
@@ -181,6 +183,27 @@ def test_alpha_follows_the_trainers_epochs(make_data: Callable[..., Any], tmp_pa
     assert weights.alphas == [2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
 
 
+def alphas(epochs: int, **options: Any) -> list[float]:
+    phases = ASMNet(frame_size=SIZE, loss=ASMLossOptions(**options)).phases
+    return [phases.at(epoch, epochs).losses["smooth"] for epoch in range(epochs)]
+
+
+def test_alpha_by_thirds_changes_at_the_boundaries() -> None:
+    assert alphas(9) == [2.0] * 3 + [1.0] * 3 + [0.5] * 3
+    # 150 epochs, as in the authors' code: switches at 50 and 100
+    assert [alphas(150)[i] for i in (49, 50, 99, 100, 149)] == [2.0, 1.0, 1.0, 0.5, 0.5]
+    # 10 epochs: i < 10/3 for 0..3, i < 20/3 for 4..6
+    assert alphas(10) == [2.0] * 4 + [1.0] * 3 + [0.5] * 3
+
+
+def test_other_alpha_schedules() -> None:
+    assert alphas(5, alpha_schedule="to_zero") == [2.0, 1.0, 0.5, 0.0, 0.0]
+    assert alphas(4, alpha_schedule="constant", alpha=0.8) == [0.8] * 4
+    assert alphas(3, alpha=0.5) == [1.0, 0.5, 0.25]
+    off = ASMNet(frame_size=SIZE, loss=ASMLossOptions(alpha_schedule="off"))
+    assert off.phases.at(0, 4).losses == {"points": 1.0, "pose": 0.5}
+
+
 def test_resume_repeats_dropout_and_keeps_statistics(
     make_data: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -189,13 +212,13 @@ def test_resume_repeats_dropout_and_keeps_statistics(
         return ASMNet(frame_size=SIZE, schedule=OneCycle())
 
     whole, half, rest = module(), module(), ASMNet(frame_size=SIZE, schedule=OneCycle())
-    fit(whole, make_data(4, batch_size=2), tmp_path, 4)
+    fit(whole, make_data(4, batch_size=2), tmp_path, 4, EpochSeed(0))
     # Half of a run of four epochs: its schedules must know of all four.
     stop = Stop(tmp_path / "half.ckpt", epoch=1)
-    fit(half, make_data(4, batch_size=2), tmp_path, 4, stop)
+    fit(half, make_data(4, batch_size=2), tmp_path, 4, EpochSeed(0), stop)
     data = make_data(4, batch_size=2)
     data.shape_statistics = None  # a resumed run must not ask again
-    fit(rest, data, tmp_path, 4, ckpt_path=stop.path, weights_only=True)
+    fit(rest, data, tmp_path, 4, EpochSeed(0), ckpt_path=stop.path, weights_only=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, rest.state_dict()[name]), name
 
@@ -219,9 +242,9 @@ def test_init_from_keeps_its_head_but_takes_new_statistics(
     trainer = fit(first, data, tmp_path, 1)
     trainer.save_checkpoint(tmp_path / "first.ckpt")
     second = ASMNet(frame_size=SIZE, init_from=str(tmp_path / "first.ckpt"))
-    second.load_weights(second.init_from)  # what a fit does first
+    load_weights(second, tmp_path / "first.ckpt")  # what a fit does first
     shapes = torch.randn(200, 136)
-    second.learn_from(pca(shapes))
+    second.set_shape_statistics(pca(shapes))
     head = "network.landmarks.bias"
     assert torch.equal(first.state_dict()[head], second.state_dict()[head])
     torch.testing.assert_close(second.shape_model.mean, shapes.mean(0))
@@ -253,7 +276,7 @@ def test_tiny_overfit_reaches_the_optimum_of_its_loss(
     data = make_data(4)
     fit(module, data, tmp_path, 150, FreezeBatchNorm(0.4))
     with torch.no_grad():
-        found = distances(module, module.eval().infer(data.faces), data.faces).mean(0)
+        found = measure_distances(module, module.eval()(data.faces.inputs), data.faces).mean(0)
     to_optimum, optimum_to_truth, to_truth = found.tolist()
     assert to_optimum < 0.3
     if gives_away:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from onnxruntime import InferenceSession
+from torch import Tensor, nn
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry.crops import to_unit
 from lit_landmarks.methods.musica import MuSiCa, MuSiCaNet, choose_patches
 from lit_landmarks.methods.musica.network import Pyramid
-from lit_landmarks.methods.musica.windows import PATCH, Windows
-from lit_landmarks.nets.error_head import error_normaliser
+from lit_landmarks.nets.error_head import error_norm
+from lit_landmarks.nets.windows import Sampling
 from lit_landmarks.types import FaceBatch
 
 SIZE = 64
@@ -24,7 +24,7 @@ SIZE = 64
 def test_published_size_and_cost() -> None:
     with torch.device("meta"):
         method = MuSiCa(frame_size=228)
-    cost = count_mma(method, torch.zeros(1, 3, 228, 228))
+    cost = count_mma(method, method.example().to("meta"))
     assert cost.parameters == 27_965_307
     assert cost.mma == pytest.approx(96.6, abs=0.05)
     assert cost.mma_min == pytest.approx(96.57 / 3, abs=0.05)
@@ -41,7 +41,7 @@ def test_cost_of_other_builds(
 ) -> None:
     with torch.device("meta"):
         method = MuSiCa(scheme=scheme, patches=patches, frame_size=128)
-    cost = count_mma(method, torch.zeros(1, 3, 128, 128))
+    cost = count_mma(method, method.example().to("meta"))
     assert cost.mma == pytest.approx(mma, abs=0.06)
     assert cost.parameters / 1e6 == pytest.approx(millions, abs=0.06)
 
@@ -49,58 +49,7 @@ def test_cost_of_other_builds(
 def test_a_factored_head_is_under_five_million() -> None:
     with torch.device("meta"):
         method = MuSiCa(rank=32, frame_size=128)
-    assert count_mma(method, torch.zeros(1, 3, 128, 128)).parameters < 5e6
-
-
-def _slow_patch(image: Tensor, x: float, y: float) -> Tensor:
-    """(3, 14, 14) by a loop over pixels."""
-    patch = torch.zeros(3, PATCH, PATCH)
-    left, top = (int(torch.floor(torch.tensor(v) - 6.0)) for v in (x, y))
-    for i in range(PATCH):
-        for j in range(PATCH):
-            if 0 <= top + i < image.shape[1] and 0 <= left + j < image.shape[2]:
-                patch[:, i, j] = image[:, top + i, left + j]
-    return patch
-
-
-def test_patches_are_those_of_a_slow_loop_and_zero_outside() -> None:
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(2, 3, 31, 23, generator=generator)
-    centres = torch.rand(2, 9, 2, generator=generator) * 60 - 20
-    found = Windows(image).cut(centres, None, "integer")
-    for b in range(2):
-        for k in range(9):
-            x, y = centres[b, k].tolist()
-            assert torch.equal(found[b, k], _slow_patch(image[b], x, y))
-    few = Windows(image).cut(centres[1:], torch.tensor([1]), "integer")
-    assert torch.equal(few, found[1:])
-    outside = torch.tensor([[[1e6, -1e6]], [[-500.0, 3.0]]])
-    for sampling in ("integer", "bilinear"):
-        assert (Windows(image).cut(outside, None, sampling) == 0).all()
-
-
-def test_bilinear_patches_agree_between_pixels_and_move_smoothly() -> None:
-    image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(1))
-    # A middle between two pixels needs no interpolation.
-    centres = torch.tensor([[[12.5, 17.5], [20.5, 9.5]]])
-    windows = Windows(image)
-    same = windows.cut(centres, None, "integer")
-    torch.testing.assert_close(windows.cut(centres, None, "bilinear"), same, atol=1e-5, rtol=0)
-    half = windows.cut(centres + torch.tensor([0.5, 0.0]), None, "bilinear")
-    right = windows.cut(centres + torch.tensor([1.0, 0.0]), None, "integer")
-    torch.testing.assert_close(half, (same + right) / 2, atol=1e-5, rtol=0)
-
-
-def test_bilinear_patches_are_those_of_grid_sample() -> None:
-    generator = torch.Generator().manual_seed(2)
-    image = torch.rand(2, 3, 31, 23, generator=generator)
-    centres = torch.rand(2, 50, 2, generator=generator) * 60 - 20
-    step = torch.arange(PATCH) - (PATCH - 1) / 2
-    offset = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1).flatten(0, 1)
-    grid = to_unit(centres[:, :, None] + offset, (23, 31))
-    wanted = F.grid_sample(image, grid, align_corners=False).unflatten(3, (PATCH, PATCH))
-    found = Windows(image).cut(centres, None, "bilinear")
-    torch.testing.assert_close(found, wanted.transpose(1, 2), atol=1e-5, rtol=0)
+    assert count_mma(method, method.example()).parameters < 5e6
 
 
 def test_pyramid_keeps_places_and_is_standardised() -> None:
@@ -155,17 +104,18 @@ def test_all_or_none_may_leave(level: float) -> None:
 def test_an_early_face_costs_less(make_faces: Callable[..., FaceBatch]) -> None:
     method = MuSiCa(frame_size=SIZE, patches=19).eval()
     faces = make_faces(4)
-    assert method.infer(faces).mma is not None
-    costs = method.exit_costs()
+    assert method(faces.inputs).mma is not None
+    costs = method.stage_costs()
     assert costs[0] < costs[1] < costs[2] == pytest.approx(27.7, abs=0.06)
-    method.stop_below.fill_(1e9)
-    prediction = method.infer(faces)
+    assert method.early_exit is not None
+    method.early_exit.exit_thresholds.fill_(1e9)
+    prediction = method(faces.inputs)
     assert prediction.exit_stage is not None
     assert prediction.mma is not None
     assert (prediction.exit_stage == 0).all()
     assert (prediction.mma == costs[0]).all()
-    method.early_stop = False
-    assert (method.infer(faces).mma == costs[2]).all()  # type: ignore[union-attr]
+    method.early_exit.enabled = False
+    assert (method(faces.inputs).mma == costs[2]).all()  # type: ignore[union-attr]
 
 
 def test_losses_are_those_worked_by_hand(make_faces: Callable[..., FaceBatch]) -> None:
@@ -173,13 +123,13 @@ def test_losses_are_those_worked_by_hand(make_faces: Callable[..., FaceBatch]) -
     faces.mask[1, 10:] = False
     torch.manual_seed(0)
     authors = MuSiCa(frame_size=SIZE, error_units="l1")
-    prediction = authors.infer(faces)
+    prediction = authors(faces.inputs)
     losses = authors.losses(prediction, faces)
     points = error = 0.0
-    for stage, told in zip(prediction.aux.points, prediction.aux.error, strict=True):
+    for stage, told in zip(prediction.stages, prediction.aux, strict=True):
         for face in range(2):
             norm = (faces.points[face, 36] - faces.points[face, 45]).norm()
-            norm = norm if face == 0 else error_normaliser(faces)[1]
+            norm = norm if face == 0 else error_norm(faces)[1]
             off = (stage[face] - faces.points[face])[faces.mask[face]].abs().sum(-1).mean() / norm
             points += 0.5 * off.item()
             error += 0.5 * (off - told[face]).abs().item()
@@ -193,7 +143,7 @@ def test_the_error_estimate_may_pull_at_the_landmarks_or_not(
 ) -> None:
     torch.manual_seed(0)
     method = MuSiCa(frame_size=SIZE, detach_error=detach)
-    method.losses(method.infer(make_faces(2)), make_faces(2))["error"].backward()
+    method.losses(method(make_faces(2).inputs), make_faces(2))["error"].backward()
     head = method.network.iterations[-1].head
     assert bool(head.weight.grad[:-1].any()) is not detach
     assert head.weight.grad[-1].any()
@@ -266,3 +216,44 @@ def test_the_recurrent_layer_begins_the_same_and_moves_less() -> None:
         net(image)
     moved = [(states[3 + 2 * k] - states[k]).abs().mean().item() for k in (0, 1)]
     assert moved[1] == pytest.approx(0.1 * moved[0], rel=0.1)
+
+
+class Points(nn.Module):
+    """The last points of the cascade, as an export sees them."""
+
+    def __init__(self, net: MuSiCaNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        cascade = self.net(image)
+        return cascade.points[-1]  # type: ignore[no-any-return]
+
+
+def test_an_exported_cascade_takes_any_batch() -> None:
+    net = Points(_net()).eval()
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(net, (torch.rand(2, 3, SIZE, SIZE),), dynamic_shapes=shapes)
+    for count in (1, 3, 7):
+        image = torch.rand(count, 3, SIZE, SIZE)
+        torch.testing.assert_close(program.module()(image), net(image))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", ["integer", "bilinear"])
+def test_an_onnx_graph_takes_any_batch(sampling: Sampling, tmp_path: Path) -> None:
+    net = _net()
+    net.sampling = sampling
+    points = Points(net).eval()
+    shapes = ({0: torch.export.Dim("batch")},)
+    example = (torch.rand(2, 3, SIZE, SIZE),)
+    program = torch.onnx.export(points, example, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "net.onnx")
+    session = InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    for count in (1, 3, 7):
+        image = torch.rand(count, 3, SIZE, SIZE)
+        (exported,) = session.run(None, {entry.name: image.numpy()})
+        with torch.no_grad():
+            assert (torch.from_numpy(exported) - points(image)).abs().max() < 0.01

@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_landmarks.methods.schedules import Constant, Cosine, OneCycle, Schedule, Steps
+from lit_landmarks.methods.schedules import (
+    Constant,
+    Cosine,
+    OneCycle,
+    Schedule,
+    Steps,
+    step_scheduler,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +40,10 @@ def test_factor_never_passes_the_peak(progress: float, warmup: float) -> None:
         assert 0.0 <= schedule.factor(progress) <= 1.0 + 1e-12
 
 
-def test_optimiser_sees_the_factor_and_state_is_plain() -> None:
+def test_optimizer_sees_the_factor_and_state_is_plain() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [weight]}], lr=0.4)
-    scheduler = Cosine().build(optimizer, total_steps=10)
+    scheduler = step_scheduler(optimizer, Cosine().factor, total_steps=10)
     rates = []
     for _ in range(11):
         rates.append(optimizer.param_groups[0]["lr"])

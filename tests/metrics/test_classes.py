@@ -18,7 +18,7 @@ from lit_landmarks.metrics.classes import (
     FaceCount,
     FailureRate,
     GroupedMetric,
-    NormalisedMeanError,
+    NormalizedMeanError,
     OcclusionScore,
     PoseError,
 )
@@ -33,7 +33,7 @@ def fed(metric: GroupedMetric, *values: Tensor) -> Tensor:
 
 
 def test_values_by_hand() -> None:
-    assert fed(NormalisedMeanError(), ERRORS).tolist() == [[6.0]]
+    assert fed(NormalizedMeanError(), ERRORS).tolist() == [[6.0]]
     columns = ERRORS.unsqueeze(1).expand(-1, 2)
     # above 8: one of three; above 3: two of three
     assert fed(FailureRate([8.0, 3.0]), columns)[0].tolist() == pytest.approx([100 / 3, 200 / 3])
@@ -75,13 +75,13 @@ def test_distribution_by_hand() -> None:
 def test_percentiles_are_within_a_bin_of_the_sorted_errors(errors: list[float]) -> None:
     metric = ErrorDistribution()
     metric.update(torch.tensor(errors, dtype=torch.float64))
-    for share, found in zip((50, 90, 99), metric.percentiles((50, 90, 99))[0], strict=True):
-        exact = float(np.percentile(errors, share, method="inverted_cdf"))
-        assert float(found) == pytest.approx(exact, abs=0.0101)
+    for percent, value in zip((50, 90, 99), metric.percentiles((50, 90, 99))[0], strict=True):
+        exact = float(np.percentile(errors, percent, method="inverted_cdf"))
+        assert float(value) == pytest.approx(exact, abs=0.0101)
 
 
 def test_nothing_counted_is_nan_and_not_zero() -> None:
-    for metric in (NormalisedMeanError(), FailureRate([8.0]), AreaUnderCurve([8.0])):
+    for metric in (NormalizedMeanError(), FailureRate([8.0]), AreaUnderCurve([8.0])):
         assert fed(metric, torch.tensor([NAN])).isnan().all()
     empty = ErrorDistribution()
     empty.update(torch.tensor([NAN]))
@@ -89,7 +89,7 @@ def test_nothing_counted_is_nan_and_not_zero() -> None:
 
 
 def test_an_infinite_error_stays_in_its_group() -> None:
-    metric = NormalisedMeanError(groups=2)
+    metric = NormalizedMeanError(groups=2)
     metric.update(torch.tensor([INF, 3.0]), torch.tensor([[True, False], [True, True]]))
     assert metric.compute()[:, 0].tolist() == [INF, 3.0]
 
@@ -97,7 +97,7 @@ def test_an_infinite_error_stays_in_its_group() -> None:
 def metrics_of(columns: int, groups: int) -> list[GroupedMetric]:
     levels = [4.0 + c for c in range(columns)]
     return [
-        NormalisedMeanError(columns, groups),
+        NormalizedMeanError(columns, groups),
         FailureRate(levels, groups),
         AreaUnderCurve(levels, groups),
         FaceCount(columns, groups),
@@ -123,9 +123,9 @@ def test_any_number_of_shards_equals_one(seed: int, shards: int) -> None:
 def test_three_processes_reduce_to_one() -> None:
     """The reduction that Lightning triggers, with the gathering of three ranks played by hand."""
     errors = torch.rand(31, 2, dtype=torch.float64) * 12
-    whole = NormalisedMeanError(2)
+    whole = NormalizedMeanError(2)
     whole.update(errors)
-    ranks = [NormalisedMeanError(2) for _ in range(3)]
+    ranks = [NormalizedMeanError(2) for _ in range(3)]
     for rank, metric in enumerate(ranks):
         metric.update(errors[rank::3])
     states = [{"total": m.total, "count": m.count} for m in ranks]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS, FaceMetrics, higher_is_better, normaliser_values
+from lit_landmarks.metrics import NORMS, FaceMetrics, higher_is_better, norm_values
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction
 
@@ -55,7 +55,7 @@ def make_batch(seed: int, faces: int = 12) -> tuple[Prediction, FaceBatch]:
         has_head3d=merl,
         has_pose=torch.rand(faces, generator=g) > 0.3,
         has_focal=merl,
-        norms=normaliser_values(points, mask, "ibug68"),
+        norms=norm_values(points, mask, "ibug68"),
         dataset_id=1 + merl.long(),
         convention_id=torch.zeros(faces, dtype=torch.long),
         subsets=torch.stack([columns[s] for s in SPEC.subsets], dim=1),
@@ -100,12 +100,12 @@ def test_figures_against_a_plain_reference(seed: int) -> None:
     profile = batch.subsets[:, SPEC.subsets.index("profile")].numpy()
     norms = batch.norms.double().numpy()
     for rows, tail in ((merl, ""), (profile, "/profile")):
-        for column, name in enumerate(NORMALISERS):
+        for column, name in enumerate(NORMS):
             x = 100 * face_errors(prediction, batch, range(68))[rows] / norms[rows, column]
             assert values[f"val/merl/nme_{name}{tail}"] == pytest.approx(np.nanmean(x), rel=1e-5)
-            known = x[~np.isnan(x)]
+            counted = x[~np.isnan(x)]
             t = 7 if name in ("box", "height", "diagonal") else 8
-            fr, auc = 100 * np.mean(known > t), 100 * np.maximum(0, t - known).mean() / t
+            fr, auc = 100 * np.mean(counted > t), 100 * np.maximum(0, t - counted).mean() / t
             assert values[f"val/merl/fr{t}_{name}{tail}"] == pytest.approx(fr, rel=1e-5)
             assert values[f"val/merl/auc{t}_{name}{tail}"] == pytest.approx(auc, rel=1e-4, abs=1e-6)
         x = 100 * face_errors(prediction, batch, range(17))[rows] / norms[rows, 2]
@@ -145,7 +145,7 @@ def test_stages_pose_visibility_depth_and_cost() -> None:
     )
 
 
-def test_faces_without_a_normaliser_are_counted_as_left_out() -> None:
+def test_faces_without_a_norm_are_counted_as_left_out() -> None:
     prediction, batch = make_batch(3)
     batch.dataset_id[:] = 1
     batch.norms[:5, 0] = NAN
@@ -176,7 +176,7 @@ def test_an_unmeasurable_set_is_said_and_left_out() -> None:
     batch.norms[:6, 0] = NAN
     metrics = FaceMetrics(SPEC, "val")
     metrics.update(prediction, batch)
-    with pytest.warns(UserWarning, match="val/helen: no face has the primary normaliser"):
+    with pytest.warns(UserWarning, match="val/helen: no face has the primary norm"):
         values = metrics.compute()
     assert values["val/nme"] == values["val/merl/nme_box"]
 
@@ -280,7 +280,7 @@ def test_bad_specs_are_refused() -> None:
     with pytest.raises(UserError, match="two val data sets are named 'helen'"):
         FaceMetrics(twice, "val")
     bad = DatasetSpec("x", "val", "ibug68", "300w", "iod", 1)
-    with pytest.raises(UserError, match="unknown normaliser 'iod'"):
+    with pytest.raises(UserError, match="unknown norm 'iod'"):
         FaceMetrics(DataSpec("ibug68", 68, 128, "tight", (bad,)), "val")
     slash = DatasetSpec("a/b", "val", "ibug68", "300w", "box", 1)
     with pytest.raises(UserError, match="'/'"):
@@ -295,7 +295,7 @@ def test_every_key_has_its_direction() -> None:
             with pytest.raises(UserError, match="no better direction"):
                 higher_is_better(key)
         else:
-            assert higher_is_better(key) == name.startswith(("auc", "occlusion"))
+            assert higher_is_better(key) == name.startswith(("auc", "occlusion", "visibility"))
     assert not higher_is_better("compute/mma")
     assert not higher_is_better("train/loss")
     with pytest.raises(UserError, match="'val/mne' has no better direction"):

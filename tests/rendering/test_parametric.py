@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_landmarks.rendering.parametric import ParametricHead, parametric_head
 from lit_landmarks.rendering.parts import Material
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import template_head
 from lit_landmarks.template.surface_points import blend
 
 SCHEMES = ("ibug68", "wflw98", "cofw29", "face_synthetics70")
@@ -28,8 +29,9 @@ def _points(head: ParametricHead, scheme: str = "ibug68", **values: float) -> Te
         for name in names:
             tables[kind][0, names.index(name)] = values.get(name, 0.0)
     ahead = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64).expand(1, 2, 3)
-    return blend(head.vertices(tables["identity"], tables["expression"], ahead),
-                 head.points(scheme))[0]  # fmt: skip
+    return blend(
+        head.vertices(tables["identity"], tables["expression"], ahead), head.points(scheme)
+    )[0]
 
 
 def test_there_are_as_many_parameters_as_asked_for(head: ParametricHead) -> None:
@@ -83,8 +85,12 @@ def test_jaw_open_parts_the_lips_and_lowers_the_chin(head: ParametricHead) -> No
 
 def test_blink_closes_one_eye_only(head: ParametricHead) -> None:
     def opening(points: Tensor, first: int) -> Tensor:
-        return (points[first + 4, 1] + points[first + 5, 1]
-                - points[first + 1, 1] - points[first + 2, 1]) / 2  # fmt: skip
+        return (
+            points[first + 4, 1]
+            + points[first + 5, 1]
+            - points[first + 1, 1]
+            - points[first + 2, 1]
+        ) / 2
 
     shut, rest = _points(head, blink_left=1.0), _points(head)
     assert opening(shut, 42) < 0.1 * opening(rest, 42)
@@ -142,3 +148,10 @@ def test_the_head_is_real_whoever_asks_for_it_first(head: ParametricHead) -> Non
         torch.testing.assert_close(_points(first), _points(head))
     finally:
         parametric_head.cache_clear()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_points_lie_where_they_lie_on_the_template(head: ParametricHead, scheme: str) -> None:
+    template = template_head()
+    on_template = blend(template.neutral[None], template.points(scheme))[0]
+    assert torch.equal(blend(head.neutral[None], head.points(scheme))[0], on_template)

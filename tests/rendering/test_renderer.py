@@ -13,8 +13,8 @@ from lit_landmarks.rendering.rng import CounterRng
 SIZE = 64
 
 
-def _sample(draws: CounterRng) -> FaceParameters:
-    return sample_faces(draws, parametric_head(), Ranges(image_size=SIZE))
+def _sample(rng: CounterRng) -> FaceParameters:
+    return sample_faces(rng, parametric_head(), Ranges(image_size=SIZE))
 
 
 def _pictures(rows: int = 5, **settings: int) -> Tensor:

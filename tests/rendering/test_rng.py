@@ -26,18 +26,18 @@ def test_names_and_seeds_give_different_numbers() -> None:
 
 
 def test_moments_of_uniform_normal_and_choice() -> None:
-    draws = CounterRng(3, torch.arange(20_000))
-    uniform, normal = draws.uniform("u", 1, -1.0, 3.0), draws.normal("n", 1, 9.0)
+    rng = CounterRng(3, torch.arange(20_000))
+    uniform, normal = rng.uniform("u", 1, -1.0, 3.0), rng.normal("n", 1, 9.0)
     assert abs(float(uniform.mean()) - 1.0) < 0.03
     assert abs(float(uniform.std()) - 4 / 12**0.5) < 0.02
     assert abs(float(normal.mean())) < 0.03
     assert abs(float(normal.std()) - 1.0) < 0.02
-    share = torch.bincount(draws.choice("c", (1.0, 3.0)), minlength=2) / 20_000
+    share = torch.bincount(rng.choice("c", (1.0, 3.0)), minlength=2) / 20_000
     assert abs(float(share[1]) - 0.75) < 0.02
-    assert abs(float(draws.chance("p", 0.2).double().mean()) - 0.2) < 0.02
+    assert abs(float(rng.chance("p", 0.2).double().mean()) - 0.2) < 0.02
 
 
-def test_neighbouring_rows_are_not_alike() -> None:
+def test_neighboring_rows_are_not_alike() -> None:
     value = CounterRng(0, torch.arange(4096)).uniform("pair")
-    centred = value - value.mean()
-    assert abs(float((centred[1:] * centred[:-1]).mean() / value.var())) < 0.05
+    centerd = value - value.mean()
+    assert abs(float((centerd[1:] * centerd[:-1]).mean() / value.var())) < 0.05

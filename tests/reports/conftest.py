@@ -15,7 +15,7 @@ from lit_landmarks.reports.entries import Limit, StudyRecord
 from lit_landmarks.training.curves import ErrorCurve, save_curves
 
 #: A name and a value that a careless page would run.
-HOSTILE = "<script>alert('x')</script>"
+HOSTILE = '<script>alert(\'x\')</script>" onclick="alert(1)" &amp; {{ 7 * 7 }}'
 Make = Callable[..., Path]
 
 SUBSETS = {"frontal": 0.8, "half": 1.0, "profile": 1.45, "occluded": 1.3, "blur": 1.15}
@@ -85,7 +85,7 @@ def study_of(trials: list[dict[str, Any]], **changes: Any) -> StudyRecord:
         "name": "small", "folder": "studies/small", "objective": "val/nme",
         "limits": [Limit("compute/mma", True, 100.0)], "trials": trials,
         "importance": {"model.init_args.width": 0.7, "method": 0.3},
-        "importance_told": "conditional PED-ANOVA over 9 trained trials", "total": 24,
+        "importance_note": "conditional PED-ANOVA over 9 trained trials", "total": 24,
     }  # fmt: skip
     return StudyRecord(**{**told, **changes})
 
@@ -93,7 +93,7 @@ def study_of(trials: list[dict[str, Any]], **changes: Any) -> StudyRecord:
 def trial_of(number: int, value: float | None, mma: float, **changes: Any) -> dict[str, Any]:
     """A trial as `search.records` tells it."""
     told = {
-        "number": number, "state": "finished", "told": "within the limits", "feasible": True,
+        "number": number, "state": "finished", "outcome": "within the limits", "feasible": True,
         "value": value, "params": {"model.init_args.width": round(mma / 10, 1)},
         "metrics": {"compute/mma": mma, "compute/parameters": 1e4 * mma},
         "constraints": {"compute/mma <= 100": mma - 100}, "run": None, "seconds": 30.0,
@@ -111,13 +111,17 @@ def study() -> StudyRecord:
         nme = 3.4 + 60 / (mma + 8) + float(random.exponential(0.5)) + 2.5 * (number < 4)
         if mma > 115:
             trials.append(trial_of(number, None, mma, state="infeasible", feasible=False,
-                                   told="breaks compute/mma <= 100", seconds=0.4))  # fmt: skip
+                                   outcome="breaks compute/mma <= 100", seconds=0.4))  # fmt: skip
         elif number % 7 == 5:
-            trials.append(trial_of(number, None, mma, state="pruned", told="pruned after epoch 3"))
+            trials.append(
+                trial_of(number, None, mma, state="pruned", outcome="pruned after epoch 3")
+            )
         elif number == 9:
-            trials.append(trial_of(number, None, mma, state="failed", told="OSError: disk is full"))
+            trials.append(
+                trial_of(number, None, mma, state="failed", outcome="OSError: disk is full")
+            )
         else:
             fine = mma <= 100
             told = "within the limits" if fine else "breaks compute/mma <= 100"
-            trials.append(trial_of(number, nme, mma, feasible=fine, told=told))
+            trials.append(trial_of(number, nme, mma, feasible=fine, outcome=told))
     return study_of(trials)

@@ -13,51 +13,60 @@ import pytest
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.compare import (
+    Comparison,
     as_csv,
     as_json,
-    cell,
     compare,
-    differences,
-    pareto,
+    find_differences,
+    format_figure,
+    select_pareto_entries,
 )
 from lit_landmarks.reports.entries import (
     Entry,
     StudyRecord,
-    distinct,
+    disambiguate,
     read_learning,
-    run_entry,
-    study_entries,
+    read_run_entry,
+    read_study_entries,
 )
+from lit_landmarks.reports.results import Column
 
 from .conftest import HOSTILE, Make, study_of, trial_of
 
 
-def column(told: object, heading: str) -> object:
-    return next(c for c in told.columns if c.heading == heading)  # type: ignore[attr-defined]
+def column(comparison: Comparison, heading: str) -> Column:
+    return next(c for c in comparison.columns if c.heading == heading)
 
 
 def test_runs_are_ranked_and_the_best_of_each_column_is_known(make_run: Make) -> None:
-    entries = [run_entry(make_run(n, nme, mma)) for n, nme, mma in
+    entries = [read_run_entry(make_run(n, nme, mma)) for n, nme, mma in
                (("dear", 4.0, 90.0), ("bad", 7.0, 80.0), ("cheap", 5.0, 20.0))]  # fmt: skip
-    told = compare(entries)
-    assert [e.name for e in told.entries] == ["dear", "cheap", "bad"]
-    assert told.best is not None
-    assert told.best.name == "dear"
-    headings = [c.heading for c in told.columns]
+    comparison = compare(entries)
+    assert [e.name for e in comparison.entries] == ["dear", "cheap", "bad"]
+    assert comparison.best is not None
+    assert comparison.best.name == "dear"
+    headings = [c.heading for c in comparison.columns]
     assert headings[:3] == ["val/nme", "MMA", "parameters"]
-    assert "val/helen FR10 io" in headings, "the widest threshold of the primary normaliser"
+    assert "val/helen FR10 io" in headings, "the widest threshold of the primary norm"
     assert "val/helen NME io" not in headings, "the same figures as val/nme"
     assert headings.index("val/helen AUC10 io") < headings.index("test/afw NME io")
-    assert told.marked(column(told, "val/helen AUC10 io")) == {"dear"}, "more is better"  # type: ignore[arg-type]
-    assert told.marked(column(told, "val/helen FR10 io")) == {"dear"}, "less is better"  # type: ignore[arg-type]
-    assert told.marked(column(told, "MMA")) == {"cheap"}  # type: ignore[arg-type]
-    assert [e.name for e in pareto(told.entries, "val/nme")] == ["cheap", "dear"]
+    assert comparison.best_names(column(comparison, "val/helen AUC10 io")) == {"dear"}, (
+        "more is better"
+    )
+    assert comparison.best_names(column(comparison, "val/helen FR10 io")) == {"dear"}, (
+        "less is better"
+    )
+    assert comparison.best_names(column(comparison, "MMA")) == {"cheap"}
+    assert [e.name for e in select_pareto_entries(comparison.entries, "val/nme")] == [
+        "cheap",
+        "dear",
+    ]
     by_area = compare(entries, objective="val/helen/auc10_interocular")
     assert [e.name for e in by_area.entries] == ["dear", "cheap", "bad"]
 
 
 def test_what_a_run_has_kept(make_run: Make) -> None:
-    entry = run_entry(make_run("one", 5.0, 50.0))
+    entry = read_run_entry(make_run("one", 5.0, 50.0))
     assert entry.learning[0] == (1.0, pytest.approx(5.0 * (1 + 4 * 0.55), abs=1e-3))
     assert len(entry.learning) == 12
     assert entry.method == "ASMNet"
@@ -67,13 +76,13 @@ def test_what_a_run_has_kept(make_run: Make) -> None:
 
 
 def test_only_settings_that_differ(make_run: Make) -> None:
-    one = run_entry(make_run("one", 5.0, 50.0, width=8, taps=[1, 2]))
-    two = run_entry(make_run("two", 5.0, 50.0, width=8, taps=[1, 3], extra=HOSTILE))
-    assert differences([one, two]) == {
+    one = read_run_entry(make_run("one", 5.0, 50.0, width=8, taps=[1, 2]))
+    two = read_run_entry(make_run("two", 5.0, 50.0, width=8, taps=[1, 3], extra=HOSTILE))
+    assert find_differences([one, two]) == {
         "model.init_args.taps": ["[1, 2]", "[1, 3]"],
         "model.init_args.extra": ["-", HOSTILE],
     }, "not how it was tracked, not what is the same"
-    assert differences([one, one]) == {}
+    assert find_differences([one, one]) == {}
 
 
 def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
@@ -82,20 +91,20 @@ def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
     gone = next(n for n, t in enumerate(study.trials) if t["state"] == "pruned")
     trials = [dict(t) for t in study.trials]
     trials[first]["run"], trials[gone]["run"] = str(kept), str(kept.parent / "no-such")
-    entries = study_entries(replace(study, trials=trials))
-    told = compare(entries, [study])
-    assert len(told.entries) == 24
+    entries = read_study_entries(replace(study, trials=trials))
+    comparison = compare(entries, [study])
+    assert len(comparison.entries) == 24
     entry = next(e for e in entries if e.name == f"small-{first:04d}")
-    assert entry.figure("val/nme") == trials[first]["value"], "what the study was told counts"
+    assert entry.figure("val/nme") == trials[first]["value"], "the study's value counts"
     assert entry.figure("val/helen/fr10_interocular") > 0, "further figures come from the run"
     assert entry.learning
     fine = [t for t in study.trials if t["state"] == "finished" and t["feasible"]]
     beyond = [t for t in study.trials if t["state"] == "finished" and not t["feasible"]]
     assert fine
     assert beyond
-    assert told.best is not None
-    assert told.best.figure("val/nme") == min(t["value"] for t in fine)
-    order = [(e.state == "finished", e.feasible) for e in told.entries]
+    assert comparison.best is not None
+    assert comparison.best.figure("val/nme") == min(t["value"] for t in fine)
+    order = [(e.state == "finished", e.feasible) for e in comparison.entries]
     edge = len(fine)
     assert all(pair == (True, True) for pair in order[:edge])
     assert all(pair == (True, False) for pair in order[edge : edge + len(beyond)])
@@ -106,7 +115,7 @@ def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_
     folder = make_run("seed1", 5.0, 50.0).parent
     make_run("seed2", 9.0, 50.0)
     trial = trial_of(0, 7.0, 50.0, run=str(folder))
-    (entry,) = study_entries(study_of([trial]))
+    (entry,) = read_study_entries(study_of([trial]))
     assert entry.figure("val/nme") == 7.0
     assert entry.learning == read_learning(folder / "seed1" / "metrics.csv")
     assert entry.where == str(folder / "seed1")
@@ -115,20 +124,20 @@ def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_
 
 def test_names_are_made_distinct_and_doubles_refused() -> None:
     one, two = Entry("0001", "a/0001"), Entry("0001", "b/0001")
-    assert [e.name for e in distinct([one, two, Entry("x", "x")])] == ["a/0001", "b/0001", "x"]
+    assert [e.name for e in disambiguate([one, two, Entry("x", "x")])] == ["a/0001", "b/0001", "x"]
     with pytest.raises(UserError, match="a/0001 is given twice"):
-        distinct([one, replace(one)])
+        disambiguate([one, replace(one)])
 
 
 def test_tables_hold_every_row_and_no_formula(make_run: Make) -> None:
-    told = compare([run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
-                    run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
-    rows = list(csv.DictReader(io.StringIO(as_csv(told))))
+    comparison = compare([read_run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
+                    read_run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(as_csv(comparison))))
     assert [row["name"] for row in rows] == ["b", "'=1+1"], "a spreadsheet would compute it"
     assert float(rows[0]["val/nme"]) == 4.0
     assert [row["config.model.init_args.width"] for row in rows] == ["2", "1"]
     assert [row["pareto"] for row in rows] == ["True", "True"]
-    plain = json.loads(json.dumps(as_json(told), allow_nan=False))
+    plain = json.loads(json.dumps(as_json(comparison), allow_nan=False))
     assert plain["best"] == "b"
     assert plain["rows"][1]["name"] == "=1+1"
 
@@ -138,18 +147,18 @@ def test_what_cannot_be_compared(make_run: Make, tmp_path: Path) -> None:
         compare([])
     run = make_run("half", 5.0, 50.0, result=False)
     with pytest.raises(UserError, match=rf"{run} holds no result\.json; .*--resume {run}"):
-        run_entry(run)
+        read_run_entry(run)
     with pytest.raises(UserError, match=r"holds 1; give .*runs/\*"):
-        run_entry(run.parent)
+        read_run_entry(run.parent)
     with pytest.raises(UserError, match="no run directory"):
-        run_entry(tmp_path / "no-such")
+        read_run_entry(tmp_path / "no-such")
     (run / "result.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
-        run_entry(run)
+        read_run_entry(run)
     (run / "result.json").write_text("{}")
     with pytest.raises(UserError, match="holds no metrics"):
-        run_entry(run)
-    good = run_entry(make_run("good", 5.0, 50.0))
+        read_run_entry(run)
+    good = read_run_entry(make_run("good", 5.0, 50.0))
     with pytest.raises(UserError, match="no run has the figure val/helen/fr9_box"):
         compare([good], extra=["val/helen/fr9_box"])
     with pytest.raises(UserError, match="no better direction"):
@@ -167,7 +176,7 @@ def test_a_table_of_losses_only_has_no_learning_curve(tmp_path: Path) -> None:
 
 def test_a_single_row_or_a_tie_has_no_best() -> None:
     entries = [Entry(n, n, metrics={"val/nme": 5.0}) for n in ("a", "b")]
-    told = compare(entries)
-    assert told.marked(told.columns[0]) == set()
-    assert cell(math.nan, 2) == "-"
-    assert cell(1234.5, 1) == "1,234.5"
+    comparison = compare(entries)
+    assert comparison.best_names(comparison.columns[0]) == set()
+    assert format_figure(math.nan, 2) == "-"
+    assert format_figure(1234.5, 1) == "1,234.5"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -12,14 +14,14 @@ from lit_landmarks.reports.compare_charts import (
     all_charts,
     best_so_far,
     ced_charts,
+    find_runs_without_curves,
     history_chart,
     importance_chart,
     learning_chart,
-    missing_curves,
     pareto_chart,
     subset_charts,
 )
-from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
+from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
 
 from .conftest import SUBSETS, Make, study_of, trial_of
 
@@ -41,8 +43,8 @@ def test_best_so_far_counts_only_what_keeps_the_limits() -> None:
 
 
 def test_the_pareto_chart_tells_trained_from_untrained(study: StudyRecord) -> None:
-    told = compare(study_entries(study), [study])
-    chart = pareto_chart(told)
+    comparison = compare(read_study_entries(study), [study])
+    chart = pareto_chart(comparison)
     assert chart is not None
     names = {series.name: series for series in chart.series}
     dear = [t for t in study.trials if t["state"] == "infeasible"]
@@ -55,18 +57,18 @@ def test_the_pareto_chart_tells_trained_from_untrained(study: StudyRecord) -> No
     assert all(point in trained for point in front)
     assert chart.limits == [(100.0, "MMA <= 100")]
     stars = [s for s in chart.series if s.mark == "star"]
-    assert told.best is not None
-    assert [s.name for s in stars] == [told.best.name]
+    assert comparison.best is not None
+    assert [s.name for s in stars] == [comparison.best.name]
 
 
 def test_a_run_that_learnt_nothing_does_not_flatten_the_others(make_run: Make) -> None:
-    entries = [run_entry(make_run(str(n), nme, 10.0 + n)) for n, nme in
+    entries = [read_run_entry(make_run(str(n), nme, 10.0 + n)) for n, nme in
                enumerate((5.0, 5.5, 6.0, 300.0))]  # fmt: skip
     chart = pareto_chart(compare(entries))
     assert chart is not None
     assert chart.y_range is not None
     assert chart.y_range[1] < 20
-    assert "1 rows lie beyond" in chart.told
+    assert "1 row lies beyond" in chart.description
 
 
 def test_history_and_importance(study: StudyRecord) -> None:
@@ -81,10 +83,10 @@ def test_history_and_importance(study: StudyRecord) -> None:
 
 
 def test_error_curves_and_their_absence(make_run: Make) -> None:
-    with_curves = run_entry(make_run("new", 5.0, 50.0))
-    without = run_entry(make_run("old", 6.0, 40.0, curves=False))
-    told = compare([with_curves, without])
-    charts = ced_charts(told)
+    with_curves = read_run_entry(make_run("new", 5.0, 50.0))
+    without = read_run_entry(make_run("old", 6.0, 40.0, curves=False))
+    comparison = compare([with_curves, without])
+    charts = ced_charts(comparison)
     assert [c.key for c in charts] == ["ced-val-helen", "ced-test-afw"]
     (series,) = charts[0].series
     assert series.name == "new"
@@ -92,39 +94,61 @@ def test_error_curves_and_their_absence(make_run: Make) -> None:
     curve = with_curves.curves["val/helen"]
     for x, y in list(zip(series.x, series.y, strict=True))[1:-1]:
         assert y == pytest.approx(curve.fraction[round(x / 0.01) - 1])
-    ((entry, command),) = missing_curves(told)
+    ((entry, command),) = find_runs_without_curves(comparison)
     assert entry.name == "old"
     assert command == f"python -m lit_landmarks validate --run {entry.where} --ced"
+    spaced = compare([replace(without, where="runs/two words"), with_curves])
+    ((_, command),) = find_runs_without_curves(spaced)
+    assert shlex.split(command)[-2:] == ["runs/two words", "--ced"], "a shell takes it as it is"
 
 
 def test_subsets_have_a_bar_each(make_run: Make) -> None:
-    told = compare([run_entry(make_run("a", 4.0, 50.0)), run_entry(make_run("b", 6.0, 20.0))])
-    charts = {chart.key: chart for chart in subset_charts(told)}
+    comparison = compare(
+        [read_run_entry(make_run("a", 4.0, 50.0)), read_run_entry(make_run("b", 6.0, 20.0))]
+    )
+    charts = {chart.key: chart for chart in subset_charts(comparison)}
     assert set(charts) == {"subsets-val1", "subsets-test1"}
     bars = charts["subsets-val1"]
     assert isinstance(bars, Bars)
     assert set(bars.groups) == {"helen", *SUBSETS}, "one data set: its name is not repeated"
     place = list(bars.groups).index("profile")
     assert bars.series["b"][place] == pytest.approx(6.0 * SUBSETS["profile"])
-    assert bars.colours == {"a": 0, "b": 1}
+    assert bars.colors == {"a": 0, "b": 1}
+    assert "nan" not in bars.description
+
+
+def test_a_row_without_figures_of_subsets_has_no_bars(study: StudyRecord, make_run: Make) -> None:
+    comparison = compare(
+        [*read_study_entries(study), read_run_entry(make_run("a", 4.0, 50.0))], [study]
+    )
+    assert len(comparison.drawn) == 7
+    for bars in subset_charts(comparison):
+        assert list(bars.series) == ["a"], "no room for what is not there"
+        assert bars.description.startswith("a: ")
+        assert "nan" not in bars.description
 
 
 def test_learning_curves_are_those_of_the_table(make_run: Make) -> None:
-    told = compare(
-        [run_entry(make_run("a", 4.0, 50.0)), run_entry(make_run("b", 6.0, 20.0, epochs=1))]
+    comparison = compare(
+        [
+            read_run_entry(make_run("a", 4.0, 50.0)),
+            read_run_entry(make_run("b", 6.0, 20.0, epochs=1)),
+        ]
     )
-    chart = learning_chart(told)
+    chart = learning_chart(comparison)
     assert chart is not None
     assert [list(s.x) for s in chart.series] == [[float(n) for n in range(1, 13)], [1.0]]
     assert chart.series[1].y[0] == pytest.approx(6.0 * 3.2, abs=1e-3)
-    assert chart.whole_x
+    assert chart.integer_x
 
 
 def test_every_chart_has_words_and_a_name_of_its_own(study: StudyRecord, make_run: Make) -> None:
-    told = compare([*study_entries(study), run_entry(make_run("a", 4.0, 50.0))], [study])
-    charts = all_charts(told)
+    comparison = compare(
+        [*read_study_entries(study), read_run_entry(make_run("a", 4.0, 50.0))], [study]
+    )
+    charts = all_charts(comparison)
     assert len({chart.key for chart in charts}) == len(charts) >= 7
-    assert all(chart.told and chart.title for chart in charts)
+    assert all(chart.description and chart.title for chart in charts)
     assert not [
         c
         for c in charts

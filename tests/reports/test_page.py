@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lit_landmarks.draw.chart import PROPERTIES
 from lit_landmarks.reports.compare import compare
-from lit_landmarks.reports.entries import StudyRecord, run_entry, study_entries
-from lit_landmarks.reports.page import page
+from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
+from lit_landmarks.reports.page import render_page
 
 from .conftest import HOSTILE, Make
 
@@ -53,17 +54,21 @@ def text(make_run: Make, study: StudyRecord) -> str:
     # No folder can have a slash in its name, a W&B run can; the rest is as hostile as it gets.
     runs = [make_run("ok", 4.0, 60.0, width=1, note=HOSTILE),
             make_run(HOSTILE.replace("/", ""), 5.0, 20.0, width=2, curves=False)]  # fmt: skip
-    told = compare([*study_entries(study), *map(run_entry, runs)], [study], title=HOSTILE)
-    return page(told)
+    comparison = compare(
+        [*read_study_entries(study), *map(read_run_entry, runs)], [study], title=HOSTILE
+    )
+    return render_page(comparison)
 
 
 def test_it_is_whole_and_loads_nothing(text: str) -> None:
     reader = Reader(text)
     assert reader.open == []
+    ids = {attributes["id"] for _, attributes in reader.tags if "id" in attributes}
     for tag, attributes in reader.tags:
         for name in ("src", "href", "action", "data", "poster", "srcset"):
             value = attributes.get(name)
-            assert value is None or value == "data:,", f"{tag} asks for {value}"
+            own = value is not None and value.startswith("#") and value[1:] in ids
+            assert value is None or value == "data:," or own, f"{tag} asks for {value}"
         assert not [name for name in attributes if name.startswith("on")], tag
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text), "a picture or font from elsewhere"
@@ -84,6 +89,26 @@ def test_names_and_settings_run_nothing(text: str) -> None:
     assert f"script-src 'sha256-{digest}'" in content
     ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+def test_a_hostile_name_is_the_same_name_everywhere(make_run: Make) -> None:
+    name = HOSTILE.replace("/", "")
+    runs = [read_run_entry(make_run(name, 4.0, 60.0)), read_run_entry(make_run("plain", 5.0, 20.0))]
+    reader = Reader(render_page(compare(runs)))
+    assert [tr["data-name"] for tr in reader.of("tr") if "data-name" in tr] == [name, "plain"]
+    buttons = [b["data-name"] for b in reader.of("button") if "data-name" in b]
+    assert buttons == [name, "plain"]
+    drawn = [g["data-series"] for g in reader.of("g") if "data-series" in g]
+    assert drawn.count(name) == drawn.count("plain") > 10, "in every chart"
+    assert not [tag for tag, attributes in reader.tags if "onclick" in attributes]
+
+
+def test_the_charts_have_the_colors_of_the_style_sheet(text: str) -> None:
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    values = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", light))
+    assert {values[name]: name for name in PROPERTIES.values()} == dict(PROPERTIES)
+    assert all(f"{name}: #" in dark for name in PROPERTIES.values()), "each has a dark value"
 
 
 def test_it_can_be_read_without_seeing_it(text: str) -> None:
@@ -112,20 +137,20 @@ def test_runs_without_error_curves_are_told_how_to_get_them(text: str) -> None:
 
 def test_a_study_that_trained_nothing_has_a_page(study: StudyRecord) -> None:
     dear = [t for t in study.trials if t["state"] == "infeasible"]
-    empty = replace(study, trials=dear, importance={}, importance_told="too few")
-    text = page(compare(study_entries(empty), [empty]))
+    empty = replace(study, trials=dear, importance={}, importance_note="too few")
+    text = render_page(compare(read_study_entries(empty), [empty]))
     assert Reader(text).open == []
     assert "no trial within the limits" in text
 
 
 def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> None:
-    run = run_entry(make_run("one", 4.0, 60.0))
-    for told, count, noun in (
+    run = read_run_entry(make_run("one", 4.0, 60.0))
+    for comparison, count, noun in (
         (compare([run]), "1", "runs"),
-        (compare(study_entries(study), [study]), "24 of 24", "trials"),
-        (compare([*study_entries(study), run], [study]), "25", "trials and runs"),
+        (compare(read_study_entries(study), [study]), "24 of 24", "trials"),
+        (compare([*read_study_entries(study), run], [study]), "25", "trials and runs"),
     ):
-        text = page(told)
+        text = render_page(comparison)
         assert f"<dt>{noun}</dt><dd>{count}<small>" in text
         assert f">All {noun}</h2>" in text
     assert "small, 1 run: comparison</title>" in text

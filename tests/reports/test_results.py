@@ -17,9 +17,9 @@ from lit_landmarks.reports.results import (
     Row,
     Table,
     collect,
+    find_result_files,
     load_file,
     record,
-    result_files,
     save_file,
 )
 
@@ -193,7 +193,7 @@ def test_this_repository_has_no_stale_table(repo_root: Path) -> None:
 
 def test_every_figure_of_this_repository_says_how_it_was_made(repo_root: Path) -> None:
     # `load_file` refuses a measurement without its command, seed, data or commit.
-    for path in result_files(repo_root):
+    for path in find_result_files(repo_root):
         for table in load_file(path).values():
             keys = {column.key for column in table.columns}
             for row in table.rows:

@@ -17,8 +17,8 @@ from lit_landmarks.reports import study_run
 from lit_landmarks.reports.entries import StudyRecord
 from lit_landmarks.reports.study_run import (
     draw_study,
-    study_summary,
-    study_tables,
+    make_study_tables,
+    summarize_record,
     track_study,
 )
 from lit_landmarks.training.wandb_logging import WandbOptions
@@ -137,12 +137,12 @@ def test_pictures_in_the_folder(placed: StudyRecord) -> None:
 
 def test_a_study_without_any_figure(tmp_path: Path) -> None:
     trials = [trial_of(n, None, 150.0 + n, state="infeasible", feasible=False) for n in range(2)]
-    study = study_of(trials, folder=str(tmp_path), importance={}, importance_told="too few")
+    study = study_of(trials, folder=str(tmp_path), importance={}, importance_note="too few")
     assert draw_study(study) == []
-    summary = study_summary(study)
+    summary = summarize_record(study)
     assert "best" not in summary
     assert summary["trials"] == {"all": 2, "wanted": 24, "within_limits": 0, "infeasible": 2}
-    tables = study_tables(study)
+    tables = make_study_tables(study)
     assert tables["pareto"][1] == tables["importance"][1] == []
     track_study(study, WandbOptions(), {})
     assert offline_runs(study)
@@ -151,6 +151,6 @@ def test_a_study_without_any_figure(tmp_path: Path) -> None:
 def test_conditional_parameters_leave_gaps() -> None:
     study = study_of([trial_of(0, 5.0, 10.0, params={"method": "a", "a:x": [1, 2]}),
                       trial_of(1, 6.0, 10.0, params={"method": "b"})])  # fmt: skip
-    heads, rows = study_tables(study)["trials"]
+    heads, rows = make_study_tables(study)["trials"]
     place = heads.index("a:x")
     assert [row[place] for row in rows] == ["[1, 2]", None]

@@ -14,9 +14,9 @@ import pytest
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports import wandb_report, wandb_runs
 from lit_landmarks.reports.compare import Comparison, compare
-from lit_landmarks.reports.entries import run_entry
+from lit_landmarks.reports.entries import read_run_entry
 from lit_landmarks.reports.wandb_report import build_report, save_report
-from lit_landmarks.reports.wandb_runs import is_project, open_api, project_entries
+from lit_landmarks.reports.wandb_runs import is_project, open_api, read_project_entries
 
 from .conftest import HOSTILE, Make, figures
 
@@ -51,7 +51,7 @@ def test_fits_of_a_project() -> None:
         wandb_run("small-study", job_type="study"),
         wandb_run("other", summary={"accuracy": 1.0}),
     ])  # fmt: skip
-    one, killed = project_entries("me/faces", api)
+    one, killed = read_project_entries("me/faces", api)
     assert (one.name, one.where, one.state) == ("one", "https://w/one", "finished")
     assert one.metrics == figures(5.0, 50.0), "the figures of the best checkpoint, not the last"
     assert one.learning == [(1.0, 9.0), (2.0, 8.0), (3.0, 7.0)]
@@ -62,13 +62,13 @@ def test_fits_of_a_project() -> None:
 
 def test_projects_that_give_nothing() -> None:
     with pytest.raises(UserError, match="holds no finished fit"):
-        project_entries("me/faces", Api([wandb_run("other", summary={})]))
+        read_project_entries("me/faces", Api([wandb_run("other", summary={})]))
 
     def fail(path: str, per_page: int) -> list[Any]:
         raise ConnectionError("no route\nsecond row")
 
     with pytest.raises(UserError, match=r"runs of me/faces: no route; check"):
-        project_entries("me/faces", SimpleNamespace(runs=fail))
+        read_project_entries("me/faces", SimpleNamespace(runs=fail))
 
 
 def test_nobody_is_asked_for_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_what_reads_as_a_project(text: str, known: bool) -> None:
 
 @pytest.fixture
 def told(make_run: Make) -> Comparison:
-    return compare([run_entry(make_run("a|b", 4.0, 60.0, width=1, note=HOSTILE)),
-                    run_entry(make_run("c", 5.0, 20.0, width=2))])  # fmt: skip
+    return compare([read_run_entry(make_run("a|b", 4.0, 60.0, width=1, note=HOSTILE)),
+                    read_run_entry(make_run("c", 5.0, 20.0, width=2))])  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -16,7 +16,7 @@ from lit_landmarks.schemes import SCHEMES, get_map, get_scheme, has_map, registe
 DEFINED = [(a, b) for a in SCHEMES for b in SCHEMES if has_map(a, b)]
 
 
-def neighbour() -> object:
+def neighbor() -> object:
     """The module of scheme tests, whose readers are used here too."""
     path = Path(__file__).with_name("test_schemes.py")
     spec = importlib.util.spec_from_file_location("scheme_tests", path)
@@ -94,7 +94,7 @@ def test_labels_of_any_kind_follow() -> None:
 
 @pytest.mark.real
 def test_mapped_wflw_faces_look_like_ibug_faces(real_data: Path) -> None:
-    tests = neighbour()
+    tests = neighbor()
     wflw = tests.wflw_points(real_data)  # type: ignore[attr-defined]
     faces = tests.face_synthetics_points(real_data)[:, :68]  # type: ignore[attr-defined]
     mapped, mask = get_map("wflw98", "ibug68").apply(wflw)

@@ -229,7 +229,7 @@ def test_unknown_point() -> None:
 
 
 def test_scheme_registered_at_run_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_landmarks.schemes.known.SCHEMES", dict(SCHEMES))
+    monkeypatch.setattr("lit_landmarks.schemes.registry.SCHEMES", dict(SCHEMES))
     names = ("right_eye_outer", "left_eye_outer", "nose_tip")
     mine = LandmarkScheme(
         name="three",

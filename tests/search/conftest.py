@@ -12,7 +12,7 @@ import pytest
 import yaml
 from lightning.pytorch import Callback
 
-from lit_landmarks.search import StudyFolder, read_sweep, work
+from lit_landmarks.search import StudyFolder, read_sweep, run_trials
 
 Make = Callable[..., StudyFolder]
 
@@ -74,5 +74,5 @@ def make_study(tmp_path: Path) -> Make:
 def go(folder: StudyFolder, fit: Any, count: Any = costs, total: int | None = None) -> optuna.Study:
     sweep = folder.sweep()
     study = folder.open(sweep)
-    work(sweep, folder, study, fit, count, lambda _: None, total)
+    run_trials(sweep, folder, study, lambda _: None, total, fit, count)
     return study

@@ -17,7 +17,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from lit_landmarks.search import StudyFolder, work
+from lit_landmarks.search import StudyFolder, run_trials
 
 EPOCHS, BATCHES = 4, 5
 
@@ -77,8 +77,14 @@ def main(root: str, seconds: str = "0.3") -> None:
     folder = StudyFolder(Path(root))
     sweep = folder.sweep()
     made_up = MadeUp(float(seconds))
-    work(sweep, folder, folder.open(sweep), made_up.fit, made_up.costs,
-         lambda trial: print(trial.number, trial.state.name, flush=True))  # fmt: skip
+    run_trials(
+        sweep,
+        folder,
+        folder.open(sweep),
+        lambda trial: print(trial.number, trial.state.name, flush=True),
+        fit=made_up.fit,
+        costs=made_up.costs,
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from lit_landmarks.search.launchers import standing_alone
+from lit_landmarks.search.launchers import hide_launcher
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4",
             "GROUP_RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}  # fmt: skip
@@ -20,7 +20,7 @@ def test_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     assert TorchElasticEnvironment.detect()
-    with standing_alone():
+    with hide_launcher():
         assert not TorchElasticEnvironment.detect()
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
         assert not set(TORCHRUN) & set(os.environ)
@@ -35,6 +35,6 @@ def test_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert SLURMEnvironment.detect()
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with standing_alone():
+    with hide_launcher():
         assert not SLURMEnvironment.detect()
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before, "it has one device anyway"

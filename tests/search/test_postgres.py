@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.cli import main
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import RUN, StudyFolder, counted, read_sweep
+from lit_landmarks.search import RUN, StudyFolder, list_counted_trials, read_sweep
 from lit_landmarks.search.budget import AGAIN, DIED, VOID
 from lit_landmarks.search.study import OWNER
 
@@ -50,7 +50,7 @@ def test_machines_that_start_together(server: Server, tmp_path: Path) -> None:
     workers = [start(folder, 0.02) for folder in folders]
     assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0, 0]
     study = folders[0].open(folders[0].sweep())
-    assert len(counted(study)) == 8
+    assert len(list_counted_trials(study)) == 8
     assert all(t.state.is_finished() for t in study.get_trials())
 
 
@@ -132,7 +132,7 @@ def test_four_workers_one_killed_one_cut_off(server: Server, tmp_path: Path) -> 
 def check_figures(folder: StudyFolder, study: optuna.Study) -> None:
     """No trial lost or doubled, the total reached, figures equal to the records."""
     trials = study.get_trials()
-    assert len(counted(study)) == TOTAL
+    assert len(list_counted_trials(study)) == TOTAL
     assert [t for t in trials if not t.state.is_finished()] == []
     done = [t for t in trials if t.state == TrialState.COMPLETE]
     assert len(done) == TOTAL
@@ -174,7 +174,7 @@ def test_a_worker_that_was_frozen_finds_its_trial_given_away(
         assert frozen.wait(timeout=60) == 0
         assert other.wait(timeout=60) == 0
     done = [t for t in study.get_trials() if t.state == TrialState.COMPLETE]
-    assert len(done) == len(counted(study)) == 3
+    assert len(done) == len(list_counted_trials(study)) == 3
     for one in done:
         run = Path(one.user_attrs[RUN])
         rows = [int(row.split()[1]) for row in (run / "log.txt").read_text().splitlines()]

@@ -14,10 +14,10 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from lit_landmarks.reports.compare import pareto
-from lit_landmarks.reports.entries import study_entries
-from lit_landmarks.search import METRICS, RUN, StudyFolder, pareto_front, read_sweep
-from lit_landmarks.search.records import FEWEST, importances, study_record
+from lit_landmarks.reports.compare import select_pareto_entries
+from lit_landmarks.reports.entries import read_study_entries
+from lit_landmarks.search import METRICS, RUN, StudyFolder, read_sweep, select_pareto_trials
+from lit_landmarks.search.records import FEWEST, build_study_record, compute_importances
 
 WIDE = FloatDistribution(0.0, 1.0)
 METHODS = CategoricalDistribution(["a", "b"])
@@ -52,18 +52,21 @@ def test_states_and_figures(folder: StudyFolder) -> None:
     add(study, None, 10.0, state=TrialState.PRUNED)
     add(study, None, 10.0, state=TrialState.FAIL)
     study.ask({"x": WIDE})
-    record = study_record(folder, sweep, study)
+    record = build_study_record(folder, sweep, study)
     assert [t["state"] for t in record.trials] == [
         "finished", "infeasible", "finished", "pruned", "failed", "unfinished"
     ]  # fmt: skip
     assert [t["feasible"] for t in record.trials][:3] == [True, False, False]
     assert [t["value"] for t in record.trials] == [5.0, None, 4.0, None, None, None]
-    assert record.trials[1]["told"] == "breaks compute/mma <= 20"
+    assert record.trials[1]["outcome"] == "breaks compute/mma <= 20"
     assert [str(limit) for limit in record.limits] == ["compute/mma <= 20"]
     json.dumps(record.trials, allow_nan=False)
     # The same front as `sweep status` prints.
-    front = [e.figure("compute/mma") for e in pareto(study_entries(record), "val/nme")]
-    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    front = [
+        e.figure("compute/mma")
+        for e in select_pareto_entries(read_study_entries(record), "val/nme")
+    ]
+    assert front == [t.user_attrs[METRICS]["compute/mma"] for t in select_pareto_trials(study)]
 
 
 def conditional(trials: int, seed: int = 0, dear: int = 0) -> optuna.Study:
@@ -84,7 +87,7 @@ def conditional(trials: int, seed: int = 0, dear: int = 0) -> optuna.Study:
 
 def test_importance_of_a_conditional_space() -> None:
     study = conditional(40, dear=20)
-    shares, told = importances(study, study.trials)
+    shares, told = compute_importances(study, study.trials)
     assert told.startswith("best 4 of 40 trained trials"), "those without a figure say nothing"
     assert set(shares) == {"method", "a:x", "b:x", "common"}, "what never varied is left out"
     assert sum(shares.values()) == pytest.approx(1)
@@ -94,13 +97,19 @@ def test_importance_of_a_conditional_space() -> None:
 
 def test_too_little_for_an_importance() -> None:
     few = conditional(FEWEST - 1, dear=9)
-    assert importances(few, few.trials)[0] == {}
-    assert f"needs {FEWEST}" in importances(few, few.trials)[1]
+    assert compute_importances(few, few.trials)[0] == {}
+    assert f"needs {FEWEST}" in compute_importances(few, few.trials)[1]
     same = optuna.create_study()
     for x in range(FEWEST):
         same.add_trial(create_trial(params={"x": x / FEWEST}, distributions={"x": WIDE}, value=1.0))
-    assert importances(same, same.trials) == ({}, "all trained trials have the same objective")
+    assert compute_importances(same, same.trials) == (
+        {},
+        "all trained trials have the same objective",
+    )
     fixed = optuna.create_study()
     for x in range(FEWEST):
         fixed.add_trial(create_trial(params={"x": 0.5}, distributions={"x": WIDE}, value=float(x)))
-    assert importances(fixed, fixed.trials)[1] == "no parameter varied among the trained trials"
+    assert (
+        compute_importances(fixed, fixed.trials)[1]
+        == "no parameter varied among the trained trials"
+    )

@@ -19,14 +19,14 @@ from lit_landmarks.search import (
     METRICS,
     RUN,
     StudyFolder,
-    best_feasible,
-    counted,
+    describe_outcome,
+    find_best_feasible,
     is_feasible,
-    pareto_front,
+    list_counted_trials,
     read_sweep,
     requeue_dead,
-    why,
-    work,
+    run_trials,
+    select_pareto_trials,
 )
 
 from .conftest import Make
@@ -80,14 +80,14 @@ def folder(tmp_path: Path) -> StudyFolder:
 def go(folder: StudyFolder, fits: Any, total: int | None = None) -> optuna.Study:
     sweep = folder.sweep()
     study = folder.open(sweep)
-    work(sweep, folder, study, fits, costs, lambda _: None, total)
+    run_trials(sweep, folder, study, lambda _: None, total, fits, costs)
     return study
 
 
 def test_a_study_reaches_its_total_and_no_more(folder: StudyFolder) -> None:
     fits = Fits()
     study = go(folder, fits)
-    assert len(counted(study)) == len(study.trials) == 12
+    assert len(list_counted_trials(study)) == len(study.trials) == 12
     assert len(go(folder, fits).trials) == 12, "nothing is left to do"
     assert len(go(folder, fits, 15).trials) == 15
     assert not list(folder.workers.iterdir()), "no worker is left"
@@ -102,17 +102,17 @@ def test_beyond_the_limit_nothing_is_trained(folder: StudyFolder) -> None:
         assert trial.state == TrialState.COMPLETE
         assert trial.value == math.inf
         assert trial.constraints["compute/mma <= 20"] == trial.params["model.width"] - 20
-        assert "breaks compute/mma <= 20" in why(trial)
+        assert "breaks compute/mma <= 20" in describe_outcome(trial)
     trained = [t for t in study.trials if t.state == TrialState.COMPLETE and t not in dear]
     assert len(fits.calls) == len(study.trials) - len(dear)
     assert all(set(t.constraints) == {"compute/mma <= 20", "val/helen/fr10_interocular <= 18"}
                for t in trained)  # fmt: skip
-    best = best_feasible(study)
+    best = find_best_feasible(study)
     assert best is not None
     fine = [t for t in trained if t.params["model.width"] <= 18]
     assert best.params["model.width"] == max(t.params["model.width"] for t in fine)
     assert [is_feasible(t) for t in trained] == [t in fine for t in trained]
-    costs_of_front = [t.user_attrs[METRICS]["compute/mma"] for t in pareto_front(study)]
+    costs_of_front = [t.user_attrs[METRICS]["compute/mma"] for t in select_pareto_trials(study)]
     assert costs_of_front == sorted(costs_of_front)
 
 
@@ -122,7 +122,7 @@ def test_failures_say_why_and_do_not_stop_the_study(folder: StudyFolder) -> None
     study.enqueue_trial({"model.width": 13})
     go(folder, Fits(), 3)
     failed = [t for t in study.trials if t.state == TrialState.FAIL]
-    assert [why(t) for t in failed] == ["ValueError: unlucky"]
+    assert [describe_outcome(t) for t in failed] == ["ValueError: unlucky"]
     assert len(study.trials) == 3
 
 
@@ -136,7 +136,7 @@ def test_pruned_stays_pruned_with_its_constraints(folder: StudyFolder) -> None:
     trial = study.trials[0]
     assert trial.state == TrialState.PRUNED
     assert trial.constraints["compute/mma <= 20"] == -15
-    assert best_feasible(study) is None
+    assert find_best_feasible(study) is None
 
 
 def test_trials_of_live_workers_are_left_alone(folder: StudyFolder) -> None:
@@ -148,8 +148,8 @@ def test_trials_of_live_workers_are_left_alone(folder: StudyFolder) -> None:
         study.tell(1, 1.0)
         assert requeue_dead(study, folder) == 0
     assert requeue_dead(study, folder) == 0, "nothing was begun, so nothing goes on"
-    assert why(study.trials[0]) == "never begun"
-    assert [t.number for t in counted(study)] == [1]
+    assert describe_outcome(study.trials[0]) == "never begun"
+    assert [t.number for t in list_counted_trials(study)] == [1]
 
 
 def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
@@ -173,8 +173,8 @@ def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
     fits = Fits()
     go(folder, fits, 4)
     assert fits.calls[0] == ["--resume", str(run)], "from its last checkpoint"
-    done = [t for t in counted(study) if t.state == TrialState.COMPLETE]
-    assert len(counted(study)) == 4
+    done = [t for t in list_counted_trials(study) if t.state == TrialState.COMPLETE]
+    assert len(list_counted_trials(study)) == 4
     again = next(t for t in done if t.user_attrs.get(RUN) == str(run))
     assert again.params == {"model.width": 10}
 
@@ -194,7 +194,7 @@ def test_a_sampler_that_has_tried_everything_ends_the_study(make_study: Make, sa
         go(folder, dies)
     for _ in range(2):
         study = go(folder, Fits())
-        assert sorted(t.params["model.width"] for t in counted(study)) == [2, 3, 4]
+        assert sorted(t.params["model.width"] for t in list_counted_trials(study)) == [2, 3, 4]
 
 
 def test_folders_that_are_none_or_in_use(folder: StudyFolder, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
-from lit_landmarks.search import StudyFolder, best_feasible, read_sweep
+from lit_landmarks.search import StudyFolder, find_best_feasible, read_sweep
 from lit_landmarks.search.samplers import SamplerFigures, compare_samplers
 from tests.search.conftest import go, value_of
 from tests.support.configs import write_sweep
@@ -53,7 +53,7 @@ def test_every_sampler_gets_the_same_trials_and_seeds(sweep: Path, tmp_path: Pat
     again = compare_samplers(sweep, names, 3, 6, tmp_path / "out", study)
     assert again == found, "finished studies are read"
     first = StudyFolder(tmp_path / "out" / "TPESampler-0")
-    assert best_feasible(first.open(first.sweep())) is not None
+    assert find_best_feasible(first.open(first.sweep())) is not None
 
 
 def test_medians_count_a_search_that_found_nothing_as_the_worst() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_landmarks.cli.sweep import check_settings
-from lit_landmarks.search import read_sweep
+from lit_landmarks.search import check_settings, read_sweep
 
 SWEEPS = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
 

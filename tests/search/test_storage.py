@@ -20,19 +20,19 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import RUN, counted, requeue_dead, why
+from lit_landmarks.search import RUN, describe_outcome, list_counted_trials, requeue_dead
 from lit_landmarks.search import storage as storage_module
-from lit_landmarks.search.budget import AGAIN, DIED, VOID, epochs_spent, hours_spent
+from lit_landmarks.search.budget import AGAIN, DIED, VOID, count_epochs, count_hours
 from lit_landmarks.search.requeue import DEATHS, Requeue
 from lit_landmarks.search.storage import (
     SafeJournal,
     StorageLostError,
+    hide_password,
     is_disk_full,
-    patiently,
-    without_password,
+    retry_while_lost,
 )
 from lit_landmarks.search.study import OWNER
-from lit_landmarks.search.workers import LostTrialError, _started, is_alive
+from lit_landmarks.search.workers import LostTrialError, _read_start, is_alive
 
 from .conftest import Make, go
 from .test_trial import plain
@@ -90,7 +90,7 @@ def test_a_lost_connection_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> No
             raise errors.pop()
         return "done"
 
-    assert patiently(action) == "done"
+    assert retry_while_lost(action) == "done"
     assert not errors
 
 
@@ -99,7 +99,7 @@ def test_a_database_that_stays_away_ends_the_work() -> None:
         raise lost_connection()
 
     with pytest.raises(StorageLostError, match="has not answered") as caught:
-        patiently(action, patience=0.5)
+        retry_while_lost(action, patience=0.5)
     assert "\n" not in str(caught.value)
 
 
@@ -111,12 +111,12 @@ def test_errors_of_what_was_asked_are_not_repeated() -> None:
         raise StorageInternalError("value too long")
 
     with pytest.raises(StorageInternalError):
-        patiently(action)
+        retry_while_lost(action)
     assert len(calls) == 1
 
 
 def test_passwords_are_not_shown() -> None:
-    assert without_password("postgresql://me:secret@host:5/db") == "postgresql://host:5/db"
+    assert hide_password("postgresql://me:secret@host:5/db") == "postgresql://host:5/db"
 
 
 def test_who_is_alive(make_study: Make, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_who_is_alive(make_study: Make, tmp_path: Path) -> None:
         host = worker.name.rsplit("-", 2)[0]
     assert not folder.is_alive(worker.name, sweep), "it has ended, though its process lives"
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{host}-{child.pid}-{_started(child.pid)}"
+    name = f"{host}-{child.pid}-{_read_start(child.pid)}"
     (folder.workers / name).write_text("")
     assert folder.is_alive(name, sweep)
     assert not folder.is_alive(f"{host}-{child.pid}-1", sweep), "the number was used again"
@@ -170,7 +170,7 @@ def test_two_that_notice_at_once_queue_one_copy(make_study: Make) -> None:
     study = go(folder, plain)
     again = [t for t in study.trials if t.user_attrs.get(AGAIN) == 0 and VOID not in t.user_attrs]
     assert len(again) == 1
-    assert len(counted(study)) == 12
+    assert len(list_counted_trials(study)) == 12
     assert sum(t.state == TrialState.COMPLETE for t in study.trials) == 12
 
 
@@ -181,11 +181,14 @@ def test_one_that_died_between_the_steps_is_made_up_for(make_study: Make) -> Non
     trial.suggest_int("model.width", 1, 40)
     trial.set_user_attr(VOID, DIED)
     study.tell(trial, state=TrialState.FAIL)  # ... and killed before the copy was queued
-    assert len(counted(study)) == 1, "nobody takes its place meanwhile"
+    assert len(list_counted_trials(study)) == 1, "nobody takes its place meanwhile"
     study.enqueue_trial(trial.params, user_attrs={AGAIN: 0})
     study.enqueue_trial(trial.params, user_attrs={AGAIN: 0})
     study = go(folder, plain)
-    assert [why(t) for t in study.trials if t.state == TrialState.FAIL] == [DIED, "queued twice"]
+    assert [describe_outcome(t) for t in study.trials if t.state == TrialState.FAIL] == [
+        DIED,
+        "queued twice",
+    ]
     assert sum(t.state == TrialState.COMPLETE for t in study.trials) == 3
 
 
@@ -196,9 +199,9 @@ def test_a_trial_that_kills_its_workers_fails_for_good(make_study: Make) -> None
             go(folder, die, total=1)
     study = folder.open(folder.sweep())
     assert requeue_dead(study, folder) == 0
-    assert why(study.trials[-1]) == "its worker died, 3 times in a row"
-    assert len(counted(study)) == 1
-    assert len(counted(go(folder, plain))) == 4
+    assert describe_outcome(study.trials[-1]) == "its worker died, 3 times in a row"
+    assert len(list_counted_trials(study)) == 1
+    assert len(list_counted_trials(go(folder, plain))) == 4
 
 
 def test_interrupts_are_no_deaths(make_study: Make) -> None:
@@ -214,8 +217,8 @@ def test_interrupts_are_no_deaths(make_study: Make) -> None:
         with pytest.raises((KeyboardInterrupt, SystemExit, UserError)):
             go(folder, fit)
     study = go(folder, fit)
-    assert [t.state for t in counted(study)] == [TrialState.COMPLETE] * 2
-    assert study.trials[0].params == counted(study)[0].params
+    assert [t.state for t in list_counted_trials(study)] == [TrialState.COMPLETE] * 2
+    assert study.trials[0].params == list_counted_trials(study)[0].params
 
 
 def test_a_further_checkpoint_forgives_deaths(make_study: Make) -> None:
@@ -248,7 +251,7 @@ def test_a_worker_whose_trial_was_given_away_leaves_it(make_study: Make) -> None
 
     study = go(folder, fit)
     assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
-    assert len(counted(study)) == 1
+    assert len(list_counted_trials(study)) == 1
 
 
 def test_after_a_long_silence_a_worker_asks_whether_its_trial_is_its_own(
@@ -262,7 +265,7 @@ def test_after_a_long_silence_a_worker_asks_whether_its_trial_is_its_own(
     study = optuna.create_study(storage=storage)
     with folder.worker(study, sweep) as worker:
         trial = study.ask()
-        worker.takes(trial)
+        worker.start_trial(trial)
         worker.check()
         worker._heard = time.monotonic() - 1000
         worker.check()  # heard again, and still its own
@@ -270,7 +273,7 @@ def test_after_a_long_silence_a_worker_asks_whether_its_trial_is_its_own(
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         with pytest.raises(LostTrialError):
             worker.check()
-        worker.leaves()
+        worker.end_trial()
         worker.check()
 
 
@@ -286,14 +289,14 @@ def test_a_dead_worker_s_night_does_not_count(make_study: Make) -> None:
     assert begun is not None
     os.utime(run / "metrics.csv", (begun.timestamp() + 90,) * 2)
     requeue_dead(study, folder)
-    assert hours_spent(study) == pytest.approx(90 / 3600)
+    assert count_hours(study) == pytest.approx(90 / 3600)
 
 
 def test_epochs_are_a_budget(make_study: Make) -> None:
     folder = make_study(constraints=[], epochs=5)
     study = go(folder, plain)
     assert len(study.trials) == 5
-    assert epochs_spent(study) == 5
+    assert count_epochs(study) == 5
     assert len(go(folder, plain).trials) == 5, "nor is there more on resume"
 
 

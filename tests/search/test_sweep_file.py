@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import keys_help
-from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, Constraint, make, read_sweep
+from lit_landmarks.search import describe_keys
+from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, Constraint, instantiate, read_sweep
 from lit_landmarks.search.trial import suggest
 
 Write = Callable[..., Path]
@@ -57,12 +57,12 @@ def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
 def test_suggestions_stay_within_and_keep_their_type(write: Write) -> None:
     sweep = read_sweep(write())
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    seen = [suggest(sweep, study.ask()).chosen for _ in range(40)]
-    assert all(1e-4 <= s["model.lr"] <= 1e-2 for s in seen)
-    assert {s["model.width"] for s in seen} == {8, 16, 24, 32}
-    assert all(s["model.taps"] in ([1, 3], [2]) for s in seen)
-    words = suggest(sweep, study.ask()).words()
-    assert any(word in ("--model.taps=[1, 3]", "--model.taps=[2]") for word in words)
+    settings = [suggest(sweep, study.ask()).chosen for _ in range(40)]
+    assert all(1e-4 <= s["model.lr"] <= 1e-2 for s in settings)
+    assert {s["model.width"] for s in settings} == {8, 16, 24, 32}
+    assert all(s["model.taps"] in ([1, 3], [2]) for s in settings)
+    arguments = suggest(sweep, study.ask()).to_arguments()
+    assert any(text in ("--model.taps=[1, 3]", "--model.taps=[2]") for text in arguments)
 
 
 def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_steps_are_counted_in_decimals(write: Write) -> None:
 
 
 def test_the_manual_explains_every_key() -> None:
-    explained = {row.split()[0] for row in keys_help().splitlines()}
+    explained = {row.split()[0] for row in describe_keys().splitlines()}
     assert explained == set(KEYS)
 
 
@@ -195,8 +195,8 @@ def test_nested_pruners_seeds_and_storages(write: Write) -> None:
     nested = {"class": "PatientPruner", "arguments": inner}
     storage = {"url": "postgresql://me@host/db", "heartbeat": 5, "grace": 10}
     sweep = read_sweep(write(pruner=nested, seeds=3, storage=storage, hours=2.5, epochs=70))
-    made = make(*KINDS["pruner"][:2], sweep.pruner[0], dict(sweep.pruner[1]))
-    assert isinstance(made._wrapped_pruner, optuna.pruners.MedianPruner)
+    pruner = instantiate(*KINDS["pruner"][:2], sweep.pruner[0], dict(sweep.pruner[1]))
+    assert isinstance(pruner._wrapped_pruner, optuna.pruners.MedianPruner)
     assert sweep.seeds == (0, 1, 2)
     assert (sweep.storage, sweep.heartbeat, sweep.grace) == ("postgresql://me@host/db", 5, 10)
     assert (sweep.hours, sweep.epochs) == (2.5, 70)

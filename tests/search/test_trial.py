@@ -15,7 +15,14 @@ from lightning.pytorch import Callback
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.search import METRICS, RUN, best_feasible, counted, requeue_dead, why
+from lit_landmarks.search import (
+    METRICS,
+    RUN,
+    describe_outcome,
+    find_best_feasible,
+    list_counted_trials,
+    requeue_dead,
+)
 from lit_landmarks.search.study import EPOCHS, SEEDS
 
 from .conftest import Make, costs, go, validate, value_of
@@ -56,7 +63,7 @@ def test_samplers_live_with_infinite_objectives(make_study: Make, sampler: str) 
     if sampler != "RandomSampler":
         by_chance = sum(range(1, 23)) / 40
         assert beyond < 0.67 * by_chance, f"{sampler} has not learnt the limits"
-        best = best_feasible(study)
+        best = find_best_feasible(study)
         assert best is not None
         assert best.params["model.width"] >= 16, "and looks close to them"
 
@@ -221,7 +228,7 @@ def test_latency_is_measured_where_a_limit_asks_for_it(make_study: Make) -> None
 def test_a_limit_that_the_run_did_not_log_fails_the_trial(make_study: Make) -> None:
     folder = make_study(constraints=["val/wflw/nme_box <= 3"])
     study = go(folder, plain, total=1)
-    assert "logged no val/wflw/nme_box" in why(study.trials[0])
+    assert "logged no val/wflw/nme_box" in describe_outcome(study.trials[0])
 
 
 def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
@@ -233,8 +240,8 @@ def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
         go(folder, fit)
     study = folder.open(folder.sweep())
     assert len(study.trials) == 3
-    assert counted(study) == [], "they are not charged"
-    assert len(counted(go(folder, plain))) == 12
+    assert list_counted_trials(study) == [], "they are not charged"
+    assert len(list_counted_trials(go(folder, plain))) == 12
 
 
 def test_trials_that_fail_each_in_its_way_do_not(make_study: Make) -> None:
@@ -287,6 +294,6 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
         study.enqueue_trial({"model.width": width})
     go(folder, fit, adaptive, 2)
     assert not any("target_mma" in word for word in asked[0]), "all stages are within the limit"
-    assert "--model.init_args.target_mma=20.0" in asked[1]
+    assert "--model.init_args.early_exit.target_mma=20.0" in asked[1]
     trials = folder.open(folder.sweep()).get_trials()
     assert [t.constraints["compute/mma <= 20"] for t in trials] == [-5.0, 0.0]

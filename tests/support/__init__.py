@@ -1,1 +1,1 @@
-"""Makers that the tests of several rooms share: pictures, argument files, sweep files."""
+"""Makers and toys that the tests of several rooms share."""

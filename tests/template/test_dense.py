@@ -24,8 +24,15 @@ from lit_landmarks.template.surface_points import SurfacePoints
 
 @pytest.fixture(scope="module")
 def faces() -> SyntheticFaces:
-    return SyntheticFaces(n=24, seed=3, max_yaw=90, image_size=256, scheme="dense520",
-                          convention="3d", visibility=False)  # fmt: skip
+    return SyntheticFaces(
+        n=24,
+        seed=3,
+        max_yaw=90,
+        image_size=256,
+        scheme="dense520",
+        convention="3d",
+        visibility=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +85,10 @@ def test_the_68_of_the_dense_labels_are_the_sparse_labels(faces: SyntheticFaces)
 
 def test_map_gives_the_520_and_the_projected_68(faces: SyntheticFaces, placed: PlacedHeads) -> None:
     layout = face_layout()
-    found = read_map(placed.position_maps(layout), layout.pixels)
+    actual = read_map(placed.position_maps(layout), layout.pixels)
     labels, sparse = faces.labels(range(24)), faces.labels(range(24), "ibug68")
-    assert float((found[:, :68, :2] - sparse.points).norm(dim=-1).max()) < 1e-3
-    assert float((found - labels.points3d).norm(dim=-1).max()) < 1e-3
+    assert float((actual[:, :68, :2] - sparse.points).norm(dim=-1).max()) < 1e-3
+    assert float((actual - labels.points3d).norm(dim=-1).max()) < 1e-3
 
 
 def test_maps_have_no_holes_and_are_smooth(placed: PlacedHeads) -> None:
@@ -113,21 +120,21 @@ def test_transfer_finds_the_same_places_on_a_bent_head() -> None:
     head = parametric_head()
     skin = head.skin
     vertices = _moved(head.neutral[: len(skin.angle)]).numpy()
-    found = transfer(vertices, skin.triangles, head.points("ibug68"), skin.mirror)
+    actual = transfer(vertices, skin.triangles, head.points("ibug68"), skin.mirror)
     own = head.points("dense520")
 
     def places(points: SurfacePoints) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         return np.asarray((vertices[points.vertices] * points.weights[..., None]).sum(1))
 
-    apart = np.linalg.norm(places(found) - places(own), axis=1) / 10
+    apart = np.linalg.norm(places(actual) - places(own), axis=1) / 10
     assert apart[:68].max() == 0
     assert np.quantile(apart, 0.95) < 0.05
     assert apart.max() < 0.15
     flip = list(get_scheme("dense520").flip or ())
-    mirrored = places(found)[flip] * np.array([-1.0, 1.0, 1.0])
-    np.testing.assert_allclose(places(found), mirrored, atol=1e-9)
-    assert (found.weights >= 0).all()
-    np.testing.assert_allclose(found.weights.sum(1), 1.0)
+    mirrored = places(actual)[flip] * np.array([-1.0, 1.0, 1.0])
+    np.testing.assert_allclose(places(actual), mirrored, atol=1e-9)
+    assert (actual.weights >= 0).all()
+    np.testing.assert_allclose(actual.weights.sum(1), 1.0)
 
 
 @pytest.mark.real
@@ -144,8 +151,8 @@ def test_transfer_onto_the_ict_head(real_data: Path) -> None:
     cloud = torch.from_numpy(face).float()
     turned = cloud * torch.tensor([-1.0, 1.0, 1.0])
     mirror[: len(face)] = torch.cat([torch.cdist(t, cloud).argmin(1) for t in turned.split(1024)])
-    found = transfer(vertices, triangles, landmarks, mirror)
-    points = (vertices[found.vertices] * found.weights[..., None]).sum(1)
+    actual = transfer(vertices, triangles, landmarks, mirror)
+    points = (vertices[actual.vertices] * actual.weights[..., None]).sum(1)
     flip = list(get_scheme("dense520").flip or ())
     off = points[68:] - (points[flip] * np.array([-1.0, 1.0, 1.0]))[68:]
     eyes = np.linalg.norm(points[36] - points[45])
@@ -173,9 +180,9 @@ def test_our_set_on_published_position_maps(real_data: Path) -> None:
     canonical = np.load(folder / "canonical_vertices.npy", allow_pickle=False)
     face_ind = np.loadtxt(folder / "face_ind.txt").astype(np.int64)
     sparse = np.loadtxt(folder / "uv_kpt_ind.txt").astype(np.int64).T
-    found = on_position_maps(canonical, face_ind, sparse)
-    points = (canonical[found.vertices] * found.weights[..., None]).sum(1)
-    column_row = np.stack([face_ind % 256, face_ind // 256], 1)[found.vertices[:68, 0]]
+    actual = on_position_maps(canonical, face_ind, sparse)
+    points = (canonical[actual.vertices] * actual.weights[..., None]).sum(1)
+    column_row = np.stack([face_ind % 256, face_ind // 256], 1)[actual.vertices[:68, 0]]
     np.testing.assert_array_equal(column_row, sparse)
     flip = list(get_scheme("dense520").flip or ())
     eyes = np.linalg.norm(points[36] - points[45])

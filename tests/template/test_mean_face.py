@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,11 @@ import pytest
 import torch
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.schemes import get_map, get_scheme
+from lit_landmarks.schemes import SCHEMES as KNOWN
+from lit_landmarks.schemes import get_map, get_scheme, is_built_in, read_scheme
 from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.template.mean_face import TABLE, mean_face_of_head
+from lit_landmarks.template.write_mean_faces import mean_faces_json
 
 SCHEMES = ("ibug68", "wflw98", "cofw29", "face_synthetics70")
 
@@ -23,6 +29,48 @@ def test_all_schemes_share_one_head_frame(scheme: str) -> None:
     assert face.shape == (get_scheme(scheme).n_points, 3)
     assert torch.allclose(face[right], torch.tensor([-0.5, 0.0, 0.0]), atol=1e-6)
     assert torch.allclose(face[left], torch.tensor([0.5, 0.0, 0.0]), atol=1e-6)
+
+
+def test_the_shipped_table_is_the_head() -> None:
+    """To 1e-6 of the eye distance, as numpy's exp, sin and solve differ by a bit between CPUs."""
+    shipped = json.loads(TABLE.read_text(encoding="utf-8"))
+    fresh = json.loads(mean_faces_json())
+    assert (
+        shipped.keys()
+        == fresh.keys()
+        == {n for n in filter(is_built_in, KNOWN) if n != "dense520_published"}
+    )
+    for name in shipped:
+        assert has_mean_face(name)
+        np.testing.assert_allclose(shipped[name], fresh[name], rtol=0, atol=1e-6)
+        read_back = torch.tensor(fresh[name], dtype=torch.float32)
+        assert torch.equal(read_back, mean_face_of_head(name))  # no digit is lost in the text
+        assert torch.equal(torch.tensor(shipped[name]), mean_face(name))
+
+
+def test_a_built_in_scheme_needs_no_head() -> None:
+    script = """
+import sys
+from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.template.head import template_head
+assert mean_face("wflw98").shape == (98, 3)
+assert not has_mean_face("dense520_published")
+print(template_head.cache_info().misses, "lit_landmarks.rendering" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["0", "False"]
+
+
+def test_a_declared_scheme_with_known_names_is_measured_on_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = get_scheme("ibug68").point_names
+    chosen = [36, 30, 8]
+    points = [names[k] for k in chosen]
+    declared = read_scheme({"name": "three_of_ibug", "points": points}, "a test")
+    monkeypatch.setitem(KNOWN, declared.name, declared)
+    assert has_mean_face(declared.name)
+    assert torch.equal(mean_face(declared.name), mean_face("ibug68")[chosen])
 
 
 def test_axes_are_right_down_and_away() -> None:

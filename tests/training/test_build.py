@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.training.build import compare
-from lit_landmarks.training.callbacks import EpochSeed, best_checkpoint, epoch_line, monitor_mode
+from lit_landmarks.training.build import check_needs
+from lit_landmarks.training.callbacks import (
+    EpochSeed,
+    format_epoch,
+    make_best_checkpoint,
+    monitor_mode,
+)
 from lit_landmarks.types import DatasetSpec, DataSpec, Needs
 
 HELEN = DatasetSpec("helen", "train", "ibug68", "300w", "interocular", 10)
@@ -20,11 +25,11 @@ SPEC = DataSpec("ibug68", 68, 128, "tight", (HELEN,))
 
 
 def test_enough_is_enough() -> None:
-    compare("M", Needs(), SPEC)
+    check_needs("M", Needs(), SPEC)
     # POSIT makes a pose wherever there is a mean face.
-    compare("M", Needs(labels=frozenset({"pose"}), frame="tight", statistics=True), SPEC)
+    check_needs("M", Needs(labels=frozenset({"pose"}), frame="tight", statistics=True), SPEC)
     rich = replace(HELEN, labels=frozenset({"visible"}))
-    compare("M", Needs(labels=frozenset({"visible"})), replace(SPEC, datasets=(HELEN, rich)))
+    check_needs("M", Needs(labels=frozenset({"visible"})), replace(SPEC, datasets=(HELEN, rich)))
 
 
 @pytest.mark.parametrize(
@@ -37,14 +42,16 @@ def test_enough_is_enough() -> None:
 )
 def test_a_mismatch_names_both(needs: Needs, spec: DataSpec, told: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        compare("M", needs, spec)
+        check_needs("M", needs, spec)
     assert all(word in str(caught.value) for word in told)
 
 
 def test_only_training_sets_count() -> None:
     rich = replace(HELEN, name="synthetic", role="val", labels=frozenset({"visible"}))
     with pytest.raises(UserError, match="visible"):
-        compare("M", Needs(labels=frozenset({"visible"})), replace(SPEC, datasets=(HELEN, rich)))
+        check_needs(
+            "M", Needs(labels=frozenset({"visible"})), replace(SPEC, datasets=(HELEN, rich))
+        )
 
 
 def drawn(seed: int, epoch: int) -> tuple[float, float]:
@@ -63,12 +70,12 @@ def test_generators_follow_seed_and_epoch_alone() -> None:
 
 
 def test_direction_comes_from_the_metric(tmp_path: Any) -> None:
-    assert best_checkpoint(tmp_path).mode == "min"
+    assert make_best_checkpoint(tmp_path).mode == "min"
     assert monitor_mode("val/helen/auc10_interocular") == "max"
 
 
 def test_line_of_an_epoch() -> None:
     metrics = {"train/loss": 0.12345, "val/nme": 5.6789, "lr-AdamW": 1.0}
     trainer = SimpleNamespace(current_epoch=2, max_epochs=40, callback_metrics=metrics)
-    line = epoch_line(cast(Any, trainer), 12.34)
+    line = format_epoch(cast(Any, trainer), 12.34)
     assert line == "epoch 3/40  loss 0.1235  val/nme 5.679  12.3 s"

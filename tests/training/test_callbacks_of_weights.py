@@ -108,7 +108,7 @@ def test_resumed_run_equals_the_undisturbed_one(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.weights, halves.weights, strict=True))
 
 
-def test_one_update_per_optimiser_step(tmp_path: Path) -> None:
+def test_one_update_per_optimizer_step(tmp_path: Path) -> None:
     ema = EMA(0.9)
     trainer, _ = fit(tmp_path, 1, [ema], accumulate_grad_batches=3)
     assert trainer.global_step == ema.step == 2

@@ -13,8 +13,8 @@ from lit_landmarks.training.curves import ErrorCurve, read_curves, save_curves
 EDGES = np.arange(1, 11) * 0.5
 
 
-def curve(shift: float, normaliser: str = "interocular") -> ErrorCurve:
-    return ErrorCurve(normaliser, EDGES, np.clip(EDGES / 5 - shift, 0, 1))
+def curve(shift: float, norm: str = "interocular") -> ErrorCurve:
+    return ErrorCurve(norm, EDGES, np.clip(EDGES / 5 - shift, 0, 1))
 
 
 def test_roles_are_kept_apart(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_roles_are_kept_apart(tmp_path: Path) -> None:
     save_curves(path, {"val/helen": curve(0.0)})
     found = read_curves(path)
     assert list(found) == ["test/afw", "val/helen"]
-    assert found["test/afw"].normaliser == "box"
+    assert found["test/afw"].norm == "box"
     np.testing.assert_allclose(found["val/helen"].fraction, EDGES / 5)
     np.testing.assert_allclose(found["val/helen"].edges, EDGES)
     assert [p.name for p in tmp_path.iterdir()] == ["ced.npz"], "no temporary file is left"

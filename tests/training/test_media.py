@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from lit_landmarks.data import Ibug300W, LandmarkDataModule
 from lit_landmarks.methods.asmnet import ASMNet
-from lit_landmarks.training.media import Media, face_picture, fixed_rows
+from lit_landmarks.training.media import Media, choose_rows, draw_face
 from lit_landmarks.types import DatasetSpec, DataSpec, Prediction
 from tests.support.images import write_image, write_pts
 
@@ -24,10 +24,10 @@ def dataset(name: str, role: str, size: int) -> DatasetSpec:
 def test_faces_are_spread_and_fixed() -> None:
     sets = (dataset("a", "train", 9), dataset("b", "val", 101), dataset("c", "val", 3))
     spec = DataSpec("ibug68", 68, 64, "tight", sets)
-    rows = fixed_rows(spec, "val", 10)
+    rows = choose_rows(spec, "val", 10)
     assert rows == {1: {0, 25, 50, 75, 100}, 2: {0, 1, 2}}
-    assert fixed_rows(spec, "val", 10) == rows
-    assert fixed_rows(spec, "test", 10) == {}
+    assert choose_rows(spec, "val", 10) == rows
+    assert choose_rows(spec, "test", 10) == {}
 
 
 def folder_of_faces(folder: Path, count: int) -> Path:
@@ -90,6 +90,6 @@ def test_pictures_follow_their_faces(data: LandmarkDataModule, tmp_path: Path) -
 def test_title_is_the_faces_own_nme(data: LandmarkDataModule) -> None:
     (batch, *_) = data.batches("val")
     off = batch.points + torch.tensor([3.0, 4.0])
-    _, title = face_picture(Prediction(points=off), batch, 1, data.spec.datasets[1])
+    _, title = draw_face(Prediction(points=off), batch, 1, data.spec.datasets[1])
     expected = 100 * 5.0 / float(batch.norms[1, 0])
     assert title == f"s {expected:.1f} %"

@@ -14,6 +14,7 @@ import torch
 import lit_landmarks
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS
+from lit_landmarks.methods.identity import description
 from lit_landmarks.training.checkpoints import check_checkpoint
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.provenance import git_state, package_versions
@@ -30,7 +31,7 @@ def test_default_names_are_counted_and_never_reused(tmp_path: Path) -> None:
     second = create_run(None, "asmnet-helen", tmp_path)
     assert [r.root.name for r in (first, second)] == ["asmnet-helen-001", "asmnet-helen-002"]
     third = create_run(None, "asmnet-helen", tmp_path)
-    first.remove_if_barren()
+    first.remove_if_untrained()
     # The freed name may be taken again, a used one may not.
     assert create_run(None, "asmnet-helen", tmp_path).root == first.root
     assert third.root.exists()
@@ -53,10 +54,10 @@ def test_only_a_barren_run_is_removed(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", "x")
     run.checkpoints.mkdir()
     run.last.touch()
-    run.remove_if_barren()
+    run.remove_if_untrained()
     assert run.last.exists()
     run.last.unlink()
-    run.remove_if_barren()
+    run.remove_if_untrained()
     assert not run.root.exists()
 
 
@@ -96,7 +97,7 @@ def test_table_keeps_what_a_checkpoint_has_seen(tmp_path: Path) -> None:
 
 
 def save(path: Path, method: torch.nn.Module, **identity: object) -> Path:
-    mark = {**method.identity(), **identity}  # type: ignore[operator]
+    mark = {**description(method), **identity}
     torch.save({"state_dict": method.state_dict(), "lit_landmarks": mark}, path)
     return path
 

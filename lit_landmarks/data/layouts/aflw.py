@@ -28,7 +28,7 @@ class Aflw19Layout(Layout):
 
         points = np.stack([face.points for face in faces]).astype(np.float64)
         box = np.stack([face.box for face in faces]).astype(np.float64)
-        seen = np.stack([np.isin(face.visible, (1, -1)) for face in faces])
+        visible = np.stack([np.isin(face.visible, (1, -1)) for face in faces])
         names = np.empty((len(faces), 1), object)
         for k, face in enumerate(faces):
             names[k, 0] = _name(face)
@@ -38,7 +38,7 @@ class Aflw19Layout(Layout):
             {
                 "bbox": box[:, [0, 2, 1, 3]],
                 "data": points.transpose(0, 2, 1).reshape(len(faces), -1),
-                "mask_new": seen.astype(np.uint8),
+                "mask_new": visible.astype(np.uint8),
                 "nameList": names,
                 "ra": np.arange(1.0, len(faces) + 1)[None],
             },

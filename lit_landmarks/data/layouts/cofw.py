@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.index import read_image
 from lit_landmarks.data.layouts.base import Face, Layout, write_bytes, write_image
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import replacing
+from lit_landmarks.files import atomic_path
 
 _WAITING = ".cofw_pictures"
 _TEST_EVERY = 4
@@ -110,7 +110,7 @@ def _pack(
         return  # packed by an earlier run
     if missing:
         raise UserError(f"no picture of face {missing[0].number}, {path}; write all faces again")
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         with h5py.File(temporary, "w", userblock_size=_USER_BLOCK) as file:
             links = np.empty((1, len(faces)), h5py.ref_dtype)
             for k, face in enumerate(faces):

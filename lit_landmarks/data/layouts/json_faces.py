@@ -27,13 +27,13 @@ class JsonHeader:
     Attributes:
         scheme: name of their scheme; one that was declared at run time is written out.
         convention: of `schemes.CONVENTIONS`.
-        primary_normaliser: of `metrics.NORMALISERS`.
+        primary_normaliser: of `metrics.NORMS`.
         source, licence: free text.
     """
 
     scheme: str
     convention: str = "custom"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: str = ""
     licence: str = ""
 
@@ -79,7 +79,7 @@ def write_faces(
         "version": VERSION,
         "scheme": scheme_json(header.scheme),
         "convention": header.convention,
-        "primary_normaliser": header.primary_normaliser,
+        "primary_normaliser": header.primary_norm,
     }
     head |= {k: v for k in ("source", "licence") if (v := getattr(header, k))}
     rows = []
@@ -116,8 +116,8 @@ def _face(index: FaceIndex, row: int) -> dict[str, Any]:
     return face
 
 
-def _table(values: NDArray[Any], known: NDArray[np.bool_]) -> list[list[float] | None]:
-    return [_rounded(v) if k else None for v, k in zip(values, known, strict=True)]
+def _table(values: NDArray[Any], mask: NDArray[np.bool_]) -> list[list[float] | None]:
+    return [_rounded(v) if k else None for v, k in zip(values, mask, strict=True)]
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

@@ -50,8 +50,10 @@ class Aflw2000Layout(Layout):
         depth = np.zeros(len(face.points)) if face.points3d is None else face.points3d[:, 2]
         solid = np.stack([*face.points.T, -depth]).astype(np.float32)
         # The 21 points of AFLW are not ours to make: -1 is "not annotated".
-        _save(stem.with_suffix(".mat"),
-              _fit(face) | {"pt2d": np.full((2, 21), -1.0), "pt3d_68": solid})  # fmt: skip
+        _save(
+            stem.with_suffix(".mat"),
+            _fit(face) | {"pt2d": np.full((2, 21), -1.0), "pt3d_68": solid},
+        )
 
 
 def _fit(face: Face) -> dict[str, NDArray[Any]]:
@@ -59,8 +61,13 @@ def _fit(face: Face) -> dict[str, NDArray[Any]]:
     pose = np.zeros(3) if face.pose is None else face.pose
     angles = to_file_angles(pose[None])[0]
     middle = face.points.mean(0)
-    sizes = {"Shape_Para": (199, 1), "Exp_Para": (29, 1), "Tex_Para": (199, 1),
-             "Illum_Para": (1, 10), "Color_Para": (1, 7)}  # fmt: skip
+    sizes = {
+        "Shape_Para": (199, 1),
+        "Exp_Para": (29, 1),
+        "Tex_Para": (199, 1),
+        "Illum_Para": (1, 10),
+        "Color_Para": (1, 7),
+    }
     return {
         "Pose_Para": np.array([[*angles, *middle, 0.0, 1e-3]], np.float32),
         "roi": np.array([[1, 1, *face.pixels.shape[1::-1]]], np.int16),

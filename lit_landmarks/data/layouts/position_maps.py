@@ -47,8 +47,8 @@ class PositionMapLayout(Layout):
         buffer = io.BytesIO()
         np.save(buffer, whole, allow_pickle=False)
         write_bytes(stem.with_suffix(".npy"), buffer.getvalue())
-        seen = (whole / max(face.pixels.shape) * 255).clip(0, 255).astype(np.uint8)
-        write_image(root / f"{face.number:06d}_posmap.jpg", seen)
+        picture = (whole / max(face.pixels.shape) * 255).clip(0, 255).astype(np.uint8)
+        write_image(root / f"{face.number:06d}_posmap.jpg", picture)
 
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
         """Write the layout."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     BOXES,
     SPLITS,
@@ -20,10 +21,9 @@ from lit_landmarks.data.readers.common import (
     find,
     flags,
     inside,
-    make_index,
-    narrowed,
     table,
 )
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
@@ -33,10 +33,10 @@ _VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 TRAIN_FACES = 20000
 _FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images", "aflw/flickr")
 _SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG")
-_TOLD = "it holds AFLWinfo_release.mat and AFLW's pictures in data/flickr/{0,2,3}/"
+_LAYOUT = "it holds AFLWinfo_release.mat and AFLW's pictures in data/flickr/{0,2,3}/"
 
 
-class Aflw19(FaceDataset):
+class Aflw19(ListedFaces["tuple[_Release, Path, int]"]):
     """AFLW-19: 20000 faces to train with, 4386 to test.
 
     Layout: `root/AFLWinfo_release.mat` of the revision and `root/data/flickr/{0,2,3}/*.jpg` of
@@ -60,12 +60,14 @@ class Aflw19(FaceDataset):
 
     scheme: str = "aflw19"
     convention: str = "aflw"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = (
         "https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/aflw/ (pictures),"
         " http://mmlab.ie.cuhk.edu.hk/projects/compositional.html (AFLWinfo_release.mat)"
     )
     licence: ClassVar[str] = "research only, on request; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("AFLWinfo_release.mat",)),)
+    subset_names: ClassVar[tuple[str, ...]] = ("frontal",)
 
     def __init__(
         self,
@@ -77,74 +79,59 @@ class Aflw19(FaceDataset):
         last: int | None = None,
         train_faces: int = TRAIN_FACES,
     ) -> None:
-        self.root = root
+        super().__init__(root, subset, first, last)
         self.split = choice("split", split, SPLITS)
         self.boxes = choice("boxes", boxes, BOXES)
-        self.subset, self.first, self.last = subset, first, last
         self.train_faces = train_faces
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
-        file = find(root, ["AFLWinfo_release.mat"], _TOLD, self.source)
-        images = find(root, _FOLDERS, _TOLD, self.source).resolve()
+    def _entries(self, root: Path) -> Iterator[tuple[_Release, Path, int]]:
+        file = find(root, ["AFLWinfo_release.mat"], _LAYOUT, self.source)
+        images = find(root, _FOLDERS, _LAYOUT, self.source).resolve()
         data = _Release(file)
-        order = data.order[: self.train_faces]
-        if self.split == "test":
-            order = data.order[self.train_faces :]
-        points, boxes, visible, mask, paths = [], [], [], [], []
-        for row in order:
-            try:
-                shape, seen, known = data.face(int(row))
-                where = f"{file}:{row + 1}"
-                box = face_box(self.boxes, data.boxes[row], shape[known], where)
-                path = _picture(images, data.name(int(row)), where)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            boxes.append(box)
-            visible.append(seen.astype(np.int8))
-            mask.append(known)
-            paths.append(str(path))
-        frontal = np.asarray(visible, np.int8).reshape(-1, _POINTS).all(1)
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            visible,
-            mask,
-            paths=tuple(paths),
-            subsets={"frontal": frontal},
+        train, test = data.order[: self.train_faces], data.order[self.train_faces :]
+        for row in train if self.split == "train" else test:
+            yield data, images, int(row)
+
+    def _face(self, entry: tuple[_Release, Path, int]) -> FaceRow:
+        data, images, row = entry
+        where = f"{data.path}:{row + 1}"
+        shape, visible, mask = data.face(row)
+        return FaceRow(
+            points=shape,
+            box=face_box(self.boxes, data.boxes[row], shape[mask], where),
+            image=_picture(images, data.name(row), where),
+            mask=mask,
+            subsets=("frontal",) if visible.all() else (),
+            visible=visible.astype(np.int8),
         )
-        return narrowed(index, self.subset, self.first, self.last, str(file))[0]
 
 
 class _Release:
     """The tables of AFLWinfo_release.mat."""
 
     def __init__(self, path: Path) -> None:
-        found = read_mat5(path, _VARIABLES)
-        n = len(found["data"])
+        variables = read_mat5(path, _VARIABLES)
+        n = len(variables["data"])
         self.path = path
-        self.points = table(found["data"], (n, 2 * _POINTS), "data", path)
-        self.seen = table(found["mask_new"], (n, _POINTS), "mask_new", path)
-        sides = table(found["bbox"], (n, 4), "bbox", path)
+        self.points = table(variables["data"], (n, 2 * _POINTS), "data", path)
+        self.visible = table(variables["mask_new"], (n, _POINTS), "mask_new", path)
+        sides = table(variables["bbox"], (n, 4), "bbox", path)
         self.boxes = sides[:, [0, 2, 1, 3]]
-        order = found["ra"].reshape(-1)
+        order = variables["ra"].reshape(-1)
         order = table(order, (n,), "ra", path) - 1
         if not np.array_equal(np.sort(order), np.arange(n)):
             raise UserError(f"ra is no order of 1 to {n}, {path}; fetch the file again")
         self.order: NDArray[np.int64] = order.astype(np.int64)
-        self.names: NDArray[Any] = found["nameList"].reshape(-1)
+        self.names: NDArray[Any] = variables["nameList"].reshape(-1)
         if len(self.names) != n:
             raise UserError(f"{len(self.names)} names for {n} faces, {path}; fetch the file again")
 
     def face(self, row: int) -> tuple[Numbers, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Points (19, 2), whether each is seen and whether it has a place at all."""
+        """Points (19, 2), whether each is visible and whether it has a place at all."""
         where = f"{self.path}:{row + 1}"
         shape = check_points(self.points[row].reshape(2, _POINTS).T, where)
-        seen = flags(self.seen[row], where)
-        return shape, seen, seen | shape.any(1)
+        visible = flags(self.visible[row], where)
+        return shape, visible, visible | shape.any(1)
 
     def name(self, row: int) -> str:
         """Picture of a face, below the folder of pictures."""

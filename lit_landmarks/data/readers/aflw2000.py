@@ -7,29 +7,28 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.common import (
-    Numbers,
     check_points,
-    make_index,
-    narrowed,
     table,
     tight_box,
 )
 from lit_landmarks.data.readers.large_pose import (
+    YAW_BINS,
     check_depth,
     pose_numbers,
     to_our_pose,
-    yaw_bins,
+    yaw_subsets,
 )
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
 _POINTS = 68
-_TOLD = "it holds image00002.jpg, image00002.mat and so on"
+_LAYOUT = "it holds image00002.jpg, image00002.mat and so on"
 
 
-class Aflw2000(FaceDataset):
+class Aflw2000(ListedFaces[Path]):
     """AFLW2000-3D: 2000 faces of 450 x 450 pixels, up to profile, to test with.
 
     Layout: `root/imageNNNNN.{jpg,mat}` (also `root/AFLW2000/`). Read are `pt3d_68` (3 x 68: image
@@ -52,9 +51,13 @@ class Aflw2000(FaceDataset):
 
     scheme: str = "ibug68"
     convention: str = "300w_lp"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm"
     licence: ClassVar[str] = "research only; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(("image[0-9]*.mat", "AFLW2000/image[0-9]*.mat")),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = tuple(YAW_BINS)
 
     def __init__(
         self,
@@ -64,50 +67,31 @@ class Aflw2000(FaceDataset):
         last: int | None = None,
         first_pixel: Literal[0, 1] = 0,
     ) -> None:
-        self.root, self.subset, self.first, self.last = root, subset, first, last
+        super().__init__(root, subset, first, last)
         self.first_pixel = first_pixel
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
-        told = f"{_TOLD}; given out by its owners: {self.source}"
+    def _entries(self, root: Path) -> list[Path]:
+        layout = f"{_LAYOUT}; given out by its owners: {self.source}"
         if not root.is_dir():
-            raise UserError(f"no folder {root}; correct root, or fetch the data set: {told}")
+            raise UserError(f"no folder {root}; correct root, or fetch the data set: {layout}")
         files = sorted(root.glob("image*.mat")) or sorted(root.glob("AFLW2000/image*.mat"))
         if not files:
-            raise UserError(f"no image*.mat in {root}; {told}")
-        points, boxes, depths, angles, paths = [], [], [], [], []
-        for file in files:
-            try:
-                shape, angle = self._face(file)
-                box = tight_box(shape[:, :2], str(file))
-                image = file.with_suffix(".jpg")
-                if not image.is_file():
-                    raise missing_image(image)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape[:, :2])
-            boxes.append(box)
-            depths.append(shape)
-            angles.append(angle)
-            paths.append(str(image))
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            paths=tuple(paths),
-            points3d=np.asarray(depths, np.float32).reshape(-1, _POINTS, 3),
-            pose=to_our_pose(np.array(angles)).astype(np.float32),
-            subsets=yaw_bins(np.array(angles)),
-        )
-        return narrowed(index, self.subset, self.first, self.last, str(root))[0]
+            raise UserError(f"no image*.mat in {root}; {layout}")
+        return files
 
-    def _face(self, file: Path) -> tuple[Numbers, Numbers]:
-        """Points (68, 3) with our depth, and the file's three angles."""
-        found = read_mat5(file, ("pt3d_68", "Pose_Para"))
-        shape = table(found["pt3d_68"], (3, _POINTS), "pt3d_68", file).T
-        check_points(shape[:, :2], str(file))
-        check_depth(shape[:, 2], str(file))
+    def _face(self, entry: Path) -> FaceRow:
+        file = read_mat5(entry, ("pt3d_68", "Pose_Para"))
+        shape = table(file["pt3d_68"], (3, _POINTS), "pt3d_68", entry).T
+        check_points(shape[:, :2], str(entry))
+        check_depth(shape[:, 2], str(entry))
         x, y, depth = (shape - [self.first_pixel, self.first_pixel, 0]).T
-        away = depth.mean() - depth
-        return np.stack([x, y, away], 1), pose_numbers(found["Pose_Para"], file)[:3]
+        shape = np.stack([x, y, depth.mean() - depth], 1)
+        angles = pose_numbers(file["Pose_Para"], entry)[None, :3]
+        return FaceRow(
+            points=shape[:, :2],
+            box=tight_box(shape[:, :2], str(entry)),
+            image=entry.with_suffix(".jpg"),
+            subsets=yaw_subsets(angles[0]),
+            points3d=shape,
+            pose=to_our_pose(angles)[0],
+        )

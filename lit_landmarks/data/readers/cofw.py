@@ -7,7 +7,7 @@ of COFW68 draws points and boxes unshifted over `imshow`, whose first pixel is a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import Arguments, FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     BOXES,
     SPLITS,
@@ -26,11 +26,10 @@ from lit_landmarks.data.readers.common import (
     face_box,
     find,
     flags,
-    make_index,
-    narrowed,
     table,
 )
 from lit_landmarks.data.readers.hdf5 import Hdf5, own_array, variable
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
@@ -42,35 +41,44 @@ _MOST_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """The pictures of some faces in a COFW `.mat`.
+class _Entry:
+    """A face in the files: its number from 0, where it stands and its label numbers."""
 
-    Attributes:
-        file: the `.mat`.
-        cells: name of the variable, `IsTr` or `IsT`.
-        numbers: (n,) which picture each row shows, from 0.
-    """
+    number: int
+    where: str
+    labels: Numbers
+    box: Numbers | None
 
-    file: Path
-    cells: str
-    numbers: NDArray[np.int64]
+
+class _PicturesInFile(ListedFaces[_Entry]):
+    """Faces whose pictures lie in a COFW `.mat`, found by their number."""
+
+    #: The `.mat` and the name of its variable, `IsTr` or `IsT`; set by `_entries`.
+    _pictures: tuple[Path, str]
+    _numbers: NDArray[np.int64]
+
+    def _select_numbers(self, numbers: list[int]) -> None:
+        self._numbers = np.asarray(numbers, np.int64)
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """(H, W, 3) uint8 RGB each; grey ones get three equal channels."""
-        return _pictures(self.file, self.cells, [int(self.numbers[row]) for row in rows])
+        """The pictures of some faces, (H, W, 3) uint8 RGB; grey ones get three equal channels."""
+        self.index()
+        return _pictures(*self._pictures, [int(self._numbers[row]) for row in rows])
 
-    def key(self, rows: Sequence[int]) -> str:
+    def content_key(self, rows: Sequence[int]) -> str:
         """A hash of the file's name, size and times and of the pictures' numbers."""
+        self.index()
+        file = self._pictures[0]
         try:
-            stat = self.file.stat()
+            stat = file.stat()
         except OSError as error:
-            raise missing_image(self.file) from error
-        numbers = self.numbers[np.asarray(rows, np.int64)].tolist()
-        told = (str(self.file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, numbers)
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+            raise missing_image(file) from error
+        numbers = self._numbers[np.asarray(rows, np.int64)].tolist()
+        key = (str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, numbers)
+        return hashlib.sha256(repr(key).encode()).hexdigest()
 
 
-class Cofw(FaceDataset):
+class Cofw(_PicturesInFile):
     """COFW: 1345 faces to train with (845 of LFPW, 500 of its own), 507 to test; colour version.
 
     Layout, as its owners ship it: `root/COFW_train_color.mat` and `root/COFW_test_color.mat`, each
@@ -90,9 +98,19 @@ class Cofw(FaceDataset):
 
     scheme: str = "cofw29"
     convention: str = "cofw"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = "https://data.caltech.edu/records/20099 (COFW_color.zip)"
     licence: ClassVar[str] = "research; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            ("COFW_*_color.mat", "COFW*/COFW_*_color.mat"),
+            splits={
+                split: (f"COFW_{split}_color.mat", f"COFW*/COFW_{split}_color.mat")
+                for split in SPLITS
+            },
+        ),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = ("lfpw", "cofw")
 
     def __init__(
         self,
@@ -103,48 +121,42 @@ class Cofw(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root = root
+        super().__init__(root, subset, first, last)
         self.split = choice("split", split, SPLITS)
         self.boxes = choice("boxes", boxes, BOXES)
-        self.subset, self.first, self.last = subset, first, last
 
-    def _read(self, report: Report) -> FaceIndex:
+    @classmethod
+    def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
+        """As of any class, but for copies of COFW68 whose files hold no 29 points."""
+        for place, arguments in super().recognize(folder, pattern):
+            files = [f for mark in pattern.splits[arguments["split"]] for f in folder.glob(mark)]
+            if not all(map(_pictures_only, files)):
+                yield place, arguments
+
+    def _entries(self, root: Path) -> Iterator[_Entry]:
         suffix = "Tr" if self.split == "train" else "T"
-        file = _cofw_file(self.resolve(self.root), self.split, self.source)
-        labels, annotated = _labels(file, suffix)
-        points, boxes, visible, numbers = [], [], [], []
+        file = _cofw_file(root, self.split, self.source)
+        labels, boxes = _labels(file, suffix)
+        self._pictures = file, f"Is{suffix}"
         for number, row in enumerate(labels):
-            where = f"{file}:{number + 1}"
-            try:
-                shape = check_points(np.stack([row[:29], row[29:58]], 1) - 1, where)
-                hidden = flags(row[58:], where)
-                boxes.append(face_box(self.boxes, corners(annotated[number]), shape, where))
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            visible.append((~hidden).astype(np.int8))
-            numbers.append(number)
-        kept = np.asarray(numbers, np.int64)
-        lfpw = kept < LFPW_FACES
-        subsets = {"lfpw": lfpw, "cofw": ~lfpw} if self.split == "train" else {}
-        index = make_index(points, boxes, _POINTS, visible, subsets=subsets)
-        index, rows = narrowed(index, self.subset, self.first, self.last, str(file))
-        self._pictures = _Pictures(file, f"Is{suffix}", kept[rows])
-        return index
+            yield _Entry(number, f"{file}:{number + 1}", row, boxes[number])
 
-    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """The pictures of some faces, (H, W, 3) uint8 RGB."""
-        self.index()
-        return self._pictures.load(rows)
-
-    def content_key(self, rows: Sequence[int]) -> str:
-        """A hash that changes with the file and with the rows."""
-        self.index()
-        return self._pictures.key(rows)
+    def _face(self, entry: _Entry) -> FaceRow:
+        row, where = entry.labels, entry.where
+        shape = check_points(np.stack([row[:29], row[29:58]], 1) - 1, where)
+        hidden = flags(row[58:], where)
+        annotated = None if entry.box is None else corners(entry.box)
+        part = "lfpw" if entry.number < LFPW_FACES else "cofw"
+        return FaceRow(
+            points=shape,
+            box=face_box(self.boxes, annotated, shape, where),
+            subsets=(part,) if self.split == "train" else (),
+            number=entry.number,
+            visible=(~hidden).astype(np.int8),
+        )
 
 
-class Cofw68(FaceDataset):
+class Cofw68(_PicturesInFile):
     """COFW68: the 507 test faces of COFW with iBUG's 68 points and their occlusion; test only.
 
     Layout: `root/COFW_test_color.mat` of COFW for the pictures, and of the owners' benchmark
@@ -160,11 +172,19 @@ class Cofw68(FaceDataset):
 
     scheme: str = "ibug68"
     convention: str = "cofw68"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = (
         "https://github.com/golnazghiasi/cofw68-benchmark (points) and COFW (pictures)"
     )
     licence: ClassVar[str] = "research; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            (
+                "COFW68_Data/test_annotations/*_points.mat",
+                "cofw68-benchmark*/COFW68_Data/test_annotations/*_points.mat",
+            )
+        ),
+    )
 
     def __init__(
         self,
@@ -173,45 +193,32 @@ class Cofw68(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.first, self.last = root, first, last
+        super().__init__(root, None, first, last)
         self.boxes = choice("boxes", boxes, BOXES)
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> Iterator[_Entry]:
         pictures = _cofw_file(root, "test", self.source)
         n = _count(pictures, "IsT")
+        self._pictures = pictures, "IsT"
+        layout = "it holds COFW_test_color.mat and COFW68_Data/test_annotations/1_points.mat ..."
         places = [f"{above}{rest}" for rest in ("COFW68_Data", "") for above in _ABOVE]
-        told = "it holds COFW_test_color.mat and COFW68_Data/test_annotations/1_points.mat ..."
         tests = [f"{place}/test_annotations".lstrip("/") for place in places]
-        folder = find(root, tests, told, self.source)
+        folder = find(root, tests, layout, self.source)
         annotated = self._benchmark_boxes(folder.parent, n) if self.boxes == "annotated" else None
-        points, boxes, visible, numbers = [], [], [], []
         for number in range(n):
             file = folder / f"{number + 1}_points.mat"
-            try:
-                shape, hidden = _points68(file)
-                given = None if annotated is None else corners(annotated[number])
-                boxes.append(face_box(self.boxes, given, shape, str(file)))
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            visible.append((~hidden).astype(np.int8))
-            numbers.append(number)
-        index = make_index(points, boxes, _POINTS68, visible)
-        index, rows = narrowed(index, None, self.first, self.last, str(folder))
-        self._pictures = _Pictures(pictures, "IsT", np.asarray(numbers, np.int64)[rows])
-        return index
+            box = None if annotated is None else annotated[number]
+            yield _Entry(number, str(file), np.empty(0), box)
 
-    def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """The pictures of some faces, (H, W, 3) uint8 RGB."""
-        self.index()
-        return self._pictures.load(rows)
-
-    def content_key(self, rows: Sequence[int]) -> str:
-        """A hash that changes with the file and with the rows."""
-        self.index()
-        return self._pictures.key(rows)
+    def _face(self, entry: _Entry) -> FaceRow:
+        shape, hidden = _points68(Path(entry.where))
+        box = None if entry.box is None else corners(entry.box)
+        return FaceRow(
+            points=shape,
+            box=face_box(self.boxes, box, shape, entry.where),
+            number=entry.number,
+            visible=(~hidden).astype(np.int8),
+        )
 
     def _benchmark_boxes(self, folder: Path, n: int) -> Numbers:
         file = folder / "cofw68_test_bboxes.mat"
@@ -232,18 +239,27 @@ def corners(box: Numbers) -> Numbers:
 
 def _cofw_file(root: Path, split: str, source: str) -> Path:
     name = f"COFW_{split}_color.mat"
-    told = "it holds COFW_train_color.mat and COFW_test_color.mat"
-    return find(root, [name, f"COFW_color/{name}", f"COFW/{name}"], told, source)
+    layout = "it holds COFW_train_color.mat and COFW_test_color.mat"
+    return find(root, [name, f"COFW_color/{name}", f"COFW/{name}"], layout, source)
 
 
 def _points68(file: Path) -> tuple[Numbers, NDArray[np.bool_]]:
     """Points (68, 2) from 0 and whether each is occluded (68,)."""
-    found = read_mat5(file, ["Points", "Occ"])
-    points = check_points(table(found["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
-    occluded = found["Occ"]
+    labels = read_mat5(file, ["Points", "Occ"])
+    points = check_points(table(labels["Points"], (_POINTS68, 2), "Points", file) - 1, str(file))
+    occluded = labels["Occ"]
     if occluded.size != _POINTS68 or max(occluded.shape) != _POINTS68:
         raise UserError(f"Occ is {occluded.shape}, not 68 x 1, {file}; fetch the file again")
     return points, flags(table(occluded.reshape(-1), (_POINTS68,), "Occ", file), str(file))
+
+
+def _pictures_only(file: Path) -> bool:
+    """True for a COFW file without its own 29 points, as a copy of COFW68 may have."""
+    try:
+        with Hdf5(file) as opened:
+            return not any(name.startswith("phis") for name in opened)
+    except UserError:
+        return False
 
 
 def _count(path: Path, cells: str) -> int:
@@ -269,13 +285,13 @@ def _pictures(path: Path, cells: str, numbers: list[int]) -> list[NDArray[np.uin
         links = variable(file, cells, (1, -1), path)
         for number in numbers:
             where = f"{path}:{number + 1}"
-            found = own_array(file[links[0, number]], path, f"picture {number + 1}")
-            grey, colour = found.ndim == 2, found.ndim == 3 and found.shape[0] == 3
-            if not (grey or colour) or found.dtype != np.uint8:
+            picture = own_array(file[links[0, number]], path, f"picture {number + 1}")
+            grey, color = picture.ndim == 2, picture.ndim == 3 and picture.shape[0] == 3
+            if not (grey or color) or picture.dtype != np.uint8:
                 raise UserError(f"the picture is no uint8 image, {where}; fetch the file again")
-            if not 0 < found.size <= _MOST_PIXELS:
-                raise UserError(f"the picture is {found.shape}, {where}; fetch the file again")
-            pixels = np.asarray(found[()], np.uint8).T
+            if not 0 < picture.size <= _MOST_PIXELS:
+                raise UserError(f"the picture is {picture.shape}, {where}; fetch the file again")
+            pixels = np.asarray(picture[()], np.uint8).T
             pixels = np.repeat(pixels[..., None], 3, 2) if grey else pixels
             images.append(np.ascontiguousarray(pixels))
     return images

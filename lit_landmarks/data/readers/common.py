@@ -50,24 +50,26 @@ def check_name(kind: str, name: str, where: str) -> str:
     return name
 
 
-def find(root: Path, places: Sequence[str], told: str, source: str) -> Path:
+def find(root: Path, places: Sequence[str], layout: str, source: str) -> Path:
     """The first of some files or folders that is below `root`.
 
     Args:
         root: folder of the data set.
         places: where it may lie, relative to `root`, the usual one first.
-        told: how the folder must look, in one line.
+        layout: how the folder must look, in one line.
         source: where the data set is given out.
 
     Raises:
         UserError: `root` is no folder, or none of the places is there.
     """
     if not root.is_dir():
-        raise UserError(f"no folder {root}; correct root, or fetch the data set: {source}; {told}")
+        raise UserError(
+            f"no folder {root}; correct root, or fetch the data set: {source}; {layout}"
+        )
     for place in places:
         if (root / place).exists():
             return root / place
-    raise UserError(f"no {places[0]} in {root}; {told}; given out by its owner: {source}")
+    raise UserError(f"no {places[0]} in {root}; {layout}; given out by its owner: {source}")
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
@@ -134,18 +136,18 @@ def face_box(source: str, annotated: Numbers | None, points: Numbers, where: str
     tight = tight_box(points, where)
     if annotated is None or source == "ground_truth":
         return tight
-    told = ", ".join(f"{v:g}" for v in annotated)
+    numbers = ", ".join(f"{v:g}" for v in annotated)
     if not (np.abs(annotated) < LARGEST).all() or not (annotated[2:] > annotated[:2]).all():
-        raise UserError(f"box ({told}) has no area, {where}; correct it or take ground_truth")
+        raise UserError(f"box ({numbers}) has no area, {where}; correct it or take ground_truth")
     if not (np.minimum(annotated[2:], tight[2:]) > np.maximum(annotated[:2], tight[:2])).all():
         raise UserError(
-            f"box ({told}) does not meet the points, {where}; correct it or take ground_truth"
+            f"box ({numbers}) does not meet the points, {where}; correct it or take ground_truth"
         )
     return annotated
 
 
-def narrowed(
-    index: FaceIndex, subset: str | None, first: int | None, last: int | None, told: str
+def select_faces(
+    index: FaceIndex, subset: str | None, first: int | None, last: int | None, place: str
 ) -> tuple[FaceIndex, NDArray[np.int64]]:
     """The faces of a subset, and of these the first or last few.
 
@@ -154,7 +156,7 @@ def narrowed(
         subset: its name, or None for all.
         first: how many to keep from the start.
         last: how many to keep from the end.
-        told: the data set, for the error.
+        place: the data set, for the error.
 
     Returns:
         The faces kept, with the subsets that have members, and their rows in `index`.
@@ -166,16 +168,18 @@ def narrowed(
     if subset is not None:
         if subset not in index.subsets:
             there = ", ".join(index.subsets) or "none"
-            raise UserError(f"no subset {subset!r} in {told}; there is: {there}")
+            raise UserError(f"no subset {subset!r} in {place}; there is: {there}")
         rows = rows[index.subsets[subset]]
     for name, count in (("first", first), ("last", last)):
         if count is not None and not 0 < count <= len(rows):
-            raise UserError(f"{name}: {count} faces of {told}, which has {len(rows)}; choose fewer")
+            raise UserError(
+                f"{name}: {count} faces of {place}, which has {len(rows)}; choose fewer"
+            )
     rows = rows[:first]
     rows = rows[-last:] if last is not None else rows
-    kept = index.select(rows)
-    members = {name: column for name, column in kept.subsets.items() if column.any()}
-    return replace(kept, subsets=members), rows
+    chosen = index.select(rows)
+    members = {name: column for name, column in chosen.subsets.items() if column.any()}
+    return replace(chosen, subsets=members), rows
 
 
 def make_index(
@@ -198,13 +202,13 @@ def make_index(
     """
     n = len(points)
     place = np.asarray(points, np.float32).reshape(n, n_points, 2)
-    known = np.ones((n, n_points), np.bool_)
+    annotated = np.ones((n, n_points), np.bool_)
     if mask is not None:
-        known = np.asarray(mask, np.bool_).reshape(n, n_points)
-        place = np.where(known[..., None], place, np.float32(0))
-    seen = None if visible is None else np.asarray(visible, np.int8).reshape(n, n_points)
+        annotated = np.asarray(mask, np.bool_).reshape(n, n_points)
+        place = np.where(annotated[..., None], place, np.float32(0))
+    states = None if visible is None else np.asarray(visible, np.int8).reshape(n, n_points)
     box = np.asarray(boxes, np.float32).reshape(n, 4)
-    return FaceIndex(points=place, mask=known, box=box, visible=seen, **columns)
+    return FaceIndex(points=place, mask=annotated, box=box, visible=states, **columns)
 
 
 def table(values: Any, shape: tuple[int, ...], name: str, path: Path) -> Numbers:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
-from lit_landmarks.data.readers.common import make_index, narrowed, tight_box
+from lit_landmarks.data.index import FilePattern
+from lit_landmarks.data.readers.common import tight_box
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import number_rows, read_lines
 from lit_landmarks.errors import UserError
 
 _POINTS = 70
 _ENDING = "_ldmks.txt"
-_TOLD = f"it holds 000000.png, 000000{_ENDING} and so on (the _seg.png are not read)"
+_LAYOUT = f"it holds 000000.png, 000000{_ENDING} and so on (the _seg.png are not read)"
 
 
-class FaceSynthetics(FaceDataset):
+class FaceSynthetics(ListedFaces[Path]):
     """FaceSynthetics: 100,000 rendered faces of 512 x 512 pixels; no official split.
 
     Layout: `root/NNNNNN.png` and `root/NNNNNN_ldmks.txt`, 70 rows `x y`: the 68 of iBUG with the
@@ -29,35 +31,25 @@ class FaceSynthetics(FaceDataset):
 
     scheme: str = "face_synthetics70"
     convention: str = "face_synthetics"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = "https://github.com/microsoft/FaceSynthetics"
     licence: ClassVar[str] = "research only, non-commercial (Microsoft)"
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern((f"*{_ENDING}",)),)
 
     def __init__(self, root: str, first: int | None = None, last: int | None = None) -> None:
-        self.root, self.first, self.last = root, first, last
+        super().__init__(root, None, first, last)
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> list[Path]:
         if not root.is_dir():
             raise UserError(
-                f"no folder {root}; correct root, or fetch the data set: {self.source}; {_TOLD}"
+                f"no folder {root}; correct root, or fetch the data set: {self.source}; {_LAYOUT}"
             )
         files = sorted(root.glob(f"*{_ENDING}"))
         if not files:
-            raise UserError(f"no *{_ENDING} in {root}; {_TOLD}; given out at {self.source}")
-        points, boxes, paths = [], [], []
-        for file in files:
-            try:
-                shape = number_rows(read_lines(file), _POINTS, file)
-                box = tight_box(shape, str(file))
-                image = file.with_name(f"{file.name.removesuffix(_ENDING)}.png")
-                if not image.is_file():
-                    raise missing_image(image)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            boxes.append(box)
-            paths.append(str(image))
-        index = make_index(points, boxes, _POINTS, paths=tuple(paths))
-        return narrowed(index, None, self.first, self.last, str(root))[0]
+            raise UserError(f"no *{_ENDING} in {root}; {_LAYOUT}; given out at {self.source}")
+        return files
+
+    def _face(self, entry: Path) -> FaceRow:
+        shape = number_rows(read_lines(entry), _POINTS, entry)
+        image = entry.with_name(f"{entry.name.removesuffix(_ENDING)}.png")
+        return FaceRow(points=shape, box=tight_box(shape, str(entry)), image=image)

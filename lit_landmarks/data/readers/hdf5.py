@@ -35,26 +35,26 @@ class Hdf5:
         return UserError(f"no readable HDF5 file, {self.path}; fetch the file again")
 
 
-def own_array(found: Any, path: Path, what: str) -> Any:
+def own_array(node: Any, path: Path, what: str) -> Any:
     """The array itself, if its values lie in this very file.
 
     HDF5 can take values from any other file that the file names; that would leave the data set.
     """
     import h5py
 
-    if not isinstance(found, h5py.Dataset):
+    if not isinstance(node, h5py.Dataset):
         raise UserError(f"{what} is missing, {path}; fetch the file again")
-    if found.external or found.is_virtual or Path(found.file.filename) != path:
+    if node.external or node.is_virtual or Path(node.file.filename) != path:
         raise UserError(f"{what} lies in another file, {path}; fetch the file again")
-    return found
+    return node
 
 
 def variable(file: Any, name: str, shape: tuple[int, ...], path: Path) -> Any:
     """A variable of the file; its shape is checked before anything is read."""
-    found = own_array(file.get(name), path, name)
-    got = found.shape or ()
+    node = own_array(file.get(name), path, name)
+    got = node.shape or ()
     fits = len(got) == len(shape) and max(got) <= MOST_ROWS
     if not fits or any(want not in (-1, has) for want, has in zip(shape, got, strict=True)):
         want = " x ".join("n" if k < 0 else str(k) for k in shape)
         raise UserError(f"{name} is {got}, not {want}, {path}; fetch the file again")
-    return found
+    return node

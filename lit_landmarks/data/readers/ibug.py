@@ -21,16 +21,18 @@ from __future__ import annotations
 import csv
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.data.counted import uniform
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.counter_rng import uniform
+from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import LARGEST
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import number
 from lit_landmarks.errors import UserError
 
@@ -46,7 +48,17 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _COLUMNS = ("x0", "y0", "x1", "y1")
 
 
-class Ibug300W(FaceDataset):
+class _Entry(NamedTuple):
+    """A `.pts` file: its name below the root, image, subsets and all detector boxes by image."""
+
+    file: Path
+    name: str
+    image: Path | None
+    subsets: list[str]
+    detected: dict[str, list[Boxes]] | None
+
+
+class Ibug300W(ListedFaces[_Entry]):
     """Faces annotated in iBUG `.pts` files.
 
     Args:
@@ -65,9 +77,25 @@ class Ibug300W(FaceDataset):
     """
 
     scheme: str = "ibug68"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = "https://ibug.doc.ic.ac.uk/resources/300-W/"
     licence: ClassVar[str] = "research only; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(("01_Indoor/*.pts", "02_Outdoor/*.pts", "300W/01_Indoor/*.pts")),
+        FilePattern(
+            tuple(f"{folder}{deeper}/*.pts" for folder in _FOLDERS for deeper in ("", "/*")),
+            covers=_FOLDERS,
+        ),
+        FilePattern(("*.pts",), general=True),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = (
+        *_FOLDERS,
+        "common",
+        "challenging",
+        "full",
+        *_PRIVATE_SUBSETS,
+    )
+    selects_entries: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -81,49 +109,32 @@ class Ibug300W(FaceDataset):
         jitter_scale: float = 0.1,
         convention: str = "300w",
     ) -> None:
-        self.root = root
+        super().__init__(root, subset, first, last)
         self.boxes = boxes
         self.detector_csv = detector_csv
-        self.subset = subset
-        self.first = first
-        self.last = last
         self.jitter_shift = jitter_shift
         self.jitter_scale = jitter_scale
         self.convention = convention
         if (boxes == "detector") != (detector_csv is not None):
             raise UserError("boxes: detector and detector_csv go together; give both or neither")
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> Iterator[_Entry]:
         private = self.subset in _PRIVATE_SUBSETS
         files = self._select(root, _annotations(root, self.source, private))
         detected = _detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
-        names = {folder: image_files(folder) for folder in {f.parent for f in files}}
-        paths: list[str] = []
-        shapes: list[NDArray[np.float32]] = []
-        boxes: list[Boxes] = []
-        kept: list[Path] = []
-        for file in files:
-            try:
-                points = read_pts(file, 68)
-                image = names[file.parent].get(file.stem)
-                if image is None:
-                    raise missing_image(file, IMAGE_SUFFIXES)
-                boxes.append(self._box(points, image, detected, file.relative_to(root).as_posix()))
-            except UserError as error:
-                report(error)
-                continue
-            paths.append(str(image))
-            shapes.append(points.astype(np.float32))
-            kept.append(file)
-        columns = np.stack(shapes) if shapes else np.zeros((0, 68, 2), np.float32)
-        return FaceIndex(
-            points=columns,
-            mask=np.ones(columns.shape[:2], bool),
-            box=np.asarray(boxes, np.float32).reshape(-1, 4),
-            paths=tuple(paths),
-            subsets=_subsets(root, kept),
-        )
+        images = {folder: image_files(folder) for folder in {f.parent for f in files}}
+        members = _subsets(root, files)
+        for k, file in enumerate(files):
+            subsets = [name for name, column in members.items() if column[k]]
+            image = images[file.parent].get(file.stem)
+            yield _Entry(file, file.relative_to(root).as_posix(), image, subsets, detected)
+
+    def _face(self, entry: _Entry) -> FaceRow:
+        points = read_pts(entry.file, 68)
+        if entry.image is None:
+            raise missing_image(entry.file, IMAGE_SUFFIXES)
+        box = self._box(points, entry.image, entry.detected, entry.name)
+        return FaceRow(points=points, box=box, image=entry.image, subsets=entry.subsets)
 
     def _select(self, root: Path, files: list[Path]) -> list[Path]:
         if self.subset is not None:
@@ -147,13 +158,13 @@ class Ibug300W(FaceDataset):
         if not (box[2:] > box[:2]).all():
             raise UserError(f"all points lie on one line, {image}; annotate it again")
         if detected is not None:
-            found = detected.get(str(image.resolve()), [])
-            if not found:
+            candidates = detected.get(str(image.resolve()), [])
+            if not candidates:
                 raise UserError(
                     f"no detector box for {image} in {self.detector_csv};"
                     " add its row or choose boxes: ground_truth"
                 )
-            return max(found, key=lambda b: _overlap(b, box))
+            return max(candidates, key=lambda b: _overlap(b, box))
         if self.boxes == "jittered":
             key = torch.tensor([zlib.crc32(name.encode())])
             u = uniform(0, 0, torch.zeros(1, dtype=torch.int64), key, 3)[0].double().numpy() * 2 - 1
@@ -225,8 +236,8 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
     public = [root / name for name in _FOLDERS if (root / name).is_dir()]
     secret = [root / name for names in _PRIVATE.values() for name in names]
     secret = [folder for folder in secret if folder.is_dir()]
-    known = secret if private or not public else public
-    files = [f for folder in known or [root] for f in folder.rglob("*.pts")]
+    folders = secret if private or not public else public
+    files = [f for folder in folders or [root] for f in folder.rglob("*.pts")]
     # Some copies of 300W ship a flipped twin of every face; we flip on the device.
     files = [f for f in files if not f.stem.endswith("_mirror")]
     if not files:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
-from lit_landmarks.data.readers.common import BOXES, choice, inside, narrowed
+from lit_landmarks.data.index import FaceDataset, FaceIndex, FilePattern, Report, missing_image
+from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
 from lit_landmarks.data.readers.json_file import (
     OtherFormError,
     faces_at_once,
@@ -47,7 +47,7 @@ class JsonFaces(FaceDataset):
 
     `flip` is "names" if left and right points differ in that word only, or the list of each point's
     mirror point; without it faces are not mirrored. `eye_corners` (right and left outer corner)
-    and `pupils` (a list of points for each) are needed for the normalisers interocular and
+    and `pupils` (a list of points for each) are needed for the norms interocular and
     interpupil alone; `contour` and `pose_points` as in `LandmarkScheme`.
 
     Such a scheme is trained as any other, once the data is asked for it by name::
@@ -71,6 +71,7 @@ class JsonFaces(FaceDataset):
 
     source: ClassVar[str] = "your own; `data convert` writes any data set in this form"
     licence: ClassVar[str] = "that of the pictures"
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("faces.json",)),)
 
     def __init__(
         self,
@@ -105,8 +106,8 @@ class JsonFaces(FaceDataset):
         return str(self._header()["convention"])
 
     @property
-    def primary_normaliser(self) -> str:  # type: ignore[override]
-        """The normaliser of NME that the file asks for."""
+    def primary_norm(self) -> str:  # type: ignore[override]
+        """The norm of NME that the file asks for."""
         return str(self._header()["primary_normaliser"])
 
     def _header(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class JsonFaces(FaceDataset):
         if self.split is not None and not rows:
             raise UserError(f"no face of split {self.split!r} in {path}; correct split")
         index = columns(rows, get_scheme(self.scheme).n_points)
-        return narrowed(index, self.subset, self.first, self.last, str(path))[0]
+        return select_faces(index, self.subset, self.first, self.last, str(path))[0]
 
     def _rows(self, faces: Iterable[Any], problems: list[UserError]) -> list[Row]:
         """The good faces of the split; what is wrong with others is added to `problems`."""

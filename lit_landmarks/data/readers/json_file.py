@@ -14,15 +14,23 @@ from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMALISERS
-from lit_landmarks.schemes import LandmarkScheme, convention_index, declared_scheme, get_scheme
+from lit_landmarks.metrics import NORMS
+from lit_landmarks.schemes import LandmarkScheme, convention_index, declare_scheme, get_scheme
 
 T = TypeVar("T")
 
 #: What stands in the file's `format` and `version`.
 FORMAT, VERSION = "lit_landmarks faces", 1
-_KEYS = ("format", "version", "scheme", "convention", "primary_normaliser", "source", "licence",
-         "faces")  # fmt: skip
+_KEYS = (
+    "format",
+    "version",
+    "scheme",
+    "convention",
+    "primary_normaliser",
+    "source",
+    "licence",
+    "faces",
+)
 #: The line after which each line is a face, and the one after the last.
 OPENING, CLOSING = '"faces": [', "]}"
 
@@ -106,8 +114,8 @@ def _whole(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
-        told = str(error) if isinstance(error, UserError) else "no readable JSON"
-        raise UserError(f"{told}, {path}; correct the file") from error
+        message = str(error) if isinstance(error, UserError) else "no readable JSON"
+        raise UserError(f"{message}, {path}; correct the file") from error
     if not isinstance(document, dict):
         raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
     return document
@@ -124,21 +132,19 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     if odd:
         raise UserError(f"unknown key {odd[0][:40]!r}, {path}; known: {', '.join(_KEYS)}")
     if document.get("version") != VERSION:
-        told = str(document.get("version"))[:40]
-        raise UserError(f"version {told} of the format, {path}; {VERSION} is read")
+        version = str(document.get("version"))[:40]
+        raise UserError(f"version {version} of the format, {path}; {VERSION} is read")
     scheme = _scheme(document.get("scheme"), path)
     convention = document.get("convention", "custom")
     has_eyes = scheme.eye_corners[0] != scheme.eye_corners[1]
-    normaliser = document.get("primary_normaliser", "interocular" if has_eyes else "box")
-    if not isinstance(convention, str) or normaliser not in NORMALISERS:
-        known = ", ".join(NORMALISERS)
-        raise UserError(f"convention is text, primary_normaliser one of {known}, {path}; mend it")
+    norm = document.get("primary_normaliser", "interocular" if has_eyes else "box")
+    if not isinstance(convention, str) or norm not in NORMS:
+        names = ", ".join(NORMS)
+        raise UserError(f"convention is text, primary_normaliser one of {names}, {path}; mend it")
     _known(convention_index, convention, path)
-    if normaliser in ("interocular", "interpupil") and not has_eyes:
-        raise UserError(
-            f"{normaliser} needs eye_corners in the scheme, {path}; add them or take box"
-        )
-    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": normaliser}
+    if norm in ("interocular", "interpupil") and not has_eyes:
+        raise UserError(f"{norm} needs eye_corners in the scheme, {path}; add them or take box")
+    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": norm}
 
 
 def _scheme(value: Any, path: Path) -> LandmarkScheme:
@@ -147,7 +153,7 @@ def _scheme(value: Any, path: Path) -> LandmarkScheme:
         return _known(get_scheme, value, path)
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         check_name("scheme", value["name"], str(path))
-    return declared_scheme(value, str(path))
+    return declare_scheme(value, str(path))
 
 
 def _known(look_up: Callable[[str], T], name: str, path: Path) -> T:

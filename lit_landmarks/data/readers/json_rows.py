@@ -14,8 +14,20 @@ from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.readers.common import LARGEST, Numbers, check_name, face_box, make_index
 from lit_landmarks.errors import UserError
 
-_KEYS = ("image", "points", "box", "visible", "points3d", "head3d", "pose", "focal", "subsets",
-         "split", "track", "time")  # fmt: skip
+_KEYS = (
+    "image",
+    "points",
+    "box",
+    "visible",
+    "points3d",
+    "head3d",
+    "pose",
+    "focal",
+    "subsets",
+    "split",
+    "track",
+    "time",
+)
 _STATES = (-1, 0, 1, 2)
 _LARGEST_WHOLE = 2**62
 #: Largest angle in degrees that someone may have meant.
@@ -134,8 +146,8 @@ def _list(value: Any, count: int, name: str, where: str) -> Numbers | None:
 def _table(value: Any, n_points: int, width: int, name: str, where: str) -> Numbers:
     """(n_points, width) numbers; NaN in the rows that are null."""
     if not isinstance(value, list) or len(value) != n_points:
-        told = len(value) if isinstance(value, list) else "no list of"
-        raise UserError(f"{told} {name}, not {n_points}, {where}; null stands for a missing one")
+        count = len(value) if isinstance(value, list) else "no list of"
+        raise UserError(f"{count} {name}, not {n_points}, {where}; null stands for a missing one")
     full = np.full((n_points, width), np.nan)
     for k, row in enumerate(value):
         if row is not None:
@@ -150,8 +162,8 @@ def _optional(value: Any, n_points: int, name: str, where: str) -> Numbers | Non
 def _check_same_place(points: Numbers, depth: Numbers, where: str) -> None:
     """Raises where x, y of a point in `points3d` are not those in `points`."""
     away = np.abs(depth[:, :2] - points).max(1)  # NaN where one is missing
-    known = points[~np.isnan(points[:, 0])]
-    side = np.ptp(known, axis=0).max() if len(known) else 0.0
+    annotated = points[~np.isnan(points[:, 0])]
+    side = np.ptp(annotated, axis=0).max() if len(annotated) else 0.0
     if (odd := away > max(_PLACE_PIXELS, _PLACE_SHARE * side)).any():
         k = int(odd.argmax())
         raise UserError(
@@ -172,8 +184,8 @@ def _angles(value: Any, where: str) -> Numbers | None:
 def _number(value: Any, name: str, where: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST:
         return float(value)
-    told = str(value)[:40] if isinstance(value, float) and not math.isfinite(value) else "a value"
-    raise UserError(f"{name}: {told} is no number below {LARGEST:g}, {where}; correct it")
+    text = str(value)[:40] if isinstance(value, float) and not math.isfinite(value) else "a value"
+    raise UserError(f"{name}: {text} is no number below {LARGEST:g}, {where}; correct it")
 
 
 def _states(value: Any, n_points: int, where: str) -> NDArray[np.int8] | None:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     Numbers,
     choice,
     find,
-    make_index,
-    narrowed,
     tight_box,
 )
 from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import number_rows, read_lines
 from lit_landmarks.errors import UserError
 
 _POINTS = 106
 _SPLITS = ("train", "val", "test")
-_TOLD = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
+#: Folders that the archive unpacks to.
+_ABOVE = ("", "LaPa/")
+_LAYOUT = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
 
 
-class LaPa(FaceDataset):
+class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
     """LaPa: 18,168 faces to train with, 2000 to validate, 2000 to test.
 
     Layout: `root/{train,val,test}/images/<name>.jpg` and `.../landmarks/<name>.txt` (the folder
@@ -40,9 +42,15 @@ class LaPa(FaceDataset):
 
     scheme: str = "lapa106"
     convention: str = "lapa"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = "https://github.com/JDAI-CV/lapa-dataset"
     licence: ClassVar[str] = "non-commercial, by agreement; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            tuple(f"{above}*/landmarks/*.txt" for above in _ABOVE),
+            splits={s: tuple(f"{above}{s}/landmarks/*.txt" for above in _ABOVE) for s in _SPLITS},
+        ),
+    )
 
     def __init__(
         self,
@@ -51,35 +59,28 @@ class LaPa(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        choice("split", split, _SPLITS)
-        self.root, self.split, self.first, self.last = root, split, first, last
+        super().__init__(root, None, first, last)
+        self.split = choice("split", split, _SPLITS)
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
-        places = [f"{above}{self.split}/landmarks" for above in ("", "LaPa/")]
-        folder = find(root, places, _TOLD, self.source)
+    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+        places = [f"{above}{self.split}/landmarks" for above in _ABOVE]
+        folder = find(root, places, _LAYOUT, self.source)
         images = folder.parent / "images"
         names = image_files(images) if images.is_dir() else {}
-        points, boxes, paths = [], [], []
-        for file in sorted(folder.glob("*.txt")):
-            try:
-                shape = _points(file)
-                box = tight_box(shape, str(file))
-                if file.stem not in names:
-                    raise missing_image(images / file.name, IMAGE_SUFFIXES)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            boxes.append(box)
-            paths.append(str(names[file.stem]))
-        index = make_index(points, boxes, _POINTS, paths=tuple(paths))
-        return narrowed(index, None, self.first, self.last, f"{root} ({self.split})")[0]
+        yield from ((file, names) for file in sorted(folder.glob("*.txt")))
+
+    def _face(self, entry: tuple[Path, dict[str, Path]]) -> FaceRow:
+        file, images = entry
+        shape = _points(file)
+        box = tight_box(shape, str(file))
+        if file.stem not in images:
+            raise missing_image(file.parents[1] / "images" / file.name, IMAGE_SUFFIXES)
+        return FaceRow(points=shape, box=box, image=images[file.stem])
 
 
 def _points(file: Path) -> Numbers:
     lines = read_lines(file)
     if not lines or lines[0].strip() != str(_POINTS):
-        told = lines[0].strip()[:40] if lines else ""
-        raise UserError(f"the first row is {told!r}, not {_POINTS}, {file}:1; fetch the file again")
+        text = lines[0].strip()[:40] if lines else ""
+        raise UserError(f"the first row is {text!r}, not {_POINTS}, {file}:1; fetch the file again")
     return number_rows(lines[1:], _POINTS, file, first=2)

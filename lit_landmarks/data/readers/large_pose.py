@@ -66,10 +66,10 @@ def to_file_angles(pose: NDArray[Any]) -> Numbers:
     return np.stack([pitch, yaw, np.arctan2(r[:, 0, 1], r[:, 0, 0])], 1)
 
 
-def yaw_bins(angles: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
-    """Membership of (n, 3) angles as they stand in the files, in radians, by |yaw|."""
-    yaw = np.abs(np.rad2deg(np.asarray(angles, np.float64).reshape(-1, 3)[:, 1]))
-    return {name: (yaw > low) & (yaw <= high) for name, (low, high) in YAW_BINS.items()}
+def yaw_subsets(angles: NDArray[Any]) -> tuple[str, ...]:
+    """The bin of `YAW_BINS` of a face, from its (3,) angles as they stand in the file, radians."""
+    yaw = abs(float(np.rad2deg(np.float64(angles[1]))))
+    return tuple(name for name, (low, high) in YAW_BINS.items() if low < yaw <= high)
 
 
 def _axis(angle: Numbers, axis: int) -> Numbers:

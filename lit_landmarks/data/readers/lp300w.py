@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FaceIndex, FilePattern
 from lit_landmarks.data.readers.common import (
-    Numbers,
     check_points,
     choice,
     find,
-    make_index,
-    narrowed,
     table,
     tight_box,
 )
-from lit_landmarks.data.readers.large_pose import pose_numbers, to_our_pose, yaw_bins
+from lit_landmarks.data.readers.large_pose import (
+    YAW_BINS,
+    pose_numbers,
+    to_our_pose,
+    yaw_subsets,
+)
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
@@ -28,12 +32,12 @@ _POINTS = 68
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 #: One photo in so many validates.
 _VALIDATES = 20
-_TOLD = (
+_LAYOUT = (
     "it holds AFW/, HELEN/, IBUG/, LFPW/ with .jpg beside .mat, and landmarks/<the same>/*_pts.mat"
 )
 
 
-class Lp300W(FaceDataset):
+class Lp300W(ListedFaces[Path]):
     """300W-LP: 61,225 faces of 450 x 450 pixels, and as many mirrored ones.
 
     Layout: `root/{AFW,HELEN,IBUG,LFPW}[_Flip]/<photo>_<k>.{jpg,mat}` and
@@ -60,9 +64,17 @@ class Lp300W(FaceDataset):
 
     scheme: str = "ibug68"
     convention: str = "300w_lp"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm"
     licence: ClassVar[str] = "research only; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(tuple(f"{a}{f}/{f}_*.mat" for a in ("", "300W_LP/") for f in _FOLDERS)),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = (
+        *(folder.lower() for folder in _FOLDERS),
+        "original",
+        *YAW_BINS,
+    )
 
     def __init__(
         self,
@@ -77,45 +89,21 @@ class Lp300W(FaceDataset):
     ) -> None:
         choice("points", points, ("3d", "2d"))
         choice("part", part, ("all", "train", "validation"))
-        self.root, self.points, self.flips, self.part = root, points, flips, part
-        self.subset, self.first, self.last = subset, first, last
+        super().__init__(root, subset, first, last)
+        self.points, self.flips, self.part = points, flips, part
         self.first_pixel = first_pixel
         self.convention = "300w_lp" if points == "3d" else "300w"
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
-        above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _TOLD, self.source)
-        root = above.parent
-        # Single precision and nothing that holds on to a file's arrays: there can be 122,000.
-        points: list[Any] = []
-        boxes: list[Any] = []
-        angles: list[Any] = []
-        paths: list[str] = []
-        files: list[Path] = []
-        for file in self._files(root):
-            try:
-                shape, angle = self._face(root, file)
-                box = tight_box(shape, str(file))
-                image = file.with_suffix(".jpg")
-                if not image.is_file():
-                    raise missing_image(image)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape.astype(np.float32))
-            boxes.append(box.astype(np.float32))
-            angles.append(angle.astype(np.float32))
-            paths.append(str(image))
-            files.append(file)
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            paths=tuple(paths),
-            pose=to_our_pose(np.array(angles)).astype(np.float32),
-            subsets=_subsets(files) | yaw_bins(np.array(angles)),
-        )
-        return narrowed(index, self.subset, self.first, self.last, str(root))[0]
+    def _entries(self, root: Path) -> list[Path]:
+        above = find(root, [*_FOLDERS, *(f"300W_LP/{f}" for f in _FOLDERS)], _LAYOUT, self.source)
+        return self._files(above.parent)
+
+    def _columns(self, rows: Sequence[FaceRow]) -> FaceIndex:
+        index = super()._columns(rows)
+        if index.pose is None:
+            return index
+        # All at once: rows hold the angles of the files, and there can be 122,000.
+        return replace(index, pose=to_our_pose(index.pose).astype(np.float32))
 
     def _files(self, root: Path) -> list[Path]:
         names = [f + end for f in _FOLDERS for end in ("", "_Flip")[: 1 + self.flips]]
@@ -132,17 +120,29 @@ class Lp300W(FaceDataset):
             files = [f for f in files if _validates(f) == wanted]
         return files
 
-    def _face(self, root: Path, file: Path) -> tuple[Numbers, Numbers]:
-        """Points (68, 2) and the file's three angles."""
+    def _face(self, entry: Path) -> FaceRow:
         names = ("Pose_Para", "pt2d") if self.points == "2d" else ("Pose_Para",)
-        found = read_mat5(file, names)
+        file = read_mat5(entry, names)
         if self.points == "2d":
-            shape = table(found["pt2d"], (2, _POINTS), "pt2d", file).T
+            path, shape = entry, table(file["pt2d"], (2, _POINTS), "pt2d", entry).T
         else:
-            file = _labels(root, file.parent.name) / f"{file.stem}_pts.mat"
-            shape = table(read_mat5(file, ("pts_3d",))["pts_3d"], (_POINTS, 2), "pts_3d", file)
-        shape = check_points(shape, str(file)) - self.first_pixel
-        return shape, pose_numbers(found["Pose_Para"], file)[:3]
+            path = _labels(entry.parents[1], entry.parent.name) / f"{entry.stem}_pts.mat"
+            shape = table(read_mat5(path, ("pts_3d",))["pts_3d"], (_POINTS, 2), "pts_3d", path)
+        shape = check_points(shape, str(path)) - self.first_pixel
+        angles = pose_numbers(file["Pose_Para"], path)[:3].astype(np.float32)
+        folder = entry.parent.name.removesuffix("_Flip").lower()
+        original = ("original",) if entry.stem.endswith("_0") else ()
+        return FaceRow(
+            points=shape,
+            box=tight_box(shape, str(entry)),
+            image=entry.with_suffix(".jpg"),
+            subsets=(
+                folder,
+                *original,
+                *yaw_subsets(angles),
+            ),
+            pose=angles,
+        )
 
 
 def _labels(root: Path, folder: str) -> Path:
@@ -153,10 +153,3 @@ def _validates(file: Path) -> bool:
     """By the photo: what stands before the last `_` is the same in all its poses."""
     photo = file.stem.rsplit("_", 1)[0]
     return zlib.crc32(photo.encode()) % _VALIDATES == 0
-
-
-def _subsets(files: list[Path]) -> dict[str, NDArray[np.bool_]]:
-    folders = np.array([f.parent.name.removesuffix("_Flip").lower() for f in files], "U8")
-    member = {name.lower(): folders == name.lower() for name in _FOLDERS}
-    member["original"] = np.array([f.stem.endswith("_0") for f in files], np.bool_)
-    return member

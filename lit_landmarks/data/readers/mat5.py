@@ -24,12 +24,30 @@ _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
 #: Storage of numbers by type of element.
 _STORED = {
-    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"
-}  # fmt: skip
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
 #: Numbers by class of matrix; the values may be stored as a smaller type.
 _CLASSES = {
-    6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"
-}  # fmt: skip
+    6: "f8",
+    7: "f4",
+    8: "i1",
+    9: "u1",
+    10: "i2",
+    11: "u2",
+    12: "i4",
+    13: "u4",
+    14: "i8",
+    15: "u8",
+}
 _CELL, _CHAR = 1, 4
 _IS_COMPLEX, _IS_LOGICAL = 0x0800, 0x0200
 _TEXT = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
@@ -61,13 +79,13 @@ def read_mat5(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise UserError(f"no file {path}; restore it or remove its image") from error
     try:
-        found = dict(_variables(data, frozenset(names)))
+        variables = dict(_variables(data, frozenset(names)))
     except (_DamagedError, struct.error, zlib.error, ValueError, OverflowError) as error:
         raise UserError(f"no readable MATLAB file, {path}; fetch the file again") from error
-    lost = [name for name in names if name not in found]
+    lost = [name for name in names if name not in variables]
     if lost:
         raise UserError(f"no variable {lost[0]!r}, {path}; fetch the file again")
-    return found
+    return variables
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     SPLITS,
     Numbers,
     choice,
     face_box,
     find,
-    make_index,
-    narrowed,
 )
 from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files, read_pts_rows
-from lit_landmarks.errors import UserError
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 
 #: Folders by the view of the head; left and right are the subject's: in `left` the face looks to
 #: the image's right (yaw > 0).
 MERL_RAV_VIEWS = ("frontal", "lefthalf", "righthalf", "left", "right")
+#: The further subset of a view.
+_GROUPS = {
+    "lefthalf": ("half",),
+    "righthalf": ("half",),
+    "left": ("profile",),
+    "right": ("profile",),
+}
+_ABOVE = ("", "merl_rav_organized/")
 _POINTS = 68
-_TOLD = (
+_LAYOUT = (
     "it holds frontal/, left/, lefthalf/, right/ and righthalf/, each with trainset/ and testset/"
     " of .pts beside .jpg, as the owners' organize_merl_rav_using_aflw_and_our_labels.py makes it"
 )
 
 
-class MerlRav(FaceDataset):
+class MerlRav(ListedFaces["tuple[Path, dict[str, Path]]"]):
     """MERL-RAV: 15449 faces to train with, 3865 to test, in the full range of poses.
 
     Layout, as its owners' script makes it (`merl_rav_organized` may be left out)::
@@ -55,12 +63,22 @@ class MerlRav(FaceDataset):
 
     scheme: str = "ibug68"
     convention: str = "merl_rav"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = (
         "https://github.com/abhi1kumar/MERL-RAV_dataset (labels), pictures from AFLW:"
         " https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/aflw/"
     )
     licence: ClassVar[str] = "research only; images stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            tuple(f"{a}{v}/{s}set/*.pts" for s in SPLITS for v in MERL_RAV_VIEWS for a in _ABOVE),
+            splits={
+                s: tuple(f"{a}{v}/{s}set/*.pts" for v in MERL_RAV_VIEWS for a in _ABOVE)
+                for s in SPLITS
+            },
+        ),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = (*MERL_RAV_VIEWS, "half", "profile")
 
     def __init__(
         self,
@@ -70,43 +88,33 @@ class MerlRav(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root, self.split = root, choice("split", split, SPLITS)
-        self.subset, self.first, self.last = subset, first, last
+        super().__init__(root, subset, first, last)
+        self.split = choice("split", split, SPLITS)
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
-        views = [f"{above}{v}" for above in ("", "merl_rav_organized/") for v in MERL_RAV_VIEWS]
-        root = find(root, views, _TOLD, self.source).parent
-        points, boxes, visible, mask, paths, named = [], [], [], [], [], []
+    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+        views = [f"{above}{view}" for above in _ABOVE for view in MERL_RAV_VIEWS]
+        above = find(root, views, _LAYOUT, self.source).parent
         for view in MERL_RAV_VIEWS:
-            folder = root / view / f"{self.split}set"
+            folder = above / view / f"{self.split}set"
             images = image_files(folder) if folder.is_dir() else {}
-            for file in sorted(folder.glob("*.pts")):
-                try:
-                    shape, seen = decode(read_pts_rows(file, _POINTS))
-                    known = (seen == 0) | (seen == 1)
-                    box = face_box("ground_truth", None, shape[known], str(file))
-                    if file.stem not in images:
-                        raise missing_image(file, IMAGE_SUFFIXES)
-                except UserError as error:
-                    report(error)
-                    continue
-                points.append(shape)
-                boxes.append(box)
-                visible.append(seen)
-                mask.append(known)
-                paths.append(str(images[file.stem]))
-                named.append(view)
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            visible,
-            mask,
-            paths=tuple(paths),
-            subsets=_subsets(named),
+            yield from ((file, images) for file in sorted(folder.glob("*.pts")))
+
+    def _face(self, entry: tuple[Path, dict[str, Path]]) -> FaceRow:
+        file, images = entry
+        shape, visible = decode(read_pts_rows(file, _POINTS))
+        mask = (visible == 0) | (visible == 1)
+        box = face_box("ground_truth", None, shape[mask], str(file))
+        if file.stem not in images:
+            raise missing_image(file, IMAGE_SUFFIXES)
+        view = file.parents[1].name
+        return FaceRow(
+            points=shape,
+            box=box,
+            image=images[file.stem],
+            mask=mask,
+            subsets=(view, *_GROUPS.get(view, ())),
+            visible=visible,
         )
-        return narrowed(index, self.subset, self.first, self.last, f"{root} ({self.split})")[0]
 
 
 def decode(rows: Numbers) -> tuple[Numbers, NDArray[np.int8]]:
@@ -120,15 +128,7 @@ def decode(rows: Numbers) -> tuple[Numbers, NDArray[np.int8]]:
         else, 2 self-occluded, -1 unknown (mixed signs).
     """
     negative = rows < 0
-    seen = np.where(negative.all(1), 0, np.where(negative.any(1), -1, 1)).astype(np.int8)
-    seen[(rows == -1).all(1)] = 2
-    placed = (seen == 0) | (seen == 1)
-    return np.where(placed[:, None], np.abs(rows), 0.0), seen
-
-
-def _subsets(views: list[str]) -> dict[str, NDArray[np.bool_]]:
-    at = np.asarray(views, dtype="U16")
-    member: dict[str, NDArray[np.bool_]] = {view: at == view for view in MERL_RAV_VIEWS}
-    member["half"] = member["lefthalf"] | member["righthalf"]
-    member["profile"] = member["left"] | member["right"]
-    return member
+    visible = np.where(negative.all(1), 0, np.where(negative.any(1), -1, 1)).astype(np.int8)
+    visible[(rows == -1).all(1)] = 2
+    placed = (visible == 0) | (visible == 1)
+    return np.where(placed[:, None], np.abs(rows), 0.0), visible

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,21 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     Numbers,
     check_points,
     choice,
-    make_index,
-    narrowed,
     table,
     tight_box,
 )
 from lit_landmarks.data.readers.large_pose import check_depth
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import numbers
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
-from lit_landmarks.schemes import get_scheme
 from lit_landmarks.schemes.dense520 import N_DENSE, published_order
 from lit_landmarks.template.dense import on_position_maps
 
@@ -37,7 +36,7 @@ _SUFFIXES = (".jpg", ".png", ".jpeg")
 _FIRST_LAYOUT = "layout"
 
 
-class PositionMaps(FaceDataset):
+class PositionMaps(ListedFaces["tuple[Places, Path]"]):
     """Position maps: 256 x 256 x 3 float arrays that say where each bit of a face lies.
 
     Layout: `<name>.npy` beside `<name>.jpg`, in `root` or in folders right below it, as face3d and
@@ -65,13 +64,14 @@ class PositionMaps(FaceDataset):
     """
 
     convention: str = "position_map"
-    primary_normaliser: str = "box"
+    primary_norm: str = "box"
     source: ClassVar[str] = (
         "made from 300W-LP by https://github.com/yfeng95/face3d; layout files from"
         " https://github.com/yfeng95/PRNet (Data/uv-data) and"
         " https://github.com/shubhajitbasak/dense3DFaceLandmarks (data)"
     )
     licence: ClassVar[str] = "layout files MIT; maps and pictures as 300W-LP: research only"
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("layout/uv_kpt_ind.txt",)),)
 
     def __init__(
         self,
@@ -82,42 +82,29 @@ class PositionMaps(FaceDataset):
         last: int | None = None,
     ) -> None:
         choice("scheme", scheme, _SCHEMES)
-        self.root, self.layout_dir, self.first, self.last = root, layout_dir, first, last
-        self.scheme = scheme
+        super().__init__(root, None, first, last)
+        self.layout_dir, self.scheme = layout_dir, scheme
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> Iterator[tuple[Places, Path]]:
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root; the maps are {self.source}")
         own = root / _FIRST_LAYOUT
         folder = own if self.layout_dir is None else self.resolve(self.layout_dir)
         places = Places.of(folder, self.scheme, self.source)
-        files = [f for f in (*root.glob("*.npy"), *root.glob("*/*.npy"))
-                 if f.parent.resolve() != folder.resolve()]  # fmt: skip
-        points, boxes, depths, known, paths = [], [], [], [], []
-        for file in sorted(files):
-            try:
-                shape, filled = places.read(file)
-                box = tight_box(shape[filled, :2], str(file))
-                image = _image(file)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape[:, :2])
-            boxes.append(box)
-            depths.append(shape)
-            known.append(filled)
-            paths.append(str(image))
-        n_points = get_scheme(self.scheme).n_points
-        index = make_index(
-            points,
-            boxes,
-            n_points,
-            mask=known,
-            paths=tuple(paths),
-            points3d=np.asarray(depths, np.float32).reshape(-1, n_points, 3),
+        for file in sorted((*root.glob("*.npy"), *root.glob("*/*.npy"))):
+            if file.parent.resolve() != folder.resolve():
+                yield places, file
+
+    def _face(self, entry: tuple[Places, Path]) -> FaceRow:
+        places, file = entry
+        shape, mask = places.read(file)
+        return FaceRow(
+            points=shape[:, :2],
+            box=tight_box(shape[mask, :2], str(file)),
+            image=_image(file),
+            mask=mask,
+            points3d=shape,
         )
-        return narrowed(index, None, self.first, self.last, str(root))[0]
 
 
 @dataclass(frozen=True)
@@ -156,8 +143,8 @@ class Places:
             return cls.single(_pixels_of(face, chosen[list(order)]))
         sparse = _columns_and_rows(folder / "uv_kpt_ind.txt", 68)
         canonical = load_array(folder / "canonical_vertices.npy", (len(face), 3))
-        found = on_position_maps(canonical, face, sparse, MAP_SIZE)
-        return cls(_pixels_of(face, found.vertices.reshape(-1)).reshape(-1, 3, 2), found.weights)
+        places = on_position_maps(canonical, face, sparse, MAP_SIZE)
+        return cls(_pixels_of(face, places.vertices.reshape(-1)).reshape(-1, 3, 2), places.weights)
 
     @classmethod
     def single(cls, pixels: Pixels) -> Places:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.common import (
     BOXES,
     SPLITS,
@@ -18,10 +20,9 @@ from lit_landmarks.data.readers.common import (
     find,
     flags,
     inside,
-    make_index,
-    narrowed,
     tight_box,
 )
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import numbers
 from lit_landmarks.errors import UserError
 
@@ -29,14 +30,15 @@ from lit_landmarks.errors import UserError
 #: 736 and 773 of the 2500 test faces.
 WFLW_SUBSETS = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
 _POINTS = 98
+_LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
 _CELLS = 2 * _POINTS + 4 + len(WFLW_SUBSETS) + 1
-_TOLD = (
+_LAYOUT = (
     "it holds WFLW_images/ and"
     " WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt"
 )
 
 
-class Wflw(FaceDataset):
+class Wflw(ListedFaces["tuple[str, str, Path]"]):
     """WFLW: 7500 faces to train with, 2500 to test.
 
     Layout, as its owners ship it::
@@ -60,9 +62,16 @@ class Wflw(FaceDataset):
 
     scheme: str = "wflw98"
     convention: str = "wflw"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = "https://wywu.github.io/projects/LAB/WFLW.html"
     licence: ClassVar[str] = "research only; images are those of WIDER FACE"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            (f"{_LISTS}/list_98pt_rect_attr_*.txt",),
+            splits={split: (f"{_LISTS}/list_98pt_rect_attr_{split}.txt",) for split in SPLITS},
+        ),
+    )
+    subset_names: ClassVar[tuple[str, ...]] = WFLW_SUBSETS
 
     def __init__(
         self,
@@ -73,52 +82,35 @@ class Wflw(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        self.root = root
+        super().__init__(root, subset, first, last)
         self.split = choice("split", split, SPLITS)
         self.boxes = choice("boxes", boxes, BOXES)
-        self.subset, self.first, self.last = subset, first, last
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> Iterator[tuple[str, str, Path]]:
         name = f"list_98pt_rect_attr_{self.split}.txt"
-        folder = "WFLW_annotations/list_98pt_rect_attr_train_test"
-        file = find(root, [f"{folder}/{name}"], _TOLD, self.source)
-        images = find(root, ["WFLW_images"], _TOLD, self.source).resolve()
+        file = find(root, [f"{_LISTS}/{name}"], _LAYOUT, self.source)
+        images = find(root, ["WFLW_images"], _LAYOUT, self.source).resolve()
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"no readable text, {file}; fetch the file again") from error
-        points, boxes, attributes, paths = [], [], [], []
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{file}:{number}"
-            try:
-                values, name = _row(line, where)
-                shape = check_points(values[: 2 * _POINTS].reshape(-1, 2), where)
-                # Always looked at: where columns slipped, the box no longer meets the points.
-                listed = face_box("annotated", values[196:200], shape, where)
-                box = listed if self.boxes == "annotated" else tight_box(shape, where)
-                row_flags = flags(values[200:], where)
-                image = inside(images, name, where)
-                if not image.is_file():
-                    raise missing_image(image)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            boxes.append(box)
-            attributes.append(row_flags)
-            paths.append(str(image))
-        member = np.asarray(attributes, np.bool_).reshape(-1, len(WFLW_SUBSETS))
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            paths=tuple(paths),
-            subsets={key: member[:, k] for k, key in enumerate(WFLW_SUBSETS)},
+            if line.strip():
+                yield line, f"{file}:{number}", images
+
+    def _face(self, entry: tuple[str, str, Path]) -> FaceRow:
+        line, where, images = entry
+        values, name = _row(line, where)
+        shape = check_points(values[: 2 * _POINTS].reshape(-1, 2), where)
+        # Always looked at: where columns slipped, the box no longer meets the points.
+        listed = face_box("annotated", values[196:200], shape, where)
+        attributes = flags(values[200:], where)
+        return FaceRow(
+            points=shape,
+            box=listed if self.boxes == "annotated" else tight_box(shape, where),
+            image=inside(images, name, where),
+            subsets=[key for key, flag in zip(WFLW_SUBSETS, attributes, strict=True) if flag],
         )
-        return narrowed(index, self.subset, self.first, self.last, str(file))[0]
 
 
 def _row(line: str, where: str) -> tuple[Numbers, str]:

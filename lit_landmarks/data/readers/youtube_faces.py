@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from lit_landmarks.data.index import FaceDataset, FaceIndex, Report, missing_image
+from lit_landmarks.data.index import FaceIndex, FilePattern
 from lit_landmarks.data.readers.common import (
     Numbers,
     check_points,
     choice,
     find,
     inside,
-    make_index,
-    narrowed,
     tight_box,
 )
+from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import numbers, read_lines
 from lit_landmarks.errors import UserError
 
 _POINTS = 68
 #: Names of the folder and the CSV of each split; the second are those of the first release.
 _NAMES = {"train": ("train", "training"), "val": ("val",), "test": ("test",)}
-_TOLD = "it holds train/*.jpg and train_frames_keypoints.csv (or training, val, test)"
+_LAYOUT = "it holds train/*.jpg and train_frames_keypoints.csv (or training, val, test)"
 #: A frame's name: the person, one digit for the video, one for the frame of it.
 _FRAME = re.compile(r"(.*_\d)(\d)\.[A-Za-z]+")
 
 
-class YouTubeFaces(FaceDataset):
+class YouTubeFaces(ListedFaces["_Frame"]):
     """Frames of YouTube Faces with 68 automatic points, rounded to whole pixels.
 
     Layout: `root/<split>/<person>_<video digit><frame digit>.jpg` beside
@@ -50,12 +51,21 @@ class YouTubeFaces(FaceDataset):
 
     scheme: str = "ibug68"
     convention: str = "youtube_faces"
-    primary_normaliser: str = "interocular"
+    primary_norm: str = "interocular"
     source: ClassVar[str] = (
         "https://www.cs.tau.ac.il/~wolf/ytfaces/ (videos), frames with keypoints:"
         " https://github.com/udacity/P1_Facial_Keypoints"
     )
     licence: ClassVar[str] = "research only; videos stay with their owners"
+    files: ClassVar[tuple[FilePattern, ...]] = (
+        FilePattern(
+            ("*_frames_keypoints.csv",),
+            splits={
+                split: tuple(f"{name}_frames_keypoints.csv" for name in names)
+                for split, names in _NAMES.items()
+            },
+        ),
+    )
 
     def __init__(
         self,
@@ -64,43 +74,43 @@ class YouTubeFaces(FaceDataset):
         first: int | None = None,
         last: int | None = None,
     ) -> None:
-        choice("split", split, tuple(_NAMES))
-        self.root, self.split, self.first, self.last = root, split, first, last
+        super().__init__(root, None, first, last)
+        self.split = choice("split", split, tuple(_NAMES))
 
-    def _read(self, report: Report) -> FaceIndex:
-        root = self.resolve(self.root)
+    def _entries(self, root: Path) -> Iterator[_Frame]:
         names = _NAMES[self.split]
         lists = [f"{name}_frames_keypoints.csv" for name in names]
-        file = find(root, lists, _TOLD, self.source)
-        folder = find(root, names, _TOLD, self.source).resolve()
-        points, boxes, paths, videos, frames = [], [], [], [], []
-        for row, (line, cells) in sorted(_last_rows(file).items()):
-            where = f"{file}:{line}"
-            try:
-                shape = _shape(cells, where)
-                box = tight_box(shape, where)
-                image = inside(folder, row, where)
-                if not image.is_file():
-                    raise missing_image(image)
-            except UserError as error:
-                report(error)
-                continue
-            points.append(shape)
-            boxes.append(box)
-            paths.append(str(image))
-            frame = _FRAME.fullmatch(row)
-            videos.append(frame[1] if frame else row)
-            frames.append(int(frame[2]) if frame else 0)
-        numbers = {name: k for k, name in enumerate(dict.fromkeys(videos))}
-        index = make_index(
-            points,
-            boxes,
-            _POINTS,
-            paths=tuple(paths),
-            track=np.array([numbers[name] for name in videos], np.int64),
-            time=np.array(frames, np.int64),
+        file = find(root, lists, _LAYOUT, self.source)
+        folder = find(root, names, _LAYOUT, self.source).resolve()
+        for name, (line, cells) in sorted(_last_rows(file).items()):
+            yield _Frame(name, folder, f"{file}:{line}", cells)
+
+    def _face(self, entry: _Frame) -> FaceRow:
+        shape = _shape(entry.cells, entry.where)
+        box = tight_box(shape, entry.where)
+        frame = _FRAME.fullmatch(entry.name)
+        return FaceRow(
+            points=shape,
+            box=box,
+            image=inside(entry.folder, entry.name, entry.where),
+            time=int(frame[2]) if frame else 0,
         )
-        return narrowed(index, None, self.first, self.last, str(file))[0]
+
+    def _columns(self, rows: Sequence[FaceRow]) -> FaceIndex:
+        names = [row.image.name for row in rows if row.image is not None]
+        videos = [frame[1] if (frame := _FRAME.fullmatch(name)) else name for name in names]
+        numbers = {video: k for k, video in enumerate(dict.fromkeys(videos))}
+        track = np.array([numbers[video] for video in videos], np.int64)
+        return replace(super()._columns(rows), track=track)
+
+
+class _Frame(NamedTuple):
+    """A row of a list: the picture's name, its folder, file and line, and the numbers as text."""
+
+    name: str
+    folder: Path
+    where: str
+    cells: list[str]
 
 
 def _last_rows(file: Path) -> dict[str, tuple[int, list[str]]]:

@@ -16,17 +16,30 @@ import torch
 from timm.models import EfficientNet
 from torch import Tensor, nn
 
-from lit_landmarks.nets.backbone import InputNorm, InputScale, create_trunk, set_batch_norm
-from lit_landmarks.nets.error_head import ErrorHead
+from lit_landmarks.errors import UserError
+from lit_landmarks.nets.backbone import InputNorm, InputScale, create_backbone, set_batch_norm
 
 #: Blocks (Keras numbering) whose output is pooled into the feature vector.
 TAPS = (1, 3, 6, 10, 13, 15)
 #: Blocks kept of the 17; the last (320 channels) and the 1280-channel layer are left out.
 KEPT_BLOCKS = 16
-#: Length of the concatenated vector.
+#: Length of the concatenated vector at full width.
 FEATURES = 536
+#: timm's MobileNetV2 of each width; the paper's is 1.
+WIDTHS = {
+    1.0: "mobilenetv2_100",
+    0.75: "mobilenetv2_075",
+    0.5: "mobilenetv2_050",
+    0.35: "mobilenetv2_035",
+}
 
 LastTap = Literal["sum", "batch_norm"]
+
+
+def _tap_channels(blocks: nn.ModuleList) -> int:
+    """Channels of the blocks in `TAPS`: what their last batch norms give out."""
+    norms = [[m for m in blocks[tap].modules() if isinstance(m, nn.BatchNorm2d)] for tap in TAPS]
+    return sum(layers[-1].num_features for layers in norms)
 
 
 class ASMNetwork(nn.Module):
@@ -35,13 +48,25 @@ class ASMNetwork(nn.Module):
     Args:
         n_points: landmarks n; the first head has 2n outputs.
         pose: with the second head (yaw, pitch, roll)?
-        error: with a head that estimates the error of the landmarks?
         dropout: on the 536 features (authors' code: 0.3).
         last_tap: block 15 is read after its residual "sum" (the code; the natural block output) or
             at its last "batch_norm", before the sum (the figure).
         bn_eps: batch-norm epsilon (Keras: 1e-3).
         bn_momentum: torch's momentum (Keras: 0.001, too slow for short runs).
         input_scale: the authors only divide by 255: "unit".
+        width: factor on all channels, one of `WIDTHS` (ours; the paper's is 1).
+
+    Attributes:
+        num_features: length of the concatenated vector.
+
+    Raises:
+        UserError: a width that timm has no MobileNetV2 of.
+
+    Example:
+        >>> network = ASMNetwork(68, width=0.35).eval()
+        >>> landmarks, pose, features = network(torch.zeros(1, 3, 64, 64))
+        >>> landmarks.shape
+        torch.Size([1, 136])
     """
 
     def __init__(
@@ -49,29 +74,31 @@ class ASMNetwork(nn.Module):
         n_points: int,
         *,
         pose: bool = True,
-        error: bool = False,
         dropout: float = 0.3,
         last_tap: LastTap = "sum",
         bn_eps: float = 1e-3,
         bn_momentum: float = 0.1,
         input_scale: InputScale = "unit",
+        width: float = 1.0,
     ) -> None:
         super().__init__()
-        mobilenet = create_trunk("mobilenetv2_100")
+        if width not in WIDTHS:
+            raise UserError(f"model.width is {width}; choose one of {list(WIDTHS)}")
+        mobilenet = create_backbone(WIDTHS[width])
         assert isinstance(mobilenet, EfficientNet)
-        self.normalise = InputNorm(input_scale)
+        self.normalize = InputNorm(input_scale)
         self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)
         self.blocks = nn.ModuleList(list(chain(*mobilenet.blocks))[:KEPT_BLOCKS])
         self.last_tap = last_tap
         self.dropout = nn.Dropout(dropout)
-        self.landmarks = nn.Linear(FEATURES, 2 * n_points)
-        self.pose = nn.Linear(FEATURES, 3) if pose else None
-        self.error = ErrorHead(FEATURES) if error else None
+        self.num_features = _tap_channels(self.blocks)
+        self.landmarks = nn.Linear(self.num_features, 2 * n_points)
+        self.pose = nn.Linear(self.num_features, 3) if pose else None
         set_batch_norm(self, eps=bn_eps, momentum=bn_momentum)
 
     def features(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] to the (B, 536) concatenation."""
-        x = self.stem(self.normalise(image))
+        x = self.stem(self.normalize(image))
         pooled = []
         for number, block in enumerate(self.blocks):
             before, x = x, block(x)
@@ -80,9 +107,8 @@ class ASMNetwork(nn.Module):
                 pooled.append((x - before if branch_only else x).mean(dim=(2, 3)))
         return torch.cat(pooled, dim=1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; error (B,) or None."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; their features (B, C)."""
         features = self.dropout(self.features(image))
         pose = None if self.pose is None else self.pose(features)
-        error = None if self.error is None else self.error(features)
-        return self.landmarks(features), pose, error
+        return self.landmarks(features), pose, features

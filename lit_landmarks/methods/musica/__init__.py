@@ -1,7 +1,7 @@
-"""MuSiCa: cascaded patch regression that knows when to stop; see README.md in this folder."""
+"""MuSiCa: cascaded patch regression with a learned early exit; see README.md in this folder."""
 
 from lit_landmarks.methods.musica.module import MuSiCa
 from lit_landmarks.methods.musica.network import MuSiCaNet
-from lit_landmarks.methods.musica.patches import choose_patches
+from lit_landmarks.methods.musica.patch_selection import choose_patches
 
 __all__ = ["MuSiCa", "MuSiCaNet", "choose_patches"]

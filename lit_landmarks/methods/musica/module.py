@@ -1,55 +1,58 @@
-"""MuSiCa for training: L1 error over all iterations, and an estimate of it that stops faces."""
+"""MuSiCa for training: L1 loss over all stages, and a predicted error for early exit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
-from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.adaptive import AdaptiveModule
-from lit_landmarks.methods.musica.network import Cascade, Init, MuSiCaNet
-from lit_landmarks.methods.musica.patches import choose_patches
-from lit_landmarks.methods.musica.windows import Sampling
-from lit_landmarks.nets.error_head import ErrorUnits, percent_of, shape_error
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.musica.network import Init, MuSiCaNet
+from lit_landmarks.methods.musica.patch_selection import choose_patches
+from lit_landmarks.nets.error_head import ErrorUnits, percent_factor, shape_error
+from lit_landmarks.nets.windows import Sampling
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.types import FaceBatch, Needs, Prediction, ShapeStatistics
+from lit_landmarks.types import (
+    FaceBatch,
+    FaceInputs,
+    FrameKind,
+    Needs,
+    Prediction,
+    ShapeStatistics,
+)
 
 #: Weights of landmarks and of the error estimate (authors' code).
 POINTS_WEIGHT, ERROR_WEIGHT = 0.95, 0.05
 
 
-class MuSiCa(AdaptiveModule):
+class MuSiCa(LandmarkModule):
     """Cascaded patch regression that predicts its own error and stops early.
 
     Args:
         patches: landmarks that get a patch; see `choose_patches`.
-        levels: for each iteration, how often the image is halved that it works on; one to eight
-            iterations (paper: [2, 1, 0]).
+        levels: for each stage, how often its image is halved; one to eight stages (paper:
+            [2, 1, 0]).
         hidden: length of the recurrent state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (paper).
-        recurrent_scale: of what enters the recurrent layer (ours; 1: as the authors). Adam moves
-            each weight by about the learning rate, so a layer of thousands of inputs jumps by more
-            than tanh is wide; with 0.1 it moves by a tenth of that.
+        recurrent_scale: factor on the input of the recurrent layer (ours; 1: as published). Adam's
+            step size does not shrink with the number of inputs, so with thousands of them one step
+            can carry the pre-activation out of tanh's linear range; 0.1 slows this layer tenfold
+            without changing the function at initialization.
         sampling: patches at whole pixels (authors' code) or between them.
         init: initial weights; see `MuSiCaNet`.
         error_units: what the error head learns: the NME ("euclidean", ours), or the sum of both
-            absolute differences over the same normaliser ("l1", authors' code), which is about
+            absolute differences over the same norm ("l1", authors' code), which is about
             4 / pi times as large.
         detach_error: keep the gradient of the error estimate away from the landmarks (ours; the
             authors let it through).
-        detach_points: keep the gradient of later iterations away from earlier displacements (ours;
+        detach_points: keep the gradient of later stages away from earlier displacements (ours;
             the authors let it through).
         points_weight, error_weight: of the two losses (authors' code: 0.95, 0.05).
-        early_stop: let faces leave once `calibrate` has set thresholds.
         **base: see `LandmarkModule`.
     """
 
-    needs: ClassVar[Needs] = Needs(frame="tight", statistics=True)
     network: MuSiCaNet
 
     def __init__(
@@ -67,19 +70,18 @@ class MuSiCa(AdaptiveModule):
         detach_points: bool = True,
         points_weight: float = POINTS_WEIGHT,
         error_weight: float = ERROR_WEIGHT,
-        early_stop: bool = True,
         **base: Any,
     ) -> None:
         if not 1 <= len(levels) <= 8 or any(not 0 <= level <= 3 for level in levels):
             raise UserError(
                 f"model.levels is {list(levels)}; list one to eight numbers of halvings from 0 to 3"
             )
-        super().__init__(stages=len(levels), early_stop=early_stop, **base)
+        super().__init__(**base)
         if self.scheme is None:
             raise UserError("MuSiCa predicts fixed points; set data.init_args.scheme")
-        if self.frame_size % 2 ** max(levels):
+        if self.crop_size % 2 ** max(levels):
             raise UserError(
-                f"model.frame_size {self.frame_size} cannot be halved {max(levels)} times;"
+                f"model.frame_size {self.crop_size} cannot be halved {max(levels)} times;"
                 f" take a multiple of {2 ** max(levels)}"
             )
         if rank is not None and rank < 1:
@@ -100,82 +102,67 @@ class MuSiCa(AdaptiveModule):
             detach_points=detach_points,
             init=init,
         )
-        self._costs: list[float] | None = None
+        if self.error_head_options is not None and error_units != "euclidean":
+            raise UserError("an error head predicts the NME; set model.error_units euclidean")
+        self.attach(features=hidden, stages=len(levels))
 
     # ---- prediction ------------------------------------------------------------------------
 
-    def forward(self, image: Tensor, queries: Tensor | None = None) -> Prediction:
-        """All iterations for every face; see `LandmarkModule.forward`."""
-        return self._prediction(self.network(image))
+    @property
+    def needs(self) -> Needs:
+        """Faces cut tight, or a wide frame for a normalizer; the mean shape to start from."""
+        frame: FrameKind = "tight" if self.normalizer is None else "wide"
+        return Needs(frame=frame, statistics=True)
 
-    def infer(self, batch: FaceBatch) -> Prediction:
-        """The cascade; outside of training faces that are done leave it."""
-        stop = None if self.stop is None else self.stop / percent_of(self.error_units)
-        found = self.network(batch.image, stop=stop)
-        prediction = self._prediction(found)
-        prediction.exit_stage = found.exits
-        if not self.training:
-            costs = torch.tensor(self.exit_costs(), device=found.exits.device)
-            prediction.mma = costs[found.exits]
-        return prediction
+    @classmethod
+    def tiny(cls, **more: Any) -> Self:
+        """Nine patches, narrow layers, 64 px."""
+        return cls(**{"frame_size": 64, "patches": 9, "hidden": 32, "rank": 8, **more})
 
-    def _prediction(self, found: Cascade) -> Prediction:
-        return Prediction(
-            points=found.points[-1],
-            stages=found.points,
-            error=found.error * percent_of(self.error_units),
-            attention=found.attention,
-            aux=found,
+    def predict(self, inputs: FaceInputs) -> Prediction:
+        """Run the cascade on the image; see `LandmarkModule.predict`."""
+        early_exit = self.early_exit
+        assert early_exit is not None
+        thresholds, last = early_exit.thresholds, early_exit.last_stage
+        unit = percent_factor(self.error_units)
+        cascade = self.network(
+            inputs.image,
+            iterations=None if last is None else last + 1,
+            stop=None if thresholds is None else thresholds / unit,
+            estimate=self.error_head,
         )
-
-    # ---- cost ------------------------------------------------------------------------------
-
-    def cost_variants(self) -> Sequence[Callable[..., Any]]:
-        """The cascade ended after each of its iterations; without early stop, the whole of it."""
-        if not self.early_stop:
-            return [self.network]
-        return [partial(self.network, iterations=k + 1) for k in range(len(self.stop_below) + 1)]
-
-    def exit_costs(self) -> list[float]:
-        """Millions of multiply-adds of a face that leaves after each iteration."""
-        if self._costs is None:
-            frame = torch.zeros(1, 3, self.frame_size, self.frame_size)
-            ends = [_UpTo(self.network, k + 1) for k in range(len(self.stop_below) + 1)]
-            self._costs = [count_mma(end, frame).mma for end in ends]
-        return self._costs
+        return Prediction(
+            points=cascade.points[-1],
+            stages=cascade.points,
+            error=cascade.error * unit,
+            exit_stage=cascade.exits,
+            attention=cascade.attention,
+            # As the loss wants it: a percentage does not divide back to the last digit.
+            aux=cascade.error,
+        )
 
     # ---- learning --------------------------------------------------------------------------
 
-    def learn_from(self, statistics: ShapeStatistics) -> None:
-        """Every face starts at the mean of the training shapes, as they lie in the frame."""
+    def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
+        """Take the mean of the training shapes, at which every face starts."""
         self.network.mean.copy_(statistics.mean.view(-1, 2))
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
-        """`points`, the L1 error summed over iterations, and `error`, how far its estimate is off.
+        """`points`, L1 error summed over stages, and `error`, gap of the predicted to that error.
 
         Authors' code: sum over i of 0.95 mean(e_i) + 0.05 mean(|e_i - E_i|).
         """
-        assert isinstance(prediction.aux, Cascade)
-        stages = prediction.aux.points
-        l1 = shape_error(stages, batch, "l1")
-        target = l1 if self.error_units == "l1" else shape_error(stages, batch)
-        if self.detach_error:
-            target = target.detach()
-        gap = (target - prediction.aux.error).abs()
-        return {"points": l1.mean(1).sum(), "error": gap.mean(1).sum()}
+        assert prediction.stages is not None
+        l1 = shape_error(prediction.stages, batch, "l1")
+        losses = {"points": l1.mean(1).sum()}
+        if self.error_head is None:
+            target = l1 if self.error_units == "l1" else shape_error(prediction.stages, batch)
+            if self.detach_error:
+                target = target.detach()
+            losses["error"] = (target - prediction.aux).abs().mean(1).sum()
+        return losses
 
     def loss_weights(self) -> Mapping[str, float]:
-        """See `points_weight` and `error_weight`."""
-        return self.weights
-
-
-class _UpTo(torch.nn.Module):
-    """A network that ends after k iterations, for counting."""
-
-    def __init__(self, network: MuSiCaNet, iterations: int) -> None:
-        super().__init__()
-        self.network, self.iterations = network, iterations
-
-    def forward(self, image: Tensor) -> Tensor:
-        found: Cascade = self.network(image, iterations=self.iterations)
-        return found.points
+        """See `points_weight` and `error_weight`; an error head has a weight of its own."""
+        weights = {"points": self.weights["points"]}
+        return weights if self.error_head is not None else self.weights

@@ -8,6 +8,7 @@ authors' released configuration; the README keeps paper, code and our choices ap
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_landmarks.methods.musica.windows import Sampling, Windows
+from lit_landmarks.nets.windows import Sampling, Windows
 
+#: Side of a patch at every scale (paper, caption of figure 3).
+PATCH = 14
 #: Channels of both convolutions, and what a patch becomes (authors' code).
 CHANNELS, FEATURES = 32, 256
 #: Width of the Gaussian before halving, in pixels of the finer level (authors' code: 2 / 3).
@@ -26,12 +29,16 @@ Init = Literal["kaiming", "authors"]
 
 
 class Pyramid(nn.Module):
-    """Standardised image, then halved again and again behind a Gaussian.
+    """Gaussian pyramid of the standardized image.
 
     Fixed filters: their multiply-adds are counted apart.
 
     Args:
         levels: number of images, the first of full size.
+
+    Example:
+        >>> [image.shape[-1] for image in Pyramid(3)(torch.rand(1, 3, 64, 64))]
+        [64, 32, 16]
     """
 
     is_preprocess = True
@@ -47,17 +54,17 @@ class Pyramid(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, S, S) in [0, 1] to images of side S, S / 2, S / 4, ..., the finest first."""
         flat = image.flatten(1)
-        centred = flat - flat.mean(1, keepdim=True)
+        centered = flat - flat.mean(1, keepdim=True)
         # The norm is several times as fast as `std`.
-        std = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / flat.shape[1] ** 0.5
-        images = [(centred / (std + 1e-3)).view_as(image)]
+        std = torch.linalg.vector_norm(centered, dim=1, keepdim=True) / flat.shape[1] ** 0.5
+        images = [(centered / (std + 1e-3)).view_as(image)]
         for _ in range(self.levels - 1):
             padded = F.pad(images[-1], (2, 2, 2, 2), mode="replicate")
             images.append(self._halve(self._halve(padded, 2), 3))
         return images
 
     def _halve(self, padded: Tensor, dim: int) -> Tensor:
-        """One direction, of size 2 n + 4, to n.
+        """Filter and halve one dimension, from size 2 n + 4 to n.
 
         Sums of slices: several times as fast as a convolution of one channel each.
         """
@@ -66,13 +73,13 @@ class Pyramid(nn.Module):
         count = even.shape[dim] - 2
         pairs = (even, 0, odd, 2), (odd, 0, even, 2), (even, 1, odd, 1)
         sums = [a.narrow(dim, i, count) + b.narrow(dim, j, count) for a, i, b, j in pairs]
-        found = sums[0] * self.taps[0]
+        total = sums[0] * self.taps[0]
         for both, tap in zip(sums[1:], self.taps[1:], strict=True):
-            found = found.add(both, alpha=tap)
-        return found
+            total = total.add(both, alpha=tap)
+        return total
 
     def multiply_adds(self, image: Tensor) -> int:
-        """Of the filters as convolutions with six taps, for one call with such an image."""
+        """Multiply-adds of one call, with each filter counted as a convolution of six taps."""
         batch, channels, height, width = image.shape
         count = 0
         for _ in range(self.levels - 1):
@@ -88,6 +95,11 @@ class PatchNet(nn.Module):
     """One patch to 256 features, with one weight for each of them (local patch attention).
 
     Two 3 x 3 convolutions; the middle 2 x 2 of the second's output stands beside its max-pool.
+
+    Example:
+        >>> features, weights = PatchNet()(torch.zeros(2, 3, PATCH, PATCH))
+        >>> features.shape
+        torch.Size([2, 256])
     """
 
     def __init__(self) -> None:
@@ -107,14 +119,17 @@ class PatchNet(nn.Module):
 
 
 class Iteration(nn.Module):
-    """One step of the cascade, with weights of its own.
+    """One stage of the cascade, with weights of its own.
 
     Args:
         n_points: landmarks N.
         n_patches: patches M.
         hidden: length of the state.
         rank: features of a patch that reach the recurrent layer; None for all 256 (the paper).
-        scale: of what enters the recurrent layer, whose weights begin as much larger.
+        scale: factor on the input of the recurrent layer (1: as published). Adam's step size does
+            not shrink with the number of inputs, so with thousands of them one step can carry the
+            pre-activation out of tanh's linear range; 0.1 slows this layer tenfold. The initial
+            weights are divided by the factor, which leaves the initial function unchanged.
     """
 
     def __init__(
@@ -129,7 +144,7 @@ class Iteration(nn.Module):
         self.head = nn.Linear(hidden, 2 * n_points + 1)
 
     def forward(self, patches: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One step.
+        """Advance the state by one stage, and predict displacements and error from it.
 
         Args:
             patches: (B, M, 3, 14, 14).
@@ -151,13 +166,13 @@ class Iteration(nn.Module):
 
 @dataclass(frozen=True)
 class Cascade:
-    """What the cascade found, iteration by iteration.
+    """Landmarks, predicted errors and attention after each of the T stages of the cascade.
 
     Attributes:
         points: (T, B, N, 2) frame pixels; a face that stopped keeps its last shape.
-        error: (T, B) predicted error, a fraction of the normaliser; kept likewise.
-        attention: (T, B, M) mean weight of each patch; NaN where an iteration did not run.
-        exits: (B,) int64 index of the last iteration that ran.
+        error: (T, B) predicted error, a fraction of the norm; a stopped face keeps its last one.
+        attention: (T, B, M) mean weight of each patch; NaN where a stage did not run.
+        exits: (B,) int64 index of the last stage that ran.
     """
 
     points: Tensor
@@ -167,20 +182,25 @@ class Cascade:
 
 
 class MuSiCaNet(nn.Module):
-    """The cascade.
+    """Cascade of T stages that refine the mean shape with patches around the landmarks.
 
     Args:
         n_points: landmarks N.
         patches: the landmarks that get a patch, M numbers.
-        levels: for each of T iterations, how often the image is halved that it works on.
+        levels: for each of T stages, how often its image is halved.
         hidden: length of the recurrent state.
         rank, recurrent_scale: see `Iteration`.
         sampling: how patches are cut.
-        detach_points: an iteration does not answer for the landmarks that it was given.
+        detach_points: cut the gradient from a stage into the landmarks that it starts from.
         init: "kaiming" (ours) or "authors": normal of 0.01, cut at two deviations, no bias.
 
     Attributes:
         mean: (N, 2) where every face starts, centred frame units.
+
+    Example:
+        >>> network = MuSiCaNet(5, (0, 2), levels=(1, 0), hidden=8)
+        >>> network(torch.rand(1, 3, 32, 32)).points.shape  # (stages, faces, landmarks, 2)
+        torch.Size([2, 1, 5, 2])
     """
 
     mean: Tensor
@@ -209,9 +229,9 @@ class MuSiCaNet(nn.Module):
         self.iterations = nn.ModuleList(
             Iteration(n_points, len(patches), hidden, rank, recurrent_scale) for _ in levels
         )
-        self._initialise(init)
+        self._initialize(init)
 
-    def _initialise(self, init: Init) -> None:
+    def _initialize(self, init: Init) -> None:
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 if init == "authors":
@@ -230,15 +250,20 @@ class MuSiCaNet(nn.Module):
                 nn.init.trunc_normal_(step.head.weight, std=0.01)  # starts at the mean face
 
     def forward(
-        self, image: Tensor, iterations: int | None = None, stop: Tensor | None = None
+        self,
+        image: Tensor,
+        iterations: int | None = None,
+        stop: Tensor | None = None,
+        estimate: Callable[[Tensor], Tensor] | None = None,
     ) -> Cascade:
-        """Runs the cascade.
+        """Landmarks and predicted errors of every stage.
 
         Args:
             image: (B, 3, S, S) RGB in [0, 1].
-            iterations: end after so many for all faces; None for all.
-            stop: (T - 1,) a face leaves after iteration i if its predicted error is below
+            iterations: number of stages to run; None for all.
+            stop: (T - 1,) a face leaves after stage i if its predicted error is below
                 `stop[i]`; None: no face leaves. Faces that left cost nothing from then on.
+            estimate: predicts the error from states (K, H) in place of the network's own output.
         """
         images = self.pyramid(image)
         windows: dict[int, Windows] = {}
@@ -250,38 +275,39 @@ class MuSiCaNet(nn.Module):
             torch.zeros(batch, dtype=torch.int64).to(image.device),
         )
         active: Tensor | None = None
-        told: list[tuple[Tensor, Tensor, Tensor]] = []
+        stages: list[tuple[Tensor, Tensor, Tensor]] = []
         steps = list(self.iterations)[:iterations]
         for i, step in enumerate(steps):
             level = self.levels[i]
             if level not in windows:
-                windows[level] = Windows(images[level])
+                windows[level] = Windows(images[level], PATCH)
             before = points if active is None else points[active]
             before = before.detach() if self.detach_points else before
-            centres = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
-            patches = windows[level].cut(centres, active, self.sampling)
-            state, offsets, found, attention = step(patches, state)
+            centers = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
+            patches = windows[level].extract(centers, active, self.sampling)
+            state, offsets, predicted, attention = step(patches, state)
+            predicted = predicted if estimate is None else estimate(state)
             after = before + offsets * 2**level
             if active is None:
-                points, error, exits = after, found, torch.full_like(exits, i)
+                points, error, exits = after, predicted, torch.full_like(exits, i)
             else:
                 points = points.index_copy(0, active, after)
-                error = error.index_copy(0, active, found)
+                error = error.index_copy(0, active, predicted)
                 exits = exits.index_fill(0, active, i)
                 attention = attention.new_full((batch, attention.shape[1]), torch.nan).index_copy(
                     0, active, attention
                 )
-            told.append((points, error, attention))
+            stages.append((points, error, attention))
             if stop is not None and i + 1 < len(steps):
-                stays = (found >= stop[i]).nonzero()[:, 0]
-                if len(stays) == len(found):
+                stays = (predicted >= stop[i]).nonzero()[:, 0]
+                if len(stays) == len(predicted):
                     continue  # nobody leaves: nothing is to be picked out
                 active = stays if active is None else active[stays]
                 state = state[stays]
                 if len(active) == 0:
-                    told += [(points, error, torch.full_like(attention, torch.nan))] * (
+                    stages += [(points, error, torch.full_like(attention, torch.nan))] * (
                         len(steps) - 1 - i
                     )
                     break
-        points, error, weights = (torch.stack(column) for column in zip(*told, strict=True))
+        points, error, weights = (torch.stack(column) for column in zip(*stages, strict=True))
         return Cascade(points, error, weights, exits)

@@ -1,4 +1,7 @@
-"""What a real camera does to a picture: motion blur, low resolution, noise, JPEG."""
+"""Camera faults of a picture: motion blur, low resolution, sensor noise, JPEG.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from lit_landmarks.rendering.ict.looks import IctLook
 _GRAIN = 32.0
 
 
-def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
+def apply_camera(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
     """(B, S, S, 3) uint8 RGB, as a camera and a file keep them; points stay where they are.
 
     Motion blur is symmetric about each point, and a picture is enlarged about pixel centres.
@@ -27,7 +30,9 @@ def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
     for k, picture in enumerate(pictures):
         image: NDArray[np.uint8] = picture
         if np.hypot(*motion[k]) > 0.7:
-            image = np.asarray(cv2.filter2D(image, -1, _streak(motion[k] * size / 256.0)), np.uint8)
+            image = np.asarray(
+                cv2.filter2D(image, -1, _motion_kernel(motion[k] * size / 256.0)), np.uint8
+            )
         if shrink[k] < 0.99:
             small = max(16, round(size * shrink[k]))
             low = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
@@ -36,24 +41,24 @@ def photograph(pictures: NDArray[np.uint8], look: IctLook) -> NDArray[np.uint8]:
             )
         if noise[k] > 0.002:
             first = int(starts[k]) % (1 << 16)
-            grain = _grains(size)[first : first + image.size].reshape(image.shape)
+            grain = _noise_table(size)[first : first + image.size].reshape(image.shape)
             weight = noise[k] * 255.0 / _GRAIN
             added = cv2.addWeighted(image, 1.0, grain, weight, -128.0 * weight)
             image = np.asarray(added, np.uint8)
         if quality[k] >= 1:
-            image = _as_jpeg(image, int(quality[k]))
+            image = _compress_jpeg(image, int(quality[k]))
         out[k] = image
     return out
 
 
 @cache
-def _grains(size: int) -> NDArray[np.uint8]:
+def _noise_table(size: int) -> NDArray[np.uint8]:
     """Gaussian noise about 128, of which a picture reads a window."""
     values = np.random.default_rng(1).standard_normal((1 << 16) + 3 * size * size)
     return np.rint(values * _GRAIN + 128).clip(0, 255).astype(np.uint8)
 
 
-def _as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def _compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     again = cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -61,7 +66,7 @@ def _as_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _streak(way: NDArray[np.float64]) -> NDArray[np.float32]:
+def _motion_kernel(way: NDArray[np.float64]) -> NDArray[np.float32]:
     """A line of unit sum through the middle of a small kernel."""
     reach = int(np.ceil(np.abs(way).max() / 2)) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)

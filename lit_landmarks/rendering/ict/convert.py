@@ -27,7 +27,7 @@ _NEUTRAL, _POINTS = "generic_neutral_mesh.obj", "vertex_indices.json"
 _KEYS_68 = ("ibug68", "idx_to_landmark_verts", "landmarks68", "ibug_68")
 
 
-def convert(source: Path, target: Path) -> None:
+def convert_facekit(source: Path, target: Path) -> None:
     """Write the head file of a clone.
 
     Args:
@@ -40,7 +40,7 @@ def convert(source: Path, target: Path) -> None:
     folder = source / "FaceXModel" if (source / "FaceXModel").is_dir() else source
     if not (folder / _NEUTRAL).is_file():
         raise UserError(f"no {_NEUTRAL} in {folder}; clone {SOURCE} and name its folder")
-    mean, uv, quads = _mesh(folder / _NEUTRAL)
+    mean, uv, quads = _read_mesh(folder / _NEUTRAL)
     if len(mean) < VERTICES:
         raise UserError(
             f"{len(mean)} vertices, not {VERTICES}, {folder / _NEUTRAL}; clone {SOURCE} anew"
@@ -56,17 +56,17 @@ def convert(source: Path, target: Path) -> None:
         "mean": mean[:VERTICES].astype(np.float32),
         "uv": uv[:VERTICES].astype(np.float16),
         "quads": quads[keep].astype(np.int32),
-        "identity": _offsets(folder, modes, mean),
-        "expression": _offsets(folder, muscles, mean),
+        "identity": _read_offsets(folder, modes, mean),
+        "expression": _read_offsets(folder, muscles, mean),
         "expression_names": np.array(muscles),
-        "ibug68": _points(folder / _POINTS),
+        "ibug68": _read_landmark_vertices(folder / _POINTS),
     }
     stream = io.BytesIO()
     np.savez_compressed(stream, **data)  # type: ignore[arg-type]  # numpy's stub takes bool too
     write_atomic(target, stream.getvalue())
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _read_rows(path: Path) -> list[list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -74,14 +74,16 @@ def _lines(path: Path) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def _numbers(path: Path, kind: str, lines: list[list[str]], count: int) -> NDArray[np.float64]:
+def _parse_numbers(
+    path: Path, kind: str, lines: list[list[str]], count: int
+) -> NDArray[np.float64]:
     """(N, count) numbers of the rows that start with `kind`."""
     rows = [(n, line) for n, line in enumerate(lines, 1) if line and line[0] == kind]
     try:
         values = np.array([[float(x) for x in line[1 : 1 + count]] for _, line in rows])
         values = values.reshape(-1, count)
     except ValueError as error:
-        bad = next((n for n, line in rows if not _is_row(line, count)), 0)
+        bad = next((n for n, line in rows if not _has_numbers(line, count)), 0)
         raise UserError(f"no {count} numbers, {path}:{bad}; clone {SOURCE} anew") from error
     if not np.isfinite(values).all():
         bad = rows[int(np.flatnonzero(~np.isfinite(values).all(1))[0])][0]
@@ -89,18 +91,18 @@ def _numbers(path: Path, kind: str, lines: list[list[str]], count: int) -> NDArr
     return values
 
 
-def _is_row(line: list[str], count: int) -> bool:
+def _has_numbers(line: list[str], count: int) -> bool:
     try:
         return len([float(x) for x in line[1 : 1 + count]]) == count
     except ValueError:
         return False
 
 
-def _mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Vertices (V, 3), one texture coordinate each (V, 2), quads (Q, 4) that count from 0."""
-    lines = _lines(path)
-    mean = _numbers(path, "v", lines, 3)
-    texture = _numbers(path, "vt", lines, 2)
+    lines = _read_rows(path)
+    mean = _parse_numbers(path, "v", lines, 3)
+    texture = _parse_numbers(path, "vt", lines, 2)
     quads, uv = [], np.zeros((len(mean), 2))
     for n, line in enumerate(lines, 1):
         if not line or line[0] != "f":
@@ -121,12 +123,12 @@ def _mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray
     return mean, uv, np.array(quads, dtype=np.int64)
 
 
-def _offsets(folder: Path, names: list[str], mean: NDArray[np.float64]) -> NDArray[np.float16]:
+def _read_offsets(folder: Path, names: list[str], mean: NDArray[np.float64]) -> NDArray[np.float16]:
     """(K, V, 3) differences from the neutral mesh."""
     offsets = np.zeros((len(names), VERTICES, 3), np.float16)
     for k, name in enumerate(names):
         path = folder / f"{name}.obj"
-        vertices = _numbers(path, "v", _lines(path), 3)
+        vertices = _parse_numbers(path, "v", _read_rows(path), 3)
         if len(vertices) != len(mean):
             raise UserError(
                 f"{len(vertices)} vertices, not {len(mean)}, {path}; clone {SOURCE} anew"
@@ -135,7 +137,7 @@ def _offsets(folder: Path, names: list[str], mean: NDArray[np.float64]) -> NDArr
     return offsets
 
 
-def _points(path: Path) -> NDArray[np.int64]:
+def _read_landmark_vertices(path: Path) -> NDArray[np.int64]:
     """The 68 vertex numbers, wherever the file keeps them."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

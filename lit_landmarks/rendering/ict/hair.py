@@ -2,6 +2,8 @@
 
 Locks are tapered strips, combed over the scalp lattice; they give the soft edge and the streaks
 that tell hair from a helmet. All shapes are functions of the scalp's sites, so identity moves them.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
 """
 
 from __future__ import annotations
@@ -50,27 +52,35 @@ class IctStyle(HairStyle):
     lashes: Tensor
 
 
-def sample_locks(draws: CounterRng) -> tuple[HairStyle, dict[str, Tensor]]:
+def sample_locks(rng: CounterRng) -> tuple[HairStyle, dict[str, Tensor]]:
     """Styles of cap and curtain, and those of the locks."""
-    base = sample_hair(draws)
+    base = sample_hair(rng)
     bald = base.thickness <= 0
     base = replace(base, thickness=torch.where(bald, base.thickness, base.thickness * 0.8 + 0.02))
-    swept = torch.where(draws.chance("swept", 0.55), draws.uniform("sweep", 1, 0.45, 1.0), 0.15)
+    swept = torch.where(rng.chance("swept", 0.55), rng.uniform("sweep", 1, 0.45, 1.0), 0.15)
     long = base.length > 0
-    reach = torch.where(long, draws.uniform("lock long", 1, 3.5, 6.0),
-                        draws.uniform("lock short", 1, 0.9, 3.0))  # fmt: skip
-    wild = torch.where(draws.chance("wild hair", 0.25), 1.0, 0.35)
+    reach = torch.where(
+        long, rng.uniform("lock long", 1, 3.5, 6.0), rng.uniform("lock short", 1, 0.9, 3.0)
+    )
+    wild = torch.where(rng.chance("wild hair", 0.25), 1.0, 0.35)
     afro = base.thickness > 0.15
     reach = torch.where(afro, 0.7 * torch.ones_like(reach), reach)
     return base, {
-        "comb": torch.stack([swept, draws.uniform("comb side", 1, -1.0, 1.0), reach,
-                             draws.uniform("comb spread", 1, 0.06, 0.35)], 1),
-        "lift": torch.stack([draws.uniform("lock lift", 1, 0.015, 0.07), wild], 1),
-    }  # fmt: skip
+        "comb": torch.stack(
+            [
+                swept,
+                rng.uniform("comb side", 1, -1.0, 1.0),
+                reach,
+                rng.uniform("comb spread", 1, 0.06, 0.35),
+            ],
+            1,
+        ),
+        "lift": torch.stack([rng.uniform("lock lift", 1, 0.015, 0.07), wild], 1),
+    }
 
 
 class IctHair:
-    """The lattices; `place` makes them from the scalp's sites and a style."""
+    """Meshes of cap, locks and curtain; `place` makes them from the scalp's sites and a style."""
 
     def __init__(self) -> None:
         angle = np.linspace(-np.pi, np.pi, SCALP_ANGLES, endpoint=False)
@@ -94,10 +104,10 @@ class IctHair:
         turn = torch.linspace(0.87, 2 * torch.pi - 0.87, CURTAIN_COLUMNS).double()
         self._turn = torch.where(turn > torch.pi, turn - 2 * torch.pi, turn)
         self._fall = torch.tensor([-0.2, -0.1, *torch.linspace(0, 1, CURTAIN_ROWS - 2)]).double()
-        self._roots()
-        self.texture = self._texture()
+        self._place_roots()
+        self.texture = self._build_texture()
 
-    def _roots(self) -> None:
+    def _place_roots(self) -> None:
         """Places of the roots, even over the scalp (R2 sequence), and fixed numbers of each."""
         n = np.arange(1, LOCKS + 1)
         g = 1.32471795724474602596
@@ -110,7 +120,7 @@ class IctHair:
         self._own = torch.from_numpy(noise * 2 - 1)
         self._share = torch.linspace(0.0, 1.0, ALONG, dtype=torch.float64)
 
-    def _texture(self) -> Tensor:
+    def _build_texture(self) -> Tensor:
         """(H, 2): across (hair grows along the second)."""
         cap = torch.stack([self.angle, self.row], -1)
         across = torch.linspace(-0.5, 0.5, ACROSS, dtype=torch.float64) * 0.11
@@ -126,15 +136,15 @@ class IctHair:
         """(B, H, 3) from sites (B, S, 3)."""
         device = scalp.device
         grid = scalp.reshape(len(scalp), SCALP_ROWS, SCALP_ANGLES, 3)
-        out = _outward(grid)
+        out = _scalp_normals(grid)
         line = hairline(style.line.to(device), style.skew.to(device), self.angle.to(device))
-        cap, height = self._cap(grid, out, line, style)
+        cap, height = self._place_cap(grid, out, line, style)
         table = torch.cat([grid, out, height[..., None].clamp_min(0.0)], -1)
-        locks = self._locks(table, style)
-        curtain = self._curtain(table, style)
+        locks = self._place_locks(table, style)
+        curtain = self._place_curtain(table, style)
         return torch.cat([cap, locks, curtain, curtain], 1)
 
-    def _curtain(self, table: Tensor, style: IctStyle) -> Tensor:
+    def _place_curtain(self, table: Tensor, style: IctStyle) -> Tensor:
         """Long hair as a sheet that hangs from the scalp (B, rows * columns, 3)."""
         device = table.device
         turn, fall = self._turn.to(device), self._fall.to(device)
@@ -142,7 +152,7 @@ class IctHair:
         free = _FREE_SIDE + (_FREE_BACK - _FREE_SIDE) * ((turn.abs() - 1.2) / 1.2).clamp(0, 1)
         row = free + 6.0 * fall.clamp_max(0.0)[:, None]
         row = row.expand(len(table), -1, -1)
-        at = _lookup(table, turn.expand_as(row), row)
+        at = _sample_bilinear(table, turn.expand_as(row), row)
         base, normal, thick = at[..., :3], at[..., 3:6], at[..., 6:]
         start = torch.deg2rad(style.start.to(device))[:, None, None]
         present = ((turn.abs() - start) / 0.25).clamp(0.0, 1.0)
@@ -157,7 +167,7 @@ class IctHair:
         gone = (length <= 0) | (present <= 0)
         return torch.where(gone[..., None], place.new_tensor(HIDDEN), place).flatten(1, 2)
 
-    def _cap(
+    def _place_cap(
         self, grid: Tensor, out: Tensor, line: Tensor, style: IctStyle
     ) -> tuple[Tensor, Tensor]:
         """The cap (B, S, 3), and its height over the scalp (B, rows, angles)."""
@@ -181,7 +191,7 @@ class IctHair:
         cap = torch.where(below[..., None], cap.new_tensor(HIDDEN), cap)
         return cap, height.reshape(grid.shape[:-1])
 
-    def _paths(self, style: IctStyle) -> tuple[Tensor, Tensor]:
+    def _trace_locks(self, style: IctStyle) -> tuple[Tensor, Tensor]:
         """Angle and row (B, L, ALONG) of each lock on the scalp."""
         device = style.comb.device
         root, own = self._root.to(device), self._own.to(device)
@@ -201,16 +211,16 @@ class IctHair:
         low = 0.25
         return angle, torch.where(row < low, 2 * low - row, row)
 
-    def _locks(self, table: Tensor, style: IctStyle) -> Tensor:
+    def _place_locks(self, table: Tensor, style: IctStyle) -> Tensor:
         """(B, L * ALONG * ACROSS, 3), from places, normals and heights of the cap."""
         device = table.device
         own = self._own.to(device)
-        angle, row = self._paths(style)
+        angle, row = self._trace_locks(style)
         free = _FREE_SIDE + (_FREE_BACK - _FREE_SIDE) * ((angle.abs() - 1.2) / 1.2).clamp(0, 1)
         long = (style.length.to(device) > 0)[:, None, None]
         free = torch.where(long, free, torch.full_like(free, 12.0))
         hang = (row - free).clamp_min(0.0)
-        at = _lookup(table, angle, torch.minimum(row, free))
+        at = _sample_bilinear(table, angle, torch.minimum(row, free))
         base, normal, thick = at[..., :3], at[..., 3:6], at[..., 6:]
         s = self._share.to(device)
         lift, wild = (c[:, None, None] for c in style.lift.unbind(1))
@@ -227,9 +237,9 @@ class IctHair:
         flat = normal * normal.new_tensor([1.0, 0.0, 1.0])
         middle = middle + flare[..., None] * flat
         middle = middle + drop[..., None] * drop.new_tensor([0.0, 1.0, 0.0])
-        return self._strips(middle, normal, turn, curl, style)
+        return self._widen_locks(middle, normal, turn, curl, style)
 
-    def _strips(
+    def _widen_locks(
         self, middle: Tensor, normal: Tensor, turn: Tensor, curl: Tensor, style: IctStyle
     ) -> Tensor:
         device = middle.device
@@ -258,7 +268,7 @@ class IctHair:
         return torch.where(grows[:, :, None, None, None], strip, folded).flatten(1, 3)
 
 
-def _outward(grid: Tensor) -> Tensor:
+def _scalp_normals(grid: Tensor) -> Tensor:
     """Unit normals (B, rows, angles, 3) of the scalp, out of the skull."""
     across = grid.roll(-1, 2) - grid.roll(1, 2)
     down = torch.gradient(grid, dim=1)[0]
@@ -273,7 +283,7 @@ def _outward(grid: Tensor) -> Tensor:
     return torch.lerp(steady, way, crown[:, None, None])
 
 
-def _lookup(table: Tensor, angle: Tensor, row: Tensor) -> Tensor:
+def _sample_bilinear(table: Tensor, angle: Tensor, row: Tensor) -> Tensor:
     """Bilinear reading of (B, rows, angles, C) at (B, L, K) angles and rows."""
     batch, rows, angles, channels = table.shape
     x = (angle + torch.pi) * (angles / (2 * torch.pi))

@@ -1,4 +1,7 @@
-"""`IctHead`: the ICT FaceKit morphable head as a `faces.Head`, with hair, clothes and wear."""
+"""`IctHead`: the ICT FaceKit morphable head as a `faces.Head`, with hair, clothes and wear.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,12 @@ from lit_landmarks.rendering.ict.wear import Clothes, Hats, Props
 from lit_landmarks.rendering.parts import Material, grid_triangles
 from lit_landmarks.template.surface_points import ContourPaths, SurfacePoints
 
+#: Where the regions of the model's vertices end, and what each and the rest are made of.
+_REGION_ENDS = (SKIN_END, MOUTH_END, SOCKET_END, GUM_END, TEETH_END)
+_REGION_MATERIALS = (
+    *(Material.SKIN, Material.MOUTH, Material.RIM),
+    *(Material.TONGUE, Material.TEETH, Material.EYE),
+)
 #: Parts of the mouth further back than this are never seen (head units from the eye corners).
 _MOUTH_BACK, _TEETH_BACK = 0.16, 0.06
 #: Lips that part by less, in head units, show no teeth.
@@ -57,6 +66,14 @@ class _Part(NamedTuple):
     triangles: Indices
     material: Material
     texture: Array
+
+
+class _Worn(NamedTuple):
+    """Extra vertices that a style places: triangles by material, texture, number of vertices."""
+
+    triangles: list[tuple[Indices, Material]]
+    texture: Tensor
+    size: int
 
 
 class IctHead:
@@ -79,11 +96,11 @@ class IctHead:
         angle = np.linspace(-np.pi, np.pi, SCALP_ANGLES, endpoint=False)
         rows = np.linspace(0.0, SCALP_LAST, SCALP_ROWS)
         a, t = (g.reshape(-1) for g in np.meshgrid(angle, rows))
-        self._eyes(model)
-        self._mesh(model, places, skin_columns(model, scalp.rest, t, a).numpy())
-        self._offsets(model, scalp, body)
+        self._fit_eyeballs(model)
+        self._build_mesh(model, places, skin_columns(model, scalp.rest, t, a).numpy())
+        self._build_bases(model, scalp, body)
         self.side = (self.rest[self.triangles].mean(1)[:, 0] > 0).long()
-        self.landmarks = Landmarks(places, self.kept, self.pupil_start)
+        self.landmarks = Landmarks(places, self.vertex_numbers, self.pupil_start)
         self.identity_names = tuple(f"mode_{k + 1}" for k in range(len(model.identity)))
         self.expression_names = model.expression_names
         worn = self.rest.clone()
@@ -94,61 +111,50 @@ class IctHead:
         share[self.props_start :] = 0.0
         self.body = share * share * (3.0 - 2.0 * share)
 
-    def _eyes(self, model: IctModel) -> None:
+    def _fit_eyeballs(self, model: IctModel) -> None:
         """Centres and radius of spheres through the scleras."""
-        centres, sizes = [], []
+        centers, sizes = [], []
         for first, end in SCLERAS[::-1]:
             v = model.mean[first:end]
             system = np.concatenate([2 * v, np.ones((len(v), 1))], 1)
             x = np.linalg.lstsq(system, (v**2).sum(1), rcond=None)[0]
-            centres.append(x[:3])
+            centers.append(x[:3])
             sizes.append(np.sqrt(x[3] + x[:3] @ x[:3]))
         # The image's left eye, which is the subject's right one, comes first.
-        self.eye_centre = np.stack(centres)
+        self.eye_center = np.stack(centers)
         self.eye_radius = float(np.mean(sizes)) * _EYE_SHARE
 
-    def _mesh(self, model: IctModel, places: Places, columns: Array) -> None:
-        region = np.searchsorted([SKIN_END, MOUTH_END, SOCKET_END, GUM_END, TEETH_END],
-                                 model.triangles.max(1), side="right")  # fmt: skip
+    def _build_mesh(self, model: IctModel, places: Places, columns: Array) -> None:
+        """Triangles, materials and textures of what can be seen, block after block."""
+        region = np.searchsorted(_REGION_ENDS, model.triangles.max(1), side="right")
         near = model.mean[model.triangles][..., 2].min(1)
         deep = (near > np.where(region == 4, _TEETH_BACK, _MOUTH_BACK)) & (region > 2)
-        kinds = np.array([Material.SKIN, Material.MOUTH, Material.RIM, Material.TONGUE,
-                          Material.TEETH, Material.EYE])  # fmt: skip
         shown = (region < 5) & ~deep
         used = np.unique(model.triangles[shown])
-        self.kept = np.full(len(model.mean), -1)
-        self.kept[used] = np.arange(len(used))
+        self.vertex_numbers = np.full(len(model.mean), -1)
+        self.vertex_numbers[used] = np.arange(len(used))
         self._used = used
-        triangles = [self.kept[model.triangles[shown]]]
-        material = [kinds[region[shown]]]
+        triangles = [self.vertex_numbers[model.triangles[shown]]]
+        material = [np.array(_REGION_MATERIALS)[region[shown]]]
         textures = [columns[used]]
         lips = model.mean[model.ibug68[60:68], 2].mean()
         inner = used >= SKIN_END
         textures[0][inner, 1] = np.clip((model.mean[used, 2] - lips) / 0.4, 0.0, 1.0)[inner]
         textures[0][inner, 0] = model.mean[used, 0][inner]
-        self._parts, start = self._extra(places), len(used)
+        self._parts, start = self._build_parts(places), len(used)
         for part in self._parts:
             triangles.append(part.triangles + start)
             material.append(np.full(len(part.triangles), int(part.material)))
-            textures.append(_wide(part.texture))
+            textures.append(_pad_texture(part.texture))
             start += len(part.sites.rest)
-        blocks = (
-            (self.hair.triangles, Material.HAIR, self.hair.texture, self.hair.count, "hair_start"),
-            (self.clothes.triangles, Material.CLOTH, self.clothes.texture, self.clothes.count,
-             "clothes_start"),
-            (self.hats.triangles, Material.HAT, self.hats.texture, self.hats.count, "hat_start"),
-            (self.props.hand_triangles, Material.HAND, self.props.texture, self.props.count,
-             "props_start"),
-        )  # fmt: skip
-        for faces, kind, texture, count, name in blocks:
-            setattr(self, name, start)
-            triangles.append(faces + start)
-            material.append(np.full(len(faces), int(kind)))
-            textures.append(_wide(texture.numpy()))
-            if kind is Material.HAND:
-                triangles.append(self.props.bar_triangles + start)
-                material.append(np.full(len(self.props.bar_triangles), int(Material.PROP)))
-            start += count
+        self.clothes_start = start + self.hair.count
+        self.props_start = self.clothes_start + self.clothes.count + self.hats.count
+        for worn in self._worn_blocks():
+            for faces, kind in worn.triangles:
+                triangles.append(faces + start)
+                material.append(np.full(len(faces), int(kind)))
+            textures.append(_pad_texture(worn.texture.numpy()))
+            start += worn.size
         self.pupil_start = start
         textures.append(np.zeros((2, textures[0].shape[1])))
         self.triangles = torch.from_numpy(np.concatenate(triangles))
@@ -156,35 +162,46 @@ class IctHead:
         self.texture = torch.from_numpy(np.concatenate(textures))
         self.paint = torch.zeros(16, 16, 8)
 
-    hair_start: int
-    clothes_start: int
-    hat_start: int
-    props_start: int
+    def _worn_blocks(self) -> list[_Worn]:
+        """Hair, clothes, hat, hand and bar, in the order of their vertices."""
+        hair, clothes, hats, props = self.hair, self.clothes, self.hats, self.props
+        sides = [(props.hand_triangles, Material.HAND), (props.bar_triangles, Material.PROP)]
+        return [
+            _Worn([(hair.triangles, Material.HAIR)], hair.texture, hair.count),
+            _Worn([(clothes.triangles, Material.CLOTH)], clothes.texture, clothes.count),
+            _Worn([(hats.triangles, Material.HAT)], hats.texture, hats.count),
+            _Worn(sides, props.texture, props.count),
+        ]
 
-    def _extra(self, places: Places) -> list[_Part]:
+    def _build_parts(self, places: Places) -> list[_Part]:
         """Eyeballs, lashes, glasses."""
         parts = []
-        t, p = np.meshgrid(_EYE_RINGS, np.linspace(0, 2 * np.pi, _EYE_AROUND, endpoint=False),
-                           indexing="ij")  # fmt: skip
+        t, p = np.meshgrid(
+            _EYE_RINGS, np.linspace(0, 2 * np.pi, _EYE_AROUND, endpoint=False), indexing="ij"
+        )
         way = np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), -np.cos(t)], -1)
         way = way.reshape(-1, 3)
         ball = grid_triangles(len(_EYE_RINGS), _EYE_AROUND, closed=True, flip=True)
-        for centre, (first, end) in zip(self.eye_centre, SCLERAS[::-1], strict=True):
+        for center, (first, end) in zip(self.eye_center, SCLERAS[::-1], strict=True):
             # A ball rides on three of its own vertices, far apart.
             third = (end - first) // 3
-            carried = np.tile(np.array([first, first + third, first + 2 * third]), (len(way), 1))
-            sites = Sites(centre + self.eye_radius * way, carried, np.full((len(way), 3), 1 / 3))
+            transfer_points = np.tile(
+                np.array([first, first + third, first + 2 * third]), (len(way), 1)
+            )
+            sites = Sites(
+                center + self.eye_radius * way, transfer_points, np.full((len(way), 3), 1 / 3)
+            )
             parts.append(_Part(sites, ball, Material.EYE, way[:, :2]))
         block = self.glasses.blocks()[0]
         bridge = self.model.mean[self.model.ibug68[27]]
-        sites = places.riding(np.tile(bridge, (len(block.points), 1)))
+        sites = places.attach(np.tile(bridge, (len(block.points), 1)))
         sites = Sites(block.points + np.array([0.0, 0.0, -0.012]), sites.vertices, sites.weights)
         self._glasses = (len(self._used) + 2 * len(way), len(block.points))
         parts.append(_Part(sites, block.triangles, Material.GLASSES, block.texture))
         return parts
 
-    def _offsets(self, model: IctModel, scalp: Sites, body: Sites) -> None:
-        """One table of all that moves linearly: seen vertices, parts, scalp, body."""
+    def _build_bases(self, model: IctModel, scalp: Sites, body: Sites) -> None:
+        """Build one basis for all that moves linearly: seen vertices, parts, scalp, body."""
         sites = [p.sites for p in self._parts] + [scalp, body]
         rest = np.concatenate([model.mean[self._used]] + [s.rest for s in sites])
 
@@ -204,12 +221,12 @@ class IctHead:
         start = len(self._used) + sum(len(p.sites.rest) for p in self._parts)
         self._ends = (start, start + len(scalp.rest), len(rest))
         #: Inner edges of the upper and lower lip, from the image's left.
-        ibug = torch.from_numpy(self.kept[model.ibug68])
+        ibug = torch.from_numpy(self.vertex_numbers[model.ibug68])
         self._lips = torch.stack([ibug[[61, 62, 63]], ibug[[67, 66, 65]]])
         self._teeth = torch.from_numpy(np.flatnonzero(self._used >= SOCKET_END))
         low = self._linear[: len(self._used), 1] > BODY_TOP
         self._bust = low.nonzero()[:, 0]
-        away = self._linear[self._bust] - spine(self._linear[self._bust, 1])
+        away = self._linear[self._bust] - _spine_points(self._linear[self._bust, 1])
         self._bust_angle = torch.atan2(away[:, 0], -away[:, 2])
         neutral = self._assemble(self._linear[None], None, None)
         self.rest = neutral[0]
@@ -231,14 +248,14 @@ class IctHead:
         )
         moved = identity @ ids + expression @ exps
         linear = rest + moved.reshape(len(moved), -1, 3)
-        self._close(linear)
+        self._fold_closed_mouth(linear)
         style = hair if isinstance(hair, IctStyle) else None
         points = self._assemble(linear, style, glasses)
         points[:, -2:] = points[:, -2:] + self.eye_radius * gaze
         return points
 
-    def _close(self, linear: Tensor) -> None:
-        """Behind closed lips nothing is seen: gums, teeth and tongue are folded away."""
+    def _fold_closed_mouth(self, linear: Tensor) -> None:
+        """Fold gums, teeth and tongue of faces with closed lips into a point inside the head."""
         upper, lower = (linear[:, self._lips[k]] for k in (0, 1))
         rest = self._linear.to(linear.device)[self._lips]
         gap = (lower - upper)[..., 1] - (rest[1] - rest[0])[..., 1]
@@ -247,35 +264,43 @@ class IctHead:
         linear[closed.nonzero(), inner] = linear.new_tensor([0.0, 0.0, 0.9])
 
     def _assemble(self, linear: Tensor, style: IctStyle | None, glasses: Tensor | None) -> Tensor:
-        """Everything placed; the last two vertices are the centres of the eyes."""
+        """All vertices of B faces; the last two are the centres of the eyes."""
         parts, scalp_end, end = self._ends
         batch, device = len(linear), linear.device
         start, count = self._glasses
         worn = linear.new_zeros(batch, 3) if glasses is None else glasses.to(device)
         placed = self.glasses.place(linear[:, start : start + count], worn)
         scalp, body = linear[:, parts:scalp_end], linear[:, scalp_end:end]
-        skin = linear[:, :start] if style is None else self._tucked(linear[:, :start], style)
+        skin = (
+            linear[:, :start]
+            if style is None
+            else self._tuck_under_collar(linear[:, :start], style)
+        )
         blocks = [skin, placed, linear[:, start + count : parts]]
         extra = (self.hair.count, self.clothes.count, self.hats.count, self.props.count)
         if style is None:
             blocks += [linear.new_tensor([0.0, 0.0, 0.9]).expand(batch, sum(extra), 3)]
         else:
-            blocks += [self.hair.place(scalp, style), self.clothes.place(body, style.collar),
-                       self.hats.place(scalp, style), self.props.place(style, device)]  # fmt: skip
+            blocks += [
+                self.hair.place(scalp, style),
+                self.clothes.place(body, style.collar),
+                self.hats.place(scalp, style),
+                self.props.place(style, device),
+            ]
         n = len(_EYE_RINGS) * _EYE_AROUND
         first = len(self._used)
         poles = linear[:, [first, first + n]]
-        centres = poles + poles.new_tensor([0.0, 0.0, self.eye_radius])
-        return torch.cat([*blocks, centres], 1)
+        centers = poles + poles.new_tensor([0.0, 0.0, self.eye_radius])
+        return torch.cat([*blocks, centers], 1)
 
-    def _tucked(self, skin: Tensor, style: IctStyle) -> Tensor:
-        """Skin below the rim of the clothes moves inwards, so that it cannot come through."""
+    def _tuck_under_collar(self, skin: Tensor, style: IctStyle) -> Tensor:
+        """Move skin below the rim of the clothes inwards, so that it cannot come through."""
         skin = skin.clone()
         bust = self._bust.to(skin.device)
         rim = self.clothes.rim(self._bust_angle.to(skin.device), style.collar)
         rest = self._linear[self._bust].to(skin.device)
         share = ((rest[:, 1] - rim - 0.01) / 0.10).clamp(0.0, 1.0)[..., None]
-        inwards = spine(rest[:, 1]) - rest
+        inwards = _spine_points(rest[:, 1]) - rest
         skin[:, bust] += 0.5 * share * inwards
         return skin
 
@@ -292,13 +317,13 @@ class IctHead:
         return self.landmarks.contour(scheme)
 
 
-def spine(y: Tensor) -> Tensor:
+def _spine_points(y: Tensor) -> Tensor:
     """(N, 3) middle of throat and chest at heights (N,)."""
     return torch.from_numpy(spine_of(y.cpu().numpy())).to(y)
 
 
-def _wide(texture: Array) -> Array:
-    """(V, 2) texture with empty columns of the skin."""
+def _pad_texture(texture: Array) -> Array:
+    """(V, COLUMNS) texture from (V, 2): the columns of the skin are empty."""
     table = np.zeros((len(texture), COLUMNS))
     table[:, :2] = texture[:, :2]
     table[:, Column.OPEN] = 1.0
@@ -306,12 +331,12 @@ def _wide(texture: Array) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _head(path: str, stamp: tuple[int, int]) -> IctHead:
+def _cached_head(path: str, stamp: tuple[int, int]) -> IctHead:
     with torch.device("cpu"):
         return IctHead(path)
 
 
-def ict_head(path: str | Path) -> IctHead:
+def load_ict_head(path: str | Path) -> IctHead:
     """The head of a file, built once (some seconds) and again when the file changes.
 
     Raises:
@@ -321,4 +346,4 @@ def ict_head(path: str | Path) -> IctHead:
         stat = Path(path).stat()
     except OSError:
         return IctHead(path)  # says what is wrong
-    return _head(str(Path(path).resolve()), (stat.st_size, stat.st_mtime_ns))
+    return _cached_head(str(Path(path).resolve()), (stat.st_size, stat.st_mtime_ns))

@@ -18,16 +18,16 @@ _SAMPLES = 40
 
 
 class Landmarks:
-    """Finds points by scheme; each scheme once.
+    """Finds the points of each scheme on an ICT head, once.
 
     Args:
         places: the model's surface.
-        kept: (V,) number of each model vertex in the mesh that is drawn, -1 for none.
+        vertex_numbers: (V,) number of each model vertex in the mesh that is drawn, -1 for none.
         pupil_start: number of the first of two pupil vertices.
     """
 
-    def __init__(self, places: Places, kept: Indices, pupil_start: int) -> None:
-        self._places, self._kept, self._pupils = places, kept, pupil_start
+    def __init__(self, places: Places, vertex_numbers: Indices, pupil_start: int) -> None:
+        self._places, self._vertex_numbers, self._pupils = places, vertex_numbers, pupil_start
         model = places.model
         self._jaw = model.mean[model.ibug68[:17]]
         names = get_scheme("ibug68").point_names
@@ -36,12 +36,12 @@ class Landmarks:
         self._contours: dict[str, ContourPaths] = {}
 
     def points(self, scheme: str) -> SurfacePoints:
-        """The points of a scheme: the file's own where it names them, else carried over."""
+        """The points of a scheme: the file's own where it names them, else the template's."""
         if scheme not in self._schemes:
-            self._schemes[scheme] = self._find(scheme)
+            self._schemes[scheme] = self._find_points(scheme)
         return self._schemes[scheme]
 
-    def _dense(self) -> SurfacePoints:
+    def _transfer_dense520(self) -> SurfacePoints:
         """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""
         model = self._places.model
         faced = model.triangles[(model.triangles < SKIN_END).all(1)]
@@ -49,15 +49,15 @@ class Landmarks:
         fixed = SurfacePoints(np.repeat(ibug[:, None], 3, 1), np.eye(1, 3).repeat(68, 0))
         skin = model.mean[:SKIN_END]
         mirror = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
-        found = transfer(skin, faced, fixed, np.asarray(mirror, dtype=np.int64))
-        return SurfacePoints(self._kept[found.vertices], found.weights)
+        points = transfer(skin, faced, fixed, np.asarray(mirror, dtype=np.int64))
+        return SurfacePoints(self._vertex_numbers[points.vertices], points.weights)
 
-    def _find(self, scheme: str) -> SurfacePoints:
+    def _find_points(self, scheme: str) -> SurfacePoints:
         if scheme == "dense520":
-            return self._checked(scheme, self._dense())
+            return self._require_drawn(scheme, self._transfer_dense520())
         names = get_scheme(scheme).point_names
-        found = self._places.carried(scheme)
-        vertices, weights = found.vertices.copy(), found.weights.copy()
+        points = self._places.transfer_points(scheme)
+        vertices, weights = points.vertices.copy(), points.weights.copy()
         jaws = sum(name.startswith("left_jaw_") for name in names)
         eyes_of_6 = "left_eye_upper_middle" not in names
         for k, name in enumerate(names):
@@ -67,22 +67,23 @@ class Landmarks:
                 weights[k] = (1.0, 0.0, 0.0)
                 continue
             if part.startswith("jaw_") and jaws != 8:
-                place = self._jaw_place((int(part[4:]) - 1) / jaws, side == "left")
+                place = self._place_on_jaw((int(part[4:]) - 1) / jaws, side == "left")
                 at, share = self._places.skin.closest(place[None])
                 vertices[k], weights[k] = at[0], share[0]
-            elif name in self._exact and (eyes_of_6 or "_eye_" not in name or
-                                          part in ("eye_inner", "eye_outer")):  # fmt: skip
+            elif name in self._exact and (
+                eyes_of_6 or "_eye_" not in name or part in ("eye_inner", "eye_outer")
+            ):
                 vertices[k], weights[k] = self._exact[name], (1.0, 0.0, 0.0)
-            vertices[k] = self._kept[vertices[k]]
-        return self._checked(scheme, SurfacePoints(vertices, weights))
+            vertices[k] = self._vertex_numbers[vertices[k]]
+        return self._require_drawn(scheme, SurfacePoints(vertices, weights))
 
     @staticmethod
-    def _checked(scheme: str, found: SurfacePoints) -> SurfacePoints:
-        if (found.vertices < 0).any():
+    def _require_drawn(scheme: str, points: SurfacePoints) -> SurfacePoints:
+        if (points.vertices < 0).any():
             raise UserError(f"scheme {scheme!r} has a point where the ICT head is not drawn")
-        return found
+        return points
 
-    def _jaw_place(self, share: float, left: bool) -> Array:
+    def _place_on_jaw(self, share: float, left: bool) -> Array:
         """A place `share` of the way from the ear to the chin, on the line of the 17 points."""
         line = self._jaw[16:7:-1] if left else self._jaw[:9]
         at = share * 8.0
@@ -91,13 +92,13 @@ class Landmarks:
     def contour(self, scheme: str) -> ContourPaths:
         """The silhouette paths of a scheme's jaw points."""
         if scheme not in self._contours:
-            self._contours[scheme] = self._paths(scheme)
+            self._contours[scheme] = self._find_contour(scheme)
         return self._contours[scheme]
 
-    def _paths(self, scheme: str) -> ContourPaths:
+    def _find_contour(self, scheme: str) -> ContourPaths:
         names = get_scheme(scheme).point_names
         fixed = self.points(scheme)
-        back = np.flatnonzero(self._kept >= 0)
+        back = np.flatnonzero(self._vertex_numbers >= 0)
         mean = self._places.model.mean
         numbers, sides, vertices, weights = [], [], [], []
         for k, name in enumerate(names):
@@ -105,11 +106,11 @@ class Landmarks:
             if name != "chin" and not part.startswith("jaw_"):
                 continue
             place = (mean[back[fixed.vertices[k]]] * fixed.weights[k][:, None]).sum(0)
-            at, share = self._path(place)
+            at, share = self._trace_path(place)
             at[0], share[0] = back[fixed.vertices[k]], fixed.weights[k]
             numbers.append(k)
             sides.append({"left": 1, "right": -1}.get(side, 0))
-            vertices.append(self._kept[at])
+            vertices.append(self._vertex_numbers[at])
             weights.append(share)
         paths = SurfacePoints(
             np.array(vertices, dtype=np.int64).reshape(-1, _SAMPLES, 3),
@@ -119,7 +120,7 @@ class Landmarks:
             np.array(numbers, dtype=np.int64), paths, np.array(sides, dtype=np.int64)
         )
 
-    def _path(self, place: Array) -> tuple[Indices, Array]:
+    def _trace_path(self, place: Array) -> tuple[Indices, Array]:
         """Surface points from a jaw point towards the middle of the face at equal height."""
         x, y, z = place
         axis = np.array([0.0, y, 0.75])
@@ -128,8 +129,8 @@ class Landmarks:
         fine = np.linspace(start, 0.0, 60)
         ways = np.stack([np.sin(fine), 0 * fine, -np.cos(fine)], -1)
         at, share = self._places.outer.rays(axis, ways, outermost=True)
-        found = (share[..., None] * self._places.model.mean[at]).sum(1)
-        far = np.abs(found[:, 0]) >= min(end, abs(x)) - 1e-6
+        points = (share[..., None] * self._places.model.mean[at]).sum(1)
+        far = np.abs(points[:, 0]) >= min(end, abs(x)) - 1e-6
         last = int(np.flatnonzero(far)[-1]) if far.any() else 0
         angle = start + (fine[last] - start) * np.linspace(0.0, 1.0, _SAMPLES) ** 1.3
         ways = np.stack([np.sin(angle), 0 * angle, -np.cos(angle)], -1)

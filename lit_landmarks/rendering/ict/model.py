@@ -3,6 +3,8 @@
 The file is what `convert` makes of a clone of ICT FaceKit (MIT licence, USC Institute for Creative
 Technologies; Li et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020). Its
 topology is fixed, so ranges of vertex numbers say what a vertex belongs to.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ SCLERAS = ((21451, 22221), (23021, 23791))
 VERTICES = 24591
 _CURE = "make it with `data convert ict-facekit` from a clone of ICT-FaceKit"
 _SHAPES: dict[str, tuple[int | None, ...]] = {
-    "mean": (VERTICES, 3), "quads": (None, 4), "identity": (None, VERTICES, 3),
-    "expression": (None, VERTICES, 3), "expression_names": (None,), "ibug68": (68,),
-}  # fmt: skip
+    "mean": (VERTICES, 3),
+    "quads": (None, 4),
+    "identity": (None, VERTICES, 3),
+    "expression": (None, VERTICES, 3),
+    "expression_names": (None,),
+    "ibug68": (68,),
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,14 @@ def load_model(path: str | Path, modes: int = 40) -> IctModel:
     Raises:
         UserError: the file is missing, cut, or no such head.
     """
-    data = _arrays(Path(path))
+    data = _read_arrays(Path(path))
     for name, shape in _SHAPES.items():
         if name not in data:
             raise UserError(f"head file without {name!r}, {path}; {_CURE}")
-        found = data[name].shape
-        fits = len(found) == len(shape)
-        if not fits or any(w not in (None, f) for f, w in zip(found, shape, strict=True)):
-            raise UserError(f"{name} of the head has shape {found}, not {shape}, {path}; {_CURE}")
+        actual = data[name].shape
+        fits = len(actual) == len(shape)
+        if not fits or any(w not in (None, f) for f, w in zip(actual, shape, strict=True)):
+            raise UserError(f"{name} of the head has shape {actual}, not {shape}, {path}; {_CURE}")
         kind = "U" if name == "expression_names" else "iu" if name in ("quads", "ibug68") else "f"
         if data[name].dtype.kind not in kind:
             raise UserError(f"{name} of the head is {data[name].dtype}, {path}; {_CURE}")
@@ -86,10 +92,10 @@ def load_model(path: str | Path, modes: int = 40) -> IctModel:
     names = tuple(str(name) for name in data["expression_names"])
     if len(names) != len(data["expression"]) or len(set(names)) != len(names):
         raise UserError(f"expression names do not fit the expressions, {path}; {_CURE}")
-    return _in_head_frame(data, names, modes, Path(path))
+    return _to_head_frame(data, names, modes, Path(path))
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in _SHAPES if name in file}
@@ -101,7 +107,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise UserError(f"cannot read the head file, {path}; {_CURE}") from error
 
 
-def _in_head_frame(
+def _to_head_frame(
     data: dict[str, NDArray[Any]], names: tuple[str, ...], modes: int, path: Path
 ) -> IctModel:
     mean = data["mean"].astype(np.float64)

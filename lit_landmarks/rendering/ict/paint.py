@@ -1,7 +1,9 @@
-"""What the skin of a model is like at each vertex: where lips, brows, lids, beard and scalp are.
+"""Columns of the skin's texture per vertex: where lips, brows, lids, beard and scalp are.
 
 The mesh is about as fine as the pixels of a 256 px face, so properties are columns of vertices and
 are interpolated with them. Columns say where things are; colours and shapes belong to a face.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from lit_landmarks.geometry import zbuffer
 from lit_landmarks.rendering.ict.model import SKIN_END, SOCKET_END, Array, IctModel, Indices
-from lit_landmarks.rendering.ict.sites import CENTRE
+from lit_landmarks.rendering.ict.sites import CENTER
 from lit_landmarks.template.features import bump, smoothstep
 
 #: Directions from which light is gathered, and the side of the picture that says what it reaches.
@@ -43,8 +45,8 @@ class Column(IntEnum):
 COLUMNS = 2 + len(Column)
 
 
-def open_sky(points: Array, triangles: Indices) -> Array:
-    """(V,) share of the half space before each vertex that is not hidden by the mesh.
+def sky_visibility(points: Array, triangles: Indices) -> Array:
+    """(V,) ambient visibility: the share of a vertex's half space that the mesh does not hide.
 
     The mesh is drawn from directions all round (Fibonacci sphere); a vertex collects the cosine of
     those that see it.
@@ -58,7 +60,7 @@ def open_sky(points: Array, triangles: Indices) -> Array:
     normal = zbuffer.vertex_normals(
         place[None].float(), mesh, zbuffer.incidence(mesh, len(points))
     )[0].double()
-    seen, most = torch.zeros(len(points)).double(), torch.zeros(len(points)).double()
+    visible, most = torch.zeros(len(points)).double(), torch.zeros(len(points)).double()
     scale = (_SIDE - 8) / float(np.ptp(points, axis=0).max() * 1.3)
     middle = place.mean(0)
     for way in ways:
@@ -75,28 +77,30 @@ def open_sky(points: Array, triangles: Indices) -> Array:
         nearest = 1.0 / inverse[0, at[:, 1], at[:, 0]].clamp_min(1e-6)
         weight = (normal @ torch.from_numpy(way)).clamp_min(0.0)
         most += weight
-        seen += weight * (deep[0] <= nearest + 0.035)
-    return np.asarray((seen / most.clamp_min(1e-9)).clamp(0, 1).numpy(), dtype=np.float64)
+        visible += weight * (deep[0] <= nearest + 0.035)
+    return np.asarray((visible / most.clamp_min(1e-9)).clamp(0, 1).numpy(), dtype=np.float64)
 
 
-def _smooth_line(points: Array, closed: bool, step: int = 16) -> Array:
-    """Catmull-Rom through (K, 3) points."""
+def _catmull_rom(points: Array, closed: bool, step: int = 16) -> Array:
+    """(K * step, 3) points of the Catmull-Rom spline through (K, 3) points."""
     if closed:
         before, after = np.roll(points, 1, 0), np.roll(points, -1, 0)
         later, start, end = np.roll(points, -2, 0), points, after
     else:
-        wide = np.concatenate([2 * points[:1] - points[1:2], points,
-                               2 * points[-1:] - points[-2:-1]])  # fmt: skip
+        wide = np.concatenate(
+            [2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]]
+        )
         before, start, end, later = wide[:-3], wide[1:-2], wide[2:-1], wide[3:]
     f = (np.arange(step) / step)[:, None, None]
     line = start + 0.5 * f * (
-        end - before
+        end
+        - before
         + f * (2 * before - 5 * start + 4 * end - later + f * (3 * (start - end) + later - before))
-    )  # fmt: skip
+    )
     return np.asarray(line.transpose(1, 0, 2).reshape(-1, points.shape[1]), dtype=np.float64)
 
 
-def _inside(places: Array, polygon: Array) -> Array:
+def _signed_distance(places: Array, polygon: Array) -> Array:
     """(N,) signed distance to a planar polygon, positive inside."""
     a, b = polygon, np.roll(polygon, -1, 0)
     edge, away = b - a, places[:, None] - a
@@ -109,9 +113,9 @@ def _inside(places: Array, polygon: Array) -> Array:
     return np.asarray(np.where(crosses.sum(1) % 2 == 1, far, -far), dtype=np.float64)
 
 
-def _brow(mean: Array, line: Array) -> tuple[Array, Array]:
+def _brow_coordinates(mean: Array, line: Array) -> tuple[Array, Array]:
     """Coordinates across and along one brow: (V,), (V,)."""
-    fine = _smooth_line(line, closed=False, step=24)
+    fine = _catmull_rom(line, closed=False, step=24)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=-1))])
     u = length / length[-1]
     near = cKDTree(fine).query(mean)[1]
@@ -128,10 +132,11 @@ def _brow(mean: Array, line: Array) -> tuple[Array, Array]:
     return np.where(far, 6.0, np.clip(v, -6, 6)), np.clip(at, -1.0, 2.0)
 
 
-def _lids(model: IctModel) -> tuple[Array, Array]:
+def _lid_distance(model: IctModel) -> tuple[Array, Array]:
     """(V,) distance from the nearest lid margin; (V,) 1 on the upper lid, 0 on the lower."""
-    edges = np.concatenate([model.triangles[:, [0, 1]], model.triangles[:, [1, 2]],
-                            model.triangles[:, [2, 0]]])  # fmt: skip
+    edges = np.concatenate(
+        [model.triangles[:, [0, 1]], model.triangles[:, [1, 2]], model.triangles[:, [2, 0]]]
+    )
     rim = (edges < SKIN_END).any(1) & ((edges >= SOCKET_END - 768) & (edges < SOCKET_END)).any(1)
     margin = np.unique(edges[rim][edges[rim] < SKIN_END])
     points = model.mean[margin]
@@ -155,27 +160,27 @@ def skin_columns(model: IctModel, scalp: Array, rows: Array, angles: Array) -> T
         angles: (S,) angle of each.
     """
     mean, ibug = model.mean, model.mean[model.ibug68]
-    away = mean - CENTRE
+    away = mean - CENTER
     turn = np.arctan2(away[:, 0], -away[:, 2])
     table = np.zeros((len(mean), COLUMNS))
     # Noise is looked up on a cylinder.
     table[:, 0], table[:, 1] = turn * 0.85, mean[:, 1]
     solid = model.triangles[(model.triangles < SOCKET_END).all(1)]
-    table[:, Column.OPEN] = open_sky(mean, solid)
+    table[:, Column.OPEN] = sky_visibility(mean, solid)
     x, y, z = mean.T
     front = (z < 0.6) & (np.arange(len(mean)) < SKIN_END)
     table[:, Column.LIP] = -1.0
     near = front & (np.abs(x) < 0.45) & (y > 0.5) & (y < 1.1) & (z < 0.1)
-    border = _smooth_line(ibug[48:60, :2], closed=True)
-    table[near, Column.LIP] = _inside(mean[near, :2], border)
+    border = _catmull_rom(ibug[48:60, :2], closed=True)
+    table[near, Column.LIP] = _signed_distance(mean[near, :2], border)
     table[:, Column.BROW_V] = 6.0
     for side, line in ((-1, ibug[17:22][::-1]), (1, ibug[22:27])):
         rows_of = front & (x * side > 0)
-        v, u = _brow(mean[rows_of], line)
+        v, u = _brow_coordinates(mean[rows_of], line)
         table[rows_of, Column.BROW_V], table[rows_of, Column.BROW_U] = v, u
-    far, upper = _lids(model)
+    far, upper = _lid_distance(model)
     table[:, Column.LID], table[:, Column.UPPER] = np.where(front, far, 1.0), upper
-    _beard(table, mean, ibug, front)
+    _fill_beard_columns(table, mean, ibug, front)
     red = 0.8 * bump(x, y, 0.47, 0.32, 0.20, 0.17) + 0.8 * bump(x, y, 0.0, 0.36, 0.13, 0.12)
     red += 0.35 * bump(x, y, 0.0, 1.12, 0.16, 0.10) + 0.4 * bump(x, y, 0.34, 0.06, 0.16, 0.06)
     ear = smoothstep(0.86, 0.93, np.abs(x)) * smoothstep(0.55, 0.4, y)
@@ -193,7 +198,8 @@ def skin_columns(model: IctModel, scalp: Array, rows: Array, angles: Array) -> T
     return torch.from_numpy(table)
 
 
-def _beard(table: Array, mean: Array, ibug: Array, front: Array) -> None:
+def _fill_beard_columns(table: Array, mean: Array, ibug: Array, front: Array) -> None:
+    """Fill the columns of beard and moustache."""
     x, y, z = mean.T
     jaw = ibug[0:17]
     side = np.interp(y, jaw[8:][::-1, 1], jaw[8:][::-1, 0])
@@ -208,6 +214,9 @@ def _beard(table: Array, mean: Array, ibug: Array, front: Array) -> None:
     table[:, Column.BEARD] = beard * smoothstep(0.01, -0.02, lip)
     nose, top = ibug[33, 1], ibug[51, 1]
     table[:, Column.MOUSTACHE] = (
-        smoothstep(nose + 0.01, nose + 0.05, y) * smoothstep(mouth + 0.03, top, y)
-        * smoothstep(0.34, 0.25, np.abs(x)) * smoothstep(0.008, -0.012, lip) * front
-    )  # fmt: skip
+        smoothstep(nose + 0.01, nose + 0.05, y)
+        * smoothstep(mouth + 0.03, top, y)
+        * smoothstep(0.34, 0.25, np.abs(x))
+        * smoothstep(0.008, -0.012, lip)
+        * front
+    )

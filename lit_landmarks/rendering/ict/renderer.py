@@ -1,4 +1,7 @@
-"""`IctRenderer`: ICT faces to pictures, before photographs or painted walls."""
+"""`IctRenderer`: draws ICT heads before photographs or procedural backgrounds.
+
+`ICT_VERSION` stands here: caches of rendered faces are keyed by it and by `RENDER_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,15 @@ from lit_landmarks.rendering.faces import (
     select,
     to_device,
 )
-from lit_landmarks.rendering.ict.camera import photograph
+from lit_landmarks.rendering.ict.camera import apply_camera
 from lit_landmarks.rendering.ict.looks import IctLook, sample_looks
 from lit_landmarks.rendering.ict.shader import IctShader
 from lit_landmarks.rendering.ict.walls import sample_walls
 from lit_landmarks.rendering.parts import Material
-from lit_landmarks.rendering.renderer import Scene, finish
+from lit_landmarks.rendering.renderer import Scene, develop_picture
 from lit_landmarks.rendering.rng import CounterRng
 
-#: Raise when the pixels of the same face change.
+#: Raise when the pixels of the same ICT face change.
 ICT_VERSION = 2
 #: Photographs are kept at most this long on their longer side.
 _PHOTO_SIDE = 512
@@ -51,58 +54,61 @@ class IctRenderer(Renderer):
     """
 
     def __init__(
-        self, head: Head, device: torch.device | str = "cpu", backgrounds: Sequence[Path] = (),
+        self,
+        head: Head,
+        device: torch.device | str = "cpu",
+        backgrounds: Sequence[Path] = (),
         supersample: int = 2,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(head, device, supersample, chunk=2 if str(device) == "cpu" else 32)
         self.shader = IctShader(head, self.device)
         self._columns = head.texture[:, 2:].float().to(self.device)
         self.backgrounds = tuple(backgrounds)
         self._photos: dict[int, np.ndarray] = {}
 
-    def __call__(self, draws: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
-        """(B, S, S, 3) uint8 sRGB pictures of the faces that belong to `draws`."""
-        scene = Scene(sample(draws), sample_looks(draws), sample_walls(draws))
-        parts = [select(scene, rows) for rows in torch.split(torch.arange(len(draws)), self.chunk)]
+    def __call__(self, rng: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
+        """(B, S, S, 3) uint8 sRGB pictures of the faces of `rng`."""
+        scene = Scene(sample(rng), sample_looks(rng), sample_walls(rng))
+        parts = [select(scene, rows) for rows in torch.split(torch.arange(len(rng)), self.chunk)]
         threads = min(torch.get_num_threads(), len(parts))
         if self.device.type != "cpu" or threads == 1:
             return torch.cat([self.render(part) for part in parts])
         # A chunk for each core: many small operations share cores badly.
-        return torch.cat(list(_pool(threads).map(self.render, parts)))
+        return torch.cat(list(_thread_pool(threads).map(self.render, parts)))
 
     @torch.no_grad()
     def render(self, scene: Scene) -> Tensor:
         """(B, S, S, 3) uint8 pictures of one chunk."""
         faces = to_device(scene.faces, self.device)
         look = cast(IctLook, to_device(scene.look, self.device, floats=True))
-        wall = self._wall(scene, look, faces.image_size)
-        look = _in_its_place(look, wall)
+        wall = self._render_background(scene, look, faces.image_size)
+        look = _match_light(look, wall)
         camera = camera_vertices(self.head, faces, head_vertices(self.head, faces))
-        layer = self._head_layer(camera, faces, look)
+        layer = self._render_head(camera, faces, look)
         still = replace(look, noise=torch.zeros_like(look.noise))
-        picture = finish(layer[..., :3] + wall * (1.0 - layer[..., 3:]), still)
-        return torch.from_numpy(photograph(picture.cpu().numpy(), look))
+        picture = develop_picture(layer[..., :3] + wall * (1.0 - layer[..., 3:]), still)
+        return torch.from_numpy(apply_camera(picture.cpu().numpy(), look))
 
-    def _detail(
+    def _extend_texture(
         self, material: Material, texture: Tensor, points: Tensor, hit: Tensor, place: Tensor
     ) -> Tensor:
-        """The paint of the skin."""
+        """Texture and, on skin, the columns of `ict.paint`."""
         if material is not Material.SKIN:
             return texture
         values = self._columns.expand(len(points), -1, -1)
         more = zbuffer.interpolate(values, points, self.triangles, hit, place)
         return torch.cat([texture, more], 1)
 
-    def _wall(self, scene: Scene, look: IctLook, size: int) -> Tensor:
+    def _render_background(self, scene: Scene, look: IctLook, size: int) -> Tensor:
         """(B, S, S, 3) linear RGB behind the head."""
         if not self.backgrounds:
             back = to_device(scene.back, self.device, floats=True)
             return paint_background(back, size) * (0.35 + 0.65 * look.ambient[:, None, None])
-        rows = [self._photo(row, size) for row in look.picture.cpu().tolist()]
+        rows = [self._crop_photo(row, size) for row in look.picture.cpu().tolist()]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
-    def _photo(self, row: list[float], size: int) -> np.ndarray:
-        """A square of a photograph (S, S, 3), linear."""
+    def _crop_photo(self, row: list[float], size: int) -> np.ndarray:
+        """A square cut from a background photograph: (S, S, 3) linear RGB."""
         which, x, y, zoom, flip, blur = row
         number = min(int(which * len(self.backgrounds)), len(self.backgrounds) - 1)
         photo = self._photos.get(number)
@@ -124,13 +130,13 @@ class IctRenderer(Renderer):
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _thread_pool(threads: int) -> ThreadPoolExecutor:
     # The number of threads that torch uses is set for the calling thread alone.
     return ThreadPoolExecutor(threads, "ict", initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _in_its_place(look: IctLook, wall: Tensor) -> IctLook:
-    """Light that fits what is behind the face: its colour, in part."""
+def _match_light(look: IctLook, wall: Tensor) -> IctLook:
+    """Tint ambient and fill light with the mean colour of the background, in part."""
     mean = wall.mean((1, 2))
     gray = mean.mean(-1, keepdim=True).clamp_min(1e-3)
     tint = (mean / gray).clamp(0.6, 1.6) ** 0.4

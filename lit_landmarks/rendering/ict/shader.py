@@ -1,4 +1,7 @@
-"""Colours of the pixels of an ICT head."""
+"""`IctShader`: colours of the pixels of an ICT head.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.rendering.appearance import Appearance
-from lit_landmarks.rendering.faces import FaceParameters, Head
+from lit_landmarks.rendering.faces import FaceParameters
 from lit_landmarks.rendering.hair import hairline
 from lit_landmarks.rendering.ict.hair import IctStyle
 from lit_landmarks.rendering.ict.looks import IctLook
 from lit_landmarks.rendering.ict.paint import Column
 from lit_landmarks.rendering.paint import Channel
 from lit_landmarks.rendering.parts import Material
-from lit_landmarks.rendering.shade import Pixels, Shader, blend, lit, shine
+from lit_landmarks.rendering.shade import Pixels, Shader, diffuse_light, mix_colors, specular_light
 
 
-def _step(low: float, high: float, x: Tensor) -> Tensor:
+def _smoothstep(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
+    """0 below `low`, 1 above `high`, smooth between; `low` > `high` turns it round."""
     s = ((x - low) / (high - low)).clamp(0.0, 1.0)
     return s * s * (3.0 - 2.0 * s)
 
@@ -33,98 +37,106 @@ class IctShader(Shader):
         device: where to work.
     """
 
-    def __init__(self, head: Head, device: torch.device) -> None:
-        super().__init__(head, device)
-
     def __call__(
         self, material: Material, p: Pixels, look: Appearance, faces: FaceParameters
     ) -> Tensor:
         """(N, 3) linear colours."""
         mine = cast(IctLook, look)
         if material is Material.SKIN:
-            return self._face(p, mine, faces)
+            return self._shade_face(p, mine, faces)
         flat = replace(p, texture=p.texture[:, :2])
         match material:
             case Material.HAIR:
-                return self._strands(flat, mine)
+                return self._shade_strands(flat, mine)
             case Material.CLOTH | Material.HAT:
-                return self._woven(material, flat, mine, faces)
+                return self._shade_cloth(material, flat, mine, faces)
             case Material.HAND:
-                return self._hand(flat, mine)
+                return self._shade_hand(flat, mine)
             case Material.PROP:
-                tone = p.of(mine.trim) * 0.6
-                return tone * lit(p, mine, (0.1, 0.1, 0.1)) + 0.25 * shine(p, mine, 6)
+                tone = p.per_pixel(mine.trim) * 0.6
+                return tone * diffuse_light(p, mine, (0.1, 0.1, 0.1)) + 0.25 * specular_light(
+                    p, mine, 6
+                )
             case Material.MOUTH | Material.TEETH | Material.TONGUE | Material.RIM:
-                return self._inside(material, flat, mine)
+                return self._shade_mouth_parts(material, flat, mine)
             case Material.EYE:
                 # The eyeballs of the model are large for their irises.
                 sizes = {"iris_size": 0.80 * mine.iris_size, "pupil_size": 0.80 * mine.pupil_size}
-                return self._eye(flat, replace(mine, **sizes), faces)
+                return self._shade_eye(flat, replace(mine, **sizes), faces)
             case _:
                 # Frames are seen from both sides, so their normals cancel: they face the camera.
-                flat.normal = F.normalize(flat.normal.new_tensor([0.0, -0.35, -1.0]), dim=-1
-                                          ).expand_as(flat.normal)  # fmt: skip
-                return self._glasses(flat, mine)
+                flat.normal = F.normalize(
+                    flat.normal.new_tensor([0.0, -0.35, -1.0]), dim=-1
+                ).expand_as(flat.normal)
+                return self._shade_glasses(flat, mine)
 
-    def _face(self, p: Pixels, look: IctLook, faces: FaceParameters) -> Tensor:
+    def _shade_face(self, p: Pixels, look: IctLook, faces: FaceParameters) -> Tensor:
         at = p.texture.unbind(-1)
         across, down, sky = at[0], at[1], at[Column.OPEN]
         fine = self.noise(p, across * 150.0, down * 150.0, 150.0, look)
         wide = self.noise(p, across * 30.0 + 70.0, down * 30.0, 30.0, look)
-        colour = self._complexion(p, look, fine, wide)
-        lip = _step(-0.012, 0.020, at[Column.LIP])
-        tone = p.of(look.lip) * (1.0 + 0.06 * fine[:, 1:2])
-        colour = blend(colour, tone, lip * p.of(look.paint)[:, Channel.LIP])
-        colour = self._grown(colour, p, look, fine)
-        colour = self._scalp_of(colour, p, look, faces, fine)
+        color = self._skin_color(p, look, fine, wide)
+        lip = _smoothstep(-0.012, 0.020, at[Column.LIP])
+        tone = p.per_pixel(look.lip) * (1.0 + 0.06 * fine[:, 1:2])
+        color = mix_colors(color, tone, lip * p.per_pixel(look.paint)[:, Channel.LIP])
+        color = self._add_brows_and_beard(color, p, look, fine)
+        color = self._add_scalp_hair(color, p, look, faces, fine)
         lid, upper = at[Column.LID], at[Column.UPPER]
         line = torch.exp(-((lid / (0.007 + 0.006 * upper)) ** 2)) * (0.30 + 0.70 * upper)
-        shade = _step(0.11, 0.02, lid) * upper * p.of(look.paint)[:, Channel.EYE]
-        colour = blend(colour, p.of(look.shadow_lid), 0.6 * shade)
-        colour = blend(colour, p.of(look.brow) * 0.4, line * p.of(look.liner))
-        bumpy = self._relief(p, look, fine, lip)
-        return self._lighted(colour, bumpy, sky, lip, at[Column.FOLD], look)
+        shade = _smoothstep(0.11, 0.02, lid) * upper * p.per_pixel(look.paint)[:, Channel.EYE]
+        color = mix_colors(color, p.per_pixel(look.shadow_lid), 0.6 * shade)
+        color = mix_colors(color, p.per_pixel(look.brow) * 0.4, line * p.per_pixel(look.liner))
+        bumpy = self._tilt_normals(p, look, fine, lip)
+        return self._light_skin(color, bumpy, sky, lip, at[Column.FOLD], look)
 
-    def _complexion(self, p: Pixels, look: IctLook, fine: Tensor, wide: Tensor) -> Tensor:
+    def _skin_color(self, p: Pixels, look: IctLook, fine: Tensor, wide: Tensor) -> Tensor:
         at = p.texture.unbind(-1)
-        blotch = p.of(look.blotch)
+        blotch = p.per_pixel(look.blotch)
         grain = 1.0 + 0.5 * blotch[:, 1] * fine[:, 2] + 0.5 * blotch[:, 0] * wide[:, 1]
-        colour = p.of(look.skin) * grain[:, None]
-        red = colour * colour.new_tensor([1.0, 0.70, 0.68])
-        share = at[Column.RED] * (0.35 + p.of(look.paint)[:, Channel.RED]) + 0.12 * wide[:, 0]
-        colour = blend(colour, red, share.clamp(0.0, 1.0))
-        cool = colour * colour.new_tensor([0.80, 0.83, 0.90])
+        color = p.per_pixel(look.skin) * grain[:, None]
+        red = color * color.new_tensor([1.0, 0.70, 0.68])
+        share = (
+            at[Column.RED] * (0.35 + p.per_pixel(look.paint)[:, Channel.RED]) + 0.12 * wide[:, 0]
+        )
+        color = mix_colors(color, red, share.clamp(0.0, 1.0))
+        cool = color * color.new_tensor([0.80, 0.83, 0.90])
         shaved = (at[Column.BEARD] + 0.8 * at[Column.MOUSTACHE]).clamp(0, 1)
-        colour = blend(colour, cool, p.of(look.stubble) * shaved)
-        spots = (fine[:, 1] + 0.4 * wide[:, 2] - p.of(look.freckle)[:, 1]).clamp(0.0, 0.5) * 2.0
-        brown = colour * colour.new_tensor([0.62, 0.46, 0.38])
-        return blend(colour, brown, spots * p.of(look.freckle)[:, 0])
+        color = mix_colors(color, cool, p.per_pixel(look.stubble) * shaved)
+        spots = (fine[:, 1] + 0.4 * wide[:, 2] - p.per_pixel(look.freckle)[:, 1]).clamp(
+            0.0, 0.5
+        ) * 2.0
+        brown = color * color.new_tensor([0.62, 0.46, 0.38])
+        return mix_colors(color, brown, spots * p.per_pixel(look.freckle)[:, 0])
 
-    def _grown(self, colour: Tensor, p: Pixels, look: IctLook, fine: Tensor) -> Tensor:
+    def _add_brows_and_beard(self, color: Tensor, p: Pixels, look: IctLook, fine: Tensor) -> Tensor:
         """Brows and beard."""
         at = p.texture.unbind(-1)
         v, u = at[Column.BROW_V], at[Column.BROW_U]
-        width, density, taper, tail = p.of(look.brow_shape).unbind(-1)
-        wide = width * (1.0 - taper * 0.6 * _step_to(u, 0.5, 1.0))
+        width, density, taper, tail = p.per_pixel(look.brow_shape).unbind(-1)
+        wide = width * (1.0 - taper * 0.6 * _smoothstep(0.5, 1.0, u))
         hairs = self.noise(p, u * 46.0 + v * 9.0, v * 5.0 - u * 30.0, 60.0, look)
         tuft = (0.60 + 0.45 * hairs[:, 2] + 0.35 * hairs[:, 1]).clamp(0.0, 1.0)
         edge = v.abs() / wide.clamp_min(0.1) + 0.22 * hairs[:, 2]
-        inside = _step(1.25, 0.55, edge)
-        ends = _step(-0.05, 0.10, u + 0.03 * hairs[:, 1]) * _step_to(-u, -tail, 0.10 - tail)
-        share = inside * ends * density * p.of(look.paint)[:, Channel.BROW]
+        inside = _smoothstep(1.25, 0.55, edge)
+        ends = _smoothstep(-0.05, 0.10, u + 0.03 * hairs[:, 1]) * _smoothstep(
+            -tail, 0.10 - tail, -u
+        )
+        share = inside * ends * density * p.per_pixel(look.paint)[:, Channel.BROW]
         share = (share * (0.50 + 0.50 * tuft)).clamp(0.0, 1.0)
-        colour = blend(colour, p.of(look.brow), share)
+        color = mix_colors(color, p.per_pixel(look.brow), share)
         across, down = at[0], at[1]
         strands = self.noise(p, across * 130.0 + down * 50.0, down * 34.0, 130.0, look)
         tuft = (0.55 + 0.5 * strands[:, 2] + 0.35 * fine[:, 2]).clamp(0.0, 1.0)
-        paint = p.of(look.paint)
-        hairy = torch.maximum(at[Column.BEARD] * paint[:, Channel.BEARD],
-                              at[Column.MOUSTACHE] * paint[:, Channel.MOUSTACHE])  # fmt: skip
+        paint = p.per_pixel(look.paint)
+        hairy = torch.maximum(
+            at[Column.BEARD] * paint[:, Channel.BEARD],
+            at[Column.MOUSTACHE] * paint[:, Channel.MOUSTACHE],
+        )
         hairy = (hairy * (1.0 + 0.5 * strands[:, 1] * (1.0 - hairy))).clamp(0.0, 1.0)
-        return blend(colour, p.of(look.beard) * 0.8, hairy * (0.45 + 0.55 * tuft))
+        return mix_colors(color, p.per_pixel(look.beard) * 0.8, hairy * (0.45 + 0.55 * tuft))
 
-    def _scalp_of(
-        self, colour: Tensor, p: Pixels, look: IctLook, faces: FaceParameters, fine: Tensor
+    def _add_scalp_hair(
+        self, color: Tensor, p: Pixels, look: IctLook, faces: FaceParameters, fine: Tensor
     ) -> Tensor:
         """Roots of the hair: a soft edge below cap and locks."""
         row, angle = p.texture[:, Column.ROW], p.texture[:, Column.ANGLE]
@@ -132,97 +144,105 @@ class IctShader(Shader):
         table = hairline(faces.hair.line.float(), faces.hair.skew.float(), steps)
         step = ((angle + torch.pi) * (127.0 / (2 * torch.pi))).round().long().clamp(0, 127)
         here = table.reshape(-1).index_select(0, p.face * 128 + step)
-        thick = p.of((faces.hair.thickness > 0).float())
+        thick = p.per_pixel((faces.hair.thickness > 0).float())
         share = ((here - row + 0.25 + 0.18 * fine[:, 2]) / 0.75).clamp(0.0, 1.0) * thick
-        return blend(colour, p.of(look.hair) * 0.7, share * (0.75 + 0.25 * fine[:, 1].clamp(-1, 1)))
+        return mix_colors(
+            color, p.per_pixel(look.hair) * 0.7, share * (0.75 + 0.25 * fine[:, 1].clamp(-1, 1))
+        )
 
-    def _relief(self, p: Pixels, look: IctLook, fine: Tensor, lip: Tensor) -> Pixels:
+    def _tilt_normals(self, p: Pixels, look: IctLook, fine: Tensor, lip: Tensor) -> Pixels:
         """Pores and wrinkles as small tilts of the normal."""
         tilt = torch.stack([fine[:, 2], fine[:, 1], 0 * fine[:, 0]], -1)
-        size = p.of(look.pore) * (0.8 + 0.8 * lip)
+        size = p.per_pixel(look.pore) * (0.8 + 0.8 * lip)
         return replace(p, normal=F.normalize(p.normal + size[:, None] * 0.5 * tilt, dim=-1))
 
-    def _lighted(
-        self, colour: Tensor, p: Pixels, sky: Tensor, lip: Tensor, fold: Tensor, look: IctLook
+    def _light_skin(
+        self, color: Tensor, p: Pixels, sky: Tensor, lip: Tensor, fold: Tensor, look: IctLook
     ) -> Tensor:
         # Light that is scattered in the skin reddens what little reaches a hollow.
-        hollow = sky.clamp(0.05, 1.0)[:, None] ** colour.new_tensor([0.85, 1.15, 1.25])
-        age = (1.0 - 0.40 * fold * p.of(look.age))[:, None]
-        soft = lit(p, look, (0.34, 0.20, 0.14), hollow)
-        broad, tight = shine(p, look, 3), shine(p, look, 5)
-        gloss = p.of(look.gloss)[:, None]
+        hollow = sky.clamp(0.05, 1.0)[:, None] ** color.new_tensor([0.85, 1.15, 1.25])
+        age = (1.0 - 0.40 * fold * p.per_pixel(look.age))[:, None]
+        soft = diffuse_light(p, look, (0.34, 0.20, 0.14), hollow)
+        broad, tight = specular_light(p, look, 3), specular_light(p, look, 5)
+        gloss = p.per_pixel(look.gloss)[:, None]
         oil = (0.45 * broad + (0.7 + 1.6 * lip[:, None]) * tight) * gloss * sky[:, None]
         rim = (1.0 + p.normal[:, 2:3]).clamp(0.0, 1.0) ** 3
-        sheen = 0.22 * rim * p.of(look.ambient) * sky[:, None]
-        return (colour * soft * age + oil * p.of(look.key) + sheen * (0.3 + colour)).clamp_min(0.0)
+        sheen = 0.22 * rim * p.per_pixel(look.ambient) * sky[:, None]
+        return (color * soft * age + oil * p.per_pixel(look.key) + sheen * (0.3 + color)).clamp_min(
+            0.0
+        )
 
-    def _strands(self, p: Pixels, look: IctLook) -> Tensor:
-        strand = p.of(look.strand)
+    def _shade_strands(self, p: Pixels, look: IctLook) -> Tensor:
+        strand = p.per_pixel(look.strand)
         u = p.texture[:, 0] * strand[:, 0] * 3.4
         v, scale = p.texture[:, 1], look.strand[:, 0] * 3.4
         thin = self.noise(p, u * 4.0, v * 3.0, 4.0 * scale, look)
         wide = self.noise(p, u + 0.5 * v, v * 2.0, scale, look)
         value = 0.86 + (0.35 + 0.65 * strand[:, 1]) * (0.26 * thin[:, 2] + 0.20 * wide[:, 1])
         deep = (1.02 + 0.02 * (6.0 - v)).clamp(0.62, 1.05)
-        colour = p.of(look.hair) * (value.clamp(0.25, 1.6) * deep)[:, None]
+        color = p.per_pixel(look.hair) * (value.clamp(0.25, 1.6) * deep)[:, None]
         tangent = (1.0 - p.normal[:, 1] ** 2).clamp(0.0, 1.0)
-        band = shine(p, look, 3)[:, 0] * tangent * strand[:, 2] * value.clamp(0.0, 1.4)
-        tone = p.of(look.hair) * 0.8 + 0.05
-        return colour * lit(p, look, (0.3, 0.3, 0.3)) + tone * (band[:, None] * p.of(look.key))
+        band = specular_light(p, look, 3)[:, 0] * tangent * strand[:, 2] * value.clamp(0.0, 1.4)
+        tone = p.per_pixel(look.hair) * 0.8 + 0.05
+        return color * diffuse_light(p, look, (0.3, 0.3, 0.3)) + tone * (
+            band[:, None] * p.per_pixel(look.key)
+        )
 
-    def _woven(self, material: Material, p: Pixels, look: IctLook, faces: FaceParameters) -> Tensor:
+    def _shade_cloth(
+        self, material: Material, p: Pixels, look: IctLook, faces: FaceParameters
+    ) -> Tensor:
         u, v = p.texture.unbind(-1)
         weave = self.noise(p, u * 70.0, v * 70.0, 70.0, look)
         crease = self.noise(p, u * 6.0, v * 6.0 + 3.0 * u, 6.0, look)
-        pattern = p.of(look.pattern)
+        pattern = p.per_pixel(look.pattern)
         if material is Material.HAT:
-            knit = p.of(cast(IctStyle, faces.hair).hat[:, 0].float().round()) == 1
+            knit = p.per_pixel(cast(IctStyle, faces.hair).hat[:, 0].float().round()) == 1
             rib = torch.where(knit, 0.16 * torch.sin(u * 90.0), 0.0 * u)
             hem = torch.where(knit, (v > 0.72) & (v < 0.75), (v > 0.86) & (v <= 1.0)).float()
-            cloth = blend(p.of(look.hat_colour), p.of(look.trim), hem * (pattern[:, 0] > 0))
+            cloth = mix_colors(
+                p.per_pixel(look.hat_color), p.per_pixel(look.trim), hem * (pattern[:, 0] > 0)
+            )
             cloth = cloth * (1.0 + rib - 0.25 * hem * (pattern[:, 0] <= 0))[:, None]
         else:
             wave = torch.sin(v * pattern[:, 1] + u * pattern[:, 2])
             stripe = ((wave * 4.0).clamp(-1.0, 1.0) * 0.5 + 0.5) * pattern[:, 0]
-            cloth = blend(p.of(look.cloth), p.of(look.trim), stripe)
-            hem = _step(0.075, 0.055, v) * _step(0.0, 0.03, v)
+            cloth = mix_colors(p.per_pixel(look.cloth), p.per_pixel(look.trim), stripe)
+            hem = _smoothstep(0.075, 0.055, v) * _smoothstep(0.0, 0.03, v)
             cloth = cloth * (1.0 - 0.18 * hem)[:, None]
         cloth = cloth * (1.0 + 0.03 * weave[:, 0] + 0.08 * weave[:, 2])[:, None]
         tilt = torch.stack([crease[:, 0], crease[:, 1], 0 * u], -1)
         p = replace(p, normal=F.normalize(p.normal + 0.10 * tilt, dim=-1))
-        glow = 0.12 * p.of(look.sheen)[:, None] * shine(p, look, 4)
-        return (cloth * lit(p, look, (0.1, 0.1, 0.1)) + glow).clamp_min(0.0)
+        glow = 0.12 * p.per_pixel(look.sheen)[:, None] * specular_light(p, look, 4)
+        return (cloth * diffuse_light(p, look, (0.1, 0.1, 0.1)) + glow).clamp_min(0.0)
 
-    def _hand(self, p: Pixels, look: IctLook) -> Tensor:
+    def _shade_hand(self, p: Pixels, look: IctLook) -> Tensor:
         u, v = p.texture.unbind(-1)
         fine = self.noise(p, u * 120.0, v * 120.0, 120.0, look)
-        sleeve = _step(0.95, 0.97, v)
-        colour = p.of(look.skin) * (0.95 + 0.05 * fine[:, 2:3])
+        sleeve = _smoothstep(0.95, 0.97, v)
+        color = p.per_pixel(look.skin) * (0.95 + 0.05 * fine[:, 2:3])
         knuckle = torch.exp(-(((v + 0.42) / 0.07) ** 2)) + torch.exp(-(((v + 0.75) / 0.05) ** 2))
-        colour = blend(colour, colour * colour.new_tensor([0.95, 0.70, 0.66]), 0.5 * knuckle)
-        colour = blend(colour, p.of(look.cloth), sleeve)
-        return colour * lit(p, look, (0.34, 0.20, 0.14)) + 0.3 * shine(p, look, 4) * p.of(
-            look.gloss
-        )[:, None] * (1 - sleeve[:, None])
+        color = mix_colors(color, color * color.new_tensor([0.95, 0.70, 0.66]), 0.5 * knuckle)
+        color = mix_colors(color, p.per_pixel(look.cloth), sleeve)
+        return color * diffuse_light(p, look, (0.34, 0.20, 0.14)) + 0.3 * specular_light(
+            p, look, 4
+        ) * p.per_pixel(look.gloss)[:, None] * (1 - sleeve[:, None])
 
-    def _inside(self, material: Material, p: Pixels, look: IctLook) -> Tensor:
+    def _shade_mouth_parts(self, material: Material, p: Pixels, look: IctLook) -> Tensor:
         """Mouth, teeth, gums and tongue, sockets; the first texture column is x, then depth."""
-        light = lit(p, look, (0.4, 0.3, 0.3))
+        light = diffuse_light(p, look, (0.4, 0.3, 0.3))
         deep = p.texture[:, 1]
         if material is Material.RIM:
-            pink = p.of(look.skin) * light.new_tensor([0.80, 0.50, 0.47])
+            pink = p.per_pixel(look.skin) * light.new_tensor([0.80, 0.50, 0.47])
             return pink * light * 0.55
         dark = (1.0 - 0.95 * deep).clamp(0.06, 1.0)[:, None]
         if material is Material.TEETH:
-            return p.of(look.tooth) * light * dark * 0.85 + 0.18 * shine(p, look, 6) * dark
+            return (
+                p.per_pixel(look.tooth) * light * dark * 0.85
+                + 0.18 * specular_light(p, look, 6) * dark
+            )
         flesh = light.new_tensor([0.50, 0.16, 0.15])
         if material is Material.TONGUE:
-            return flesh * light * dark * 0.8 + 0.10 * shine(p, look, 5) * dark
-        cheek = p.of(look.lip) * 0.8
-        shade = blend(cheek, 0.55 * flesh.expand(len(deep), 3), (deep * 5.0).clamp(0.0, 1.0))
+            return flesh * light * dark * 0.8 + 0.10 * specular_light(p, look, 5) * dark
+        cheek = p.per_pixel(look.lip) * 0.8
+        shade = mix_colors(cheek, 0.55 * flesh.expand(len(deep), 3), (deep * 5.0).clamp(0.0, 1.0))
         return shade * light * dark * 0.8
-
-
-def _step_to(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    s = ((x - low) / (high - low)).clamp(0.0, 1.0)
-    return s * s * (3.0 - 2.0 * s)

@@ -1,7 +1,9 @@
-"""`Sites`: places that ride on the mesh, at which hair, clothes and other wear are built.
+"""`Sites`: points attached to the mesh, at which hair, clothes and other wear are built.
 
 A site is a blend of three mesh vertices plus an offset at rest; identity and expression move it as
 they move the surface below it.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from lit_landmarks.template.head import template_head
 from lit_landmarks.template.surface_points import SurfacePoints, blend
 
 #: Inside of the skull from which rays towards the scalp start.
-CENTRE: Array = np.array([0.0, -0.15, 0.85])
+CENTER: Array = np.array([0.0, -0.15, 0.85])
 #: The scalp lattice: angles round the head from -pi, and half rows of the loft from the crown.
 SCALP_ANGLES, SCALP_ROWS, SCALP_LAST = 72, 27, 13.0
 #: The lattice of throat and chest: angles from -pi, heights.
@@ -42,7 +44,7 @@ class Sites:
 
 
 class Places:
-    """Finds sites on a model; slow queries run once, when the head is built."""
+    """Finds sites on a model by surface queries, when the head is built."""
 
     def __init__(self, model: IctModel) -> None:
         self.model = model
@@ -62,19 +64,19 @@ class Places:
         away = (self.skin.normals * (middle - back)).sum(-1) > 0
         return Surface(mean, triangles[away])
 
-    def carried(self, scheme: str) -> SurfacePoints:
-        """The template's points of a scheme, on the place of this head that corresponds."""
+    def transfer_points(self, scheme: str) -> SurfacePoints:
+        """The template's points of a scheme, moved to corresponding places of this head."""
         points = template_head().points(scheme)
         places = self.warp(blend(self._template, points)[0].numpy())
         vertices, weights = self.outer.closest(places)
         return SurfacePoints(vertices, weights)
 
-    def riding(self, rest: Array) -> Sites:
-        """Sites at places that need not lie on the skin; they ride on the skin nearest to them."""
+    def attach(self, rest: Array) -> Sites:
+        """Sites at places (S, 3) near the skin, which move with the skin nearest to them."""
         vertices, weights = self.outer.closest(rest)
         return Sites(rest, vertices, weights)
 
-    def _at_rest(self, vertices: Indices, weights: Array) -> Sites:
+    def _make_sites(self, vertices: Indices, weights: Array) -> Sites:
         rest = (weights[..., None] * self.model.mean[vertices]).sum(-2)
         return Sites(rest, vertices, weights)
 
@@ -83,13 +85,13 @@ class Places:
         angle = np.linspace(-np.pi, np.pi, SCALP_ANGLES, endpoint=False)
         rows = np.linspace(0.0, SCALP_LAST, SCALP_ROWS)
         a, t = (g.reshape(-1) for g in np.meshgrid(angle, rows))
-        ways = loft.surface(a, np.maximum(t, 0.05)) - CENTRE
+        ways = loft.surface(a, np.maximum(t, 0.05)) - CENTER
         # An auricle is left below hair at the sides: the nearest way out is the skull.
         side = np.abs(a) > np.radians(60.0)
-        vertices, weights = self.skin.rays(CENTRE, ways, outermost=False)
-        front = self.outer.rays(CENTRE, ways[~side], outermost=True)
+        vertices, weights = self.skin.rays(CENTER, ways, outermost=False)
+        front = self.outer.rays(CENTER, ways[~side], outermost=True)
         vertices[~side], weights[~side] = front
-        return self._at_rest(vertices, weights)
+        return self._make_sites(vertices, weights)
 
     def body(self) -> Sites:
         """(BODY_ROWS * BODY_ANGLES) sites round throat and chest, outside the mesh of the head.
@@ -99,14 +101,14 @@ class Places:
         angle = np.linspace(-np.pi, np.pi, BODY_ANGLES, endpoint=False)
         heights = np.linspace(BODY_TOP, BODY_BOTTOM, BODY_ROWS)
         a, y = (g.reshape(-1) for g in np.meshgrid(angle, heights))
-        own = self._bust_radius(a, y)
-        shoulder = _template_radius(a, y)
+        own = self._measure_bust(a, y)
+        shoulder = _measure_template(a, y)
         radius = np.maximum(own, np.where(y > 1.75, shoulder, 0.0))
         middle = spine_of(y)
         rest = middle + radius[:, None] * np.stack([np.sin(a), 0 * a, -np.cos(a)], -1)
-        return self.riding(rest)
+        return self.attach(rest)
 
-    def _bust_radius(self, angle: Array, y: Array) -> Array:
+    def _measure_bust(self, angle: Array, y: Array) -> Array:
         """Distance from the spine to the outside of the model's throat and shoulders."""
         triangles = self.skin.triangles
         low = self.model.mean[triangles][..., 1].min(1) > BODY_TOP - 0.25
@@ -115,8 +117,8 @@ class Places:
         bottom = np.minimum(y, 2.30)
         origin = spine_of(bottom)
         vertices, weights = bust.rays(origin, ways, outermost=True)
-        found = (weights[..., None] * self.model.mean[vertices]).sum(-2)
-        return np.asarray(np.linalg.norm((found - origin)[:, [0, 2]], axis=-1), dtype=np.float64)
+        outside = (weights[..., None] * self.model.mean[vertices]).sum(-2)
+        return np.asarray(np.linalg.norm((outside - origin)[:, [0, 2]], axis=-1), dtype=np.float64)
 
 
 def spine_of(y: Array) -> Array:
@@ -125,7 +127,7 @@ def spine_of(y: Array) -> Array:
     return np.stack([0 * y, y, z], -1)
 
 
-def _template_radius(angle: Array, y: Array) -> Array:
+def _measure_template(angle: Array, y: Array) -> Array:
     """Distance from the spine to the template's shoulders."""
     fine_a, fine_t = np.meshgrid(np.linspace(-np.pi, np.pi, 181), np.linspace(18.0, 22.0, 81))
     place = loft.surface(fine_a, fine_t)
@@ -134,7 +136,8 @@ def _template_radius(angle: Array, y: Array) -> Array:
     size = np.hypot(away[..., 0], away[..., 2]).reshape(-1)
     height = place[..., 1].reshape(-1)
     # Nearest in (angle, height) of a fine sampling; angles go round.
-    known = np.stack([np.concatenate([turn - 2 * np.pi, turn, turn + 2 * np.pi]),
-                      np.tile(2.0 * height, 3)], -1)  # fmt: skip
-    near = cKDTree(known).query(np.stack([angle, 2.0 * y], -1), k=4)[1]
+    samples = np.stack(
+        [np.concatenate([turn - 2 * np.pi, turn, turn + 2 * np.pi]), np.tile(2.0 * height, 3)], -1
+    )
+    near = cKDTree(samples).query(np.stack([angle, 2.0 * y], -1), k=4)[1]
     return np.asarray(np.tile(size, 3)[near].mean(-1), dtype=np.float64)

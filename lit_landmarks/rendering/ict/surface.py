@@ -1,4 +1,7 @@
-"""Finding places on the mesh of a head: closest points, rays, carried-over template points."""
+"""Queries of a head's mesh at rest: closest points, rays, and the thin-plate warp of a template.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _ALONG_RAY = 96
 
 
 class Surface:
-    """Triangles of a mesh at rest, to be asked for places.
+    """Triangles of a mesh at rest, with closest-point and ray queries.
 
     Args:
         points: (V, 3).
@@ -26,15 +29,15 @@ class Surface:
     def __init__(self, points: Array, triangles: Indices) -> None:
         self.points, self.triangles = points, triangles
         self._corner = points[triangles]
-        self._centres = self._corner.mean(1)
-        self._tree = cKDTree(self._centres)
+        self._centers = self._corner.mean(1)
+        self._tree = cKDTree(self._centers)
 
     def closest(self, places: Array) -> tuple[Indices, Array]:
         """Vertices (N, 3) and weights (N, 3) of the surface points nearest to `places` (N, 3)."""
         _, near = self._tree.query(places, k=_CANDIDATES)
         weights = _barycentric_of_closest(places[:, None], self._corner[near])
-        found = (weights[..., None] * self._corner[near]).sum(-2)
-        best = ((found - places[:, None]) ** 2).sum(-1).argmin(1)
+        result = (weights[..., None] * self._corner[near]).sum(-2)
+        best = ((result - places[:, None]) ** 2).sum(-1).argmin(1)
         rows = np.arange(len(places))
         return self.triangles[near[rows, best]], weights[rows, best]
 
@@ -58,15 +61,15 @@ class Surface:
         starts, group = np.unique(origin, axis=0, return_inverse=True)
         for number, start in enumerate(starts):
             rows = np.flatnonzero(group.reshape(-1) == number)
-            away = self._centres - start
+            away = self._centers - start
             tree = cKDTree(away / np.linalg.norm(away, axis=-1, keepdims=True))
             unit = ways[rows] / np.linalg.norm(ways[rows], axis=-1, keepdims=True)
             near = tree.query(unit, k=min(_ALONG_RAY, len(away)))[1]
-            best, found = self._hits(start, ways[rows], near, outermost)
-            vertices[rows], weights[rows] = self.triangles[best], found
+            best, result = self._intersect(start, ways[rows], near, outermost)
+            vertices[rows], weights[rows] = self.triangles[best], result
         return vertices, weights
 
-    def _hits(
+    def _intersect(
         self, origin: Array, ways: Array, near: Indices, outermost: bool
     ) -> tuple[Indices, Array]:
         """Each ray against the triangles near (N, K) that it may meet: numbers and weights.
@@ -93,9 +96,9 @@ class Surface:
         score = np.where(good.any(1, keepdims=True), score, np.where(leaves, inside, -np.inf))
         best = score.argmax(1)
         rows = np.arange(len(ways))
-        found = np.clip(w[rows, best], 0.0, None)
-        found = found / np.maximum(found.sum(-1, keepdims=True), 1e-12)
-        return near[rows, best], found
+        result = np.clip(w[rows, best], 0.0, None)
+        result = result / np.maximum(result.sum(-1, keepdims=True), 1e-12)
+        return near[rows, best], result
 
 
 def _barycentric_of_closest(places: Array, corner: Array) -> Array:
@@ -116,8 +119,8 @@ def _barycentric_of_closest(places: Array, corner: Array) -> Array:
         option[..., i], option[..., j] = 1.0 - share, share
         options.append(option)
     every = np.stack(options)
-    found = (every[..., None] * corner).sum(-2)
-    far = ((found - places) ** 2).sum(-1)
+    result = (every[..., None] * corner).sum(-2)
+    far = ((result - places) ** 2).sum(-1)
     far[0] = np.where(inner.min(-1) >= 0, far[0], np.inf)
     best = far.argmin(0)
     return np.asarray(np.take_along_axis(every, best[None, ..., None], 0)[0], dtype=np.float64)

@@ -2,6 +2,8 @@
 
 Each class makes a block of mesh once and places it per face; what a face does not wear is folded
 into a point inside the head.
+
+A change that alters a picture must raise `ict.renderer.ICT_VERSION`.
 """
 
 from __future__ import annotations
@@ -123,13 +125,17 @@ class Hats:
             :, None
         ]
         shell = place + (room[:, None] + puff + rim)[..., None] * way
-        brim = self._brim(shell[:, -1], kind, angle)
+        brim = self._place_brim(shell[:, -1], kind, angle)
         whole = torch.cat([shell, brim, brim + brim.new_tensor([0.0, 0.012, 0.0])], 1).flatten(1, 2)
         gone = (kind < 0.5)[..., None]
         return torch.where(gone, whole.new_tensor(HIDDEN), whole)
 
     @staticmethod
-    def _brim(edge: Tensor, kind: Tensor, angle: Tensor) -> Tensor:
+    def _place_brim(edge: Tensor, kind: Tensor, angle: Tensor) -> Tensor:
+        """(B, rows, angles, 3) of a brim or visor that goes on from the rim `edge` of the shell.
+
+        Its reach is in head units: 0.62 over the brow for a visor, 0.42 all round for a brim.
+        """
         flat = torch.stack([angle.sin(), 0.35 * angle.cos() ** 2, -angle.cos()], -1)
         front = torch.exp(-((angle / 0.85) ** 6))
         reach = torch.where(kind > 2.5, torch.full_like(angle, 0.42), 0.62 * front)
@@ -143,7 +149,7 @@ class _Block(NamedTuple):
     triangles: Indices
 
 
-def _tube(path: Array, radius: Array, flat: float = 1.0, around: int = 10) -> _Block:
+def _make_tube(path: Array, radius: Array, flat: float = 1.0, around: int = 10) -> _Block:
     """A closed tube through (K, 3) points with (K,) half widths; `flat` squeezes its depth."""
     a = np.linspace(0, 2 * np.pi, around, endpoint=False)
     way = np.gradient(path, axis=0)
@@ -156,37 +162,46 @@ def _tube(path: Array, radius: Array, flat: float = 1.0, around: int = 10) -> _B
     return _Block(points, grid_triangles(len(path), around, closed=True))
 
 
-def _round(k: int) -> Array:
+def _rounded_profile(k: int) -> Array:
     """Half widths of a tube with rounded ends, as shares."""
     s = np.linspace(-1.0, 1.0, k)
     return np.asarray((1.0 - np.abs(s) ** 8) ** 0.5 * 0.98 + 0.02, dtype=np.float64)
 
 
 #: Place across, root, length and lean of the four fingers.
-_FINGERS = ((-0.30, -0.42, 0.70, -0.10), (-0.10, -0.48, 0.82, -0.02), (0.10, -0.46, 0.76, 0.05),
-            (0.29, -0.38, 0.58, 0.14))  # fmt: skip
+_FINGERS = (
+    (-0.30, -0.42, 0.70, -0.10),
+    (-0.10, -0.48, 0.82, -0.02),
+    (0.10, -0.46, 0.76, 0.05),
+    (0.29, -0.38, 0.58, 0.14),
+)
 #: Half sizes of a phone, a card, and two poles.
 _BARS = ((0.40, 0.80, 0.04), (0.50, 0.32, 0.01), (0.07, 3.0, 0.07), (0.16, 3.5, 0.10))
 
 
-def _hand() -> _Block:
+def _make_hand() -> _Block:
     """A right hand, fingers up, its palm towards the face (+z), about 2 head units long."""
     blocks = []
     for x, base, length, lean in _FINGERS:
         s = np.linspace(0.0, 1.0, 9)
         path = np.stack([x + lean * s, base + 0.30 - (length + 0.30) * s, 0.10 * s**2], -1)
-        blocks.append(_tube(path, 0.096 * _round(9) * (1.0 - 0.18 * s), 0.85))
+        blocks.append(_make_tube(path, 0.096 * _rounded_profile(9) * (1.0 - 0.18 * s), 0.85))
     s = np.linspace(0.0, 1.0, 9)
     thumb = np.stack([-0.34 - 0.36 * s, 0.30 - 0.62 * s, 0.06 * s], -1)
-    blocks.append(_tube(thumb, 0.125 * _round(9) * (1.0 - 0.2 * s), 0.9))
+    blocks.append(_make_tube(thumb, 0.125 * _rounded_profile(9) * (1.0 - 0.2 * s), 0.9))
     palm = np.stack([0 * s, 0.62 - 1.15 * s, 0.02 * s], -1)
-    blocks.append(_tube(palm, 0.43 * (0.62 + 0.38 * np.minimum(1, 2 * s)) * _round(9), 0.34, 14))
+    blocks.append(
+        _make_tube(
+            palm, 0.43 * (0.62 + 0.38 * np.minimum(1, 2 * s)) * _rounded_profile(9), 0.34, 14
+        )
+    )
     arm = np.stack([0.05 * s, 3.2 - 2.75 * s, 0.0 * s], -1)
-    blocks.append(_tube(arm, 0.30 + 0 * s, 0.8, 14))
-    return _joined(blocks)
+    blocks.append(_make_tube(arm, 0.30 + 0 * s, 0.8, 14))
+    return _join_blocks(blocks)
 
 
-def _joined(blocks: list[_Block]) -> _Block:
+def _join_blocks(blocks: list[_Block]) -> _Block:
+    """One block of several."""
     starts = np.cumsum([0] + [len(b.points) for b in blocks])
     return _Block(
         np.concatenate([b.points for b in blocks]),
@@ -194,7 +209,7 @@ def _joined(blocks: list[_Block]) -> _Block:
     )
 
 
-def _box() -> _Block:
+def _make_box() -> _Block:
     """A box of half sizes 1 whose faces share no vertex, so that its edges stay sharp."""
     points: list[Array] = []
     triangles: list[Indices] = []
@@ -218,7 +233,7 @@ class Props:
     """
 
     def __init__(self) -> None:
-        hand, bar = _hand(), _box()
+        hand, bar = _make_hand(), _make_box()
         n = len(hand.points)
         mirrored = hand.points * np.array([-1.0, 1.0, 1.0])
         whole = np.concatenate([hand.points, mirrored, bar.points])
@@ -248,35 +263,55 @@ class Props:
         return torch.where(shown, points, points.new_tensor(HIDDEN))
 
 
-def sample_wear(draws: CounterRng) -> dict[str, Tensor]:
-    """What the faces of `draws` wear, as columns of `IctStyle`."""
-    hat = draws.choice("hat", (0.84, 0.08, 0.05, 0.03)).double()
-    kind = draws.choice("prop", (0.86, 0.09, 0.05)).double()
+def sample_wear(rng: CounterRng) -> dict[str, Tensor]:
+    """Sample what the faces of `rng` wear, as columns of `IctStyle`."""
+    hat = rng.choice("hat", (0.84, 0.08, 0.05, 0.03)).double()
+    kind = rng.choice("prop", (0.86, 0.09, 0.05)).double()
     hand = kind == 1
-    which = torch.where(draws.chance("left hand", 0.5), 1.0, -1.0).double()
-    spot = draws.choice("hand place", (3.0, 2.0, 1.0, 1.0))
+    which = torch.where(rng.chance("left hand", 0.5), 1.0, -1.0).double()
+    spot = rng.choice("hand place", (3.0, 2.0, 1.0, 1.0))
     places = torch.tensor([[0.0, 1.25], [0.55, 1.15], [0.42, 0.55], [0.30, -0.10]]).double()[spot]
     at = torch.stack([places[:, 0] * which, places[:, 1]], -1)
-    at = at + 0.12 * draws.normal("hand jitter", 2)
+    at = at + 0.12 * rng.normal("hand jitter", 2)
     loose = torch.stack(
-        [draws.uniform("bar x", 1, -0.9, 0.9), draws.uniform("bar y", 1, -0.5, 1.2)], -1
+        [rng.uniform("bar x", 1, -0.9, 0.9), rng.uniform("bar y", 1, -0.5, 1.2)], -1
     )
     at = torch.where(hand[:, None], at, loose)
     depth = torch.where(hand, -0.50 + 0.35 * at[:, 0].abs() ** 2, -0.75 + 0.0 * at[:, 0])
-    turn = torch.where(hand, 0.35 * draws.normal("hand turn") - 0.35 * at[:, 0],
-                       draws.uniform("bar turn", 1, -1.6, 1.6))  # fmt: skip
-    shapes = torch.tensor(_BARS).double()[draws.choice("bar", (2.0, 1.0, 1.0, 1.0))]
-    vee = draws.chance("open collar", 0.35) * draws.uniform("open depth", 1, 0.1, 0.5)
-    high = draws.chance("high collar", 0.12)
-    nape = torch.where(high, draws.uniform("nape high", 1, 1.35, 1.5),
-                       draws.uniform("nape", 1, 1.55, 1.72))  # fmt: skip
-    scoop = torch.where(high, 0.05, draws.uniform("neckline", 1, 0.12, 0.42))
+    turn = torch.where(
+        hand,
+        0.35 * rng.normal("hand turn") - 0.35 * at[:, 0],
+        rng.uniform("bar turn", 1, -1.6, 1.6),
+    )
+    shapes = torch.tensor(_BARS).double()[rng.choice("bar", (2.0, 1.0, 1.0, 1.0))]
+    vee = rng.chance("open collar", 0.35) * rng.uniform("open depth", 1, 0.1, 0.5)
+    high = rng.chance("high collar", 0.12)
+    nape = torch.where(
+        high, rng.uniform("nape high", 1, 1.35, 1.5), rng.uniform("nape", 1, 1.55, 1.72)
+    )
+    scoop = torch.where(high, 0.05, rng.uniform("neckline", 1, 0.12, 0.42))
     return {
-        "hat": torch.stack([hat, draws.uniform("hat line", 1, 3.9, 4.9),
-                            0.25 * draws.normal("hat tilt"),
-                            draws.uniform("hat room", 1, 0.07, 0.15)], 1),
-        "prop": torch.cat([kind[:, None], at, depth[:, None], turn[:, None],
-                           0.12 * draws.normal("prop tilt")[:, None], shapes, which[:, None]], 1),
-        "collar": torch.stack([nape, scoop, vee, draws.uniform("loose", 1, 0.015, 0.05)], 1),
-        "lashes": draws.uniform("lashes", 1, 0.0, 1.0),
-    }  # fmt: skip
+        "hat": torch.stack(
+            [
+                hat,
+                rng.uniform("hat line", 1, 3.9, 4.9),
+                0.25 * rng.normal("hat tilt"),
+                rng.uniform("hat room", 1, 0.07, 0.15),
+            ],
+            1,
+        ),
+        "prop": torch.cat(
+            [
+                kind[:, None],
+                at,
+                depth[:, None],
+                turn[:, None],
+                0.12 * rng.normal("prop tilt")[:, None],
+                shapes,
+                which[:, None],
+            ],
+            1,
+        ),
+        "collar": torch.stack([nape, scoop, vee, rng.uniform("loose", 1, 0.015, 0.05)], 1),
+        "lashes": rng.uniform("lashes", 1, 0.0, 1.0),
+    }

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting by a column: numbers by value, words by alphabet, what is missing always last.
+// Sorting by a column: numbers by value, texts by alphabet, what is missing always last.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -32,16 +32,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
 const filter = document.getElementById("filter");
 if (filter) {
   const rows = [...document.querySelectorAll("#runs tbody tr")];
-  const told = document.getElementById("shown");
+  const shown = document.getElementById("shown");
   filter.addEventListener("input", () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      row.hidden = !terms.every((term) => text.includes(term));
       count += row.hidden ? 0 : 1;
     }
-    told.textContent = words.length ? `${count} of ${rows.length} rows` : "";
+    shown.textContent = terms.length ? `${count} of ${rows.length} rows` : "";
   });
 }
 // A name in the legend picks its run out in every chart and in the table.

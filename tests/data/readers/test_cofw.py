@@ -15,7 +15,7 @@ from scipy.io import loadmat, savemat
 
 from lit_landmarks.data import Cofw, Cofw68
 from lit_landmarks.data.cache import source_crops
-from lit_landmarks.data.recognise import walk
+from lit_landmarks.data.recognize import walk
 from lit_landmarks.errors import UserError
 
 Copies = Callable[..., tuple[Path, list[Any]]]
@@ -134,10 +134,16 @@ def test_one_bad_face_of_cofw68_is_named(copies: Copies) -> None:
     assert len(told) == 6
     for text, (number, what) in zip(
         told,
-        [(2, "no file"), (3, "Points is"), (4, "flag 3.0"), (5, "is no pixel"),
-         (6, "no variable 'Points'"), (7, "no readable MATLAB file")],
+        [
+            (2, "no file"),
+            (3, "Points is"),
+            (4, "flag 3.0"),
+            (5, "is no pixel"),
+            (6, "no variable 'Points'"),
+            (7, "no readable MATLAB file"),
+        ],
         strict=True,
-    ):  # fmt: skip
+    ):
         assert what in text
         assert f"{number}_points.mat; " in text
     assert np.array_equal(data.load([1])[0], faces[7].image), "pictures stay with their points"

@@ -97,9 +97,19 @@ def test_every_column_there_and_back(
     write_faces(root / "faces.json", index, index.paths, header, ["train"] * n)
     dataset = JsonFaces(str(root), split="train")
     back = dataset.index()
-    assert (dataset.convention, dataset.primary_normaliser) == ("wflw", "height")
-    for name in ("points", "mask", "box", "visible", "points3d", "head3d", "pose", "focal",
-                 "track", "time"):  # fmt: skip
+    assert (dataset.convention, dataset.primary_norm) == ("wflw", "height")
+    for name in (
+        "points",
+        "mask",
+        "box",
+        "visible",
+        "points3d",
+        "head3d",
+        "pose",
+        "focal",
+        "track",
+        "time",
+    ):
         a, b = getattr(index, name), getattr(back, name)
         assert (a is None) == (b is None), name
         if a is not None:
@@ -126,8 +136,11 @@ def test_any_form_of_json_reads_the_same(
     for name in ("points", "box", "visible", "pose", "mask"):
         assert np.array_equal(getattr(index, name), getattr(data.index(), name))
     # What follows the end, a comma too many and a comma that is missing are told with their line.
-    for damaged in ([*lines, "1"], [*lines[:-2], f"{lines[-2]},", lines[-1]],
-                    [*lines[:-3], lines[-3].removesuffix(","), *lines[-2:]]):  # fmt: skip
+    for damaged in (
+        [*lines, "1"],
+        [*lines[:-2], f"{lines[-2]},", lines[-1]],
+        [*lines[:-3], lines[-3].removesuffix(","), *lines[-2:]],
+    ):
         index, problems = attempt(root / "faces.json", "\n".join(damaged).encode(), data)
         assert index is None
         with pytest.raises(UserError, match=r"no JSON: .*faces\.json:\d+; correct the file"):
@@ -138,9 +151,11 @@ def test_declared_scheme_is_used(write: Callable[..., Path]) -> None:
     blind = face(points=[*SQUARE[:3], None], box=[8, 8, 32, 32], subsets=["blur"], split="test")
     root = write(face(), blind | {"image": "images/b.png"})
     data = JsonFaces(str(root))
-    assert (data.scheme, data.primary_normaliser, data.convention) == (
-        "test_mouth4", "box", "custom"
-    )  # fmt: skip
+    assert (data.scheme, data.primary_norm, data.convention) == (
+        "test_mouth4",
+        "box",
+        "custom",
+    )
     scheme = get_scheme("test_mouth4")
     assert scheme.flip == (2, 1, 0, 3)
     assert scheme.polylines == {"mouth": ((0, 1, 2, 3), True)}
@@ -158,7 +173,7 @@ def test_declared_scheme_is_used(write: Callable[..., Path]) -> None:
         root / "again.json", index, ["images/a.png"] * 2, JsonHeader(data.scheme, "custom", "box")
     )
     again = JsonFaces(str(root), file="again.json")
-    assert (again.scheme, again.primary_normaliser) == ("test_mouth4", "box")
+    assert (again.scheme, again.primary_norm) == ("test_mouth4", "box")
     assert np.array_equal(again.index().points, index.points)
 
 
@@ -179,7 +194,7 @@ def test_batch_of_a_declared_scheme(write: Callable[..., Path], tmp_path: Path) 
 def test_scheme_without_flip_is_not_mirrored(write: Callable[..., Path]) -> None:
     plain = {"name": "test_plain2", "points": ["a", "b"], "eye_corners": ["a", "b"]}
     data = JsonFaces(str(write(face(points=SQUARE[1:3]), scheme=plain)))
-    assert data.primary_normaliser == "interocular"
+    assert data.primary_norm == "interocular"
     assert get_scheme(data.scheme).flip is None
     assert get_scheme(data.scheme).pupil_groups == ((0,), (1,))
 

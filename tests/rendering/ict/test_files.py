@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.rendering.ict.convert import convert
+from lit_landmarks.rendering.ict.convert import convert_facekit
 from lit_landmarks.rendering.ict.model import VERTICES, load_model
 
 
@@ -57,8 +57,12 @@ def test_the_model_stands_in_the_head_frame(tmp_path: Path, whole: dict[str, Any
 def test_bad_arrays_are_named(tmp_path: Path, whole: dict[str, Any], name: str) -> None:
     array = whole[name]
     huge = np.full(array.shape, np.nan if array.dtype.kind == "f" else VERTICES)
-    for bad in (array[:1, :1] if array.ndim > 1 else array[:3], huge.astype(array.dtype),
-                array.astype("U4"), None):  # fmt: skip
+    for bad in (
+        array[:1, :1] if array.ndim > 1 else array[:3],
+        huge.astype(array.dtype),
+        array.astype("U4"),
+        None,
+    ):
         data = {k: v for k, v in whole.items() if k != name}
         if bad is not None:
             data[name] = bad
@@ -114,7 +118,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, whole: dict[str, Any]) -> Pa
 
 
 def test_a_clone_becomes_the_file(tmp_path: Path, clone: Path, whole: dict[str, Any]) -> None:
-    convert(clone, tmp_path / "head.npz")
+    convert_facekit(clone, tmp_path / "head.npz")
     with np.load(tmp_path / "head.npz", allow_pickle=False) as made:
         assert np.allclose(made["mean"], whole["mean"], atol=1e-5)
         for name in ("identity", "expression"):
@@ -127,7 +131,7 @@ def test_a_clone_becomes_the_file(tmp_path: Path, clone: Path, whole: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "message"),
     [
         ("jawOpen.obj", "v ", "v x", r"jawOpen\.obj:2;"),
         ("identity001.obj", "v ", "v nan ", r"identity001\.obj:2;"),
@@ -139,14 +143,14 @@ def test_a_clone_becomes_the_file(tmp_path: Path, clone: Path, whole: dict[str, 
     ],
 )
 def test_broken_clones_are_told(
-    tmp_path: Path, clone: Path, name: str, old: str, new: str, told: str
+    tmp_path: Path, clone: Path, name: str, old: str, new: str, message: str
 ) -> None:
     path = clone / "FaceXModel" / name
     good = path.read_text()
     path.write_text(good.replace(old, new, 1))
     try:
-        with pytest.raises(UserError, match=told):
-            convert(clone, tmp_path / "head.npz")
+        with pytest.raises(UserError, match=message):
+            convert_facekit(clone, tmp_path / "head.npz")
     finally:
         path.write_text(good)
     assert not (tmp_path / "head.npz").exists()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lit_landmarks.rendering.faces import FaceParameters, Ranges, project
-from lit_landmarks.rendering.ict import IctHead, IctRenderer, ict_head, sample_ict
-from lit_landmarks.rendering.ict.camera import photograph
+from lit_landmarks.rendering.ict import IctHead, IctRenderer, load_ict_head, sample_ict
+from lit_landmarks.rendering.ict.camera import apply_camera
 from lit_landmarks.rendering.ict.hair import IctStyle
 from lit_landmarks.rendering.ict.looks import sample_looks
 from lit_landmarks.rendering.ict.surface import Surface, Warp
@@ -28,7 +28,7 @@ def head(real_data: Path) -> IctHead:
     path = real_data / "ict_facekit.npz"
     if not path.is_file():
         pytest.skip("no ict_facekit.npz; make it with `data convert ict-facekit`")
-    return ict_head(path)
+    return load_ict_head(path)
 
 
 def some(head: IctHead, rows: list[int], **ranges: float) -> FaceParameters:
@@ -40,15 +40,18 @@ def bare(faces: FaceParameters) -> FaceParameters:
     style = faces.hair
     assert isinstance(style, IctStyle)
     style = replace(
-        style, thickness=0 * style.thickness, length=0 * style.length, hat=0 * style.hat,
+        style,
+        thickness=0 * style.thickness,
+        length=0 * style.length,
+        hat=0 * style.hat,
         prop=0 * style.prop,
-    )  # fmt: skip
+    )
     return replace(faces, hair=style, glasses=0 * faces.glasses)
 
 
 def test_the_68_points_are_those_of_the_file(head: IctHead) -> None:
-    found = blend(head.rest[None], head.points("ibug68"))[0].numpy()
-    assert np.allclose(found, head.model.mean[head.model.ibug68], atol=1e-12)
+    actual = blend(head.rest[None], head.points("ibug68"))[0].numpy()
+    assert np.allclose(actual, head.model.mean[head.model.ibug68], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -65,12 +68,12 @@ def test_points_of_every_scheme_mirror(head: IctHead, name: str) -> None:
 def test_wflw_points_lie_between_those_of_ibug(head: IctHead) -> None:
     ibug = blend(head.rest[None], head.points("ibug68"))[0].numpy()
     wflw = blend(head.rest[None], head.points("wflw98"))[0].numpy()
-    names, known = get_scheme("wflw98").point_names, get_scheme("ibug68").point_names
+    names, ibug_names = get_scheme("wflw98").point_names, get_scheme("ibug68").point_names
     for name in ("chin", "nose_tip", "left_mouth_corner", "right_eye_outer", "left_eye_inner"):
-        assert np.allclose(wflw[names.index(name)], ibug[known.index(name)], atol=1e-9), name
+        assert np.allclose(wflw[names.index(name)], ibug[ibug_names.index(name)], atol=1e-9), name
     # The middle of a lid is above the pupil, and above the chord of its two ibug points.
     middle = wflw[names.index("left_eye_upper_middle")]
-    sides = [ibug[known.index(f"left_eye_upper_{s}")] for s in ("inner", "outer")]
+    sides = [ibug[ibug_names.index(f"left_eye_upper_{s}")] for s in ("inner", "outer")]
     assert sides[0][0] < middle[0] < sides[1][0]
     assert abs(middle[1] - np.mean([s[1] for s in sides])) < 0.03
 
@@ -78,8 +81,12 @@ def test_wflw_points_lie_between_those_of_ibug(head: IctHead) -> None:
 @pytest.mark.parametrize("name", ["ibug68", "wflw98"])
 def test_contours_start_at_the_fixed_jaw_and_agree_in_front(head: IctHead, name: str) -> None:
     paths, points = head.contour(name), head.points(name)
-    starts = blend(head.rest[None], replace(paths.paths, vertices=paths.paths.vertices[:, 0],
-                                            weights=paths.paths.weights[:, 0]))[0]  # fmt: skip
+    starts = blend(
+        head.rest[None],
+        replace(
+            paths.paths, vertices=paths.paths.vertices[:, 0], weights=paths.paths.weights[:, 0]
+        ),
+    )[0]
     assert torch.allclose(starts, blend(head.rest[None], points)[0][paths.points], atol=1e-9)
     faces = some(head, [0, 1, 2], max_yaw=0, max_pitch=0, max_roll=0)
     faces = replace(faces, identity=0 * faces.identity, expression=0 * faces.expression)
@@ -115,8 +122,8 @@ def test_the_visible_jaw_is_the_silhouette(head: IctHead) -> None:
 def test_pupils_follow_the_gaze(head: IctHead) -> None:
     faces = some(head, [0, 1])
     eyes = head.vertices(faces.identity, faces.expression, 0 * faces.gaze, faces.hair)[:, -2:]
-    seen = head.vertices(faces.identity, faces.expression, faces.gaze, faces.hair)[:, -2:]
-    assert torch.allclose((seen - eyes) / head.eye_radius, faces.gaze, atol=1e-9)
+    turned = head.vertices(faces.identity, faces.expression, faces.gaze, faces.hair)[:, -2:]
+    assert torch.allclose((turned - eyes) / head.eye_radius, faces.gaze, atol=1e-9)
     assert (eyes[:, 0, 0] < 0).all()
     assert (eyes[:, 1, 0] > 0).all()
 
@@ -154,10 +161,13 @@ def test_the_camera_leaves_points_where_they_are() -> None:
     picture[:, 40, 20] = 255
     look = sample_looks(CounterRng(0, torch.arange(3)))
     look = replace(
-        look, motion=torch.tensor([[9.0, 5.0], [0.0, 12.0], [0.0, 0.0]]).double() * 4,
-        jpeg=0 * look.jpeg, noise=0 * look.noise, shrink=torch.tensor([1.0, 1.0, 0.5]).double(),
-    )  # fmt: skip
-    out = photograph(picture, look)[..., 0].astype(float)
+        look,
+        motion=torch.tensor([[9.0, 5.0], [0.0, 12.0], [0.0, 0.0]]).double() * 4,
+        jpeg=0 * look.jpeg,
+        noise=0 * look.noise,
+        shrink=torch.tensor([1.0, 1.0, 0.5]).double(),
+    )
+    out = apply_camera(picture, look)[..., 0].astype(float)
     y, x = np.mgrid[:64, :64]
     for one in out:
         assert one.max() < 200
@@ -192,8 +202,8 @@ def test_a_warp_meets_its_pairs_and_keeps_affine_maps() -> None:
 
 
 def test_the_dense_points_are_mirrored(head: IctHead) -> None:
-    found = head.points("dense520")
-    places = (head.rest.numpy()[found.vertices] * found.weights[..., None]).sum(1)
+    actual = head.points("dense520")
+    places = (head.rest.numpy()[actual.vertices] * actual.weights[..., None]).sum(1)
     flip = list(get_scheme("dense520").flip or ())
     assert np.abs(places[flip] * [-1.0, 1.0, 1.0] - places)[68:].max() < 2e-4
     gaps = np.linalg.norm(places[:, None] - places, axis=-1) + np.eye(520)

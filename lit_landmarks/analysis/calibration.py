@@ -1,0 +1,305 @@
+"""Calibration of a trained method: thresholds, their figures per data set, tables and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from lit_landmarks.analysis.attention import find_open_mouths
+from lit_landmarks.analysis.failures import (
+    FailureDetection,
+    choose_fail_above,
+    measure_detection,
+    rank_correlation,
+)
+from lit_landmarks.analysis.records import Array, FaceRecords, split_by_set
+from lit_landmarks.analysis.thresholds import (
+    OperatingPoint,
+    choose_for_cost,
+    choose_for_error,
+    find_exit_stages,
+    measure_thresholds,
+)
+from lit_landmarks.draw.plots import COLORS, new_figure, save_figure
+from lit_landmarks.training.run_directory import RunDirectory, write_json
+
+#: Bins of |yaw| in degrees in which the stop rate is reported.
+YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))
+#: Allowed rise of the NME where no goal is given, percent of itself.
+DEFAULT_SLACK = 3.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Goal of a calibration: a mean cost, an NME, or a rise of the NME (`slack`).
+
+    Attributes:
+        mma: mean cost of a face, millions of multiply-adds.
+        nme: mean NME, percent.
+        slack: rise over the NME of all stages, percent of that NME.
+        shared: one threshold for all stages.
+    """
+
+    mma: float | None = None
+    nme: float | None = None
+    slack: float = DEFAULT_SLACK
+    shared: bool = False
+
+    def choose(self, records: FaceRecords) -> OperatingPoint:
+        """The best operating point on recorded faces.
+
+        Raises:
+            UserError: no threshold reaches the goal.
+        """
+        if self.mma is not None:
+            return choose_for_cost(records, self.mma, self.shared)
+        if self.nme is not None:
+            return choose_for_error(records, self.nme, self.shared)
+        limit = float(records.error[-1].mean()) * (1 + self.slack / 100)
+        return choose_for_error(records, limit, self.shared)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds chosen on validation faces, with their figures on every data set.
+
+    Attributes:
+        point: operating point of the early exit on validation; None for a method without one.
+        shared: whether its thresholds are the same for all stages.
+        detection: failure detection on validation.
+        sets: records of each data set, by role/name.
+        figures: `describe_set` of each data set.
+    """
+
+    point: OperatingPoint | None
+    shared: bool
+    detection: FailureDetection
+    sets: Mapping[str, FaceRecords]
+    figures: Mapping[str, Mapping[str, Any]]
+
+    def write(self, folder: Path, checkpoint: Path) -> tuple[Path, Path]:
+        """Writes calibration.json and calibration.png.
+
+        Args:
+            folder: where.
+            checkpoint: named in the JSON.
+
+        Returns:
+            Both paths.
+        """
+        report, picture = folder / "calibration.json", folder / "calibration.png"
+        content = {
+            "checkpoint": str(checkpoint),
+            "shared": self.shared,
+            "thresholds": list(self.point.thresholds) if self.point else [],
+            "chosen_on_val": self.point.as_dict() if self.point else None,
+            "failure_detection_on_val": asdict(self.detection),
+            "sets": self.figures,
+        }
+        write_json(report, content)
+        detection = self.detection
+        save_figure(plot_calibration(self.sets, detection.fail_above, detection.failure), picture)
+        return report, picture
+
+
+def calibrate(
+    roles: Mapping[str, FaceRecords],
+    goal: Goal | None,
+    failure: float,
+    recall: float | None = None,
+    scheme: str | None = None,
+) -> Calibration:
+    """Chooses thresholds on validation faces and measures them on every data set.
+
+    Args:
+        roles: records of "val" and, if there are any, "test" faces.
+        goal: of the early exit; None for a method that has none.
+        failure: true NME in percent from which a face has failed.
+        recall: share of failures to detect; None: the best F1.
+        scheme: of the landmarks.
+
+    Raises:
+        UserError: no threshold reaches the goal.
+    """
+    point = goal.choose(roles["val"]) if goal else None
+    detection = choose_fail_above(roles["val"], failure, recall)
+    stop = point.thresholds if point else ()
+    sets = split_by_set(roles)
+    figures = {
+        name: describe_set(records, stop, detection.fail_above, failure, scheme)
+        for name, records in sets.items()
+    }
+    return Calibration(point, goal is not None and goal.shared, detection, sets, figures)
+
+
+def choose_report_folder(checkpoint: Path) -> Path:
+    """Folder of the report: the run of a checkpoint, or the folder of one outside a run."""
+    folder = checkpoint.resolve().parent
+    run = RunDirectory(folder.parent)
+    return run.root if folder == run.checkpoints and run.config.is_file() else folder
+
+
+def describe_set(
+    records: FaceRecords,
+    thresholds: tuple[float, ...],
+    fail_above: float,
+    failure: float,
+    scheme: str | None = None,
+) -> dict[str, Any]:
+    """Figures of one data set under given thresholds; plain values for JSON."""
+    figures: dict[str, Any] = {
+        "faces": len(records),
+        "nme_by_stage": records.error.mean(1).tolist(),
+        "spearman_by_stage": list(rank_correlation(records)),
+        "failures": asdict(measure_detection(records, fail_above, failure)),
+    }
+    if thresholds:
+        point = measure_thresholds(records, thresholds)
+        figures |= {
+            "nme": point.nme,
+            "mma": point.mma,
+            "mma_without_stop": float(records.costs[-1]),
+            "exits": list(point.exit_shares),
+            "stops": count_stages_by_group(records, thresholds, scheme),
+        }
+    return figures
+
+
+def count_stages_by_group(
+    records: FaceRecords, thresholds: tuple[float, ...], scheme: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Mean number of stages by |yaw|, by mouth, and of frontal and neutral faces.
+
+    Neutral is a closed mouth, the one expression that points show without a person's judgement; a
+    scheme without inner lips has bins of yaw only.
+
+    Returns:
+        For each group that has faces: `faces`, mean `stages`, and the share `stopped_early`.
+    """
+    stages = find_exit_stages(records.predicted, thresholds) + 1
+    groups = _groups(records, scheme)
+    return {
+        name: {
+            "faces": int(rows.sum()),
+            "stages": float(stages[rows].mean()),
+            "stopped_early": float((stages[rows] < len(records.costs)).mean()),
+        }
+        for name, rows in groups.items()
+        if rows.any()
+    }
+
+
+def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bool_]]:
+    """(F,) masks of faces that have a pose or an expression in common."""
+    yaw = np.abs(records.pose[:, 0])
+    groups = {f"yaw {low}-{high}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+    opened = None if scheme is None else find_open_mouths(records, scheme)
+    if opened is not None:
+        neutral = (yaw < YAW_BINS[0][1]) & ~opened
+        groups |= {
+            "mouth closed": ~opened,
+            "mouth open": opened,
+            "frontal and neutral": neutral,
+            "all others": ~neutral,
+        }
+    return groups
+
+
+def print_calibration(calibration: Calibration) -> None:
+    """Prints the thresholds, and tables with one row for each data set."""
+    console, detection = Console(), calibration.detection
+    if calibration.point and calibration.point.thresholds:
+        shown = ", ".join(f"{value:.2f}" for value in calibration.point.thresholds)
+        console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")
+    console.print(
+        f"failed (NME {detection.failure:g} % or more) if predicted above "
+        f"{detection.fail_above:.2f} %"
+    )
+    if not detection.failures:
+        console.print("no face failed that could choose this limit; it is the failure's own")
+    costs = ("faces", "NME all stages", "NME stop", "MMA", "saved")
+    rows = {name: _cost_row(figures) for name, figures in calibration.figures.items()}
+    _print_table(console, "error and cost", costs, rows)
+    errors = ("left, %", "Spearman", "precision", "recall")
+    rows = {name: _error_row(figures) for name, figures in calibration.figures.items()}
+    _print_table(console, "predicted error", errors, rows)
+    _print_stops(console, calibration.figures)
+
+
+def _cost_row(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    faces = str(figures["faces"])
+    by_stage = " ".join(f"{value:.2f}" for value in figures["nme_by_stage"])
+    if "mma" not in figures:
+        return faces, by_stage, "-", "-", "-"
+    saved = figures["mma_without_stop"] / figures["mma"]
+    return faces, by_stage, f"{figures['nme']:.2f}", f"{figures['mma']:.1f}", f"{saved:.2f} x"
+
+
+def _error_row(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        " ".join(f"{100 * share:.0f}" for share in figures.get("exits", [])) or "-",
+        " ".join(f"{value:.2f}" for value in figures["spearman_by_stage"]),
+        _percent(figures["failures"]["precision"]),
+        _percent(figures["failures"]["recall"]),
+    )
+
+
+def _print_stops(console: Console, sets: Mapping[str, Mapping[str, Any]]) -> None:
+    stops = [figures.get("stops", {}) for figures in sets.values()]
+    rows = {}
+    for group in dict.fromkeys(name for groups in stops for name in groups):
+        cells = [groups.get(group) for groups in stops]
+        rows[group] = tuple(f"{c['stages']:.2f} ({c['faces']})" if c else "-" for c in cells)
+    if rows:
+        columns = tuple(name.split("/", 1)[-1] for name in sets)
+        _print_table(console, "mean stages (faces)", columns, rows)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share == share else "-"
+
+
+def _print_table(
+    console: Console, title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
+) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("set", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *row)
+    console.print(table)
+
+
+def plot_calibration(
+    sets: Mapping[str, FaceRecords], fail_above: float = 10.0, failure: float = 10.0
+) -> Figure:
+    """Predicted against true NME after the last stage, with means of equal groups of faces."""
+    figure, axes = new_figure(5.5, 5.0, "Predicted and true error, last stage")
+    low, high = 100.0, 1.0
+    for number, (name, records) in enumerate(sets.items()):
+        x, y = records.predicted[-1].clip(0.3), records.error[-1].clip(0.3)
+        color = COLORS[number % len(COLORS)]
+        axes.scatter(x, y, s=5, color=color, alpha=0.25, linewidths=0)
+        axes.plot(*_average_by_bins(x, y), "o-", color=color, markersize=4, label=name)
+        low, high = min(low, x.min(), y.min()), max(high, x.max(), y.max())
+    axes.plot([low, high], [low, high], color="0.4", linewidth=0.8, linestyle="--")
+    axes.axvline(fail_above, color="0.2", linewidth=0.8)
+    axes.axhline(failure, color="0.2", linewidth=0.8, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="predicted NME (%)", ylabel="true NME (%)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _average_by_bins(x: Array, y: Array, groups: int = 10) -> tuple[list[float], list[float]]:
+    order = np.argsort(x)
+    parts = [part for part in np.array_split(order, min(groups, max(len(x) // 5, 1))) if len(part)]
+    return [float(x[p].mean()) for p in parts], [float(y[p].mean()) for p in parts]

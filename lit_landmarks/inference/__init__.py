@@ -1,0 +1,6 @@
+"""Trained methods on pictures: `load(...)` gives a `Landmarker`, which gives `Face` objects."""
+
+from lit_landmarks.inference.landmarker import Face, Landmarker
+from lit_landmarks.inference.loading import load
+
+__all__ = ["Face", "Landmarker", "load"]

@@ -1,0 +1,172 @@
+"""`Landmarker`: a picture and face boxes in, landmarks in pixels of the picture out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lit_landmarks.data.framing import cut_faces
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import affine_scale, transform_points
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.schemes import convention_index, get_scheme
+from lit_landmarks.template import mean_face
+from lit_landmarks.types import CropSpec, FaceInputs, Prediction
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Face:
+    """Result for one face of a picture; what the method does not predict is None.
+
+    Attributes:
+        points: (N, 2) landmarks in pixels of the picture, pixel centres at integers.
+        scheme: name of the scheme whose points they are, None for a user's queries.
+        box: (4,) x0 y0 x1 y1 that the face was cut by.
+        error: predicted NME in percent.
+        pose: (3,) yaw, pitch, roll in degrees, in the camera of the crop.
+        visibility: (N,) probability that each point is visible.
+        points3d: (N, 3) pixels of the picture, z away from the camera, mean 0.
+        mma: multiply-adds that were spent, in millions, where the cost depends on the face.
+    """
+
+    points: Array
+    scheme: str | None
+    box: Array
+    error: float | None = None
+    pose: Array | None = None
+    visibility: Array | None = None
+    points3d: Array | None = None
+    mma: float | None = None
+
+
+class Landmarker:
+    """A trained method that cuts faces out of pictures as in training and maps landmarks back.
+
+    Args:
+        method: the method, weights loaded.
+        crop: how it was trained to see faces.
+        notes: what its checkpoint says of it: metrics, licences, training command, MMA.
+        batch_size: faces that are run at once.
+
+    Example:
+        >>> from lit_landmarks.methods import METHODS
+        >>> method = METHODS["MuSiCa"].tiny()
+        >>> landmarker = Landmarker(method, CropSpec(64, "tight", 1.35))
+        >>> image = np.zeros((240, 320, 3), np.uint8)
+        >>> faces = landmarker(image, boxes=[[100, 60, 180, 140]])
+        >>> faces[0].points.shape
+        (68, 2)
+    """
+
+    def __init__(
+        self,
+        method: LandmarkModule,
+        crop: CropSpec,
+        notes: Mapping[str, Any] | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        if crop.size != method.frame_size:
+            raise UserError(
+                f"crops of {crop.size} px for {type(method).__name__}, which takes "
+                f"{method.frame_size} px; give the crop that it was trained with"
+            )
+        self.method = method.eval()
+        self.crop = crop
+        self.notes = dict(notes or {})
+        self.batch_size = batch_size
+
+    def to(self, device: torch.device | str) -> Landmarker:
+        """Move the method to another device; returns itself."""
+        self.method.to(device)
+        return self
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8] | Tensor,
+        boxes: Any,
+        queries: Any = None,
+        convention: str | None = None,
+    ) -> list[Face]:
+        """Landmarks of the faces in a picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or a (3, H, W) tensor, uint8 or float in [0, 1].
+            boxes: (F, 4) x0 y0 x1 y1 in pixels, tight about the landmarks of each face.
+            queries: (N, 3) template points that a query method is asked for; None: those of
+                iBUG's 68.
+            convention: name of the annotation convention to answer in; None: the reference.
+
+        Returns:
+            A `Face` for each box, in order.
+
+        Raises:
+            UserError: a picture or boxes of another form, or an unknown convention.
+        """
+        box = torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4)
+        if len(box) == 0:
+            return []
+        crops, to_image = cut_faces(image, box, self.crop)
+        scheme = self.method.scheme
+        if scheme is None and queries is None:
+            scheme = "ibug68"
+        faces: list[Face] = []
+        for start in range(0, len(box), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            inputs = self._inputs(crops[rows], scheme, queries, convention)
+            with torch.inference_mode():
+                prediction = self.method(inputs.to(self.method.device)).detach()
+            faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme)
+        return faces
+
+    def _inputs(
+        self, crops: Tensor, scheme: str | None, queries: Any, convention: str | None
+    ) -> FaceInputs:
+        inputs = FaceInputs(crops)
+        if self.method.scheme is None:
+            points = mean_face(str(scheme)) if queries is None else queries
+            asked = torch.as_tensor(np.asarray(points), dtype=torch.float32)
+            inputs.queries = asked.expand(len(crops), -1, -1)
+        if convention is not None:
+            inputs.convention = torch.full((len(crops),), convention_index(convention))
+        return inputs
+
+    def _faces(
+        self, prediction: Prediction, to_image: Tensor, boxes: Tensor, scheme: str | None
+    ) -> list[Face]:
+        points = transform_points(to_image, prediction.points.float().cpu())
+        scale = affine_scale(to_image)
+        faces = []
+        for k in range(len(points)):
+            face: dict[str, Any] = {"points": points[k].numpy(), "scheme": scheme}
+            face["box"] = boxes[k].numpy()
+            if prediction.error is not None:
+                face["error"] = float(prediction.error[-1, k])
+            if prediction.pose is not None:
+                face["pose"] = prediction.pose[k, :3].float().cpu().numpy()
+            if prediction.visibility is not None:
+                face["visibility"] = prediction.visibility[k].float().cpu().numpy()
+            if prediction.points3d is not None:
+                flat = transform_points(
+                    to_image[k : k + 1], prediction.points3d[k : k + 1, :, :2].float().cpu()
+                )[0]
+                depth = prediction.points3d[k, :, 2:].float().cpu() * scale[k]
+                face["points3d"] = torch.cat([flat, depth], 1).numpy()
+            if prediction.mma is not None:
+                face["mma"] = float(prediction.mma[k])
+            faces.append(Face(**face))
+        return faces
+
+    def __repr__(self) -> str:
+        """Method, scheme and crop in one line."""
+        scheme = self.method.scheme
+        points = f"{get_scheme(scheme).n_points} points" if scheme else "any points"
+        name = type(self.method).__name__
+        return f"Landmarker({name}, {points}, {self.crop.size} px, {self.crop.kind})"

@@ -1,0 +1,74 @@
+"""`load`: a run, or a checkpoint, as a `Landmarker`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_landmarks.data.module import FRAME_SCALES
+from lit_landmarks.errors import UserError
+from lit_landmarks.inference.landmarker import Landmarker
+from lit_landmarks.methods.identity import FORMAT, IDENTITY
+from lit_landmarks.training.checkpoints import (
+    build_method,
+    load_method,
+    load_weights,
+    read_checkpoint,
+)
+from lit_landmarks.training.run_directory import RunDirectory, open_run
+from lit_landmarks.types import CropSpec
+
+
+def load(source: str | Path) -> Landmarker:
+    """A trained method, ready for pictures.
+
+    Args:
+        source: a run's folder, whose best checkpoint is taken, or a .ckpt file.
+
+    Returns:
+        The landmarker, on the CPU.
+
+    Raises:
+        UserError: no such file, not a checkpoint, or one that does not say how it was built.
+    """
+    path = Path(source)
+    if path.is_dir():
+        run = open_run(path)
+        run.declare_schemes()
+        checkpoint = run.best if run.best.is_file() else run.last
+        if read_checkpoint(checkpoint)[IDENTITY].get("format", 1) < FORMAT:
+            return _load_by_config(run, checkpoint)
+        return _load_checkpoint(checkpoint)
+    run = RunDirectory(path.resolve().parent.parent)
+    if run.config.is_file():
+        run.declare_schemes()
+    return _load_checkpoint(path)
+
+
+def _load_checkpoint(path: Path) -> Landmarker:
+    method, said = load_method(path)
+    if "crop" not in said:
+        raise UserError(
+            f"{path} does not say how faces were cut for it; give a checkpoint that `fit` wrote"
+        )
+    return Landmarker(method, CropSpec(**said["crop"]), said)
+
+
+def _load_by_config(run: RunDirectory, checkpoint: Path) -> Landmarker:
+    """A run of a version whose checkpoints did not explain themselves: its config.yaml does."""
+    try:
+        tree: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        model, data = tree["model"], tree["data"]["init_args"]
+        size, kind, scale = data["frame_size"], data.get("frame", "tight"), data.get("frame_scale")
+        init_args = {
+            **model["init_args"],
+            "scheme": data.get("scheme", "ibug68"),
+            "frame_size": size,
+        }
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"{run.config} cannot be read ({error}); train the run again") from error
+    method = build_method(model["class_path"], init_args)
+    load_weights(method, checkpoint)
+    return Landmarker(method, CropSpec(size, kind, scale or FRAME_SCALES[kind]))

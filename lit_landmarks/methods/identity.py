@@ -1,0 +1,106 @@
+"""Identity of a method in its checkpoints, checked when one is loaded."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.nets.component import class_path
+from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.schemes import get_scheme, is_built_in
+from lit_landmarks.types import DataSpec
+
+#: Key under which a checkpoint explains itself.
+IDENTITY = "lit_landmarks"
+#: Format of that explanation; 1 had class, scheme and frame size only.
+FORMAT = 2
+#: Key of the trained (not averaged) state in a checkpoint.
+RAW_STATE = "raw_state_dict"
+#: Beginnings of names in a state before its parts were components -> now.
+_RENAMED = {
+    "stop_below": "early_exit.exit_thresholds",
+    "fail_above": "early_exit.fail_above",
+    "network.error.": "error_head.",
+}
+
+
+class Described(Protocol):
+    """The part of a method that a checkpoint tells of."""
+
+    scheme: str | None
+    frame_size: int
+    bound: DataSpec | None
+
+    @property
+    def correction(self) -> SemanticCorrection | None:
+        """Its weights belong to a list of conventions."""
+
+    @property
+    def init_args(self) -> dict[str, Any]:
+        """The arguments that the method was built with."""
+
+
+def identity(method: Described) -> dict[str, Any]:
+    """What a checkpoint must agree on with the method that loads it; plain values only.
+
+    The name of a user's scheme does not say its points, so they are listed; conventions are listed
+    where weights belong to them.
+    """
+    values: dict[str, Any] = {"class_path": class_path(type(method)), "scheme": method.scheme}
+    if method.scheme is not None and not is_built_in(method.scheme):
+        values["points"] = list(get_scheme(method.scheme).point_names)
+    if method.correction is not None:
+        values["conventions"] = list(method.correction.conventions)
+    return values
+
+
+def description(method: Described) -> dict[str, Any]:
+    """Identity of a method and the arguments that build it again, for a checkpoint."""
+    values = {"format": FORMAT, **identity(method), "init_args": method.init_args}
+    values["frame_size"] = method.frame_size
+    if method.bound is not None:
+        values.setdefault("conventions", list(method.bound.conventions))
+    return values
+
+
+def check_identity(theirs: dict[str, Any], method: Described, where: str) -> None:
+    """Refuse a checkpoint of another class, scheme, point list or convention list.
+
+    A class is identified by its name: where its module lies may change between versions.
+
+    Args:
+        theirs: what the checkpoint says of itself.
+        method: the method as it is configured now.
+        where: the checkpoint, for the message.
+
+    Raises:
+        UserError: naming both sides.
+    """
+    for key, ours in identity(method).items():
+        value = theirs.get(key)
+        if key == "class_path":
+            key, value, ours = "method", _class_name(value), _class_name(ours)
+        if value != ours:
+            raise UserError(
+                f"{where} has {key} {_text(value)}, but {_text(ours)} is configured; "
+                "give a checkpoint of this method and data, or use --run with the run it is from"
+            )
+
+
+def _class_name(path: Any) -> str:
+    return str(path).rpartition(".")[2]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(str(item) for item in value) + "]"
+    return f"'{value}'"
+
+
+def rename_state(checkpoint: dict[str, Any]) -> None:
+    """Bring names in a checkpoint of an older version to today's, in place."""
+    for key in ("state_dict", RAW_STATE):
+        state = checkpoint.get(key, {})
+        for old, new in _RENAMED.items():
+            for name in [n for n in state if n.startswith(old)]:
+                state[new + name.removeprefix(old)] = state.pop(name)

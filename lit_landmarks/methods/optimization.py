@@ -1,0 +1,122 @@
+"""How a method is optimized: phases of training, parameter groups, learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, cast
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import nn
+from torch.optim import Optimizer
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.phases import Phase, Phases, check_prefixes, freeze_others
+from lit_landmarks.methods.schedules import OneCycle, Schedule, step_scheduler
+
+
+class PhasedOptimization(LightningModule):
+    """One optimizer over parameter groups, and phases of training with frozen parts.
+
+    Args:
+        optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
+        schedule: learning rate over training; its peak is the optimizer's `lr`.
+        phases: parts of training; None: the method's own.
+        rates: prefix of parameter names -> factor on the learning rate, such as
+            {"normalizer": 0.1}; the first prefix that fits counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerCallable,
+        schedule: Schedule | None,
+        phases: list[Phase] | None,
+        rates: Mapping[str, float] | None,
+    ) -> None:
+        super().__init__()
+        self.make_optimizer = optimizer
+        self.schedule = schedule or OneCycle()
+        self.rates = dict(rates or {})
+        if any(not 0.0 <= rate < float("inf") for rate in self.rates.values()):
+            raise UserError(f"model.rates is {self.rates}; give factors of 0 or more")
+        self._given_phases = None if phases is None else Phases(phases)
+        self._frozen: frozenset[str] = frozenset()
+
+    def own_phases(self) -> list[Phase]:
+        """The method's phases, unless the configuration gives others: one, in which all learns."""
+        return [Phase("all", until=1.0)]
+
+    @cached_property
+    def phases(self) -> Phases:
+        """The configured phases, or the method's own."""
+        return self._given_phases or Phases(self.own_phases())
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of this epoch; the first one outside of a trainer."""
+        if self._trainer is None:
+            return self.phases.phases[0]
+        return self.phases.at(self.current_epoch, self.total_epochs)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that this fit will have run at its end; phases divide it."""
+        trainer = self.trainer
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            return trainer.max_epochs
+        return max(round(trainer.max_steps / max(trainer.num_training_batches, 1)), 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze what this phase does not train."""
+        if any(tuple(phase.learns) != ("",) for phase in self.phases.phases):
+            check_prefixes(self.phases, [name for name, _ in self.named_parameters()])
+            # Reducers of several processes expect a gradient for all that once asked for one.
+            several = self.trainer.world_size > 1
+            self._frozen = freeze_others(self, self.phase, self._frozen, requires_grad=several)
+
+    def on_after_backward(self) -> None:
+        """With several processes a frozen parameter keeps its place and loses its gradient."""
+        learns = tuple(self.phase.learns)
+        if learns != ("",) and self.trainer.world_size > 1:
+            for name, parameter in self.named_parameters():
+                if not name.startswith(learns):
+                    parameter.grad = None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimizer: decay only on matrices and kernels, own rates by prefix.
+
+        Raises:
+            UserError: a prefix of `rates` that no parameter has.
+        """
+        prefixes = [*self.rates, ""]
+        rows: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in prefixes}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                rows[next(p for p in prefixes if name.startswith(p))].append(parameter)
+        groups: list[dict[str, Any]] = []
+        for prefix, parameters in rows.items():
+            if prefix in self.rates and not parameters:
+                raise UserError(f"model.rates names '{prefix}', which begins no parameter's name")
+            decay = [p for p in parameters if p.ndim > 1]
+            plain = [p for p in parameters if p.ndim <= 1]
+            pair: list[dict[str, Any]] = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+            if self.rates:
+                for group, kind in zip(pair, ("", "_plain"), strict=True):
+                    group["name"] = (prefix or "rest") + kind
+                    group["rate"] = self.rates.get(prefix, 1.0)
+            groups += [group for group in pair if group["params"]]
+        return groups
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer over the groups, its rate set at every step by phase and schedule."""
+        groups = cast(Iterable[Any], self.parameter_groups())
+        optimizer: Optimizer = self.make_optimizer(groups)
+        steps = int(self.trainer.estimated_stepping_batches)
+        factor = self.phases.factor(self.schedule, self.total_epochs)
+        scheduler = step_scheduler(optimizer, factor, steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},
+        }

@@ -1,0 +1,239 @@
+"""Training, validation and test steps that all methods share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, cast
+
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+
+from lit_landmarks import metrics
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.identity import IDENTITY, check_identity, description, rename_state
+from lit_landmarks.methods.optimization import PhasedOptimization
+from lit_landmarks.nets.component import Built
+from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.types import (
+    DataSpec,
+    FaceBatch,
+    FaceInputs,
+    Needs,
+    Prediction,
+    Role,
+    ShapeStatistics,
+)
+
+
+class DataSource(Protocol):
+    """The part of a data module that a method uses."""
+
+    @property
+    def spec(self) -> DataSpec:
+        """Description of the data."""
+
+    def shape_statistics(self) -> ShapeStatistics:
+        """PCA of augmented training labels."""
+
+
+class MethodSteps(Built, PhasedOptimization):
+    """Training, validation, test and prediction steps over `forward` and named losses.
+
+    Args:
+        **optimization: see `PhasedOptimization`.
+
+    Attributes:
+        bound: the data's spec once `bind` was called.
+    """
+
+    scheme: str | None
+    frame_size: int
+    normalizer: SpatialNormalizer | None
+    correction: SemanticCorrection | None
+    channels_last: ClassVar[bool]
+
+    def __init__(self, **optimization: Any) -> None:
+        super().__init__(**optimization)
+        self.bound: DataSpec | None = None
+        self.metrics = nn.ModuleDict()
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What the data must bring."""
+
+    @abstractmethod
+    def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """Named scalar losses, unweighted; masked points and absent labels left out."""
+
+    def loss_weights(self) -> Mapping[str, float]:
+        """Weights of the named losses where the phase does not give them; 1 where not named."""
+        return {}
+
+    def all_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """The method's losses and those of its parts."""
+        return self.losses(prediction, batch)
+
+    def all_weights(self) -> Mapping[str, float]:
+        """Weights of `all_losses` where the phase does not give them."""
+        return self.loss_weights()
+
+    # ---- steps -----------------------------------------------------------------------------
+
+    def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
+        """One optimizer step's loss."""
+        return self._step(batch, "train")[0]
+
+    def validation_step(
+        self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Losses and metrics of a validation batch; the prediction for callbacks that draw."""
+        return {"prediction": self._step(batch, "val")[1]}
+
+    def test_step(
+        self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Losses and metrics of a test batch; the prediction for callbacks that draw."""
+        return {"prediction": self._step(batch, "test")[1]}
+
+    def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
+        """Prediction of a batch, without graph."""
+        return self._predict(batch.inputs).detach()
+
+    def _predict(self, inputs: FaceInputs) -> Prediction:
+        return cast(Prediction, self(inputs))
+
+    def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
+        prediction = self._predict(batch.inputs)
+        if stage != "train":
+            self.face_metrics(stage).update(prediction.detach(), batch)
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            # Outside of a fit a loss has no epoch to take its weights from, and no use.
+            return prediction.points.new_zeros(()), prediction.detach()
+        losses = self.phase_losses(prediction, batch)
+        total = self.total_loss(losses)
+        values = {f"{stage}/loss": total} | {f"{stage}/loss_{k}": v for k, v in losses.items()}
+        self.log_dict(
+            {key: value.detach() for key, value in values.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch),
+            add_dataloader_idx=False,
+            sync_dist=True,
+        )
+        return total, prediction.detach()
+
+    def phase_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """The losses that this phase asks for.
+
+        Raises:
+            UserError: the phase weighs a loss that the method does not compute.
+        """
+        losses = self.all_losses(prediction, batch)
+        named = self.phase.losses
+        if unknown := sorted(set(named) - set(losses)):
+            raise UserError(
+                f"phase '{self.phase.name}' weighs the loss {', '.join(unknown)}, which "
+                f"{type(self).__name__} does not compute; it has {', '.join(losses)}"
+            )
+        return {name: loss for name, loss in losses.items() if not named or name in named}
+
+    def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of named losses."""
+        weights = self.phase.losses or self.all_weights()
+        if unknown := set(weights) - set(losses):
+            raise KeyError(f"weights for losses that do not exist: {sorted(unknown)}")
+        return torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum()
+
+    def computes(self, loss: str) -> bool:
+        """Does this phase use the loss of that name? A method may skip what it takes."""
+        return not self.phase.losses or loss in self.phase.losses
+
+    # ---- data ------------------------------------------------------------------------------
+
+    def bind(self, spec: DataSpec) -> None:
+        """Check the data's scheme and frame against the method's and keep the spec."""
+        name = type(self).__name__
+        if self.needs.one_scheme and spec.scheme != self.scheme:
+            raise UserError(
+                f"{name} predicts scheme '{self.scheme}' but the data brings '{spec.scheme}'; "
+                "set model.init_args.scheme and data.init_args.scheme to the same name"
+            )
+        if spec.frame_size != self.frame_size:
+            raise UserError(
+                f"{name} has frame_size {self.frame_size} but the data {spec.frame_size}; "
+                "set model.init_args.frame_size and data.init_args.frame_size to the same value"
+            )
+        self.bound = spec
+
+    def on_fit_start(self) -> None:
+        """A new run takes shape statistics as `predict` sees them; a resumed one has them."""
+        if self.needs.statistics and self.trainer.ckpt_path is None:
+            statistics = self.data_source.shape_statistics()
+            if self.normalizer is not None:
+                statistics = statistics.fit_to_crop(self.normalizer.share)
+            self.set_shape_statistics(statistics)
+
+    @property
+    def data_source(self) -> DataSource:
+        """The trainer's data module."""
+        return cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def setup(self, stage: str) -> None:
+        """Bind to the data and make the metrics of the roles that this stage evaluates."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+        if getattr(self.trainer, "datamodule", None) is None:
+            return
+        spec = self.data_source.spec
+        self.bind(spec)
+        roles: dict[str, tuple[Role, ...]] = {
+            "fit": ("val",),
+            "validate": ("val",),
+            "test": ("test",),
+        }
+        for role in roles.get(stage, ()):
+            if spec.in_role(role):
+                self.metrics[role] = metrics.FaceMetrics(spec, role)
+
+    def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
+        """Take shapes as `predict` sees them into buffers; only called if `needs.statistics`."""
+        raise NotImplementedError(f"{type(self).__name__} needs statistics but cannot take them")
+
+    # ---- metrics ---------------------------------------------------------------------------
+
+    def face_metrics(self, role: Role) -> metrics.FaceMetrics:
+        """The metric suite of `role`; it exists once a stage that evaluates it has begun."""
+        return cast(metrics.FaceMetrics, self.metrics[role])
+
+    def on_validation_epoch_start(self) -> None:
+        """Empty the metrics (the sanity check has filled them)."""
+        self.face_metrics("val").reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics over all validation sets."""
+        self.log_dict(self.face_metrics("val").compute())
+
+    def on_test_epoch_start(self) -> None:
+        """Empty the metrics."""
+        self.face_metrics("test").reset()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics over all test sets."""
+        self.log_dict(self.face_metrics("test").compute())
+
+    # ---- checkpoints -----------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint say what it belongs to and how to build it again."""
+        checkpoint[IDENTITY] = {**checkpoint.get(IDENTITY, {}), **description(self)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another class, scheme or convention list."""
+        if IDENTITY not in checkpoint:
+            raise UserError("the checkpoint was not written by lit_landmarks; give one from a run")
+        rename_state(checkpoint)
+        check_identity(checkpoint[IDENTITY], self, "the checkpoint")

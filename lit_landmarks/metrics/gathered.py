@@ -1,0 +1,181 @@
+"""torchmetrics classes that keep rows of faces: for figures that no sum over faces can give.
+
+Shards merge by joining their rows; which batch or process a face came in does not matter.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from lit_landmarks.metrics import functional
+from lit_landmarks.metrics.classes import GroupedMetric
+
+
+class GatheredMetric(GroupedMetric):
+    """Base of the metrics whose states are lists of rows, joined over batches and processes."""
+
+    def __init__(self, groups: int = 1) -> None:
+        """Aggregate for `groups` groups of faces."""
+        super().__init__(groups)
+        self._empty: dict[str, Tensor] = {}
+
+    def _row_state(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> None:
+        self.add_state(name, [], "cat")
+        self._empty[name] = torch.empty(0, *shape, dtype=dtype)
+        self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        # A process without faces must bring rows of the right shape to the gathering.
+        getattr(self, name).append(self._empty[name].to(self.device))
+
+    def _add_rows(self, **rows: Tensor) -> None:
+        for name, values in rows.items():
+            getattr(self, name).append(values.detach().to(self._empty[name].dtype))
+
+    def _rows(self, name: str) -> Tensor:
+        rows: Tensor = dim_zero_cat(getattr(self, name))
+        return rows.cpu()  # what is computed from them is in double, which MPS does not have
+
+    def reset(self) -> None:
+        """Forget every face."""
+        super().reset()
+        for name in self._empty:
+            self._begin(name)
+
+
+def _mean_by_group(values: Tensor, members: Tensor) -> Tensor:
+    """Mean (G,) of the values (M,) of each group's members (M, G); NaN values are not counted."""
+    counted = members & ~values.isnan().unsqueeze(1)
+    total = torch.where(counted, values.unsqueeze(1), 0.0).sum(dim=0)
+    return total / counted.sum(dim=0)
+
+
+class FrameMotion(GatheredMetric):
+    """Flicker of frame pairs and acceleration over three frames, in percent of the norm.
+
+    `compute` gives (G, 2): `functional.flicker` against the truth, divided by the norm of the later
+    frame, and `functional.acceleration` of the prediction, divided by the norm of the middle one.
+    Frames may come in any order, batch and process. Kept are the points of frames on a track, in
+    single precision: 16 N bytes each.
+
+    Example:
+        Three frames, last one first; the prediction is right but for the middle frame:
+
+        >>> truth = torch.tensor([[[4.0, 0.0]], [[2.0, 0.0]], [[0.0, 0.0]]])
+        >>> predicted = truth + torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]])
+        >>> frames = torch.tensor([[0, 5, 12], [0, 5, 11], [0, 5, 10]])
+        >>> metric = FrameMotion(n_points=1)
+        >>> metric.update(predicted, truth, torch.full((3,), 50.0), frames)
+        >>> metric.compute()
+        tensor([[2., 4.]], dtype=torch.float64)
+    """
+
+    higher_is_better = False
+
+    def __init__(self, n_points: int, groups: int = 1) -> None:
+        """Keep frames of `n_points` points."""
+        super().__init__(groups)
+        self._row_state("predicted", n_points, 2)
+        self._row_state("truth", n_points, 2)
+        self._row_state("norm")
+        self._row_state("frames", 3, dtype=torch.int64)
+        self._row_state("members", groups, dtype=torch.uint8)
+
+    def update(
+        self,
+        predicted: Tensor,
+        truth: Tensor,
+        norm: Tensor,
+        frames: Tensor,
+        members: Tensor | None = None,
+        counted: Tensor | None = None,
+    ) -> None:
+        """Add B faces; those without a track or a time are left out.
+
+        Args:
+            predicted: (B, N, 2) image pixels: the crop may move from frame to frame.
+            truth: (B, N, 2) image pixels, NaN where not annotated.
+            norm: (B,) in image pixels.
+            frames: (B, 3) int64 data set, track and time; -1 for a still image.
+            members: (B, G) bool; None puts every face in every group.
+            counted: (B, N) bool, the points that exist; None for all.
+        """
+        members = self._members(members, len(frames), frames.device)
+        broken = ~predicted.isfinite().all(dim=-1, keepdim=True)
+        points = torch.where(broken, torch.inf, predicted)
+        if counted is not None:
+            points = torch.where(counted.unsqueeze(-1), points, torch.nan)
+        rows = (frames >= 0).all(dim=1)
+        self._add_rows(
+            predicted=points[rows],
+            truth=truth[rows],
+            norm=norm[rows],
+            frames=frames[rows],
+            members=members[rows],
+        )
+
+    def compute(self) -> Tensor:
+        """Flicker and acceleration (G, 2), NaN of a group without such frames."""
+        predicted, truth = self._rows("predicted").double(), self._rows("truth").double()
+        norm, frames = self._rows("norm").double(), self._rows("frames")
+        members, counted = self._rows("members").bool(), ~predicted.isnan().any(dim=-1)
+        pairs = functional.consecutive_frames(frames, 2)
+        flicker = functional.flicker(
+            predicted[pairs], truth[pairs], norm[pairs[:, 1]], counted[pairs]
+        )
+        runs = functional.consecutive_frames(frames, 3)
+        acceleration = functional.acceleration(predicted[runs], norm[runs[:, 1]], counted[runs])
+        means = (
+            _mean_by_group(flicker, members[pairs].all(dim=1)),
+            _mean_by_group(acceleration, members[runs].all(dim=1)),
+        )
+        return torch.stack(means, dim=1)
+
+
+class VisibilityAUROC(GatheredMetric):
+    """Area under the ROC curve of predicted visibility, in percent (`functional.auroc`).
+
+    *Visible* is the positive class, occluded and self-occluded points are the negative one, and
+    points of unknown visibility are left out. 50 is chance. All landmarks of a group of faces are
+    ranked together. Kept are faces with a label: 5 N bytes each.
+
+    Example:
+        >>> metric = VisibilityAUROC(n_points=5)
+        >>> visible = torch.tensor([[1, 1, 0, 2, -1]])
+        >>> metric.update(torch.tensor([[0.9, 0.4, 0.4, 0.6, 0.1]]), visible)
+        >>> metric.compute()
+        tensor(62.5000, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def __init__(self, n_points: int, groups: int = 1) -> None:
+        """Keep faces of `n_points` points."""
+        super().__init__(groups)
+        self._row_state("scores", n_points)
+        self._row_state("visible", n_points, dtype=torch.int8)
+        self._row_state("members", groups, dtype=torch.uint8)
+
+    def update(self, visibility: Tensor, visible: Tensor, members: Tensor | None = None) -> None:
+        """Add B faces.
+
+        Args:
+            visibility: (B, N) probability that the point is visible.
+            visible: (B, N) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
+            members: (B, G) bool; None puts every face in every group.
+        """
+        members = self._members(members, len(visible), visible.device)
+        rows = (visible >= 0).any(dim=1)
+        self._add_rows(scores=visibility[rows], visible=visible[rows], members=members[rows])
+
+    def compute(self) -> Tensor:
+        """AUROC (G, 1) in percent, NaN where a class is empty; a single one comes as a scalar."""
+        scores, visible = self._rows("scores"), self._rows("visible")
+        members, labeled = self._rows("members").bool(), visible >= 0
+        areas: list[Tensor] = []
+        for group in range(self.groups):
+            chosen = labeled & members[:, group].unsqueeze(1)
+            areas.append(functional.auroc(scores[chosen], visible[chosen] == 1))
+        return torch.stack(areas).unsqueeze(1)

@@ -1,0 +1,168 @@
+"""Losses of points, heat maps and head pose (pure torch), each masked by what is annotated.
+
+Adding a loss here (2 files with the method that first uses it): a function of tensors whose
+docstring names paper and equation, with a test against values worked out by hand. The recipe is
+that of `lit_landmarks.methods`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Distance = Literal["squared", "euclidean", "l1", "wing"]
+
+#: Wing loss (Feng et al., CVPR 2018, eq. 5) uses w = 10, epsilon = 2 for pixels of a 256 px crop.
+WING_W, WING_EPSILON = 10.0 / 256.0, 2.0 / 256.0
+#: Adaptive wing loss (Wang et al., ICCV 2019).
+AWING_ALPHA, AWING_OMEGA, AWING_EPSILON, AWING_THETA = 2.1, 14.0, 1.0, 0.5
+
+
+def point_distance(
+    predicted: Tensor, target: Tensor, mask: Tensor, distance: Distance = "squared"
+) -> Tensor:
+    """Mean distance of the annotated points, each face weighing the same.
+
+    Args:
+        predicted: (B, N, 2) in centered units (`geometry.to_centered`), for which the constants of
+            "wing" are meant.
+        target: (B, N, 2); undefined where masked out.
+        mask: (B, N) bool.
+        distance: "squared", "l1" and "wing" are means over coordinates, "euclidean" over points.
+
+    Returns:
+        A scalar; 0 (with a graph) if no face has a point.
+
+    Example:
+        >>> predicted, target = torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2)
+        >>> point_distance(predicted, target, torch.tensor([[True]]), "euclidean").item()
+        5.0
+    """
+    difference = _annotated_difference(predicted, target, mask)
+    if distance == "squared":
+        per_point = difference.square().mean(dim=-1)
+    elif distance == "euclidean":
+        per_point = torch.linalg.vector_norm(difference, dim=-1)
+    elif distance == "l1":
+        per_point = difference.abs().mean(dim=-1)
+    else:
+        per_point = wing(difference).mean(dim=-1)
+    return _mean_over_faces(per_point, mask)
+
+
+def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Negative log-likelihood of points under isotropic 2D Gaussians, each face weighing the same.
+
+    Of each point |p - t|^2 / (2 sigma^2) + 2 log sigma: both coordinates are summed, and the
+    constant log(2 pi) of the density is dropped. The best sigma^2 of a point is |p - t|^2 / 2.
+
+    Args:
+        predicted: (B, N, 2) means p.
+        log_sigma: (B, N) logarithm of the standard deviation, in the unit of the points.
+        target: (B, N, 2) points t; undefined where masked out.
+        mask: (B, N) bool.
+
+    Returns:
+        A scalar; 0 (with a graph) if no face has a point.
+
+    Example:
+        >>> mask = torch.ones(1, 1, dtype=torch.bool)
+        >>> gaussian_nll(torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.ones(1, 1, 2), mask)
+        tensor(1.)
+    """
+    difference = _annotated_difference(predicted, target, mask)
+    log_sigma = torch.where(mask, log_sigma, 0.0)
+    per_point = 0.5 * difference.square().sum(dim=-1) * torch.exp(-2.0 * log_sigma)
+    return _mean_over_faces(per_point + 2.0 * log_sigma, mask)
+
+
+def wing(difference: Tensor, w: float = WING_W, epsilon: float = WING_EPSILON) -> Tensor:
+    """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear.
+
+    Example:
+        >>> wing(torch.tensor([0.0, 1.0]), w=1.0, epsilon=1.0)
+        tensor([0.0000, 0.6931])
+    """
+    magnitude = difference.abs()
+    offset = w - w * math.log1p(w / epsilon)
+    return torch.where(magnitude < w, w * torch.log1p(magnitude / epsilon), magnitude - offset)
+
+
+def adaptive_wing(
+    predicted: Tensor,
+    target: Tensor,
+    *,
+    alpha: float = AWING_ALPHA,
+    omega: float = AWING_OMEGA,
+    epsilon: float = AWING_EPSILON,
+    theta: float = AWING_THETA,
+) -> Tensor:
+    """Adaptive wing loss of each element (Wang et al., ICCV 2019).
+
+    With y the target and d the difference, omega ln(1 + |d / epsilon|^(alpha - y)) where |d| is
+    below theta, and A |d| - C from there on, with the value and the slope of the curve at theta.
+    The exponent makes it a wing where the target is high and nearly a squared loss where it is 0.
+
+    Args:
+        predicted: any shape.
+        target: the same shape, in [0, 1]: intensities of heat maps, or coordinates in units of the
+            crop. Without a gradient.
+        alpha: above 2, so that the slope is 0 where nothing is wrong.
+        omega: height of the curve.
+        epsilon: difference at which the logarithm begins to bend.
+        theta: difference at which the curve becomes a line.
+
+    Returns:
+        The shape of `predicted`.
+
+    Example:
+        >>> adaptive_wing(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.5]))
+        tensor([0.0000, 3.9912])
+    """
+    target = target.detach()
+    power = alpha - target
+    ratio = (theta / epsilon) ** power
+    slope = omega / (1.0 + ratio) * power * (theta / epsilon) ** (power - 1.0) / epsilon
+    offset = theta * slope - omega * torch.log1p(ratio)
+    magnitude = (predicted - target).abs()
+    # Each branch is computed everywhere: beyond theta the power may not overflow, which would
+    # poison the gradient.
+    curve = omega * torch.log1p((magnitude.clamp(max=theta) / epsilon) ** power)
+    return torch.where(magnitude < theta, curve, slope * magnitude - offset)
+
+
+def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: float) -> Tensor:
+    """Mean squared error of yaw, pitch, roll in units of `scale` degrees (ASMNet, L_pose).
+
+    Args:
+        predicted: (B, 3) yaw, pitch, roll in units of `scale`.
+        pose: (B, >=3) labels, degrees; undefined where `has_pose` is False.
+        has_pose: (B,) bool.
+        scale: degrees per unit.
+
+    Returns:
+        A scalar; 0 (with a graph) if no row has a pose.
+
+    Example:
+        >>> pose_distance(torch.zeros(1, 3), torch.full((1, 6), 30.0), torch.tensor([True]), 30.0)
+        tensor(1.)
+    """
+    target = pose[:, :3].nan_to_num() / scale
+    error = torch.where(has_pose[:, None], predicted - target, 0.0)
+    return error.square().mean(dim=-1).sum() / has_pose.sum().clamp(min=1)
+
+
+def _annotated_difference(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """(B, N, 2) difference, 0 where `mask` is False."""
+    # `where` before any arithmetic: a masked NaN would poison the gradient even if weighed by 0.
+    return torch.where(mask[..., None], predicted - target.nan_to_num(), 0.0)
+
+
+def _mean_over_faces(per_point: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the annotated points of each face, then over the faces that have one."""
+    count = mask.sum(dim=-1)
+    per_face = per_point.sum(dim=-1) / count.clamp(min=1)
+    return per_face.sum() / (count > 0).sum().clamp(min=1)

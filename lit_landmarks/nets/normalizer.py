@@ -1,0 +1,80 @@
+"""Spatial normalizers: learned crops out of a wide frame, one for each face.
+
+Called a spatial transformer in the literature (Jaderberg et al., NeurIPS 2015). Any method takes
+one by configuration (`model.init_args.normalizer`); it is trained with the landmark loss alone,
+which reaches it through the resampling and through the affine that takes points back.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import invert_affine, sampling_theta, transform_points
+from lit_landmarks.nets.component import Component
+from lit_landmarks.types import FaceInputs
+
+
+@dataclass(frozen=True)
+class NormalizedCrop:
+    """The crop of each input that a normalizer chose, as pixels and affine.
+
+    Attributes:
+        inputs: the inputs of the method behind it: the crop, and all else in the crop's pixels.
+        to_input: (B, 2, 3) affine from crop pixels to input pixels.
+    """
+
+    inputs: FaceInputs
+    to_input: Tensor
+
+
+class SpatialNormalizer(Component):
+    """Chooses a similarity of the input image for each face and resamples it.
+
+    Args:
+        crop_size: side of the crop in pixels, what the method behind it receives.
+        share: longer side of the face's points in the crop, as a share of its side; where methods
+            that start at a mean shape put it.
+    """
+
+    def __init__(self, *, crop_size: int = 64, share: float = 0.7) -> None:
+        super().__init__()
+        if crop_size < 32:
+            raise UserError(f"normalizer.crop_size is {crop_size}; a crop has at least 32 pixels")
+        if not 0.0 < share <= 1.0:
+            raise UserError(f"normalizer.share is {share}; give a share of the crop's side, to 1")
+        self.crop_size = crop_size
+        self.share = share
+
+    @abstractmethod
+    def locate(self, image: Tensor) -> Tensor:
+        """Predict the crop.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+
+        Returns:
+            (B, 2, 3) similarities from crop pixels to pixels of `image`, without a mirror.
+        """
+
+    def resample(self, image: Tensor, to_input: Tensor) -> Tensor:
+        """(B, 3, crop_size, crop_size) pixels of `image` (B, 3, S, S) under (B, 2, 3) affines."""
+        theta = sampling_theta(to_input, image.shape[-1], self.crop_size)
+        size = (image.shape[0], image.shape[1], self.crop_size, self.crop_size)
+        grid = F.affine_grid(theta, list(size), align_corners=False)
+        return F.grid_sample(image, grid, align_corners=False, padding_mode="zeros")
+
+    def forward(self, inputs: FaceInputs) -> NormalizedCrop:
+        """The crop of each face, and the way back; a pose from outside is not passed on."""
+        to_input = self.locate(inputs.image)
+        points = inputs.points
+        if points is not None:
+            points = transform_points(invert_affine(to_input), points)
+        crop = replace(
+            inputs, image=self.resample(inputs.image, to_input), points=points, pose=None
+        )
+        return NormalizedCrop(crop, to_input)

@@ -1,0 +1,236 @@
+"""Argument files: several YAML files become one tree; a clash between two names both.
+
+Rules, in order:
+    1. Later files win. Dicts are merged key by key; lists, and the dicts of data sets (`train`,
+       `val`, `test`), are replaced whole; a key that ends in `+` appends to the list of that name.
+    2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning
+       rate meant for SGD says nothing about AdamW.
+    3. Two files that name different model or data classes are an error, never a silent choice.
+    4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`,
+       which were chosen for other faces.
+    5. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
+       `$NAME` and `~` are expanded in every string.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.renamed import rename_classes, rename_settings
+from lit_landmarks.settings.shipped import find_file, shipped_hint
+
+Tree = dict[str, Any]
+
+#: Top-level keys that hold one class each, and what a user calls that class.
+CLASSES = {"model": "method", "data": "data module"}
+#: Dicts that a file writes whole.
+WHOLE = ("data.init_args.train", "data.init_args.val", "data.init_args.test")
+#: Settings of the data that belong to the training sets of the file that names them.
+WITH_TRAIN = ("augmentation", "weights")
+#: What the data states and the model receives; stated in both, they could disagree.
+LINKED = ("scheme", "frame_size")
+#: The only data module; files may leave its name out.
+DATA_CLASS = "LandmarkDataModule"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The merged tree and, for messages, the file that last set each dotted key.
+
+    `set_aside` holds arguments of the data that a verb takes out of the tree.
+    """
+
+    tree: Tree
+    origins: dict[str, Path] = field(default_factory=dict)
+    set_aside: Tree = field(default_factory=dict)
+
+    def origin_of(self, key: str) -> Path | None:
+        """The file that set `key`, a dotted key or only its last part; None if no file did."""
+        for name, path in reversed(self.origins.items()):
+            if name == key or name.endswith(f".{key}"):
+                return path
+        return None
+
+
+def compose(paths: Sequence[Path]) -> Composed:
+    """Reads and merges argument files, the last one winning.
+
+    Args:
+        paths: YAML files, or names of shipped ones, in the order of the command line.
+
+    Raises:
+        UserError: a file that is missing, is not YAML or not a mapping; two files that name
+            different classes; a model that restates what the data says.
+    """
+    tree: Tree = {}
+    origins: dict[str, Path] = {}
+    for given in paths:
+        path = find_file(given, "configs")
+        sources: dict[str, Path] = {}
+        part = _read(path, sources)
+        _refuse_other_class(tree, part, origins, path)
+        _drop_with_train(tree, part)
+        _merge(tree, part, "")
+        origins.update(sources)
+    data = tree.get("data")
+    if isinstance(data, dict):
+        data.setdefault("class_path", DATA_CLASS)
+    _refuse_restated(tree, origins)
+    return Composed(tree, origins)
+
+
+def short_name(class_path: str) -> str:
+    """`ASMNet` for both `ASMNet` and `lit_landmarks.methods.asmnet.module.ASMNet`."""
+    return class_path.rpartition(".")[2]
+
+
+def find_unset_variables(tree: Any) -> Iterator[str]:
+    """Strings in which an environment variable stayed unexpanded, as it is not set."""
+    if isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from find_unset_variables(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from find_unset_variables(value)
+    elif isinstance(tree, str) and "$" in tree:
+        yield tree
+
+
+def read_yaml(path: Path) -> Tree:
+    """A YAML file whose top level is a mapping.
+
+    Raises:
+        UserError: missing file, a folder, broken YAML (with its row), or no mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = shipped_hint(path, "configs")
+        raise UserError(f"no such file: {path}; {hint}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; give an argument file (YAML)") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file; give an argument file (YAML)") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise UserError(f"{where} is not YAML: {problem}; mend that row") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no settings; write `key: value` rows (see configs/)")
+    return tree
+
+
+def _read(path: Path, sources: dict[str, Path]) -> Tree:
+    """One file with the files that it includes; `sources` learns which file said what."""
+    folder = path.resolve().parent
+    tree: Tree = rename_classes(_anchor(read_yaml(path), folder))
+    model = tree.get("model")
+    if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
+        name = str(model.get("class_path") or "")
+        model["init_args"] = rename_settings(name, model["init_args"])
+    sources.update(dict.fromkeys(_flatten_keys(tree), path))
+    for key in ("model", "data", "trainer"):
+        value = tree.get(key)
+        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+            included = _read(path.parent / value, sources)
+            if set(included) - {key}:
+                raise UserError(f"{path} includes {value} for `{key}`; put only `{key}:` into it")
+            tree[key] = included[key]
+        elif isinstance(value, str) and key in CLASSES:
+            tree[key] = {"class_path": value}
+            sources[f"{key}.class_path"] = path
+        elif not isinstance(value, dict | None):
+            raise UserError(
+                f"{path}: `{key}` is {value!r}, not a group of settings; write its keys"
+            )
+    data = tree.get("data") or {}
+    arguments = data.get("init_args")
+    if isinstance(arguments, dict) and isinstance(arguments.get("root"), str):
+        root = arguments["root"]
+        # An unset variable is an error once the data is read: `profile` needs none.
+        if not root.startswith("$"):
+            arguments["root"] = str((folder / root).resolve())
+    return tree
+
+
+def _anchor(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _anchor(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_anchor(item, folder) for item in value]
+    if isinstance(value, str):
+        text = os.path.expandvars(value)
+        text = str(Path(text).expanduser()) if text.startswith("~") else text
+        return str((folder / text).resolve()) if text.startswith(("./", "../")) else text
+    return value
+
+
+def _merge(into: Tree, part: Tree, prefix: str) -> None:
+    for key, value in part.items():
+        name = f"{prefix}{key}"
+        if key.endswith("+") and isinstance(value, list):
+            into[key[:-1]] = [*(into.get(key[:-1]) or []), *value]
+            continue
+        old = into.get(key)
+        if isinstance(old, dict) and isinstance(value, dict) and name not in WHOLE:
+            if _changes_class(old, value):
+                into[key] = {**value}
+            else:
+                _merge(old, value, f"{name}.")
+        else:
+            into[key] = value
+
+
+def _drop_with_train(tree: Tree, part: Tree) -> None:
+    old, new = ((t.get("data") or {}).get("init_args") or {} for t in (tree, part))
+    if isinstance(new, dict) and "train" in new:
+        for key in WITH_TRAIN:
+            old.pop(key, None)
+
+
+def _changes_class(old: Tree, new: Tree) -> bool:
+    paths = old.get("class_path"), new.get("class_path")
+    return None not in paths and len({short_name(str(path)) for path in paths}) > 1
+
+
+def _refuse_other_class(tree: Tree, part: Tree, origins: dict[str, Path], path: Path) -> None:
+    for key, kind in CLASSES.items():
+        old, new = tree.get(key), part.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and _changes_class(old, new):
+            first = origins[f"{key}.class_path"]
+            raise UserError(
+                f"{first} names the {kind} {short_name(old['class_path'])} and {path} names "
+                f"{short_name(new['class_path'])}; keep one of them"
+            )
+
+
+def _refuse_restated(tree: Tree, origins: dict[str, Path]) -> None:
+    model = tree.get("model")
+    arguments = model.get("init_args") if isinstance(model, dict) else None
+    for key in LINKED:
+        if isinstance(arguments, dict) and key in arguments:
+            where = origins.get(f"model.init_args.{key}")
+            raise UserError(
+                f"model.init_args.{key} in {where} is taken from data.init_args.{key}; "
+                "state it there only"
+            )
+
+
+def _flatten_keys(tree: Tree, prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        yield name
+        if isinstance(value, dict):
+            yield from _flatten_keys(value, f"{name}.")
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    yield from _flatten_keys(item, f"{name}.")

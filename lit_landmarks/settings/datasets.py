@@ -1,0 +1,73 @@
+"""One data set from `--key value` arguments, or from its entry in an argument file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from lit_landmarks.data import DATASETS, FaceDataset
+from lit_landmarks.errors import UserError
+from lit_landmarks.settings.arguments import split_overrides
+from lit_landmarks.settings.diagnosis import (
+    class_arguments,
+    describe_unknown_name,
+    explain_arguments,
+    explain_entry,
+    reraise,
+)
+
+
+def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
+    """A data set from its class name and `--key value` arguments.
+
+    Raises:
+        UserError: no such class, an argument that it does not have, a bad value, or one missing.
+    """
+    if name not in DATASETS:
+        raise UserError(describe_unknown_name("data set", name, sorted(DATASETS), None))
+    cls = DATASETS[name]
+    texts = split_overrides(arguments)
+    accepted = class_arguments(cls)
+    for key in texts:
+        if key.split(".")[0] not in accepted:
+            flags = [f"--{argument}" for argument in sorted(accepted)]
+            raise UserError(describe_unknown_name("argument", f"--{key}", flags, None))
+    for key, argument in accepted.items():
+        if argument.required and key not in texts:
+            value = "DIR" if key == "root" else "VALUE"
+            raise UserError(f"{name} needs {key}; give --{key} {value}")
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(cls, "set", fail_untyped=False)
+    try:
+        parsed = parser.parse_args([f"--set.{key}={text}" for key, text in texts.items()])
+    except argparse.ArgumentError as error:
+        values = {key: yaml.safe_load(text) for key, text in texts.items()}
+        raise explain_arguments(cls, values, str(error)) from error
+    return _instantiate(parser, parsed)
+
+
+def dataset_from_entry(entry: Any) -> FaceDataset:
+    """A data set from its entry in an argument file: a class name, or `class_path` and `init_args`.
+
+    Raises:
+        UserError: an argument that the class does not have, or a bad value.
+    """
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_subclass_arguments(FaceDataset, "set", fail_untyped=False)
+    try:
+        parsed = parser.parse_object({"set": entry})
+    except argparse.ArgumentError as error:
+        raise explain_entry(entry, str(error)) from error
+    return _instantiate(parser, parsed)
+
+
+def _instantiate(parser: ArgumentParser, parsed: Any) -> FaceDataset:
+    try:
+        built: FaceDataset = parser.instantiate(parsed)["set"]
+    except ValueError as error:
+        reraise(error)
+    return built

@@ -1,0 +1,33 @@
+"""Writes the table of mean faces, `mean_faces.json`, from the template head.
+
+    python -m lit_landmarks.template.write_mean_faces
+
+Numbers are the shortest decimals that read back as the same float32.
+"""
+
+from __future__ import annotations
+
+import json
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_atomic
+from lit_landmarks.schemes import SCHEMES, is_built_in
+from lit_landmarks.template.mean_face import TABLE, mean_face_of_head
+
+
+def mean_faces_json() -> str:
+    """The table as text: a scheme's points one a row."""
+    schemes = []
+    for name in sorted(filter(is_built_in, SCHEMES)):
+        try:
+            points = mean_face_of_head(name).numpy()
+        except UserError:
+            continue  # a scheme whose points have no place on the head
+        rows = ",\n".join(f"[{', '.join(str(value) for value in row)}]" for row in points)
+        schemes.append(f"{json.dumps(name)}: [\n{rows}\n]")
+    return "{\n" + ",\n".join(schemes) + "\n}\n"
+
+
+if __name__ == "__main__":
+    write_atomic(TABLE, mean_faces_json())
+    print(f"wrote {TABLE}")

@@ -1,0 +1,193 @@
+"""`analyse` on a tiny MuSiCa: thresholds reach the checkpoint and work there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_landmarks.cli import main
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -> Path:
+    """A finished run of a small MuSiCa."""
+    folder = tmp_path_factory.mktemp("cascade")
+    tree["model"] = {
+        "class_path": "MuSiCa", "init_args": {"patches": 6, "hidden": 16, "rank": 4},
+    }  # fmt: skip
+    config = folder / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def copy(cascade: Path, tmp_path: Path) -> Path:
+    """One that a test may change."""
+    return Path(shutil.copytree(cascade, tmp_path / "run"))
+
+
+def test_thresholds_are_stored_and_used(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
+    assert bool(before["state_dict"]["early_exit.exit_thresholds"].isinf().all())
+    assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    assert "thresholds stored" in capsys.readouterr().out
+    after = torch.load(copy / "checkpoints/best.ckpt", weights_only=True)
+    assert float(after["state_dict"]["early_exit.exit_thresholds"][0]) == torch.inf, (
+        "any rise allowed: all leave"
+    )
+    told = json.loads((copy / "calibration.json").read_text())
+    assert told["chosen_on_val"]["exits"][0] == 1.0
+    assert (copy / "calibration.png").stat().st_size > 5000
+    output = copy / "figures.json"
+    assert main(["validate", "--run", str(copy), "--output", str(output)]) == 0
+    measured = json.loads(output.read_text())["metrics"]
+    assert measured["val/faces/mma"] == pytest.approx(told["sets"]["val/faces"]["mma"], rel=1e-5)
+    kept = {k: v for k, v in before["state_dict"].items() if not k.startswith("early_exit.")}
+    assert all(torch.equal(after["state_dict"][k], v) for k, v in kept.items())
+
+
+def test_outside_of_a_run_the_report_lies_beside_the_checkpoint(
+    copy: Path, tmp_path: Path, complaint: Callable[..., str]
+) -> None:
+    file = tmp_path / "deep" / "elsewhere" / "x.ckpt"
+    file.parent.mkdir(parents=True)
+    shutil.copy(copy / "checkpoints/best.ckpt", file)
+    words = [
+        "analyse",
+        "calibrate",
+        "--ckpt_path",
+        str(file),
+        "--config",
+        str(copy / "config.yaml"),
+    ]
+    (file.parent / "calibration.json").mkdir()
+    before = file.read_bytes()
+    assert "calibration.json" in complaint(*words)
+    assert file.read_bytes() == before, "without a report nothing is changed"
+    (file.parent / "calibration.json").rmdir()
+    assert main(words) == 0
+    names = {path.name for path in file.parent.iterdir()}
+    assert names == {"x.ckpt", "calibration.json", "calibration.png"}
+    assert [path.name for path in file.parent.parent.iterdir()] == ["elsewhere"]
+
+
+def test_a_dry_run_writes_nothing(copy: Path) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
+    assert main(["analyse", "calibrate", "--run", str(copy), "--dry"]) == 0
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in copy.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--mma", "0.001"], "no threshold reaches 0.001 MMA"),
+        (["--nme", "0.001"], "no threshold reaches NME 0.001"),
+        (["--mma", "-3"], "--mma is -3.0; give a number above 0"),
+        (["--slack", "nan"], "--slack is nan"),
+        (["--recall", "2"], "--recall is 2.0"),
+        (["--mma", "5", "--nme", "5"], "not allowed with"),
+        (["--mma", "much"], "invalid float value"),
+    ],
+)
+def test_bad_goals(
+    cascade: Path, words: list[str], told: str, complaint: Callable[..., str]
+) -> None:
+    assert told in complaint("analyse", "calibrate", "--run", cascade, *words)
+
+
+def test_methods_without_an_error_or_a_stage(finished: Path, complaint: Callable[..., str]) -> None:
+    assert "does not predict its error" in complaint("analyse", "calibrate", "--run", finished)
+    assert "of one stage" in complaint("analyse", "tradeoff", "--run", finished)
+    assert "needs --run" in complaint("analyse", "tradeoff")
+
+
+def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
+    out = tmp_path / "curve"
+    assert main(["analyse", "tradeoff", "--run", str(cascade), "--output", str(out)]) == 0
+    curve = json.loads((out / "tradeoff.json").read_text())["curves"][0]
+    assert curve["dataset"] == "val/faces"
+    assert curve["cut_mma"] == sorted(curve["cut_mma"])
+    assert curve["stop_mma"][0] == pytest.approx(curve["cut_mma"][0])
+    assert (out / "val_faces.png").stat().st_size > 5000
+    assert list(out.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_bench_of_the_stop(
+    copy: Path, cascade: Path, finished: Path, complaint: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert "run `analyse calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
+    assert "give a run of a cascade" in complaint("bench", "cascade", "--run", finished)
+    assert "needs --run" in complaint("bench", "cascade")
+    assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    capsys.readouterr()
+    assert main(["bench", "cascade", "--run", str(copy), "--json"]) == 0
+    out = capsys.readouterr().out
+    told = json.loads(out[out.index("{") :])
+    assert told["stopped"] < told["full"], "all faces leave after the first stage"
+
+
+def test_attention_is_told_and_patches_are_kept(
+    cascade: Path, tmp_path: Path, complaint: Callable[..., str], finished: Path
+) -> None:
+    out = tmp_path / "attention"
+    assert (
+        main(["analyse", "attention", "--run", str(cascade), "--output", str(out), "--keep", "5"])
+        == 0
+    )
+    told = json.loads((out / "attention.json").read_text())
+    assert len(told["weights"]) == 3
+    assert len(told["weights"][0]) == len(told["patches"]) == 6
+    kept = yaml.safe_load((out / "patches.yaml").read_text())["model"]["init_args"]["patches"]
+    assert len(kept) == 5
+    assert set(kept) < set(told["patches"])
+    assert (out / "attention.png").stat().st_size > 5000
+    assert (out / "regions.png").stat().st_size > 2000
+    assert "keep 4 or more" in complaint("analyse", "attention", "--run", cascade, "--keep", "9")
+    assert "give a run of MuSiCa" in complaint("analyse", "attention", "--run", finished)
+
+
+def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(
+    cascade: Path, tmp_path: Path
+) -> None:
+    full = json.loads((cascade / "result.json").read_text())["metrics"]
+    target = (full["compute/mma_min"] + full["compute/mma_max"]) / 2
+    run = tmp_path / "run"
+    words = ["--run", str(run), f"--model.init_args.early_exit.target_mma={target}"]
+    assert main(["fit", "--config", str(cascade / "config.yaml"), *words]) == 0
+    found = json.loads((run / "result.json").read_text())["metrics"]
+    assert full["compute/mma"] == pytest.approx(full["compute/mma_max"]), (
+        "without a target no face leaves"
+    )
+    assert found["compute/mma"] <= target
+    assert full["compute/mma_min"] <= found["compute/mma"] * 1.000001
+    weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert bool((weights["early_exit.exit_thresholds"] > -torch.inf).any())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--model.init_args.early_exit.target_mma=-3",), "target_mma"),
+        (("--model.init_args.early_exit.target_mma=0.0001",), "first stage alone costs"),
+        (
+            (
+                "--model.init_args.early_exit.target_mma=5",
+                "--model.init_args.early_exit.enabled=false",
+            ),
+            "early_exit.enabled",
+        ),
+    ],
+)
+def test_bad_target_costs(
+    cascade: Path, tmp_path: Path, complaint: Callable[..., str], words: tuple[str, ...], told: str
+) -> None:
+    config, run = cascade / "config.yaml", tmp_path / "run"
+    assert told in complaint("fit", "--config", config, "--run", run, *words)

@@ -1,0 +1,41 @@
+"""Every method, alone and with each part, as an ONNX graph that takes any number of faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnxruntime import InferenceSession
+from torch.export import Dim
+
+from lit_landmarks.methods import LandmarkModule
+from tests.methods.test_every_method import PARTS, PointsOf, build, every_method
+
+
+@every_method
+@pytest.mark.parametrize(
+    "part", [pytest.param(p, marks=[] if p == "nothing" else pytest.mark.slow) for p in PARTS]
+)
+def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_path: Path) -> None:
+    module = build(method, part).eval()
+    torch.manual_seed(1)
+    image = torch.rand(7, *module.example().image.shape[1:])
+    program = torch.onnx.export(
+        PointsOf(module),
+        (image[:2],),
+        input_names=["image"],
+        dynamo=True,
+        dynamic_shapes={"image": {0: Dim("batch", min=1)}},
+        verbose=False,
+    )
+    assert program is not None
+    program.save(tmp_path / "method.onnx")
+    session = InferenceSession(tmp_path / "method.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3, 7):
+        (points,) = session.run(None, {"image": image[:count].numpy()})
+        with torch.inference_mode():
+            expected = PointsOf(module)(image[:count]).numpy()
+        assert points.shape == (count, 68, 2)
+        assert np.abs(points - expected).max() < 0.01, f"batch of {count}, in pixels"

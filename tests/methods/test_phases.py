@@ -1,0 +1,151 @@
+"""Phases: which epochs, what is frozen, which losses, which rates; and named groups."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.phases import Phase, Phases, check_prefixes
+from lit_landmarks.methods.schedules import Constant, Cosine, Steps
+from lit_landmarks.training.callbacks import EpochSeed, make_best_checkpoint
+from tests.support.two_phases import TwoPhases
+
+
+def test_phases_begin_with_an_epoch() -> None:
+    thirds = Phases([Phase("a", 1 / 3), Phase("b", 2 / 3), Phase("c", 1.0)])
+    for epochs in range(1, 200):
+        names = [thirds.at(epoch, epochs).name for epoch in range(epochs)]
+        assert names == ["abc"[epoch * 3 // epochs] for epoch in range(epochs)], epochs
+    assert thirds.at(500, 10).name == "c"
+
+
+@pytest.mark.parametrize(
+    ("phases", "words"),
+    [
+        ([], "end at nothing"),
+        ([Phase("a", 0.5)], r"the last `until` is 1"),
+        ([Phase("a", 0.7), Phase("b", 0.5), Phase("c", 1.0)], "let them rise"),
+        ([Phase("a", 0.5), Phase("a", 1.0)], "one name"),
+        ([Phase("a", 1.0, learns=())], "learns nothing"),
+    ],
+)
+def test_bad_phases_are_refused(phases: list[Phase], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Phases(phases)
+
+
+def test_a_prefix_that_begins_no_name_is_refused() -> None:
+    phases = Phases([Phase("a", 1.0, learns=("network.haed",))])
+    with pytest.raises(UserError, match=r"'network\.haed', which begins .* network\.head"):
+        check_prefixes(phases, ["network.head.weight"])
+
+
+def test_a_phase_has_its_own_schedule_or_goes_on_with_the_runs() -> None:
+    phases = Phases([Phase("a", 0.5, schedule=Cosine()), Phase("b", 1.0)])
+    factor = phases.factor(Steps([0.75], gamma=0.1), epochs=4)
+    assert factor(0.0) == 1.0
+    assert factor(0.25) == pytest.approx(0.5)  # in the middle of its half
+    assert factor(0.5) == 1.0  # the run's own, whose step comes later
+    assert factor(0.8) == pytest.approx(0.1)
+    # With 3 epochs the first phase has two of them.
+    assert phases.factor(Constant(), epochs=3)(1 / 3) == pytest.approx(0.5)
+
+
+class Watch(Callback):
+    """State and learning rates after each epoch."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, torch.Tensor]] = []
+        self.rates: list[list[float]] = []
+        self.logged: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.states.append({n: v.detach().clone() for n, v in pl_module.state_dict().items()})
+        self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+        losses = {k: float(v) for k, v in trainer.callback_metrics.items() if "train/loss_" in k}
+        self.logged.append(losses)
+
+
+def fit(
+    module: TwoPhases, data: Any, root: Path, *callbacks: Callback, epochs: int = 4, **more: Any
+) -> Trainer:
+    trainer = Trainer(
+        default_root_dir=root,
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, data, weights_only=True, **more)
+    return trainer
+
+
+def module(**more: Any) -> TwoPhases:
+    torch.manual_seed(0)
+    return TwoPhases.tiny(schedule=Constant(), **more)
+
+
+def test_frozen_parts_stay_and_losses_change(make_data: Callable[..., Any], tmp_path: Path) -> None:
+    watch, method = Watch(), module(rates={"body": 0.1})
+    first = {n: v.clone() for n, v in method.state_dict().items()}
+    best = make_best_checkpoint(tmp_path)
+    fit(method, make_data(4, batch_size=2), tmp_path, watch, best)
+    states = [first, *watch.states]
+    changed = [
+        {name for name in first if not torch.equal(before[name], after[name])}
+        for before, after in itertools.pairwise(states)
+    ]
+    head = {"head.weight", "head.bias"}
+    assert changed[0] == changed[1] == head, "not even the running statistics of the body"
+    assert changed[2] > head | {"body.2.weight", "body.3.weight", "body.3.running_mean"}
+    assert [set(losses) for losses in watch.logged[:2]] == [{"train/loss_l2"}] * 2
+    # What a phase leaves out keeps its last value.
+    assert watch.logged[2]["train/loss_l2"] == watch.logged[1]["train/loss_l2"]
+    assert watch.logged[3]["train/loss_l1"] != watch.logged[2]["train/loss_l1"]
+    assert watch.rates[0] == pytest.approx([2e-4, 2e-4, 2e-3, 2e-3])
+    stored = torch.load(best.best_model_path, weights_only=True)
+    assert stored["epoch"] >= 2, "a phase that is not judged gives no best checkpoint"
+
+
+class Stop(Callback):
+    """Saves after an epoch and stops."""
+
+    def __init__(self, path: Path, epoch: int) -> None:
+        self.path, self.epoch = path, epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            trainer.save_checkpoint(self.path)
+            trainer.should_stop = True
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_run_stopped_in_either_phase_goes_on_bitwise(
+    epoch: int, make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    whole, half, rest = module(), module(), TwoPhases.tiny(schedule=Constant())
+    fit(whole, make_data(4, batch_size=2), tmp_path, EpochSeed(0))
+    stop = Stop(tmp_path / "half.ckpt", epoch)
+    fit(half, make_data(4, batch_size=2), tmp_path, EpochSeed(0), stop)
+    data = make_data(4, batch_size=2)
+    fit(rest, data, tmp_path, EpochSeed(0), ckpt_path=stop.path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, rest.state_dict()[name]), name
+
+
+def test_a_loss_that_the_method_does_not_compute_is_named(
+    make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    method = module(phases=[Phase("all", 1.0, losses={"wing": 1.0})])
+    with pytest.raises(UserError, match=r"phase 'all' weighs the loss wing.*it has l1, l2"):
+        fit(method, make_data(2), tmp_path)

@@ -181,7 +181,9 @@ def test_alignment_is_that_of_scipy(seed: int) -> None:
 @given(st.integers(0, 10_000))
 def test_alignment_undoes_a_similarity(seed: int) -> None:
     _, truth, mask = make_shapes(seed)
-    turn = torch.from_numpy(Rotation.random(rng=seed).as_matrix())
+    turn = torch.from_numpy(
+        Rotation.from_quat(np.random.default_rng(seed).normal(size=4)).as_matrix()
+    )
     moved = 0.3 * truth @ turn.T + 5
     norm = torch.full((len(truth),), 10.0, dtype=torch.float64)
     assert f.aligned_nme(moved, truth, norm, mask).tolist() == pytest.approx([0] * 4, abs=1e-9)

@@ -10,9 +10,9 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lit_landmarks.geometry.shape_model import pca
-from lit_landmarks.metrics import norm_values
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, ShapeStatistics
+from tests.support.faces import face_batch
 
 SIZE = 64
 
@@ -30,32 +30,13 @@ def blobs(count: int, scheme: str = "ibug68", size: int = SIZE, seed: int = 0) -
     x = (grid.view(1, 1, size) - center[:, :, :1]) / radius[:, :, :1]
     image = torch.exp(-(x**2 + y**2)).unsqueeze(1).repeat(1, 3, 1, 1)
     image = (image + 0.05 * torch.rand(image.shape, generator=generator)).clamp(0, 1)
-    mask = torch.ones(count, n, dtype=torch.bool)
-    yes = torch.ones(count, dtype=torch.bool)
-    pose = torch.cat([(center[:, 0] - size / 2), radius[:, 0], torch.zeros(count, 2)], dim=1)
-    return FaceBatch(
-        image=image,
-        frame_to_image=torch.eye(2, 3).repeat(count, 1, 1),
-        points=points,
-        mask=mask,
-        visible=torch.ones(count, n, dtype=torch.int8),
-        points3d=torch.nn.functional.pad(points, (0, 1)),
-        head3d=torch.zeros(count, n, 3),
-        pose=pose,
-        focal=torch.full((count,), 1.5 * size),
-        has_visible=yes,
-        has_points3d=~yes,
-        has_head3d=~yes,
-        has_pose=yes,
-        has_focal=yes,
-        norms=norm_values(points, mask, get_scheme(scheme)),
-        dataset_id=torch.zeros(count, dtype=torch.int64),
-        convention_id=torch.zeros(count, dtype=torch.int64),
-        subsets=torch.zeros(count, 0, dtype=torch.bool),
-        queries=torch.full((count, n, 3), torch.nan),
-        track=torch.full((count,), -1),
-        time=torch.full((count,), -1),
-        index=torch.arange(count),
+    return face_batch(
+        points,
+        scheme,
+        image,
+        visible=1,
+        pose=torch.cat([(center[:, 0] - size / 2), radius[:, 0], torch.zeros(count, 2)], dim=1),
+        focal=1.5 * size,
     )
 
 

@@ -27,6 +27,7 @@ from lit_landmarks.metrics.classes import GroupedMetric
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.metrics.family import EvaluatedBatch
 from lit_landmarks.types import LABELS, DatasetSpec, DataSpec, FaceBatch, Prediction
+from tests.support.faces import face_batch
 
 NAN = math.nan
 YAWS = ("yaw_0_30", "yaw_30_60", "yaw_60_90")
@@ -36,33 +37,6 @@ def make_spec(**more: object) -> DataSpec:
     """One validation set of 68 points that carries every label."""
     data = DatasetSpec("set", "val", "ibug68", "300w", "box", 8, frozenset(LABELS), **more)  # type: ignore[arg-type]
     return DataSpec("ibug68", 68, 128, "tight", (data,))
-
-
-def make_faces(points: Tensor, **labels: Tensor) -> FaceBatch:
-    """Labels of these points (B, 68, 2); what is not given is absent."""
-    count, n = points.shape[:2]
-    mask = points.isfinite().all(dim=-1)
-    columns = {
-        "image": torch.zeros(count, 3, 8, 8),
-        "frame_to_image": torch.eye(2, 3).repeat(count, 1, 1),
-        "points": points,
-        "mask": mask,
-        "visible": torch.full((count, n), -1, dtype=torch.int8),
-        "points3d": torch.full((count, n, 3), NAN),
-        "head3d": torch.full((count, n, 3), NAN),
-        "pose": torch.full((count, 6), NAN),
-        "focal": torch.full((count,), NAN),
-        "norms": norm_values(points, mask, "ibug68"),
-        "dataset_id": torch.zeros(count, dtype=torch.int64),
-        "convention_id": torch.zeros(count, dtype=torch.int64),
-        "subsets": torch.zeros(count, 0, dtype=torch.bool),
-        "queries": torch.full((count, n, 3), NAN),
-        "track": torch.full((count,), -1),
-        "time": torch.full((count,), -1),
-        "index": torch.arange(count),
-    }
-    has = {f"has_{name}": torch.full((count,), name in labels) for name in LABELS}
-    return FaceBatch(**{**columns, **has, **labels})
 
 
 def make_points(count: int, seed: int = 0) -> Tensor:
@@ -116,7 +90,7 @@ def test_a_metric_is_added_by_the_recipe(monkeypatch: pytest.MonkeyPatch, repo_r
     metrics = FaceMetrics(spec, "val")
     for rows in (slice(0, 2), slice(2, 5)):
         metrics.update(
-            Prediction(points=points[rows]), make_faces(points[rows], subsets=wild[rows])
+            Prediction(points=points[rows]), face_batch(points[rows], subsets=wild[rows])
         )
     values = metrics.compute()
     width = points[:, :, 0].max(dim=1).values - points[:, :, 0].min(dim=1).values
@@ -134,7 +108,7 @@ def everything(count: int = 8) -> tuple[Prediction, FaceBatch]:
     g = torch.Generator().manual_seed(0)
     points = make_points(count)
     solid = torch.rand(count, 68, 3, generator=g)
-    batch = make_faces(
+    batch = face_batch(
         points,
         visible=torch.randint(-1, 3, (count, 68), generator=g, dtype=torch.int8),
         points3d=100 * solid,
@@ -193,7 +167,7 @@ def test_what_a_prediction_or_data_set_lacks_is_not_foreseen() -> None:
 def test_still_images_and_points_log_what_they_always_did() -> None:
     points = make_points(4)
     pose = torch.randn(4, 6)
-    batch = make_faces(points, pose=pose)
+    batch = face_batch(points, pose=pose)
     names = {
         metric_name(k) for k in evaluate(make_spec(), Prediction(points + 1, pose=pose), batch)
     }
@@ -231,7 +205,7 @@ def test_motion_is_measured_in_image_pixels() -> None:
     scale, shift = 1 + torch.rand(4, 1, 1, generator=g), torch.rand(4, 2, 1, generator=g) * 30
     to_image = torch.cat([torch.eye(2) * scale, shift], dim=2)
     to_crop = [(points - shift.mT) / scale for points in (truth, truth + error)]
-    batch = make_faces(
+    batch = face_batch(
         to_crop[0], frame_to_image=to_image, track=torch.zeros(4).long(), time=torch.arange(4)
     )
     values = evaluate(make_spec(), Prediction(points=to_crop[1]), batch)
@@ -244,7 +218,7 @@ def test_motion_is_measured_in_image_pixels() -> None:
 def test_a_video_without_labels_has_acceleration_under_its_own_norm() -> None:
     predicted = make_points(1).expand(3, 68, 2).clone()
     predicted[1] += torch.tensor([3.0, 4.0])
-    batch = make_faces(
+    batch = face_batch(
         torch.full((3, 68, 2), NAN), track=torch.zeros(3).long(), time=torch.arange(3)
     )
     with pytest.warns(UserWarning, match="no face has the primary norm 'box'"):
@@ -262,11 +236,11 @@ def test_mean_over_bins_of_yaw(by_pose: bool) -> None:
     norms = torch.full((6, 5), 100.0)
     if by_pose:
         pose = torch.nn.functional.pad(yaw.unsqueeze(1), (0, 5))
-        spec, batch = make_spec(yaw_bins=(0, 30, 60, 90)), make_faces(points, pose=pose)
+        spec, batch = make_spec(yaw_bins=(0, 30, 60, 90)), face_batch(points, pose=pose)
     else:
         place = torch.tensor([0, 0, 0, 1, 2, 2])
         spec = make_spec(subsets=YAWS)
-        batch = make_faces(points, subsets=torch.nn.functional.one_hot(place, 3).bool())
+        batch = face_batch(points, subsets=torch.nn.functional.one_hot(place, 3).bool())
     batch.norms = norms
     values = evaluate(spec, Prediction(points=points + off), batch)
     means = [values[f"val/set/nme_box/{name}"] for name in YAWS]
@@ -296,7 +270,7 @@ def test_aligned_3d_errors_by_hand() -> None:
     eyes = (head[:, 36] - head[:, 45]).norm(dim=-1)
     half = head[..., [1, 2, 0]] / 2 + 4  # turned, half as large, elsewhere
     spread = (head - head.mean(dim=1, keepdim=True)).norm(dim=-1).mean(dim=1)
-    batch = make_faces(make_points(2), head3d=head, points3d=50 * head)
+    batch = face_batch(make_points(2), head3d=head, points3d=50 * head)
     prediction = Prediction(points=make_points(2), head3d=half, points3d=50 * half)
     values = evaluate(make_spec(), prediction, batch)
     rigid = float((100 * 0.5 * spread / eyes).mean())
@@ -311,10 +285,10 @@ def test_visibility_auroc_leaves_unlabeled_sets_out() -> None:
     chance = torch.zeros(2, 68)
     chance[:, :4] = torch.tensor([0.9, 0.4, 0.4, 0.6])
     prediction = Prediction(points=points, visibility=chance)
-    values = evaluate(make_spec(), prediction, make_faces(points, visible=visible))
+    values = evaluate(make_spec(), prediction, face_batch(points, visible=visible))
     # within and across the two faces alike: 2 of 4 pairs won, a tie, a loss
     assert values["val/set/visibility_auroc"] == pytest.approx(62.5)
-    absent = make_faces(points, visible=visible, has_visible=torch.zeros(2, dtype=torch.bool))
+    absent = face_batch(points, visible=visible, has_visible=torch.zeros(2, dtype=torch.bool))
     assert "val/set/visibility_auroc" not in evaluate(make_spec(), prediction, absent)
 
 

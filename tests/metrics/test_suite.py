@@ -15,6 +15,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS, FaceMetrics, higher_is_better, norm_values
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction
+from tests.support.faces import face_batch
 
 NAN, INF = math.nan, math.inf
 SPEC = DataSpec(
@@ -40,29 +41,19 @@ def make_batch(seed: int, faces: int = 12) -> tuple[Prediction, FaceBatch]:
     profile = merl & (torch.rand(faces, generator=g) > 0.5)
     columns = {"frontal": merl & ~profile, "profile": profile, "wild": torch.zeros_like(merl)}
     pose = torch.randn(faces, 6, generator=g) * 60
-    batch = FaceBatch(
-        image=torch.zeros(faces, 3, 4, 4),
-        frame_to_image=torch.eye(2, 3).expand(faces, 2, 3),
-        points=torch.where(mask.unsqueeze(-1), points, NAN),
-        mask=mask,
+    batch = face_batch(
+        torch.where(mask.unsqueeze(-1), points, NAN),
         visible=torch.randint(-1, 3, (faces, 68), generator=g, dtype=torch.int8),
         points3d=torch.rand(faces, 68, 3, generator=g) * 100,
-        head3d=torch.zeros(faces, 68, 3),
         pose=pose,
-        focal=torch.ones(faces),
+        focal=1.0,
         has_visible=merl,
         has_points3d=merl,
-        has_head3d=merl,
         has_pose=torch.rand(faces, generator=g) > 0.3,
         has_focal=merl,
         norms=norm_values(points, mask, "ibug68"),
         dataset_id=1 + merl.long(),
-        convention_id=torch.zeros(faces, dtype=torch.long),
         subsets=torch.stack([columns[s] for s in SPEC.subsets], dim=1),
-        queries=torch.zeros(faces, 68, 3),
-        track=torch.full((faces,), -1),
-        time=torch.full((faces,), -1),
-        index=torch.arange(faces),
     )
     noise = torch.randn(faces, 68, 2, generator=g) * 4
     prediction = Prediction(

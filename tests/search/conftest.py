@@ -9,10 +9,10 @@ from typing import Any
 
 import optuna
 import pytest
-import yaml
 from lightning.pytorch import Callback
 
 from lit_landmarks.search import StudyFolder, read_sweep, run_trials
+from tests.support.configs import write_sweep
 
 Make = Callable[..., StudyFolder]
 
@@ -54,18 +54,9 @@ def make_study(tmp_path: Path) -> Make:
     """A study's folder; keyword arguments change its sweep file."""
 
     def make(**changes: Any) -> StudyFolder:
-        (tmp_path / "base.yaml").write_text("a: 1\n")
-        tree = {
-            "name": "made-up", "base": ["base.yaml"], "trials": 12,
-            "constraints": ["compute/mma <= 20"],
-            "space": {"model.width": {"int": [1, 40]}},
-            "sampler": {"class": "RandomSampler", "arguments": {"seed": 1}},
-            "storage": {"url": "journal", "heartbeat": 1, "grace": 2},
-        } | changes  # fmt: skip
-        file = tmp_path / f"{tree['name']}.yaml"
-        file.write_text(yaml.safe_dump(tree))
+        quick = {"url": "journal", "heartbeat": 1, "grace": 2}
         folder = StudyFolder(tmp_path / "study")
-        folder.create(read_sweep(file))
+        folder.create(read_sweep(write_sweep(tmp_path, **{"storage": quick, **changes})))
         return folder
 
     return make

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.cli import main
@@ -23,6 +22,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.search import RUN, StudyFolder, list_counted_trials, read_sweep
 from lit_landmarks.search.budget import AGAIN, DIED, VOID
 from lit_landmarks.search.study import OWNER
+from tests.support.configs import write_sweep
 
 from .made_up_worker import EPOCHS, nme
 from .postgres import Server, running
@@ -55,17 +55,15 @@ def test_machines_that_start_together(server: Server, tmp_path: Path) -> None:
 
 
 def study_on(server: Server, tmp_path: Path, name: str, **changes: object) -> StudyFolder:
-    (tmp_path / "base.yaml").write_text("a: 1\n")
-    tree = {
-        "name": name, "base": ["base.yaml"], "trials": TOTAL,
+    settings: dict[str, object] = {
+        "name": name,
+        "trials": TOTAL,
         "constraints": ["compute/mma <= 30"],
-        "space": {"model.width": {"int": [1, 40]}},
         "sampler": {"class": "TPESampler", "arguments": {"seed": 1}},
         "storage": {"url": server.url, "heartbeat": 1, "grace": 4},
-    } | changes  # fmt: skip
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
+    }
     folder = StudyFolder(tmp_path / "study")
-    folder.create(read_sweep(tmp_path / "sweep.yaml"))
+    folder.create(read_sweep(write_sweep(tmp_path, **{**settings, **changes})))
     return folder
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -18,6 +17,7 @@ from lit_landmarks.reports.compare import select_pareto_entries
 from lit_landmarks.reports.entries import read_study_entries
 from lit_landmarks.search import METRICS, RUN, StudyFolder, read_sweep, select_pareto_trials
 from lit_landmarks.search.records import FEWEST, build_study_record, compute_importances
+from tests.support.configs import write_sweep
 
 WIDE = FloatDistribution(0.0, 1.0)
 METHODS = CategoricalDistribution(["a", "b"])
@@ -25,13 +25,10 @@ METHODS = CategoricalDistribution(["a", "b"])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> StudyFolder:
-    (tmp_path / "base.yaml").write_text("a: 1\n")
-    tree = {"name": "s", "base": ["base.yaml"], "trials": 9, "constraints": ["compute/mma <= 20"],
-            "space": {"x": {"float": [0.0, 1.0]}}}  # fmt: skip
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
-    made = StudyFolder(tmp_path / "study")
-    made.create(read_sweep(tmp_path / "sweep.yaml"))
-    return made
+    folder = StudyFolder(tmp_path / "study")
+    space = {"x": {"float": [0.0, 1.0]}}
+    folder.create(read_sweep(write_sweep(tmp_path, name="s", trials=9, space=space)))
+    return folder
 
 
 def add(study: optuna.Study, value: float | None, mma: float, **more: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 import pytest
-import yaml
 from lightning.pytorch import Callback
 from optuna.trial import TrialState
 
@@ -28,6 +27,7 @@ from lit_landmarks.search import (
     run_trials,
     select_pareto_trials,
 )
+from tests.support.configs import write_sweep
 
 from .conftest import Make
 
@@ -64,17 +64,10 @@ def costs(base: list[Path], words: list[str], timed: bool = False) -> dict[str, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> StudyFolder:
-    (tmp_path / "base.yaml").write_text("a: 1\n")
-    tree = {
-        "name": "made-up", "base": ["base.yaml"], "trials": 12,
-        "constraints": ["compute/mma <= 20", "val/helen/fr10_interocular <= 18"],
-        "space": {"model.width": {"int": [1, 40]}},
-        "sampler": {"class": "RandomSampler", "arguments": {"seed": 1}},
-    }  # fmt: skip
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(tree))
-    made = StudyFolder(tmp_path / "study")
-    made.create(read_sweep(tmp_path / "sweep.yaml"))
-    return made
+    limits = ["compute/mma <= 20", "val/helen/fr10_interocular <= 18"]
+    folder = StudyFolder(tmp_path / "study")
+    folder.create(read_sweep(write_sweep(tmp_path, constraints=limits)))
+    return folder
 
 
 def go(folder: StudyFolder, fits: Any, total: int | None = None) -> optuna.Study:

@@ -174,6 +174,7 @@ print(after["VmRSS"] - before["VmRSS"], after["VmHWM"] - before["VmHWM"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own figures")
 def test_122_000_faces_take_less_than_300_megabytes() -> None:
     run = subprocess.run(

@@ -84,6 +84,7 @@ def test_goes_on_after_a_kill(dots: Make, tmp_path: Path, monkeypatch: pytest.Mo
     _check(root, dots(), 70)
 
 
+@pytest.mark.slow
 def test_processes_write_what_one_writes(tmp_path: Path) -> None:
     faces = SyntheticFaces(n=40, image_size=32, visibility=False)
     layout = LAYOUTS["ibug"]()

@@ -251,15 +251,15 @@ def _count(
     if not rendered:
         inside = ((index.points >= -0.5) & (index.points < sizes[:, None] - 0.5)).all(-1)
         report.outside = float((index.mask & ~inside).sum() / max(index.mask.sum(), 1))
-        _quantiles(report, "image width px", sizes[:, 0])
-        _quantiles(report, "image height px", sizes[:, 1])
+        _record_quantiles(report, "image width px", sizes[:, 0])
+        _record_quantiles(report, "image height px", sizes[:, 1])
     box = index.box
-    _quantiles(report, "face box side px", (box[:, 2:] - box[:, :2]).max(1))
+    _record_quantiles(report, "face box side px", (box[:, 2:] - box[:, :2]).max(1))
     angles = index.pose if index.pose is not None else _pose(index, report.scheme)
     edges = _BIN * (np.arange(1, _BINS) - _BINS // 2)
     for name, column in zip(_ANGLES, angles.T, strict=True):
         finite = column[np.isfinite(column)]
-        _quantiles(report, f"{name} degrees", finite)
+        _record_quantiles(report, f"{name} degrees", finite)
         if len(finite):
             counts = np.bincount(np.digitize(finite, edges), minlength=_BINS)
             report.poses[name] = tuple(counts.tolist())
@@ -295,7 +295,8 @@ def _rank(
     report.suspect_sheet = contact_sheet(tiles, columns=8, titles=titles)
 
 
-def _quantiles(report: CheckReport, name: str, values: NDArray[np.float32]) -> None:
+def _record_quantiles(report: CheckReport, name: str, values: NDArray[np.float32]) -> None:
+    """Quantiles of a per-face quantity into the report; nothing for no face."""
     if len(values):
         report.quantiles[name] = tuple(float(v) for v in np.quantile(values, _QUANTILES))
 

@@ -149,7 +149,7 @@ class MethodSteps(Built, PhasedOptimization):
         return torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum()
 
     def computes(self, loss: str) -> bool:
-        """Does this phase use the loss of that name? A method may skip what it takes."""
+        """Whether this phase weighs the named loss; a method may skip computing one it does not."""
         return not self.phase.losses or loss in self.phase.losses
 
     # ---- data ------------------------------------------------------------------------------

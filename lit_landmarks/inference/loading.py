@@ -38,17 +38,18 @@ def load(source: str | Path) -> Landmarker:
         run = open_run(path)
         run.declare_schemes()
         checkpoint = run.best if run.best.is_file() else run.last
-        if read_checkpoint(checkpoint)[IDENTITY].get("format", 1) < FORMAT:
+        content = read_checkpoint(checkpoint)
+        if content[IDENTITY].get("format", 1) < FORMAT:
             return _load_by_config(run, checkpoint)
-        return _load_checkpoint(checkpoint)
+        return _load_checkpoint(checkpoint, content)
     run = RunDirectory(path.resolve().parent.parent)
     if run.config.is_file():
         run.declare_schemes()
     return _load_checkpoint(path)
 
 
-def _load_checkpoint(path: Path) -> Landmarker:
-    method, said = load_method(path)
+def _load_checkpoint(path: Path, content: dict[str, Any] | None = None) -> Landmarker:
+    method, said = load_method(path, content)
     if "crop" not in said:
         raise UserError(
             f"{path} does not say how faces were cut for it; give a checkpoint that `fit` wrote"

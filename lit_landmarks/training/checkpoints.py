@@ -138,8 +138,14 @@ def build_method(class_path: str, init_args: dict[str, Any]) -> LandmarkModule:
     return built
 
 
-def load_method(path: Path) -> tuple[LandmarkModule, dict[str, Any]]:
+def load_method(
+    path: Path, content: dict[str, Any] | None = None
+) -> tuple[LandmarkModule, dict[str, Any]]:
     """Build the method that a checkpoint describes, with its weights, in eval mode.
+
+    Args:
+        path: the checkpoint.
+        content: what `read_checkpoint` gave for it; None reads it.
 
     Returns:
         The method, and the description stored in the checkpoint.
@@ -147,7 +153,7 @@ def load_method(path: Path) -> tuple[LandmarkModule, dict[str, Any]]:
     Raises:
         UserError: not such a checkpoint, or one of a version that did not explain itself.
     """
-    content = read_checkpoint(path)
+    content = read_checkpoint(path) if content is None else content
     description = content[IDENTITY]
     if description.get("format", 1) < FORMAT:
         raise UserError(

@@ -24,6 +24,7 @@ from lit_landmarks.training.callbacks import EpochSeed
 from lit_landmarks.training.checkpoints import load_weights
 from lit_landmarks.training.freeze import FreezeBatchNorm
 from lit_landmarks.types import FaceBatch
+from tests.support.callbacks import Stop
 
 SIZE = 64
 
@@ -221,18 +222,6 @@ def test_resume_repeats_dropout_and_keeps_statistics(
     fit(rest, data, tmp_path, 4, EpochSeed(0), ckpt_path=stop.path, weights_only=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, rest.state_dict()[name]), name
-
-
-class Stop(Callback):
-    """Saves and stops after an epoch."""
-
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
-            trainer.should_stop = True
 
 
 def test_init_from_keeps_its_head_but_takes_new_statistics(

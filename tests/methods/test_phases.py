@@ -15,6 +15,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.phases import Phase, Phases, check_prefixes
 from lit_landmarks.methods.schedules import Constant, Cosine, Steps
 from lit_landmarks.training.callbacks import EpochSeed, make_best_checkpoint
+from tests.support.callbacks import Stop
 from tests.support.two_phases import TwoPhases
 
 
@@ -115,18 +116,6 @@ def test_frozen_parts_stay_and_losses_change(make_data: Callable[..., Any], tmp_
     assert watch.rates[0] == pytest.approx([2e-4, 2e-4, 2e-3, 2e-3])
     stored = torch.load(best.best_model_path, weights_only=True)
     assert stored["epoch"] >= 2, "a phase that is not judged gives no best checkpoint"
-
-
-class Stop(Callback):
-    """Saves after an epoch and stops."""
-
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
-            trainer.should_stop = True
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -21,9 +22,9 @@ class StageCosts(nn.Module):
     early_exit: EarlyExit | None
     _counted: list[float] | None = None
 
+    @abstractmethod
     def example(self, faces: int = 1) -> FaceInputs:
         """Inputs to count with."""
-        raise NotImplementedError
 
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
         """Callables like `forward` that end after each stage; none for a method without stages."""

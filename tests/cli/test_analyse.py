@@ -21,6 +21,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -
     tree["model"] = {
         "class_path": "MuSiCa", "init_args": {"patches": 6, "hidden": 16, "rank": 4},
     }  # fmt: skip
+    tree["trainer"] = {**tree["trainer"], "max_epochs": 1}  # type: ignore[dict-item]
     config = folder / "tiny.yaml"
     config.write_text(yaml.safe_dump(tree))
     assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0

@@ -42,7 +42,7 @@ def write_faces(folder: Path, **scheme: Any) -> None:
 
 def write_config(folder: Path, method: str) -> Path:
     """One epoch of one step, and few units."""
-    sizes = {"width": 0.35} if method == "ASMNet" else {"patches": 3, "hidden": 16, "rank": 4}
+    sizes = {"width": 0.35} if method == "ASMNet" else {"hidden": 16, "rank": 4}
     sets = {
         role: {"mine": {"class_path": "JsonFaces", "init_args": {"root": "faces", "split": role}}}
         for role in ("train", "val")

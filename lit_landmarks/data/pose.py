@@ -6,8 +6,9 @@ or cut by another box keeps yaw and pitch. POSIT sees each face with a camera of
 looks at the middle of its points: of the focal length that the data set gives, or else from
 `CAMERA_DISTANCE`. `FaceBatch.pose_kind` says which labels POSIT made.
 
-POSIT against given poses (of rendered faces those of seed 5), mean absolute difference of the three angles in degrees (the first
-column is a camera of focal length 1.5 W about the crop, which sees faces from a third of a meter)::
+POSIT against given poses, mean absolute difference of the three angles in degrees, by the distance
+of the camera (rendered faces: seed 5). The first column is a camera of focal length 1.5 W in the
+crop, which sees faces from a third of a meter::
 
                         faces   1.5 W   6 units   10     20     far    own focal length
     AFLW2000-3D, owners'     16    4.80      2.41   1.71   1.39   1.34   -
@@ -15,7 +16,8 @@ column is a camera of focal length 1.5 W about the crop, which sees faces from a
     SyntheticFaces, 60      199    2.90      1.64   1.69   1.95   2.40   1.55
     IctFaces, 60            199    2.55      1.37   1.52   1.89   2.45   1.32
 
-What is left is the difference between a person and the mean face; it is not the same in all sets.
+What is left is the difference between a person and the mean face. It is not the same in all sets: at
+10 units pitch is off by -2.5, -1.3, +0.4 and +1.9 degrees in the mean, yaw and roll by less than 0.6.
 """
 
 from __future__ import annotations

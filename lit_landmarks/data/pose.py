@@ -16,8 +16,9 @@ crop, which sees faces from a third of a meter::
     SyntheticFaces, 60      199    2.90      1.64   1.69   1.95   2.40   1.55
     IctFaces, 60            199    2.55      1.37   1.52   1.89   2.45   1.32
 
-What is left is the difference between a person and the mean face. It is not the same in all sets: at
-10 units pitch is off by -2.5, -1.3, +0.4 and +1.9 degrees in the mean, yaw and roll by less than 0.6.
+What is left is the difference between a person and the mean face. It is not the same in all sets:
+at 10 units pitch is off by -2.5, -1.3, +0.4 and +1.9 degrees in the mean, yaw and roll by less than
+0.6.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from lit_landmarks.methods.identity import FORMAT, IDENTITY, identity
 from lit_landmarks.methods.landmark_axes import LandmarkAxis, match_landmarks
 from lit_landmarks.nets.backbone import backbone_tensors
 from lit_landmarks.schemes import get_scheme, is_built_in
-from lit_landmarks.training.checkpoints import build_method, load_weights, read_checkpoint
+from lit_landmarks.training.checkpoints import build_method, read_checkpoint
 
 #: Fresh tensors that are named in the line; of more the number is told.
 _NAMED = 3
@@ -86,11 +86,9 @@ def transfer_weights(method: LandmarkModule, path: Path) -> Transfer:
     source = f"{path} ({_class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
     transfer = Transfer(source)
     if _is_same(theirs, method, state, own):
-        load_weights(method, path)
-        transfer.whole = set(own)
+        merged, transfer.whole = state, set(own)
     else:
         merged = _merge(method, own, state, theirs, transfer)
-        method.load_state_dict(merged)
     _count(transfer, method)
     trunk = backbone_tensors(method).keys()
     # Heads of another backbone read features that this one does not compute.
@@ -100,6 +98,7 @@ def transfer_weights(method: LandmarkModule, path: Path) -> Transfer:
             " configured; give model.init_args.init_from a checkpoint of this method, or of one"
             " with the same backbone"
         )
+    method.load_state_dict(merged)
     method.transferred = frozenset(transfer.whole)
     return transfer
 

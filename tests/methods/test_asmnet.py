@@ -22,6 +22,7 @@ from lit_landmarks.methods.asmnet.optimum import measure_distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
 from lit_landmarks.training.callbacks import EpochSeed
 from lit_landmarks.training.freeze import FreezeBatchNorm
+from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.types import FaceBatch
 from tests.support.callbacks import Stop
 

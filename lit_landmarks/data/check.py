@@ -20,6 +20,7 @@ from lit_landmarks.data.crop_boxes import check_row
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
+from lit_landmarks.data.shared_faces import Fingerprint, fingerprint
 from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
@@ -145,12 +146,17 @@ class CheckReport:
         return lines
 
 
-def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
+def check_dataset(
+    dataset: FaceDataset,
+    sheet_faces: int = 64,
+    fingerprints: dict[str, Fingerprint] | None = None,
+) -> CheckReport:
     """Read every label and decode every image; go on after a bad row.
 
     Args:
         dataset: what to check; of a rendered set only the faces of the sheet are rendered.
         sheet_faces: faces on the contact sheet, spread over the data set.
+        fingerprints: filled with that of each picture by its path, for `describe_shared`.
 
     Raises:
         UserError: the root is missing or holds nothing to read.
@@ -188,6 +194,8 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
             good[row] = False
             continue
         sizes[row] = image.shape[1], image.shape[0]
+        if fingerprints is not None and index.paths and index.paths[row] not in fingerprints:
+            fingerprints[index.paths[row]] = fingerprint(image)
         if row in shown:
             tiles.append((row, _tile(dataset, index, row, image)))
     _count(report, index.select(good), sizes[good], dataset.rendered)

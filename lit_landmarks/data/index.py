@@ -293,6 +293,18 @@ class FaceDataset(ABC):
             digest.update(f"{paths[row]}\0{stat.st_size}\0{times}\n".encode())
         return digest.hexdigest()
 
+    def person_names(self) -> list[str]:
+        """The person of each face of the index, "" where the data set does not tell."""
+        return [""] * len(self.index())
+
+    def photo_names(self) -> list[str]:
+        """The photo that each face was cut from, "" where the names of files do not tell.
+
+        The same name in two data sets means the same photo, also where one of them has turned,
+        resized or cropped it.
+        """
+        return [""] * len(self.index())
+
     def __repr__(self) -> str:
         """Class and plain arguments."""
         plain = (str, int, float, bool, type(None), list, tuple, dict)

@@ -30,11 +30,13 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data.counter_rng import uniform
-from lit_landmarks.data.index import FilePattern, missing_image
-from lit_landmarks.data.readers.common import LARGEST
+from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image
+from lit_landmarks.data.plausibility import drop_implausible
+from lit_landmarks.data.readers.common import LARGEST, tight_box
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import number
 from lit_landmarks.errors import UserError
+from lit_landmarks.schemes import get_scheme
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
 Boxes = NDArray[np.float64]
@@ -129,6 +131,23 @@ class Ibug300W(ListedFaces[_Entry]):
             image = images[file.parent].get(file.stem)
             yield _Entry(file, file.relative_to(root).as_posix(), image, subsets, detected)
 
+    def _read(self, report: Report) -> FaceIndex:
+        index = super()._read(report)
+        wheres = [str(Path(path).with_suffix(".pts")) for path in index.paths]
+        names = get_scheme(self.scheme).point_names
+        return drop_implausible(index, wheres, report, names, own_boxes=False)
+
+    def photo_names(self) -> list[str]:
+        """The photo of 300W by its part and name, as 300W-LP keeps them; "" in other folders."""
+        names = []
+        for path in map(Path, self.index().paths):
+            above = [part.lower() for part in path.parts[-3:-1]]
+            part = next((folder for folder in _FOLDERS if folder in above), "")
+            split = next((s for s in ("train", "test") if f"{s}set" in above), "")
+            stem = path.stem.replace("image_", f"image_{split}_") if part == "lfpw" else path.stem
+            names.append(f"{part}/{stem}" if part else "")
+        return names
+
     def _face(self, entry: _Entry) -> FaceRow:
         points = read_pts(entry.file, 68)
         if entry.image is None:
@@ -154,9 +173,7 @@ class Ibug300W(ListedFaces[_Entry]):
     def _box(
         self, points: Boxes, image: Path, detected: dict[str, list[Boxes]] | None, name: str
     ) -> Boxes:
-        box = np.concatenate([points.min(0), points.max(0)])
-        if not (box[2:] > box[:2]).all():
-            raise UserError(f"all points lie on one line, {image}; annotate it again")
+        box = tight_box(points, str(image))
         if detected is not None:
             candidates = detected.get(str(image.resolve()), [])
             if not candidates:

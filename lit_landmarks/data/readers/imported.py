@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from lit_landmarks.data.index import (
     Arguments,
     FaceDataset,
@@ -21,11 +23,14 @@ from lit_landmarks.data.index import (
     FilePattern,
     Report,
     missing_image,
+    read_image,
 )
+from lit_landmarks.data.picture_size import picture_size
+from lit_landmarks.data.plausibility import drop_implausible
 from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
-from lit_landmarks.data.readers.json_rows import Row, columns, read_row
+from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Row, columns, read_row
 from lit_landmarks.errors import UserError
-from lit_landmarks.schemes import LandmarkScheme, get_scheme, scheme_from_names
+from lit_landmarks.schemes import LandmarkScheme, scheme_from_names
 
 #: A file is recognized by what stands in so many bytes at its start and at its end.
 _SNIFFED = 1 << 18
@@ -145,6 +150,8 @@ class ImportedFaces(FaceDataset):
         units: Literal["pixels", "relative", "percent"] | None = None,
     ) -> None:
         choice("boxes", boxes, BOXES)
+        if units is not None:
+            choice("units", units, UNITS)
         self.root, self.file, self.scheme_name, self.boxes = root, file, scheme, boxes
         self.first, self.last, self.first_pixel, self.units = first, last, first_pixel, units
         self._parsed: tuple[Path, Annotations, LandmarkScheme] | None = None
@@ -238,33 +245,55 @@ class ImportedFaces(FaceDataset):
         rows: list[Row] = []
         for face in parsed.faces:
             try:
-                row = read_row(
-                    self._row(face, order), len(order), self.boxes == "annotated", face.where
-                )
-                row.image = str(pictures.find(face.image, face.where))
+                picture = pictures.find(face.image, face.where)
+                value = self._value(face, order, picture)
+                row = read_row(value, len(order), self.boxes == "annotated", face.where)
             except UserError as error:
                 report(error)
                 continue
+            row.image = str(picture)
             rows.append(row)
-        index = columns(rows, get_scheme(scheme.name).n_points)
+        index = drop_implausible(
+            columns(rows, scheme.n_points),
+            [row.where for row in rows],
+            report,
+            scheme.point_names,
+            None if self.units else ASK_UNITS,
+            self.boxes == "annotated",
+        )
         return select_faces(index, None, self.first, self.last, str(path))[0]
 
-    def _row(self, face: AnnotatedFace, order: tuple[str, ...]) -> dict[str, Any]:
+    def _value(self, face: AnnotatedFace, order: tuple[str, ...], picture: Path) -> dict[str, Any]:
         """The face as the JSON format has it, whose checks are ours too."""
-        shift = self.first_pixel
-        points = [face.points.get(name) for name in order]
+        _check_size(face, picture)
+        scale, shift = np.ones(2), self.first_pixel
+        if self.units in ("relative", "percent"):
+            sides = read_image(picture).shape[1::-1]
+            scale = np.array(sides) / (1 if self.units == "relative" else 100)
+        places = [face.points.get(name) for name in order]
         row: dict[str, Any] = {
             "image": face.image,
-            "points": [None if p is None else [p[0] - shift, p[1] - shift] for p in points],
+            "points": [None if p is None else (scale * p - shift).tolist() for p in places],
         }
         if face.box is not None:
-            row["box"] = [v - shift for v in face.box]
+            row["box"] = (np.tile(scale, 2) * face.box - shift).tolist()
         if face.states:
             states = [
                 -1 if name not in face.points else int(name not in face.hidden) for name in order
             ]
             row["visible"] = states
         return row | {k: v for k in ("track", "time") if (v := getattr(face, k)) is not None}
+
+
+def _check_size(face: AnnotatedFace, picture: Path) -> None:
+    """Raises where the file states another size than the picture has: its points do not fit."""
+    size = picture_size(picture)
+    if face.size is None or size is None or size == face.size or {*size} == {max(face.size)}:
+        return
+    raise UserError(
+        f"{picture.name} has {size[0]} x {size[1]} pixels, the file says {face.size[0]} x"
+        f" {face.size[1]}, {face.where}; give the picture that was annotated, not a copy"
+    )
 
 
 class _Pictures:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
+from lit_landmarks.data.readers.json_rows import UNITS
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.schemes import LandmarkScheme, convention_index, declare_scheme, get_scheme
@@ -29,6 +30,7 @@ _KEYS = (
     "primary_normaliser",
     "source",
     "licence",
+    "units",
     "faces",
 )
 #: The line after which each line is a face, and the one after the last.
@@ -43,7 +45,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """What holds for all faces; a scheme that the file declares is known from then on.
 
     Returns:
-        `scheme` (its name), `convention` and `primary_normaliser`.
+        `scheme` (its name), `convention`, `primary_normaliser` and `units` (None if not stated).
 
     Raises:
         UserError: the file is missing, is no JSON, or its header is wrong.
@@ -115,7 +117,8 @@ def _whole(path: Path) -> dict[str, Any]:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
         message = str(error) if isinstance(error, UserError) else "no readable JSON"
-        raise UserError(f"{message}, {path}; correct the file") from error
+        cure = "correct the file (null stands for a point that was not set)"
+        raise UserError(f"{message}, {path}; {cure}") from error
     if not isinstance(document, dict):
         raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
     return document
@@ -144,7 +147,15 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     _known(convention_index, convention, path)
     if norm in ("interocular", "interpupil") and not has_eyes:
         raise UserError(f"{norm} needs eye_corners in the scheme, {path}; add them or take box")
-    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": norm}
+    units = document.get("units")
+    if units not in (None, *UNITS):
+        raise UserError(f"units is none of {', '.join(UNITS)}, {path}; correct it")
+    return {
+        "scheme": scheme.name,
+        "convention": convention,
+        "primary_normaliser": norm,
+        "units": units,
+    }
 
 
 def _scheme(value: Any, path: Path) -> LandmarkScheme:

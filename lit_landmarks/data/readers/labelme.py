@@ -34,7 +34,7 @@ class LabelMe(ImportedFaces):
     """
 
     files: ClassVar[tuple[FilePattern, ...]] = (
-        ContentPattern(("*.json",), texts=(b'"shapes"', b'"imagePath"'), folders=True),
+        ContentPattern(("*.json",), texts=(b'"shapes"', b'"flags"'), folders=True),
     )
 
     def _parse(self, path: Path) -> Annotations:

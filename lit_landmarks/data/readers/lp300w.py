@@ -107,6 +107,15 @@ class Lp300W(ListedFaces[Path]):
         # All at once: rows hold the angles of the files, and there can be 122,000.
         return replace(index, pose=to_our_pose(index.pose).astype(np.float32))
 
+    def photo_names(self) -> list[str]:
+        """The photo of 300W from which each face was turned, as `Ibug300W` names it."""
+        names = []
+        for path in map(Path, self.index().paths):
+            folder = path.parent.name.removesuffix("_Flip")
+            photo = path.stem.rsplit("_", 1)[0].removeprefix(f"{folder}_").removesuffix("_Flip")
+            names.append(f"{folder.lower()}/{photo}")
+        return names
+
     def _files(self, root: Path) -> list[Path]:
         names = [f + end for f in _FOLDERS for end in ("", "_Flip")[: 1 + self.flips]]
         present = [f for f in names if (root / f).is_dir()]

@@ -20,13 +20,14 @@ from lit_landmarks.data.crop_boxes import check_row
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
+from lit_landmarks.data.pose import posit_angles
 from lit_landmarks.data.shared_faces import Fingerprint, fingerprint
 from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
+from lit_landmarks.geometry import invert_affine, transform_points
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.template import has_mean_face, mean_face
-from lit_landmarks.types import CropSpec
+from lit_landmarks.template import has_mean_face
+from lit_landmarks.types import CropSpec, PoseKind
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
@@ -73,6 +74,7 @@ class CheckReport:
         hidden: share of points without annotation.
         outside: share of annotated points that lie outside their image (a few are normal).
         poses: yaw, pitch, roll -> faces in each bin of 15 degrees from -90 on.
+        pose_kind: whether the data set gives these angles or POSIT makes them.
         sheet: contact sheet of overlays, or None without a good row.
         ranking: every face by falling distance from what the other faces' shapes predict.
         suspect_sheet: contact sheet of the first of them, with the expected place in orange.
@@ -89,6 +91,7 @@ class CheckReport:
     hidden: float = 0.0
     outside: float = 0.0
     poses: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    pose_kind: PoseKind = "given"
     sheet: Image | None = None
     ranking: list[Suspect] = field(default_factory=list)
     suspect_sheet: Image | None = None
@@ -123,8 +126,10 @@ class CheckReport:
     def _pose_lines(self) -> list[str]:
         if not self.poses:
             return []
+        origin = {"given": "given by the data set", "posit": "made by POSIT from the points"}
+        lines = [f"  pose {origin[self.pose_kind]}"]
         starts = [f"{_BIN * (i - _BINS // 2):>6}" for i in range(_BINS)]
-        lines = [f"  {'faces from degree':<18}" + "".join(starts)]
+        lines.append(f"  {'faces from degree':<18}" + "".join(starts))
         for name, counts in self.poses.items():
             lines.append(f"  {name:<18}" + "".join(f"{count:>6}" for count in counts))
         return lines
@@ -263,6 +268,7 @@ def _count(
         _record_quantiles(report, "image height px", sizes[:, 1])
     box = index.box
     _record_quantiles(report, "face box side px", (box[:, 2:] - box[:, :2]).max(1))
+    report.pose_kind = "posit" if index.pose is None else "given"
     angles = index.pose if index.pose is not None else _pose(index, report.scheme)
     edges = _BIN * (np.arange(1, _BINS) - _BINS // 2)
     for name, column in zip(_ANGLES, angles.T, strict=True):
@@ -310,16 +316,13 @@ def _record_quantiles(report: CheckReport, name: str, values: NDArray[np.float32
 
 
 def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
-    """(n, 3) angles by POSIT in a frame around each box; NaN where there are none."""
+    """(n, 3) angles by POSIT; NaN where there are none."""
     if not has_mean_face(scheme):
         return np.full((len(index), 3), np.nan, np.float32)
-    model, carries = mean_face(scheme), get_scheme(scheme).pose_mask()
-    size = 128
-    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_CROP.scale))
-    points = transform_points(frame, torch.from_numpy(index.points))
-    mask = torch.from_numpy(index.mask) & carries
-    pose, ok = posit(points, mask, model, *pose_camera(size))
-    return np.asarray(torch.where(ok[:, None], pose[:, :3], torch.nan).numpy(), np.float32)
+    focal = None if index.focal is None else torch.from_numpy(index.focal)
+    points, mask = torch.from_numpy(index.points), torch.from_numpy(index.mask)
+    angles, ok = posit_angles(points, mask, scheme, focal)
+    return np.asarray(torch.where(ok[:, None], angles, torch.nan).numpy(), np.float32)
 
 
 def _tile(

@@ -66,8 +66,9 @@ class FaceIndex:
         visible: (n, N) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
         points3d: (n, N, 3) float32; x, y as `points`, z in the same pixels, away from the camera.
         head3d: (n, N, 3) float32 head frame.
-        pose: (n, 3) float32 yaw, pitch, roll in degrees, as seen along the ray from the camera to
-            the middle of the face (a frame is centred there; POSIT finds this rotation).
+        pose: (n, 3) float32 yaw, pitch, roll in degrees against the line of sight from the camera
+            to the middle of the face. A reader whose files give the rotation in the axes of the
+            camera turns it by `geometry.against_ray`; fits under weak perspective are such already.
         focal: (n,) float32 focal length in image pixels.
         subsets: name -> (n,) bool membership.
         track, time: (n,) int64 video track and frame number.

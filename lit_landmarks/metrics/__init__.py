@@ -20,7 +20,9 @@ Definitions
     FR at t is the percentage of faces with NME > t. AUC at t is the area under the cumulative error
     distribution from 0 to t in percent of the rectangle: E[max(0, t - NME)] / t, an exact sum.
     Percentiles p90, p95, p99 come from a histogram and are exact to 0.01 points of NME.
-    Pose error is the absolute difference per angle, the short way round, in degrees.
+    Pose error is the absolute difference per angle, the short way round, in degrees. `pose_mae` is
+    against poses that the data set gives, `pose_mae_posit` against those that POSIT made from the
+    points: the angles mean the same, but what a person differs from the mean face goes into them.
     Occlusion scores take *occluded* (by an object or by the head itself) as the positive class.
     3D NME compares points in crop pixels with both depths centered, under the norms above.
     Flicker and acceleration compare consecutive frames of a track in image pixels.

@@ -23,7 +23,7 @@ from lit_landmarks.metrics.family import (
 )
 from lit_landmarks.metrics.groups import POINT_GROUPS, FaceGroup
 from lit_landmarks.metrics.norms import NORMS
-from lit_landmarks.types import FaceBatch, Prediction
+from lit_landmarks.types import POSE_KINDS, FaceBatch, PoseKind, Prediction
 
 PERCENTILES = (90, 95, 99)
 #: Columns kept for methods that refine in stages; fixed so that all shards have one shape.
@@ -270,22 +270,39 @@ class AlignedHeadFamily(AlignedErrorFamily):
 
 
 class PoseFamily(MetricFamily):
-    """Mean absolute error of the head's angles."""
+    """Mean absolute error of the head's angles against poses that the data set gives."""
 
     name = "pose"
     metric = classes.PoseError
     patterns = ("pose_mae_yaw", "pose_mae_pitch", "pose_mae_roll", "pose_mae")
-    meaning = "mean absolute error of each angle and of all three, degrees"
+    meaning = "mean absolute error of each angle and of all three, degrees, against given poses"
     field = "pose"
-    further_conditions = ("pose label, given or by POSIT",)
+    label: ClassVar[str | None] = "pose"
+    kind: ClassVar[PoseKind] = "given"
 
     def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
         """Add a batch."""
         batch = evaluated.batch
         predicted = single_or_double(cast(Tensor, evaluated.prediction.pose))
-        labeled = batch.has_pose.unsqueeze(1)
-        truth = torch.where(labeled, single_or_double(batch.pose), math.nan)
+        labeled = batch.has_pose & (batch.pose_kind == POSE_KINDS.index(self.kind))
+        truth = torch.where(labeled.unsqueeze(1), single_or_double(batch.pose), math.nan)
         metric.update(predicted, truth, evaluated.members)
+
+
+class PositPoseFamily(PoseFamily):
+    """The same against poses that POSIT made from the annotated points."""
+
+    name = "pose_posit"
+    patterns = (
+        "pose_mae_posit_yaw",
+        "pose_mae_posit_pitch",
+        "pose_mae_posit_roll",
+        "pose_mae_posit",
+    )
+    meaning = "the same against poses by POSIT, in which each person has the mean face"
+    label = None
+    further_conditions = ("faces without a given pose",)
+    kind = "posit"
 
 
 def _labeled_visibility(batch: FaceBatch) -> Tensor:
@@ -433,6 +450,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     AlignedPointsFamily(),
     AlignedHeadFamily(),
     PoseFamily(),
+    PositPoseFamily(),
     OcclusionFamily(),
     VisibilityFamily(),
     MotionFamily(),

@@ -114,6 +114,7 @@ def everything(count: int = 8) -> tuple[Prediction, FaceBatch]:
         points3d=100 * solid,
         head3d=solid,
         pose=torch.randn(count, 6, generator=g) * 30,
+        pose_kind=torch.arange(count) // 3 % 2,
         focal=torch.ones(count),
         subsets=torch.nn.functional.one_hot(torch.arange(count) % 3, 3).bool(),
         track=torch.zeros(count, dtype=torch.int64),
@@ -160,8 +161,28 @@ def test_what_a_prediction_or_data_set_lacks_is_not_foreseen() -> None:
     bare = DatasetSpec("set", "val", "ibug68", "300w", "box", 8)
     spec = DataSpec("ibug68", 68, 128, "tight", (bare,))
     names = {metric_name(k) for k in possible_keys(spec, "val", prediction)}
-    assert "pose_mae" in names  # POSIT may have made the label
+    assert "pose_mae_posit" in names  # POSIT may have made the label
+    assert "pose_mae" not in names
     assert not {n for n in names if re.match("occlusion|visibility|nme3d|head3d", n)}
+
+
+@pytest.mark.parametrize("given", [[0, 3], [1, 2, 4, 5]])
+def test_errors_against_given_poses_and_those_by_posit_stand_apart(given: list[int]) -> None:
+    points, pose = make_points(6), torch.arange(36.0).reshape(6, 6)
+    made = torch.tensor([row not in given for row in range(6)])
+    off = torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 0.0]) * torch.arange(1.0, 7.0)[:, None]
+    batch = face_batch(points, pose=pose, pose_kind=made.long())
+    values = evaluate(make_spec(), Prediction(points, pose=pose + off), batch)
+    for name, rows in (("pose_mae", ~made), ("pose_mae_posit", made)):
+        factor = float(torch.arange(1.0, 7.0)[rows].mean())
+        angles = {"_yaw": 1.0, "_pitch": 2.0, "_roll": 6.0, "": 3.0}
+        for tail, degrees in angles.items():
+            assert values[f"val/set/{name}{tail}"] == pytest.approx(degrees * factor, rel=1e-5)
+    everywhere = face_batch(points, pose=pose, pose_kind=torch.zeros(6).long())
+    names = {
+        metric_name(k) for k in evaluate(make_spec(), Prediction(points, pose=pose), everywhere)
+    }
+    assert not {name for name in names if "posit" in name}
 
 
 def test_still_images_and_points_log_what_they_always_did() -> None:

@@ -54,7 +54,8 @@ class JsonFaces(FaceDataset):
     is a point that was not annotated. A face may have `box` (x0, y0, x1, y1), `visible` (1 visible,
     0 occluded, 2 self-occluded, -1 unknown),
     `points3d` (x, y as in `points` and z, pixels, z away from the camera), `head3d`, `pose` (yaw,
-    pitch, roll in degrees), `focal` (pixels), `subsets`, `split`, and `track`, `time` of a video.
+    pitch, roll in degrees against the line of sight, see `FaceIndex`; POSIT makes it where it is
+    left out), `focal` (pixels), `subsets`, `split`, and `track`, `time` of a video.
 
     `scheme` is a known name, or declares points of one's own, by name or by number from 0::
 

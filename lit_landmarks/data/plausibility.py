@@ -9,7 +9,8 @@ boxes of another form. Pixels that count from 1 instead of 0 cannot be told by l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ _LONG = 0.3
 _UPPER = frozenset({"eye", "eyes", "brow", "eyebrow", "pupil", "iris", "eyelid", "forehead"})
 _LOWER = frozenset({"mouth", "lip", "lips", "chin"})
 #: Forms of a box: name and the corners x0, y0, x1, y1 that its four numbers mean.
-_FORMS = {
+_FORMS: dict[str, Callable[[Floats], tuple[Any, Any, Any, Any]]] = {
     "x, y, width, height": lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]),
     "center x, center y, width, height": lambda b: (
         b[0] - b[2] / 2,
@@ -111,13 +112,13 @@ def _rows_to_look_at(index: FaceIndex, sizes: dict[str, tuple[int, int] | None])
         mask = index.mask[part]
         points = np.where(mask[..., None], index.points[part], np.nan).astype(np.float64)
         count = mask.sum(1)
-        order = np.sort(points, axis=1)  # NaN comes last
+        order: Floats = np.sort(points, axis=1)  # NaN comes last
         rows, last = np.arange(len(points)), (count - 1).clip(0)
         low, high, middle = order[:, 0], order[rows, last], order[rows, last // 2]
         away = np.hypot(*(points - middle[:, None]).transpose(2, 0, 1))
         usual = np.sort(away, axis=1)[rows, last // 2]
-        odd = np.nanmax(np.where(mask, away, 0), axis=1) > _FAR / 2 * usual
-        odd |= (points[..., 0] == points[..., 1]).any(1)
+        odd: Bools = np.where(mask, away, 0).max(1) > _FAR / 2 * usual
+        odd |= np.asarray(points[..., 0] == points[..., 1], np.bool_).any(1)
         for corner in (low, high, np.stack([low[:, 0], high[:, 1]], 1)):
             odd |= (points == corner[:, None]).all(2).sum(1) > 1
         odd |= (points == np.stack([high[:, 0], low[:, 1]], 1)[:, None]).all(2).sum(1) > 1
@@ -127,7 +128,7 @@ def _rows_to_look_at(index: FaceIndex, sizes: dict[str, tuple[int, int] | None])
         if index.paths:
             sides = np.array([sizes[path] or (np.inf, np.inf) for path in index.paths[part]])
             beyond = (points < -0.5) | (points > sides[:, None] - 0.5)
-            odd |= beyond.any(2).any(1)
+            odd |= np.asarray(beyond, np.bool_).any(2).any(1)
         yield from (start + np.flatnonzero(odd)).tolist()
 
 

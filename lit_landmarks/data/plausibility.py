@@ -127,8 +127,8 @@ def _rows_to_look_at(index: FaceIndex, sizes: dict[str, tuple[int, int] | None])
         odd |= held.all(2).sum(1) < 0.5 * count
         if index.paths:
             sides = np.array([sizes[path] or (np.inf, np.inf) for path in index.paths[part]])
-            beyond = (points < -0.5) | (points > sides[:, None] - 0.5)
-            odd |= np.asarray(beyond, np.bool_).any(2).any(1)
+            beyond: Bools = np.maximum(-points, points - sides[:, None]) > -0.5
+            odd |= beyond.reshape(len(points), -1).any(1)
         yield from (start + np.flatnonzero(odd)).tolist()
 
 

@@ -163,7 +163,7 @@ def _check_blocks(directory: Directory, width: int, height: int, bits: int, samp
 
 
 def _is_whole(block: bytes, compression: int, length: int, directory: Directory) -> bool:
-    """True if a strip or tile decompresses to at least so many bytes."""
+    """True if a strip or tile decompresses to so many bytes; 0 stands for any number."""
     if compression == _NONE:
         return len(block) >= length
     if compression in _DEFLATE:
@@ -173,7 +173,7 @@ def _is_whole(block: bytes, compression: int, length: int, directory: Directory)
         except zlib.error:
             return False
     if compression == _PACKBITS:
-        return _unpacked_length(block) >= length
+        return not length or _unpacked_length(block) == length
     if compression == _JPEG:
         _, count, at = directory.entries.get(_JPEG_TABLES, (7, 0, 0))
         tables = directory.data[at : at + count]

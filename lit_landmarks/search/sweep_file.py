@@ -160,8 +160,10 @@ class _DuplicateKeyError(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice, of which a plain one silently takes the last, and
-    reads `1e-3` as a number, as YAML 1.2 and `fit` do and YAML 1.1 does not.
+    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
+
+    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
+    YAML 1.2 and `fit` do not.
     """
 
     def compose_mapping_node(self, anchor: Any) -> Any:

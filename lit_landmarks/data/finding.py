@@ -80,7 +80,7 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
         suffixes: in lower case, with their dot.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: a folder cannot be read, or a link that may mean one leads nowhere.
     """
     files: list[Path] = []
     waiting, linked, seen = [root], list[Path](), set[tuple[int, int]]()
@@ -105,6 +105,12 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
                 (linked if entry.is_symlink() else waiting).append(Path(entry.path))
             elif Path(entry.name).suffix.lower() in suffixes:
                 files.append(Path(entry.path))
+            elif (
+                entry.is_symlink() and not Path(entry.name).suffix and not Path(entry.path).exists()
+            ):
+                raise UserError(
+                    f"the link {entry.path} leads nowhere; mend it (is a disk missing?) or remove it"
+                )
     return sorted(files)
 
 

@@ -101,15 +101,14 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
         for entry in listed:
             if is_clutter(entry.name):
                 continue
-            if entry.is_dir():
-                (linked if entry.is_symlink() else waiting).append(Path(entry.path))
-            elif Path(entry.name).suffix.lower() in suffixes:
-                files.append(Path(entry.path))
-            elif (
-                entry.is_symlink() and not Path(entry.name).suffix and not Path(entry.path).exists()
-            ):
+            path = Path(entry.path)
+            if path.is_dir() if entry.is_symlink() else entry.is_dir():
+                (linked if entry.is_symlink() else waiting).append(path)
+            elif path.suffix.lower() in suffixes:
+                files.append(path)
+            elif entry.is_symlink() and not path.suffix and not path.exists():
                 raise UserError(
-                    f"the link {entry.path} leads nowhere; mend it (is a disk missing?) or remove it"
+                    f"the link {path} leads nowhere; mend it (is a disk missing?) or remove it"
                 )
     return sorted(files)
 

@@ -124,7 +124,7 @@ def test_it_is_trained_for_a_step(
     config.write_text(
         f"""
 seed_everything: 0
-model: {{class_path: MobileNetBaseline}}
+model: {{class_path: MobileNetBaseline, init_args: {{backbone: mobilenetv3_small_050}}}}
 data:
   class_path: LandmarkDataModule
   init_args:

@@ -20,10 +20,14 @@ from tests.methods.test_every_method import PARTS, PointsOf, build, every_method
 )
 def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_path: Path) -> None:
     module = build(method, part).eval()
+    for layer in module.modules():
+        if getattr(layer, "inplace", False):
+            # The same function; an activation in place takes the exporter twice as long to trace.
+            layer.inplace = False
     torch.manual_seed(1)
     image = torch.rand(7, *module.example().image.shape[1:])
     program = torch.onnx.export(
-        PointsOf(module),
+        PointsOf(module).eval(),
         (image[:2],),
         input_names=["image"],
         dynamo=True,

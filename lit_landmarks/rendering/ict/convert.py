@@ -51,6 +51,8 @@ def convert_facekit(source: Path, target: Path) -> None:
     muscles = [name for name in names if not name.startswith("identity")]
     if not modes or not muscles:
         raise UserError(f"no identity*.obj or no expressions in {folder}; clone {SOURCE} anew")
+    # Before the long files: a clone without its points is refused at once.
+    landmarks = _read_landmark_vertices(folder / _POINTS)
     keep = (quads < VERTICES).all(1)
     data: dict[str, NDArray[Any]] = {
         "mean": mean[:VERTICES].astype(np.float32),
@@ -59,7 +61,7 @@ def convert_facekit(source: Path, target: Path) -> None:
         "identity": _read_offsets(folder, modes, mean),
         "expression": _read_offsets(folder, muscles, mean),
         "expression_names": np.array(muscles),
-        "ibug68": _read_landmark_vertices(folder / _POINTS),
+        "ibug68": landmarks,
     }
     stream = io.BytesIO()
     np.savez_compressed(stream, **data)  # type: ignore[arg-type]  # numpy's stub takes bool too

@@ -260,7 +260,8 @@ def substitution(share: float, factors_at: int) -> Formula:
     """
 
     def count(*arguments: Any, result: Any, **_: Any) -> float:
-        solved, factors = next(iterate_tensors([result])), arguments[factors_at]
+        solved: Tensor = next(iterate_tensors([result]))
+        factors: Tensor = arguments[factors_at]
         products = float(solved.numel()) * factors.shape[-1]
         return share * products * complex_factor(factors, solved)
 

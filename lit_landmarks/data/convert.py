@@ -9,7 +9,7 @@ published layouts have no way to say so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from lit_landmarks.data.layouts.coco import coco_text
 from lit_landmarks.data.layouts.json_faces import JsonHeader, write_faces
 from lit_landmarks.data.synthesize import claim, synthesize
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import orientation_tag
 from lit_landmarks.schemes import get_map, get_scheme
 
 _BLOCK = 64
@@ -49,6 +50,8 @@ def convert_to_json(dataset: FaceDataset, target: Path) -> int:
     _write_pictures(dataset, target, dict(zip(names, range(len(index)), strict=True)))
     origin = (dataset.primary_norm, type(dataset).source, type(dataset).licence)
     header = JsonHeader(dataset.scheme, dataset.convention, *origin)
+    if index.paths:  # pictures are copied with their tags
+        header = replace(header, pixel_grid=dataset.grid)
     write_faces(target / "faces.json", index, names, header)
     return len(index)
 
@@ -71,9 +74,14 @@ def convert_to_coco(dataset: FaceDataset, target: Path) -> int:
     first: dict[str, int] = {}
     for row in range(len(index)):
         first.setdefault(index.paths[row] if index.paths else str(row), row)
-    names = {key: f"images/{row:06d}{_suffix(index, row)}" for key, row in first.items()}
+    # Other programs turn pictures by their tag, so those whose points ignore it are written anew.
+    anew = {key for key in first if index.paths and dataset.grid == "stored" and _has_tag(key)}
+    names = {
+        key: f"images/{row:06d}{'.png' if key in anew else _suffix(index, row)}"
+        for key, row in first.items()
+    }
     rows = {names[key]: row for key, row in first.items()}
-    _write_pictures(dataset, target, rows)
+    _write_pictures(dataset, target, rows, {names[key] for key in anew})
     sizes = {name: dataset.load([row])[0].shape[1::-1] for name, row in rows.items()}
     images = [names[index.paths[row] if index.paths else str(row)] for row in range(len(index))]
     scheme = get_scheme(dataset.scheme)
@@ -81,8 +89,17 @@ def convert_to_coco(dataset: FaceDataset, target: Path) -> int:
     return len(index)
 
 
-def _write_pictures(dataset: FaceDataset, target: Path, names: dict[str, int]) -> None:
-    """Write the pictures that are missing: name below `target` -> a row of the data set."""
+def _has_tag(path: str) -> bool:
+    return orientation_tag(_file(path)) != 1
+
+
+def _write_pictures(
+    dataset: FaceDataset, target: Path, names: dict[str, int], anew: Collection[str] = ()
+) -> None:
+    """Write the pictures that are missing: name below `target` -> a row of the data set.
+
+    Those in `anew` are written from their pixels, the others as their files are.
+    """
     index, missing = dataset.index(), [n for n in names if not (target / n).is_file()]
     blocks = [missing[i : i + _BLOCK] for i in range(0, len(missing), _BLOCK)]
     steps = track(
@@ -93,13 +110,12 @@ def _write_pictures(dataset: FaceDataset, target: Path, names: dict[str, int]) -
         disable=len(blocks) < 8,
     )
     for block in steps:
-        rows = [names[name] for name in block]
-        if index.paths:
-            for name, row in zip(block, rows, strict=True):
-                write_bytes(target / name, _file(index.paths[row]))
-        else:
-            for name, image in zip(block, dataset.load(rows), strict=True):
-                write_image(target / name, image)
+        copied = [name for name in block if index.paths and name not in anew]
+        for name in copied:
+            write_bytes(target / name, _file(index.paths[names[name]]))
+        made = [name for name in block if name not in copied]
+        for name, image in zip(made, dataset.load([names[n] for n in made]), strict=True):
+            write_image(target / name, image)
 
 
 def _suffix(index: FaceIndex, row: int) -> str:

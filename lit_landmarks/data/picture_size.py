@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from lit_landmarks.data.index import read_image
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import Grid, decode_image, orientation_tag
 
+#: From this orientation tag on, width and height are exchanged.
+_QUARTER = 5
 #: JPEG markers that open a frame and hold its size: all of C0 to CF but DHT, JPG and DAC.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: An orientation tag may turn a picture that holds this, which exchanges its sides.
-_EXIF = b"Exif"
+#: A picture without any of these has no orientation tag.
+_EXIF = (b"Exif", b"eXIf")
 _HEAD = 1 << 16
 
 
-def picture_size(path: str | Path) -> tuple[int, int] | None:
-    """Sides (width, height) that no pixel of the picture lies beyond; None if it cannot be read.
-
-    A picture that an orientation tag may turn has the longer side twice, since whether it is
-    turned depends on its reader.
-    """
+def picture_size(path: str | Path, grid: Grid = "stored") -> tuple[int, int] | None:
+    """Width and height in pixels on a grid; None if the picture cannot be read."""
     try:
-        with Path(path).open("rb") as file:
-            head = file.read(_HEAD)
-            file.seek(0)
-            size = _size(head, file)
+        data = Path(path).read_bytes()
+        with io.BytesIO(data) as file:
+            size = _size(data[:_HEAD], file)
         if size is None:
-            height, width = read_image(path).shape[:2]
-            size = width, height
+            height, width = decode_image(data, path, grid).shape[:2]
+            return width, height
+        tagged = grid == "shown" and any(text in data for text in _EXIF)
+        turned = tagged and orientation_tag(data) >= _QUARTER
     except (OSError, UserError, struct.error):
         return None
-    if not all(side > 0 for side in size):
+    if min(size) <= 0:
         return None
-    return (max(size), max(size)) if _EXIF in head else size
+    return size[::-1] if turned else size
 
 
 def _size(head: bytes, file: BinaryIO) -> tuple[int, int] | None:

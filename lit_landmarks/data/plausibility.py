@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.index import FaceIndex, Report
 from lit_landmarks.data.picture_size import picture_size
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import Grid
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -65,6 +66,7 @@ def drop_implausible(
     point_names: Sequence[str],
     ask_units: str | None = None,
     own_boxes: bool = True,
+    grid: Grid = "stored",
 ) -> FaceIndex:
     """Report the faces whose labels cannot be meant, and leave them out.
 
@@ -76,11 +78,12 @@ def drop_implausible(
         ask_units: cure for coordinates that look like another unit; None where the user has said
             that they are pixels.
         own_boxes: the boxes stand in the file and were meant to hold the points.
+        grid: pixels on which the points lie.
 
     Returns:
         The other faces.
     """
-    sizes = {path: picture_size(path) for path in dict.fromkeys(index.paths)}
+    sizes = {path: picture_size(path, grid) for path in dict.fromkeys(index.paths)}
     good = np.ones(len(index), np.bool_)
     for row in _rows_to_look_at(index, sizes):
         size = sizes[index.paths[row]] if index.paths else None

@@ -17,6 +17,7 @@ from lit_landmarks.data.readers.imported import (
     stated_size,
 )
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import Grid
 
 #: Visibility of a keypoint: not set, set but occluded, visible.
 _UNSET, _OCCLUDED, _VISIBLE = 0, 1, 2
@@ -35,7 +36,8 @@ class CocoKeypoints(ImportedFaces):
     first; tools that draw on a canvas count from its corner, see `first_pixel`.
 
     Args:
-        root, file, scheme, boxes, first, last, first_pixel, units: as in `ImportedFaces`.
+        root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid: as in
+            `ImportedFaces`.
         category: name of the category to read; needed only where several have keypoints.
     """
 
@@ -56,9 +58,10 @@ class CocoKeypoints(ImportedFaces):
         last: int | None = None,
         first_pixel: float = 0.0,
         units: Literal["pixels", "relative", "percent"] | None = None,
+        pixel_grid: Grid = "shown",
         category: str | None = None,
     ) -> None:
-        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units)
+        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid)
         self.category = category
 
     def _parse(self, path: Path) -> Annotations:

@@ -22,6 +22,7 @@ from lit_landmarks.data.readers.imported import (
 )
 from lit_landmarks.data.readers.xml_file import LINE, read_xml
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import Grid
 
 _TAG = re.compile(r"<(circle|line)\b([^>]*)>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
@@ -45,7 +46,8 @@ class CvatXml(ImportedFaces):
     `first_pixel`); coordinates are taken as they stand.
 
     Args:
-        root, file, scheme, boxes, first, last, first_pixel, units: as in `ImportedFaces`.
+        root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid: as in
+            `ImportedFaces`.
         label: the skeleton or shape to read; needed only where several labels have points.
     """
 
@@ -63,9 +65,10 @@ class CvatXml(ImportedFaces):
         last: int | None = None,
         first_pixel: float = 0.0,
         units: Literal["pixels", "relative", "percent"] | None = None,
+        pixel_grid: Grid = "shown",
         label: str | None = None,
     ) -> None:
-        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units)
+        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid)
         self.label = label
 
     def _parse(self, path: Path) -> Annotations:

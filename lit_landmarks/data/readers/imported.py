@@ -30,6 +30,7 @@ from lit_landmarks.data.plausibility import drop_implausible
 from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
 from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Row, columns, read_row
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import GRIDS, Grid
 from lit_landmarks.schemes import LandmarkScheme, scheme_from_names
 
 #: A file is recognized by what stands in so many bytes at its start and at its end.
@@ -132,6 +133,8 @@ class ImportedFaces(FaceDataset):
             pixels are counted from 1, or 0.5 where coordinates start at the picture's corner.
         units: of the coordinates: "pixels", "relative" (0 to 1 across the picture) or "percent".
             If null, they are pixels, and points that look like another unit are refused.
+        pixel_grid: pixels on which the points lie: "shown" as annotation tools turn pictures by
+            their orientation tag, or "stored" without it.
     """
 
     convention: str = "custom"
@@ -148,12 +151,14 @@ class ImportedFaces(FaceDataset):
         last: int | None = None,
         first_pixel: float = 0.0,
         units: Literal["pixels", "relative", "percent"] | None = None,
+        pixel_grid: Grid = "shown",
     ) -> None:
         choice("boxes", boxes, BOXES)
         if units is not None:
             choice("units", units, UNITS)
         self.root, self.file, self.scheme_name, self.boxes = root, file, scheme, boxes
         self.first, self.last, self.first_pixel, self.units = first, last, first_pixel, units
+        self.pixel_grid = choice("pixel_grid", pixel_grid, GRIDS)
         self._parsed: tuple[Path, Annotations, LandmarkScheme] | None = None
 
     @abstractmethod
@@ -193,6 +198,11 @@ class ImportedFaces(FaceDataset):
         """Interocular where the scheme has eye corners, else box."""
         right, left = self._annotations()[1].eye_corners
         return "box" if right == left else "interocular"
+
+    @property
+    def grid(self) -> Grid:
+        """The argument `pixel_grid`."""
+        return self.pixel_grid
 
     def _path(self) -> Path:
         """The annotation file, or the folder that holds one for each picture."""
@@ -260,6 +270,7 @@ class ImportedFaces(FaceDataset):
             scheme.point_names,
             None if self.units else ASK_UNITS,
             self.boxes == "annotated",
+            self.grid,
         )
         return select_faces(index, None, self.first, self.last, str(path))[0]
 
@@ -268,7 +279,7 @@ class ImportedFaces(FaceDataset):
         _check_size(face, picture)
         scale, shift = np.ones(2), self.first_pixel
         if self.units in ("relative", "percent"):
-            sides = read_image(picture).shape[1::-1]
+            sides = read_image(picture, self.grid).shape[1::-1]
             scale = np.array(sides) / (1 if self.units == "relative" else 100)
         places = [face.points.get(name) for name in order]
         row: dict[str, Any] = {
@@ -288,7 +299,9 @@ class ImportedFaces(FaceDataset):
 def _check_size(face: AnnotatedFace, picture: Path) -> None:
     """Raises where the file states another size than the picture has: its points do not fit."""
     size = picture_size(picture)
-    if face.size is None or size is None or size == face.size or {*size} == {max(face.size)}:
+    if face.size is None or size is None:
+        return
+    if face.size in (size, picture_size(picture, "shown")):
         return
     raise UserError(
         f"{picture.name} has {size[0]} x {size[1]} pixels, the file says {face.size[0]} x"

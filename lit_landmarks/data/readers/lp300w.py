@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from lit_landmarks.data.finding import locate, match_files
 from lit_landmarks.data.index import FaceIndex, FilePattern
 from lit_landmarks.data.readers.common import (
     check_points,
@@ -127,7 +128,7 @@ class Lp300W(ListedFaces[Path]):
                 " photo before it was turned"
             )
             raise UserError(f"no landmarks/{absent[0]} in {root}; {cure}")
-        files = [f for name in names for f in sorted((root / name).glob("*.mat"))]
+        files = [f for name in names for f in sorted(match_files(root / name, "*.mat"))]
         if self.part != "all":
             wanted = self.part == "validation"
             files = [f for f in files if _validates(f) == wanted]
@@ -145,7 +146,7 @@ class Lp300W(ListedFaces[Path]):
         return FaceRow(
             points=shape,
             box=tight_box(shape, str(entry)),
-            image=entry.with_suffix(".jpg"),
+            image=locate(entry.parent, f"{entry.stem}.jpg"),
             subsets=(
                 folder,
                 *original,

@@ -433,3 +433,23 @@ def test_edges_become_paths_and_each_is_drawn_once() -> None:
     ]
     assert sorted(map(sorted, drawn)) == [[0, 1], [1, 2], [1, 3], [4, 5], [4, 6], [5, 6]]
     assert sum(closed for _, closed in paths) == 1
+
+
+@pytest.mark.parametrize("grid", ["shown", "stored"])
+def test_turned_pictures_keep_their_points_in_coco(tmp_path: Path, grid: Any) -> None:
+    """A picture of 96 x 80 pixels as shown, stored on its side: the export turns or rewrites it."""
+    write_image(tmp_path / "own" / "a.jpg", 90, (96, 80))
+    plain = (tmp_path / "own" / "a.jpg").read_bytes()
+    tag = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    block = b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag
+    (tmp_path / "own" / "a.jpg").write_bytes(plain[:2] + block + plain[2:])
+    head = {"format": "lit_landmarks faces", "version": 1, "pixel_grid": grid}
+    head |= {"scheme": {"name": "test_turned", "points": NAMES}}
+    rows = [{"image": "a.jpg", "points": FIRST}]
+    (tmp_path / "own" / "faces.json").write_text(json.dumps(head | {"faces": rows}))
+    own = JsonFaces(str(tmp_path / "own"))
+    assert convert_to_coco(own, tmp_path / "out") == 1
+    back = CocoKeypoints(str(tmp_path / "out"))
+    assert back.index().points[0].tolist() == FIRST
+    assert back.load([0])[0].shape == own.load([0])[0].shape
+    assert own.load([0])[0].shape[:2] == ((80, 96) if grid == "shown" else (96, 80))

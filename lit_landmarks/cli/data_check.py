@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lit_landmarks.data import DATASETS, FaceDataset
 from lit_landmarks.data.check import CheckReport, check_dataset
 from lit_landmarks.data.mixture import draw_batch
 from lit_landmarks.data.recognize import unrecognized, walk
+from lit_landmarks.data.shared_faces import CheckedSet, Fingerprint, describe_shared
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
@@ -25,7 +27,8 @@ from lit_landmarks.types import ROLES
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
 the other faces do not expect (a shape model fitted without the face) are listed worst first, drawn
-on a second sheet, and all ranked in a CSV file. Exit status 2 if a row is bad.
+on a second sheet, and all ranked in a CSV file. Exit status 2 if a row is bad. With several sets,
+warns of pictures, photos and people that a training set and another one share.
 
   python -m lit_landmarks data check --root DIR                      300W layout, or any .pts files
   python -m lit_landmarks data check --all DIR                       every data set below a folder
@@ -80,11 +83,15 @@ def _run(options: argparse.Namespace) -> int:
         return _draw_batch(options)
     bad: list[str] = []
     count = 0
+    checked: list[CheckedSet] = []
     for name, dataset in _select(options):
         count += 1
         if options.all:
             print(f"== {name}")
-        bad += _check(options, name, dataset)
+        checked.append(CheckedSet(name, "train" in re.split(r"[_/]", name), dataset))
+        bad += _check(options, name, dataset, checked[-1].fingerprints)
+    shared = describe_shared([one for one in checked if one.fingerprints])
+    print("".join(f"warning: {line}\n" for line in shared), end="")
     if options.all:
         _print_unrecognized(options.all)
         if not count:
@@ -94,10 +101,15 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
+def _check(
+    options: argparse.Namespace,
+    name: str,
+    dataset: FaceDataset,
+    fingerprints: dict[str, Fingerprint],
+) -> list[str]:
     """Checks one data set, prints the report and returns its problems."""
     try:
-        report = check_dataset(dataset)
+        report = check_dataset(dataset, fingerprints=fingerprints)
     except UserError as error:
         if not options.all:
             raise

@@ -21,9 +21,11 @@ from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
 from lit_landmarks.data.pose import posit_angles
+from lit_landmarks.data.shared_faces import Fingerprint, fingerprint
 from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import invert_affine, transform_points
+from lit_landmarks.pictures import Grid, orientation_tag
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face
 from lit_landmarks.types import CropSpec, PoseKind
@@ -69,6 +71,9 @@ class CheckReport:
         subsets: good rows of each subset.
         labels: optional labels it carries.
         problems: one line per bad row: what, where, cure.
+        grid: pixels on which the points are taken to lie.
+        own: `pixel_grid` is an argument of the data set.
+        turned: pictures whose orientation tag is not 1, and the tag.
         quantiles: name of a figure -> its 0, 5, 50, 95 and 100 % quantiles.
         hidden: share of points without annotation.
         outside: share of annotated points that lie outside their image (a few are normal).
@@ -86,6 +91,9 @@ class CheckReport:
     subsets: dict[str, int] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
+    grid: Grid = "stored"
+    own: bool = False
+    turned: dict[str, int] = field(default_factory=dict)
     quantiles: dict[str, tuple[float, ...]] = field(default_factory=dict)
     hidden: float = 0.0
     outside: float = 0.0
@@ -116,11 +124,27 @@ class CheckReport:
             f"  points not annotated {100 * self.hidden:.2f} %, "
             f"outside their image {100 * self.outside:.2f} %"
         )
+        lines += self._turned_lines()
         lines.append(f"{len(self.problems)} bad rows" + (":" if self.problems else ""))
         lines += [f"  {problem}" for problem in self.problems[:most]]
         if len(self.problems) > most:
             lines.append(f"  ... and {len(self.problems) - most} more")
         return lines + self._suspect_lines(most)
+
+    def _turned_lines(self) -> list[str]:
+        if not self.turned:
+            return []
+        some = ", ".join(
+            f"{Path(path).name} ({tag})" for path, tag in list(self.turned.items())[:3]
+        )
+        lines = [
+            f"  pictures with an orientation tag other than 1: {len(self.turned)}, such as {some};",
+            f"  points are taken to lie on the pictures as {self.grid}",
+        ]
+        if self.own:
+            other = "stored" if self.grid == "shown" else "shown"
+            lines[-1] += f"; if they do not, set pixel_grid: {other}"
+        return lines
 
     def _pose_lines(self) -> list[str]:
         if not self.poses:
@@ -150,12 +174,17 @@ class CheckReport:
         return lines
 
 
-def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
+def check_dataset(
+    dataset: FaceDataset,
+    sheet_faces: int = 64,
+    fingerprints: dict[str, Fingerprint] | None = None,
+) -> CheckReport:
     """Read every label and decode every image; go on after a bad row.
 
     Args:
         dataset: what to check; of a rendered set only the faces of the sheet are rendered.
         sheet_faces: faces on the contact sheet, spread over the data set.
+        fingerprints: filled with that of each picture by its path, for `describe_shared`.
 
     Raises:
         UserError: the root is missing or holds nothing to read.
@@ -171,6 +200,8 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     )
     if not len(index):
         return report
+    report.grid, report.own = dataset.grid, hasattr(dataset, "pixel_grid")
+    report.turned = _turned(index)
     shown = set(np.linspace(0, len(index) - 1, min(sheet_faces, len(index))).astype(int).tolist())
     tiles: list[tuple[int, Image]] = []
     sizes = np.zeros((len(index), 2), np.float32)
@@ -193,6 +224,8 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
             good[row] = False
             continue
         sizes[row] = image.shape[1], image.shape[0]
+        if fingerprints is not None and index.paths and index.paths[row] not in fingerprints:
+            fingerprints[index.paths[row]] = fingerprint(image)
         if row in shown:
             tiles.append((row, _tile(dataset, index, row, image)))
     _count(report, index.select(good), sizes[good], dataset.rendered)
@@ -202,6 +235,21 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
         titles = [_title(index, row) for row, _ in tiles]
         report.sheet = contact_sheet([tile for _, tile in tiles], columns=8, titles=titles)
     return report
+
+
+def _turned(index: FaceIndex) -> dict[str, int]:
+    """Pictures whose orientation tag is not 1, and the tag; files that cannot be read have none."""
+
+    def tag(path: str) -> int:
+        try:
+            return orientation_tag(Path(path).read_bytes())
+        except OSError:
+            return 1
+
+    paths = list(dict.fromkeys(index.paths))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        tags = zip(paths, pool.map(tag, paths, chunksize=64), strict=True)
+        return {path: tag for path, tag in tags if tag != 1}
 
 
 def refuse_bad_faces(dataset: FaceDataset) -> None:

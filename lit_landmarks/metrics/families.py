@@ -23,6 +23,7 @@ from lit_landmarks.metrics.family import (
 )
 from lit_landmarks.metrics.groups import POINT_GROUPS, FaceGroup
 from lit_landmarks.metrics.norms import NORMS
+from lit_landmarks.metrics.over_scheme import AreaOverSchemeFamily, OverSchemeFamily
 from lit_landmarks.types import POSE_KINDS, FaceBatch, PoseKind, Prediction
 
 PERCENTILES = (90, 95, 99)
@@ -103,10 +104,10 @@ class AreaFamily(MetricFamily):
 
 
 class DistributionFamily(MetricFamily):
-    """Percentiles of NME; its histogram is also where CED curves come from."""
+    """Percentiles of NME; its errors are also where CED curves come from."""
 
     name = "distribution"
-    metric = classes.ErrorDistribution
+    metric = gathered.ErrorDistribution
     patterns = ("p{percent}_{primary}",)
     meaning = "NME that so many percent of the faces do not exceed"
 
@@ -120,9 +121,9 @@ class DistributionFamily(MetricFamily):
         return [f"p{percent}_{group.primary}" for percent in PERCENTILES]
 
     def table(self, metric: classes.GroupedMetric, layout: SuiteLayout) -> Tensor:
-        """Percentiles of each group, from its histogram."""
-        histogram = super().table(metric, layout)
-        return cast(classes.ErrorDistribution, metric).percentiles(PERCENTILES, histogram)
+        """Percentiles of each group, from its errors."""
+        ranked: Tensor = metric.compute()
+        return cast(gathered.ErrorDistribution, metric).percentiles(PERCENTILES, ranked)
 
 
 class StageFamily(MetricFamily):
@@ -444,6 +445,8 @@ FAMILIES: tuple[MetricFamily, ...] = (
     FailureFamily(),
     AreaFamily(),
     DistributionFamily(),
+    OverSchemeFamily(),
+    AreaOverSchemeFamily(),
     StageFamily(),
     BinsFamily(),
     DepthErrorFamily(),

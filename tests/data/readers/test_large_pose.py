@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,15 +141,35 @@ def test_lp_labels_come_back(lp: tuple[Path, list[Face]]) -> None:
     assert len(Lp300W(str(root.parent / "up")).index()) == N
 
 
-def test_lp_points_of_300w(lp: tuple[Path, list[Face]]) -> None:
+@pytest.mark.parametrize(("turn", "folder"), [(0, "AFW"), (1, "HELEN"), (2, "IBUG")])
+def test_lp_points_of_300w_are_those_of_the_turned_picture(
+    lp: tuple[Path, list[Face]], turn: int, folder: str
+) -> None:
     root, faces = lp
-    two = faces[0].points.T + 3.0
-    change(root / "AFW" / "AFW_image_00000_0.mat", pt2d=two.astype(np.float64))
+    photo = ("AFW", "HELEN", "IBUG").index(folder)
+    name = f"{folder}_image_{photo:05d}_{turn}"
+    truth = faces[3 * photo + turn].points.astype(np.float64)
+    # The published file: `pt2d` of the photo before it was turned.
+    change(root / folder / f"{name}.mat", pt2d=truth.T[:, ::-1] + 20.0)
+    labels = root / "landmarks" / folder / f"{name}_pts.mat"
+    change(labels, pts_2d=truth + 3.0)
     data = Lp300W(str(root), points="2d")
     assert data.convention == "300w"
     assert Lp300W(str(root)).convention == "300w_lp"
-    assert data.index().points[0] == pytest.approx(two.T, abs=1e-4)
-    assert Lp300W(str(root)).index().points[0] == pytest.approx(faces[0].points, abs=1e-4)
+    row = [Path(path).stem for path in data.index().paths].index(name)
+    assert data.index().points[row] == pytest.approx(truth + 3.0, abs=1e-4)
+    assert Lp300W(str(root)).index().points[row] == pytest.approx(truth, abs=1e-4)
+    labels.unlink()
+    with pytest.raises(UserError, match=rf"no file .*{name}_pts\.mat; restore"):
+        Lp300W(str(root), points="2d").index()
+
+
+@pytest.mark.parametrize("points", ["2d", "3d"])
+def test_lp_without_its_landmarks_is_refused(lp: tuple[Path, list[Face]], points: Any) -> None:
+    root, _ = lp
+    (root / "landmarks" / "HELEN").rename(root / "elsewhere")
+    with pytest.raises(UserError, match=r"no landmarks/HELEN in .*; fetch that folder too: pt2d"):
+        Lp300W(str(root), points=points).index()
 
 
 def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> None:
@@ -157,21 +178,25 @@ def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> 
     for file in (root / "AFW").iterdir():
         (root / "AFW_Flip" / file.name).write_bytes(file.read_bytes())
     assert len(Lp300W(str(root)).index()) == N
+    for points in ("2d", "3d"):
+        with pytest.raises(UserError, match=r"no landmarks/AFW_Flip in .*; leave flips: false"):
+            Lp300W(str(root), points=points, flips=True).index()  # type: ignore[arg-type]
+    shutil.copytree(root / "landmarks" / "AFW", root / "landmarks" / "AFW_Flip")
     assert len(Lp300W(str(root), points="2d", flips=True, subset="afw").index()) == 6
-    with pytest.raises(UserError, match=r"no landmarks/AFW_Flip in .*; leave flips: false"):
-        Lp300W(str(root), flips=True).index()
 
 
 def test_lp_parts_never_share_a_photo(tmp_path: Path) -> None:
-    folder = tmp_path / "AFW"
+    folder, labels = tmp_path / "AFW", tmp_path / "landmarks" / "AFW"
     folder.mkdir()
-    pose, points = np.zeros((1, 7)), np.arange(136.0).reshape(2, 68) ** 1.1
-    buffer = io.BytesIO()
-    savemat(buffer, {"Pose_Para": pose, "pt2d": points})
+    labels.mkdir(parents=True)
+    fit, points = io.BytesIO(), io.BytesIO()
+    savemat(fit, {"Pose_Para": np.zeros((1, 7))})
+    savemat(points, {"pts_2d": np.arange(136.0).reshape(68, 2) ** 1.1})
     for photo in range(60):
         for turn in range(2):
-            (folder / f"AFW_{photo}_1_{turn}.mat").write_bytes(buffer.getvalue())
+            (folder / f"AFW_{photo}_1_{turn}.mat").write_bytes(fit.getvalue())
             (folder / f"AFW_{photo}_1_{turn}.jpg").write_bytes(b"")
+            (labels / f"AFW_{photo}_1_{turn}_pts.mat").write_bytes(points.getvalue())
     photos = {}
     for part in ("train", "validation", "all"):
         paths = Lp300W(str(tmp_path), points="2d", part=part).index().paths  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def mean_shapes(data: LandmarkDataModule) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
     for batch, points, _ in _crops(data, "train", _SHAPES):
-        for dataset in batch.dataset_id.unique().tolist():
+        for dataset in set(batch.dataset_id.tolist()):
             scheme = data.spec.datasets[dataset].scheme
             rows = batch.dataset_id == dataset
             mask = batch.mask[rows]
@@ -61,7 +61,7 @@ def measure_mean_shape(data: LandmarkDataModule, role: Role) -> dict[str, float]
     means = mean_shapes(data)
     totals: dict[str, tuple[float, int]] = {}
     for batch, points, norms in _crops(data, role):
-        for number in batch.dataset_id.unique().tolist():
+        for number in set(batch.dataset_id.tolist()):
             spec = data.spec.datasets[number]
             if spec.scheme not in means:
                 continue

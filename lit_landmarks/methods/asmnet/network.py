@@ -90,7 +90,11 @@ class ASMNetwork(nn.Module):
         self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)
         self.blocks = nn.ModuleList(list(chain(*mobilenet.blocks))[:KEPT_BLOCKS])
         self.architecture = WIDTHS[width]
-        places = [f"blocks.{i}.{j}" for i, s in enumerate(mobilenet.blocks) for j in range(len(s))]
+        places = [
+            f"blocks.{stage}.{number}"
+            for stage, blocks in enumerate(mobilenet.blocks)
+            for number, _ in enumerate(blocks.children())
+        ]
         self.timm_parts = {"stem.0": "conv_stem", "stem.1": "bn1"} | {
             f"blocks.{number}": place for number, place in enumerate(places[:KEPT_BLOCKS])
         }

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.cli.subcommands import Subcommands
-from lit_landmarks.data import DATASETS
-from lit_landmarks.data.convert import convert, convert_to_json
-from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.datasets import build_dataset
-from lit_landmarks.settings.diagnosis import describe_unknown_name
+from lit_landmarks.settings.catalog import list_datasets, list_layouts
+from lit_landmarks.settings.preflight import check_dataset_arguments
+from lit_landmarks.settings.values import describe_unknown_name
 
 _HEAD = "ict-facekit"
 _DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by
@@ -31,9 +29,9 @@ def add_subcommand(parts: Subcommands) -> None:
     """Adds `data convert`."""
     summary = "any data set to our own JSON; an ICT FaceKit clone to a head file"
     parser = parts.add("convert", summary, _run, _DESCRIPTION, takes_settings=True)
-    parser.add_argument("dataset", help=f"one of {', '.join(DATASETS)}; or {_HEAD}")
+    parser.add_argument("dataset", help=f"one of {', '.join(list_datasets())}; or {_HEAD}")
     parser.add_argument("--to", type=Path, help="folder to write")
-    parser.add_argument("--layout", default="json", help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--layout", default="json", help=f"one of {', '.join(list_layouts())}")
     parser.add_argument("--workers", type=int, help="processes (all cores)")
 
 
@@ -42,10 +40,16 @@ def _run(options: argparse.Namespace) -> int:
         return _convert_head(options.settings)
     if options.to is None:
         raise UserError("data convert needs --to DIR; see --help")
-    if options.layout not in LAYOUTS:
-        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
+    if options.layout not in list_layouts():
+        names = sorted(list_layouts())
+        raise UserError(describe_unknown_name("layout", options.layout, names, None))
     if options.workers is not None and options.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
+    check_dataset_arguments(options.dataset, options.settings)
+    from lit_landmarks.data.convert import convert, convert_to_json
+    from lit_landmarks.data.layouts import LAYOUTS
+    from lit_landmarks.settings.datasets import build_dataset
+
     dataset = build_dataset(options.dataset, options.settings)
     if options.layout == "json":
         count = convert_to_json(dataset, options.to)

@@ -15,14 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from lit_landmarks.draw.colors import COLORS, GREY, INK, RULE
 from lit_landmarks.draw.files import Image
 from lit_landmarks.files import write_atomic
 
-#: Series colors that stay apart for color-blind readers: the hues of Okabe and Ito's set without
-#: yellow, darkened until each has a contrast of 3 to white (WCAG 1.4.11).
-COLORS = ("#0072b2", "#d55e00", "#00825e", "#b5548e", "#2e92c4", "#b87400", "#333333")
-#: Text and tick labels, axes and uncolored series, grid lines.
-INK, GREY, RULE = "#5b6676", "#8d97a5", "#dde2e9"
 DPI = 120
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lit_landmarks.cli.train_help import HELP_OF_CLASS, format_help, wants_everything
 from lit_landmarks.console import plain_console
@@ -12,7 +13,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.training.ranks import is_follower
-from lit_landmarks.training.run_directory import refuse_used_folder, write_json
+from lit_landmarks.training.run_directory import RunDirectory, refuse_used_folder, write_json
 
 if TYPE_CHECKING:
     from lit_landmarks.settings import Task
@@ -58,11 +59,36 @@ def _measure(task: Task) -> None:
     metrics = task.measure()
     checkpoint = str(task.request.checkpoint)
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
+    if task.request.run is not None and not is_follower():
+        plain_console().print(f"figures: {_save(task, metrics)}", markup=False)
     if task.settings["ced"]:
         curves = task.save_curves(metrics)
         plain_console().print(f"error curves: {curves}")
     if output := task.settings["output"]:
         write_json(Path(output), {"checkpoint": checkpoint, "metrics": metrics})
+
+
+def _save(task: Task, metrics: Mapping[str, float]) -> Path:
+    """Writes the figures into the run that was measured."""
+    from lit_landmarks.training.measurements import save_measurement
+
+    request = task.request
+    assert request.run is not None
+    assert request.checkpoint is not None
+    role: Literal["val", "test"] = "val" if request.verb == "validate" else "test"
+    configs = [path for path in request.configs if path != RunDirectory(request.run).config]
+    extra = [item for path in configs for item in ("--config", str(path))]
+    arguments = ["--run", str(request.run), "--ckpt_path", str(request.checkpoint), *extra]
+    command = ["python", "-m", "lit_landmarks", request.verb, *arguments, *request.overrides]
+    return save_measurement(
+        RunDirectory(request.run),
+        role,
+        task.data(),
+        metrics,
+        request.checkpoint,
+        shlex.join(command),
+        request.overrides,
+    )
 
 
 def _predict(task: Task) -> None:

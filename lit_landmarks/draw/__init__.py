@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_landmarks.draw.files import Image, save_png
-    from lit_landmarks.draw.overlay import FaceAnnotator, to_image
+    from lit_landmarks.draw.files import Image, save_jpeg, save_png
+    from lit_landmarks.draw.overlay import LEGEND, FaceAnnotator, to_image
     from lit_landmarks.draw.plots import (
         bar_plot,
         ced_plot,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lit_landmarks.draw.sheet import contact_sheet
 
 __all__ = [
+    "LEGEND",
     "FaceAnnotator",
     "Image",
     "bar_plot",
@@ -30,6 +31,7 @@ __all__ = [
     "figure_image",
     "new_figure",
     "save_figure",
+    "save_jpeg",
     "save_png",
     "to_image",
 ]
@@ -37,6 +39,8 @@ __all__ = [
 #: Names and their modules, imported when they are first asked for: matplotlib takes a second.
 _MODULES = {
     "Image": "lit_landmarks.draw.files",
+    "LEGEND": "lit_landmarks.draw.overlay",
+    "save_jpeg": "lit_landmarks.draw.files",
     "save_png": "lit_landmarks.draw.files",
     "FaceAnnotator": "lit_landmarks.draw.overlay",
     "to_image": "lit_landmarks.draw.overlay",

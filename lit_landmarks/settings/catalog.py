@@ -58,14 +58,14 @@ class DeclaredClass:
 
 def list_methods() -> dict[str, DeclaredClass]:
     """The package's methods by class name, as `METHODS` has them."""
-    found = _below("methods", "LandmarkModule")
-    return {name: cls for name, cls in found.items() if not cls.abstract}
+    classes = _below("methods", "LandmarkModule")
+    return {name: cls for name, cls in classes.items() if not cls.abstract}
 
 
 def list_datasets() -> dict[str, DeclaredClass]:
     """The package's data sets by class name, as `DATASETS` has them."""
-    found = _below("data", "FaceDataset")
-    return {name: cls for name, cls in found.items() if not cls.abstract and name[0] != "_"}
+    classes = _below("data", "FaceDataset")
+    return {name: cls for name, cls in classes.items() if not cls.abstract and name[0] != "_"}
 
 
 def list_renderers() -> list[str]:
@@ -75,8 +75,8 @@ def list_renderers() -> list[str]:
 
 def list_layouts() -> dict[str, DeclaredClass]:
     """The layouts that can be written, by their names, as `LAYOUTS` has them."""
-    found = _below("data/layouts", "Layout").values()
-    return {cls.constants["name"]: cls for cls in found if "name" in cls.constants}
+    layouts = _below("data/layouts", "Layout").values()
+    return {cls.constants["name"]: cls for cls in layouts if "name" in cls.constants}
 
 
 def find_class(module: str, name: str) -> DeclaredClass:
@@ -288,7 +288,7 @@ def _functions(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 def _read_constants(node: ast.ClassDef) -> dict[str, Any]:
     constants: dict[str, Any] = {}
     for item in node.body:
-        target = item.target if isinstance(item, ast.AnnAssign) else None
+        target: ast.expr | None = item.target if isinstance(item, ast.AnnAssign) else None
         if isinstance(item, ast.Assign):
             target = item.targets[0]
         value = getattr(item, "value", None)

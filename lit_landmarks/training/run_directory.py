@@ -4,8 +4,9 @@
     RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
     RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
-    RUN/overlays/             faces with predicted and true points
+    RUN/overlays/             faces with predicted and true points, the worst too (gallery.py)
     RUN/result.json           final metrics, cost, seed, versions, git state, data hash, wall time
+    RUN/measurements/         figures of later evaluations, named by data (measurements.py)
     RUN/ced.npz               cumulative error distributions of the final metrics (curves.py)
     RUN/wandb/                the W&B run, offline unless the config asks for online
 

@@ -23,9 +23,19 @@ def print_table(table: Table, console: Console | None = None) -> None:
         console: where; None for a new one.
     """
     console = console or Console()
+    unlimited = console.options.update(width=100_000)
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.justify == "right"
-    unlimited = console.options.update(width=100_000)
+        words = [
+            Measurement.get(console, unlimited, cell).minimum
+            for cell in (column.header, *column.cells)
+        ]
+        column.min_width = max(words)  # else a long word is broken to keep a short text in one line
     needed = Measurement.get(console, unlimited, table).minimum
-    console.print(table, width=max(console.width, needed), crop=False, soft_wrap=False)
+    width = console.width
+    try:
+        console.width = max(width, needed)
+        console.print(table, crop=False, soft_wrap=False)
+    finally:
+        console.width = width

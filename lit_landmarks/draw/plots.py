@@ -73,8 +73,8 @@ def _choose_end(curves: Mapping[str, tuple[Any, Any]], usual: float = 10.0) -> f
     ends = [usual]
     for edges, fraction in curves.values():
         x, y = np.asarray(edges, dtype=float), np.asarray(fraction, dtype=float)
-        inside = y[x <= usual]
-        if len(inside) and not inside[-1] >= 0.5 and np.isfinite(y).all():
+        within = max(y[x <= usual], default=0.0)
+        if within < 0.5 and len(y) and np.isfinite(y).all():
             place = min(int(np.searchsorted(y, 0.9)), len(x) - 1)
             ends.append(float(np.ceil(x[place])))
     return max(ends)

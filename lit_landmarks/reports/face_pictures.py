@@ -53,10 +53,10 @@ def collect_face_rows(comparison: Comparison) -> dict[str, list[FaceRow]]:
         for entry in comparison.drawn:
             pictures: list[Picture] = []
             for face, file in _choose(entry, place):
-                content = file.read_bytes() if file.is_file() else b""
-                if content and len(content) <= budget:
-                    budget -= len(content)
-                    data = base64.b64encode(content).decode()
+                size = file.stat().st_size if file.is_file() else 0
+                if 0 < size <= budget:
+                    budget -= size
+                    data = base64.b64encode(file.read_bytes()).decode()
                     pictures.append(Picture(data, face.caption))
             if pictures:
                 rows.setdefault(place, []).append(FaceRow(entry, comparison.color(entry), pictures))
@@ -70,4 +70,6 @@ def _choose(entry: Entry, place: str) -> list[tuple[GalleryFace, Path]]:
         for kind, count in _SHOWN.items()
         for face in [face for face in faces if face.kind == kind][:count]
     ]
-    return [(face, Path(entry.where) / "overlays" / face.picture) for face in shown]
+    folder = Path(entry.where) / "overlays" / "faces"
+    # By name alone: a run of somebody else must not bring files of this machine into a page.
+    return [(face, folder / Path(face.picture).name) for face in shown]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from lit_landmarks.cli.train_help import HELP_OF_CLASS, format_help, wants_everything
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.training.ranks import is_follower
@@ -78,8 +79,14 @@ def _save(task: Task, metrics: Mapping[str, float]) -> Path:
     role: Literal["val", "test"] = "val" if request.verb == "validate" else "test"
     configs = [path for path in request.configs if path != RunDirectory(request.run).config]
     extra = [item for path in configs for item in ("--config", str(path))]
+    # Where else the figures go does not change them.
+    settings = [
+        f"--{key}={text}"
+        for key, text in split_overrides(request.overrides).items()
+        if key not in ("output", "ced")
+    ]
     arguments = ["--run", str(request.run), "--ckpt_path", str(request.checkpoint), *extra]
-    command = ["python", "-m", "lit_landmarks", request.verb, *arguments, *request.overrides]
+    command = ["python", "-m", "lit_landmarks", request.verb, *arguments, *settings]
     return save_measurement(
         RunDirectory(request.run),
         role,
@@ -87,7 +94,7 @@ def _save(task: Task, metrics: Mapping[str, float]) -> Path:
         metrics,
         request.checkpoint,
         shlex.join(command),
-        request.overrides,
+        settings,
     )
 
 

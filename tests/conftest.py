@@ -15,6 +15,8 @@ REPO = Path(__file__).resolve().parents[1]
 # Set before the package is imported: libraries read some of these once, at import.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
+# Else each run opened lists every installed package, for half a second.
+os.environ["WANDB_X_SAVE_REQUIREMENTS"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["LIT_LANDMARKS_DATA"] = os.environ.get(

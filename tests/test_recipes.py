@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import filecmp
+import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -100,7 +101,28 @@ def test_every_recipe_states_its_files_and_names_its_docstring_and_test() -> Non
         assert all((ROOT / path).is_file() for path in paths), recipe
 
 
-def test_a_scheme_and_a_convention_are_added_by_their_recipes(tmp_path: Path) -> None:
+def run_with_package(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Output of code that imports the package of a folder; other packages stay imported."""
+    ours = {name for name in sys.modules if name.partition(".")[0] == "lit_landmarks"}
+    output = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.chdir(folder)
+        kept = {name: sys.modules.pop(name) for name in ours}
+        try:
+            with contextlib.redirect_stdout(output):
+                exec(code, {})
+            assert Path(sys.modules["lit_landmarks"].__file__ or "").is_relative_to(folder)
+        finally:
+            for name in [n for n in sys.modules if n.partition(".")[0] == "lit_landmarks"]:
+                del sys.modules[name]
+            sys.modules.update(kept)
+    return output.getvalue()
+
+
+def test_a_scheme_and_a_convention_are_added_by_their_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "lit_landmarks"
     shutil.copytree(
         ROOT / "lit_landmarks", package, ignore=shutil.ignore_patterns("__pycache__", "*.md")
@@ -124,21 +146,14 @@ def test_a_scheme_and_a_convention_are_added_by_their_recipes(tmp_path: Path) ->
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "faces.json").write_text(json.dumps(_FACES), encoding="utf-8")
     (tmp_path / "faces" / "a.png").touch()
-    done = subprocess.run(
-        [sys.executable, "-c", _READ],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    faces, conventions = done.stdout.splitlines()
+    faces, conventions = run_with_package(tmp_path, _READ, monkeypatch).splitlines()
     assert faces == "mouth4 my_photos (1, 4, 2) (2, 1, 0, 3)"
     assert conventions.split(",") == [*CONVENTIONS, "my_photos"]
 
 
-def test_a_loss_is_added_by_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_is_added_by_its_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_shapes: None
+) -> None:
     module = tmp_path / "modules" / "method_with_spread.py"
     module.parent.mkdir()
     source = (ROOT / "tests" / "support" / "any_query.py").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,13 @@ from lit_landmarks.settings.preflight import ROLES, check_dataset_arguments, che
 if TYPE_CHECKING:
     from lit_landmarks.data import FaceDataset
     from lit_landmarks.data.check import CheckReport
+    from lit_landmarks.data.shared_faces import Fingerprint
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
 the other faces do not expect (a shape model fitted without the face) are listed worst first, drawn
-on a second sheet, and all ranked in a CSV file. Exit status 2 if a row is bad.
+on a second sheet, and all ranked in a CSV file. Exit status 2 if a row is bad. With several sets,
+warns of pictures, photos and people that a training set and another one share.
 
   python -m lit_landmarks data check --root DIR                      300W layout, or any .pts files
   python -m lit_landmarks data check --all DIR                       every data set below a folder
@@ -82,11 +85,17 @@ def _run(options: argparse.Namespace) -> int:
         return _draw_batch(options)
     bad: list[str] = []
     count = 0
+    from lit_landmarks.data.shared_faces import CheckedSet, describe_shared
+
+    checked: list[CheckedSet] = []
     for name, dataset in _select(options):
         count += 1
         if options.all:
             print(f"== {name}")
-        bad += _check(options, name, dataset)
+        checked.append(CheckedSet(name, "train" in re.split(r"[_/]", name), dataset))
+        bad += _check(options, name, dataset, checked[-1].fingerprints)
+    shared = describe_shared([one for one in checked if one.fingerprints])
+    print("".join(f"warning: {line}\n" for line in shared), end="")
     if options.all:
         _print_unrecognized(options.all)
         if not count:
@@ -96,12 +105,17 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace, name: str, dataset: FaceDataset) -> list[str]:
+def _check(
+    options: argparse.Namespace,
+    name: str,
+    dataset: FaceDataset,
+    fingerprints: dict[str, Fingerprint],
+) -> list[str]:
     """Checks one data set, prints the report and returns its problems."""
     from lit_landmarks.data.check import check_dataset
 
     try:
-        report = check_dataset(dataset)
+        report = check_dataset(dataset, fingerprints=fingerprints)
     except UserError as error:
         if not options.all:
             raise

@@ -14,15 +14,21 @@ from lit_landmarks.settings.preflight import check_dataset_arguments
 from lit_landmarks.settings.values import describe_unknown_name
 
 _HEAD = "ict-facekit"
+_COCO = "coco"
 _DESCRIPTION = f"""Writes a data set as our own JSON (all labels, the pictures as they are, read by
-JsonFaces) or in the files of another data set, or makes a head file.
+JsonFaces), as COCO keypoints, or in the files of another data set; or makes a head file. What
+annotation tools export is read by CocoKeypoints (CVAT, Roboflow, Label Studio), CvatXml, LabelMe
+and DlibXml.
 
   python -m lit_landmarks data convert Ibug300W --root DIR --to OUT
+  python -m lit_landmarks data convert CocoKeypoints --root DIR --to OUT
+  python -m lit_landmarks data convert JsonFaces --root DIR --to OUT --layout coco
   python -m lit_landmarks data convert Wflw --root DIR --to OUT --layout ibug
   python -m lit_landmarks data convert {_HEAD} CLONE HEAD.npz
 
-With --layout, points are mapped to its scheme; faces that would miss one are left out and counted.
-Goes on where a run was stopped. Further --key value pairs are arguments of the data set."""
+With another layout, points are mapped to its scheme; faces that would miss one are left out and
+counted. Goes on where a run was stopped.
+Further --key value pairs are arguments of the data set."""
 
 
 def add_subcommand(parts: Subcommands) -> None:
@@ -31,7 +37,8 @@ def add_subcommand(parts: Subcommands) -> None:
     parser = parts.add("convert", summary, _run, _DESCRIPTION, takes_settings=True)
     parser.add_argument("dataset", help=f"one of {', '.join(list_datasets())}; or {_HEAD}")
     parser.add_argument("--to", type=Path, help="folder to write")
-    parser.add_argument("--layout", default="json", help=f"one of {', '.join(list_layouts())}")
+    layouts = ", ".join((_COCO, *list_layouts()))
+    parser.add_argument("--layout", default="json", help=f"one of {layouts}")
     parser.add_argument("--workers", type=int, help="processes (all cores)")
 
 
@@ -40,13 +47,12 @@ def _run(options: argparse.Namespace) -> int:
         return _convert_head(options.settings)
     if options.to is None:
         raise UserError("data convert needs --to DIR; see --help")
-    if options.layout not in list_layouts():
-        names = sorted(list_layouts())
-        raise UserError(describe_unknown_name("layout", options.layout, names, None))
+    if options.layout not in (layouts := sorted((_COCO, *list_layouts()))):
+        raise UserError(describe_unknown_name("layout", options.layout, layouts, None))
     if options.workers is not None and options.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
     check_dataset_arguments(options.dataset, options.settings)
-    from lit_landmarks.data.convert import convert, convert_to_json
+    from lit_landmarks.data.convert import convert, convert_to_coco, convert_to_json
     from lit_landmarks.data.layouts import LAYOUTS
     from lit_landmarks.settings.datasets import build_dataset
 
@@ -54,6 +60,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.layout == "json":
         count = convert_to_json(dataset, options.to)
         print(f"{count} faces in {options.to / 'faces.json'}")
+        return 0
+    if options.layout == _COCO:
+        count = convert_to_coco(dataset, options.to)
+        print(f"{count} faces in {options.to / 'annotations.json'}")
         return 0
     layout = LAYOUTS[options.layout]()
     written, left_out = convert(dataset, layout, options.to, options.workers)

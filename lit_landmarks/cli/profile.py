@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_landmarks.cli.parsing import verb_parser
-from lit_landmarks.console import print_table
+from lit_landmarks.console import plain_console, print_table
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.training.run_directory import open_run
@@ -77,3 +77,5 @@ def _print(method: LandmarkModule, profile: Profile) -> None:
     for key, value in profile.record().items():
         table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
     print_table(table)
+    if (notice := profile.cost.notice()) is not None:
+        plain_console().print(f"note: {notice}")

@@ -16,10 +16,14 @@ from lit_landmarks.data.module import LandmarkDataModule
 from lit_landmarks.data.readers import import_readers
 from lit_landmarks.data.readers.aflw import Aflw19
 from lit_landmarks.data.readers.aflw2000 import Aflw2000
+from lit_landmarks.data.readers.coco import CocoKeypoints
 from lit_landmarks.data.readers.cofw import Cofw, Cofw68
+from lit_landmarks.data.readers.cvat_xml import CvatXml
+from lit_landmarks.data.readers.dlib_xml import DlibXml
 from lit_landmarks.data.readers.face_synthetics import FaceSynthetics
 from lit_landmarks.data.readers.ibug import Ibug300W
 from lit_landmarks.data.readers.json_faces import JsonFaces
+from lit_landmarks.data.readers.labelme import LabelMe
 from lit_landmarks.data.readers.lapa import LaPa
 from lit_landmarks.data.readers.lp300w import Lp300W
 from lit_landmarks.data.readers.merl_rav import MerlRav
@@ -40,8 +44,11 @@ __all__ = [
     "AugmentationParams",
     "BatchTransform",
     "CheckReport",
+    "CocoKeypoints",
     "Cofw",
     "Cofw68",
+    "CvatXml",
+    "DlibXml",
     "FaceDataset",
     "FaceIndex",
     "FaceSynthetics",
@@ -49,6 +56,7 @@ __all__ = [
     "IctFaces",
     "JsonFaces",
     "LaPa",
+    "LabelMe",
     "LandmarkDataModule",
     "Lp300W",
     "MerlRav",

@@ -16,6 +16,7 @@ Adding a scheme (2 files to touch, 1 of them new):
 from lit_landmarks.schemes.base import LandmarkScheme, Polyline, flip_by_names, swap_sides
 from lit_landmarks.schemes.conventions import CONVENTIONS, convention_index
 from lit_landmarks.schemes.declared import declare_scheme, read_scheme, scheme_json
+from lit_landmarks.schemes.imported import mirror_pairs, scheme_from_names
 from lit_landmarks.schemes.maps import SchemeMap, get_map, has_map, register_map
 from lit_landmarks.schemes.registry import SCHEMES, get_scheme, is_built_in, register_scheme
 
@@ -32,9 +33,11 @@ __all__ = [
     "get_scheme",
     "has_map",
     "is_built_in",
+    "mirror_pairs",
     "read_scheme",
     "register_map",
     "register_scheme",
+    "scheme_from_names",
     "scheme_json",
     "swap_sides",
 ]

@@ -6,6 +6,7 @@ Imports neither Optuna nor torch, so a file that is missing or misspelled is tol
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ KEYS = {
     "epochs": False,
     "storage": False,
 }
+#: Numbers with an exponent that YAML 1.1 takes for text: without a point, or without a sign.
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")
 
 
 def load_sweep_tree(path: Path) -> dict[str, Any]:
@@ -61,7 +64,11 @@ class _DuplicateKeyError(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice; a plain one silently takes the last."""
+    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
+
+    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
+    YAML 1.2 and `fit` do not.
+    """
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -74,6 +81,15 @@ class _Loader(yaml.SafeLoader):
                     )
                 keys.add((key.tag, key.value))
         return node
+
+    def construct_exponent(self, node: yaml.ScalarNode) -> float:
+        """A number with an exponent: whole if it is written without a fraction, as `1e3`."""
+        value = float(node.value)
+        return int(value) if "." not in node.value and value.is_integer() else value
+
+
+_Loader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
+_Loader.add_constructor("!exponent", _Loader.construct_exponent)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lit_landmarks.cli import main
-from tests.support.configs import Tree, tiny_config
+from lit_landmarks.methods import METHODS
+from tests.support.configs import Tree, quick_config, tiny_config
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick(few_shapes: None) -> None:
     """Every fit of this room measures few shapes."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry() -> Iterator[None]:
+    """Tests that walk the registry do not meet the methods of the tests here."""
+    before = dict(METHODS)
+    yield
+    METHODS.clear()
+    METHODS.update(before)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +48,14 @@ def tiny(tmp_path: Path) -> Path:
     """The settings as a file."""
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(tiny_config()))
+    return path
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """Settings as a file of a fit whose network does not matter."""
+    path = tmp_path / "quick.yaml"
+    path.write_text(yaml.safe_dump(quick_config()))
     return path
 
 

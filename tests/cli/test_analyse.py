@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from lit_landmarks.bench.cascade import bench_cascade
 from lit_landmarks.cli import main
 
 
@@ -21,6 +23,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -
     tree["model"] = {
         "class_path": "MuSiCa", "init_args": {"patches": 6, "hidden": 16, "rank": 4},
     }  # fmt: skip
+    tree["trainer"] = {**tree["trainer"], "max_epochs": 1}  # type: ignore[dict-item]
     config = folder / "tiny.yaml"
     config.write_text(yaml.safe_dump(tree))
     assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
@@ -121,8 +124,10 @@ def test_tradeoff_draws_and_tracks(cascade: Path, tmp_path: Path) -> None:
 
 def test_bench_of_the_stop(
     copy: Path, cascade: Path, finished: Path, complaint: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    few = functools.partial(bench_cascade, faces=30, batch=8)
+    monkeypatch.setattr("lit_landmarks.cli.bench.bench_cascade", few)
     assert "run `analyse calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
     assert "give a run of a cascade" in complaint("bench", "cascade", "--run", finished)
     assert "needs --run" in complaint("bench", "cascade")

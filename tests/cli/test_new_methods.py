@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,7 @@ import yaml
 
 from lit_landmarks.cli import main
 from lit_landmarks.inference import load
-from lit_landmarks.methods import METHODS
 from tests.support.configs import tiny_config
-
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    """Tests that walk the registry do not meet the methods of this file."""
-    before = dict(METHODS)
-    yield
-    METHODS.clear()
-    METHODS.update(before)
 
 
 def config(tmp_path: Path, class_path: str, **data: Any) -> Path:

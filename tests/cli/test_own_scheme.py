@@ -41,7 +41,8 @@ def write_faces(folder: Path, **scheme: Any) -> None:
 
 
 def write_config(folder: Path, method: str) -> Path:
-    """One epoch of one step."""
+    """One epoch of one step, and few units."""
+    sizes = {"width": 0.35} if method == "ASMNet" else {"hidden": 16, "rank": 4}
     sets = {
         role: {"mine": {"class_path": "JsonFaces", "init_args": {"root": "faces", "split": role}}}
         for role in ("train", "val")
@@ -49,7 +50,7 @@ def write_config(folder: Path, method: str) -> Path:
     arguments = {"root": "./", "scheme": "mine5", "frame_size": 32, "batch_size": 4, **sets}
     path = folder / f"{method}.yaml"
     path.write_text(yaml.safe_dump({
-        "model": {"class_path": method},
+        "model": {"class_path": method, "init_args": sizes},
         "data": {"init_args": arguments},
         "trainer": {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False},
         "wandb": {"mode": "disabled"},

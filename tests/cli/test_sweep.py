@@ -26,14 +26,14 @@ from lit_landmarks.training.wandb_logging import close_tracker
 
 
 @pytest.fixture
-def sweep(tiny: Path, tmp_path: Path) -> Path:
-    """A study over a tiny ASMNet."""
+def sweep(quick: Path, tmp_path: Path) -> Path:
+    """A study over a method of three layers, which costs 0.06 MMA at 32 pixels, 0.98 at 160."""
     tree = {
-        "name": "tiny", "base": [tiny.name], "trials": 2,
-        "constraints": ["compute/mma <= 8"],
+        "name": "tiny", "base": [quick.name], "trials": 2,
+        "constraints": ["compute/mma <= 0.5"],
         "space": {"data.init_args.frame_size": {"choice": [32, 160]},
                   "model.init_args.dropout": {"float": [0.0, 0.5]}},
-        "settings": {"trainer.max_epochs": 1, "trainer.limit_train_batches": 1},
+        "settings": {"trainer.max_epochs": 1},
         "sampler": {"class": "RandomSampler", "arguments": {"seed": 0}},
     }  # fmt: skip
     path = tmp_path / "sweep.yaml"
@@ -55,7 +55,7 @@ def test_a_study_from_its_file_to_its_best_config(
     assert main(["sweep", "resume", str(root), "--trials", "4"]) == 0
     dear = study.trials[-1]
     assert dear.state == optuna.trial.TrialState.COMPLETE
-    assert dear.constraints["compute/mma <= 8"] > 0
+    assert dear.constraints["compute/mma <= 0.5"] > 0
     assert "run" not in dear.user_attrs, "nothing is trained"
     capsys.readouterr()
     assert main(["sweep", "status", str(root), "--json"]) == 0
@@ -186,7 +186,7 @@ def test_wandb_is_told_what_became_of_a_trial(
     monkeypatch.setattr(fitting, "close_tracker", closing)
     root = tmp_path / "study"
     assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
-    tree |= {"pruner": {"class": "NopPruner"}, "base": [str(sweep.parent / "tiny.yaml")]}
+    tree |= {"pruner": {"class": "NopPruner"}, "base": [str(sweep.parent / "quick.yaml")]}
     (root / "sweep.yaml").write_text(yaml.safe_dump(tree))
     assert main(["sweep", "resume", str(root), "--trials", "2"]) == 0
     folder = StudyFolder(root)
@@ -202,7 +202,7 @@ def test_wandb_is_told_what_became_of_a_trial(
     assert not summaries[0]["feasible"]
     assert summaries[1]["state"] == "complete"
     assert summaries[1]["constraints"] == {
-        "compute/mma <= 8": pytest.approx(complete.constraints["compute/mma <= 8"])
+        "compute/mma <= 0.5": pytest.approx(complete.constraints["compute/mma <= 0.5"])
     }
     assert codes == [0, 0], "a pruned trial has ended as it should"
 

@@ -44,15 +44,14 @@ def error_curve(nme: float, faces: int = 200) -> ErrorCurve:
     return ErrorCurve("interocular", edges, np.searchsorted(errors, edges, "right") / faces)
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Make:
+def runs_below(folder: Path) -> Make:
     """Writes a run directory; `curves=False` is one of before there was a ced.npz."""
 
     def make(
         name: str, nme: float, mma: float, *, curves: bool = True, result: bool = True,
         epochs: int = 12, **settings: Any,
     ) -> Path:  # fmt: skip
-        run = tmp_path / "runs" / name
+        run = folder / "runs" / name
         run.mkdir(parents=True)
         config = {
             "seed_everything": 0,
@@ -79,6 +78,12 @@ def make_run(tmp_path: Path) -> Make:
     return make
 
 
+@pytest.fixture
+def make_run(tmp_path: Path) -> Make:
+    """Writes run directories below the folder of the test."""
+    return runs_below(tmp_path)
+
+
 def study_of(trials: list[dict[str, Any]], **changes: Any) -> StudyRecord:
     """A study whose objective is val/nme within 100 MMA."""
     told = {
@@ -101,8 +106,7 @@ def trial_of(number: int, value: float | None, mma: float, **changes: Any) -> di
     return {**told, **changes}
 
 
-@pytest.fixture
-def study() -> StudyRecord:
+def small_study() -> StudyRecord:
     """Twenty-four trials: trained within and beyond the limit, too dear, pruned, failed."""
     random = np.random.default_rng(3)
     trials = []
@@ -125,3 +129,9 @@ def study() -> StudyRecord:
             told = "within the limits" if fine else "breaks compute/mma <= 100"
             trials.append(trial_of(number, nme, mma, feasible=fine, outcome=told))
     return study_of(trials)
+
+
+@pytest.fixture
+def study() -> StudyRecord:
+    """The small study, for a test that may change it."""
+    return small_study()

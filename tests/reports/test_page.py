@@ -17,7 +17,7 @@ from lit_landmarks.reports.compare import compare
 from lit_landmarks.reports.entries import StudyRecord, read_run_entry, read_study_entries
 from lit_landmarks.reports.page import render_page
 
-from .conftest import HOSTILE, Make
+from .conftest import HOSTILE, Make, runs_below, small_study
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -51,8 +51,10 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
-def text(make_run: Make, study: StudyRecord) -> str:
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of two runs and a study."""
+    make_run, study = runs_below(tmp_path_factory.mktemp("page")), small_study()
     # No folder can have a slash in its name, a W&B run can; the rest is as hostile as it gets.
     runs = [make_run("ok", 4.0, 60.0, width=1, note=HOSTILE),
             make_run(HOSTILE.replace("/", ""), 5.0, 20.0, width=2, curves=False)]  # fmt: skip

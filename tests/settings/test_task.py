@@ -17,7 +17,7 @@ from lit_landmarks.errors import UserError
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, few_shapes: None) -> Path:
     faces = {"class_path": "SyntheticFaces", "init_args": {"n": 4, "image_size": 48}}
     sets = {"train": {"faces": faces}, "val": {"faces": faces}}
     tree = {

@@ -48,6 +48,17 @@ def tiny_config() -> Tree:
     }
 
 
+def quick_config() -> Tree:
+    """`tiny_config` of a method of three layers: one step an epoch, no pictures, a fresh copy."""
+    tree: dict[str, Any] = tiny_config()
+    tree["model"] = {
+        "class_path": "tests.support.tiny_regressor.TinyRegressor",
+        "init_args": {"dropout": 0.3},
+    }
+    tree["trainer"] |= {"limit_train_batches": 1, "callbacks": []}
+    return tree
+
+
 def write_sweep(folder: Path, **changes: Any) -> Path:
     """Write a sweep file and its base config, for studies whose fits are made up.
 

@@ -81,7 +81,7 @@ def test_pictures_follow_their_faces(data: LandmarkDataModule, tmp_path: Path) -
         finish(*args)  # type: ignore[arg-type]
 
     media._finish = spy  # type: ignore[method-assign]
-    method = ASMNet(frame_size=64)
+    method = ASMNet.tiny()
     trainer.fit(method, data)
     # Every second epoch and the last; not the sanity check.
     assert [epoch for epoch, _ in drawn] == [1, 2]

@@ -7,16 +7,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import locate
 from lit_landmarks.data.index import FaceIndex
+from lit_landmarks.data.plausibility import box_form
 from lit_landmarks.errors import UserError
 
 BoxSource = Literal["ground_truth", "annotated"]
 Numbers = NDArray[np.float64]
+
+Choice = TypeVar("Choice", bound=str)
 
 BOXES = ("ground_truth", "annotated")
 SPLITS = ("train", "test")
@@ -24,9 +28,11 @@ SPLITS = ("train", "test")
 _NAME = re.compile(r"[\w.-]{1,64}")
 #: No camera makes an image of more pixels along a side; larger coordinates are typing errors.
 LARGEST = 1e6
+#: Side in pixels below which nothing can be seen of a face; relative coordinates span less.
+SMALLEST = 3.0
 
 
-def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+def choice(name: str, value: Choice, allowed: Sequence[Choice]) -> Choice:
     """The value itself, if it is one of `allowed`; a YAML file is checked before, a program here.
 
     Raises:
@@ -84,13 +90,16 @@ def inside(folder: Path, name: str, where: str) -> Path:
         UserError: the name is absolute or leads out of the folder, also by a link.
     """
     try:
-        path = (folder / name).resolve()
+        path = locate(folder, name).resolve()
         path.exists()  # raises if the name is too long
         if path != folder and path.is_relative_to(folder):
-            return folder / name
+            return locate(folder, name)
     except (OSError, ValueError, RuntimeError):  # also for a zero byte and a loop of links
         pass
-    raise UserError(f"path {name[:80]!r} is not below {folder}, {where}; correct the row")
+    raise UserError(
+        f"path {name[:80]!r} is not below {folder}, {where}; correct the row"
+        " (a link that leads out of the folder counts as outside: link the whole folder)"
+    )
 
 
 def check_points(points: Numbers, where: str) -> Numbers:
@@ -111,13 +120,18 @@ def tight_box(points: Numbers, where: str) -> Numbers:
     """The smallest box (4,) around points (N, 2).
 
     Raises:
-        UserError: fewer than two points, or all on one line.
+        UserError: fewer than two points, all on one line, or so near each other that the numbers
+            are no pixels.
     """
-    if len(points) > 1:
-        box = np.concatenate([points.min(0), points.max(0)])
-        if (box[2:] > box[:2]).all():
-            return box
-    raise UserError(f"all points lie on one line, {where}; annotate it again")
+    box = np.concatenate([points.min(0), points.max(0)]) if len(points) > 1 else np.zeros(4)
+    if not (box[2:] > box[:2]).all():
+        raise UserError(f"all points lie on one line, {where}; annotate it again")
+    if (side := float((box[2:] - box[:2]).max())) < SMALLEST:
+        raise UserError(
+            f"all points lie within {side:.2g} pixels, {where}; relative coordinates (0 to 1) must"
+            " be multiplied by the sides of the picture, or named: units: relative"
+        )
+    return box
 
 
 def face_box(source: str, annotated: Numbers | None, points: Numbers, where: str) -> Numbers:
@@ -137,12 +151,14 @@ def face_box(source: str, annotated: Numbers | None, points: Numbers, where: str
     if annotated is None or source == "ground_truth":
         return tight
     numbers = ", ".join(f"{v:g}" for v in annotated)
+    form = box_form(annotated, tight)
+    cure = "correct it or take ground_truth"
+    if form is not None:
+        cure = f"it looks like {form}: write x0, y0, x1, y1, or take ground_truth"
     if not (np.abs(annotated) < LARGEST).all() or not (annotated[2:] > annotated[:2]).all():
-        raise UserError(f"box ({numbers}) has no area, {where}; correct it or take ground_truth")
+        raise UserError(f"box ({numbers}) has no area, {where}; {cure}")
     if not (np.minimum(annotated[2:], tight[2:]) > np.maximum(annotated[:2], tight[:2])).all():
-        raise UserError(
-            f"box ({numbers}) does not meet the points, {where}; correct it or take ground_truth"
-        )
+        raise UserError(f"box ({numbers}) does not meet the points, {where}; {cure}")
     return annotated
 
 

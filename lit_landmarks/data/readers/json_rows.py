@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ _KEYS = (
     "track",
     "time",
 )
+Units = Literal["pixels", "relative", "percent"]
+UNITS: tuple[Units, ...] = ("pixels", "relative", "percent")
+#: Cure for coordinates that look like another unit.
+ASK_UNITS = "say which: units: percent, relative or, if they are right, pixels"
 _STATES = (-1, 0, 1, 2)
 _LARGEST_WHOLE = 2**62
 #: Largest angle in degrees that someone may have meant.
@@ -53,6 +57,7 @@ class Row:
     time: int | None
     split: str | None = None
     subsets: list[str] = field(default_factory=list)
+    where: str = ""
 
 
 def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
@@ -101,7 +106,33 @@ def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
         time=_whole(value.get("time"), "time", where),
         split=split,
         subsets=subsets,
+        where=where,
     )
+
+
+def to_pixels(value: Any, size: tuple[int, int], units: str) -> Any:
+    """A face whose points and box are given in another unit, in pixels; what is no number stays.
+
+    Args:
+        value: as it stands in the file.
+        size: width and height of its picture.
+        units: "relative", 0 to 1 across the picture, or "percent".
+    """
+    whole = 1 if units == "relative" else 100
+
+    def scale(numbers: Any) -> Any:
+        if not isinstance(numbers, list) or len(numbers) not in (2, 4):
+            return numbers
+        plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+        sides = (*size, *size)
+        return [v * s / whole for v, s in zip(numbers, sides, strict=False)] if plain else numbers
+
+    changed = dict(value)
+    if isinstance(value.get("points"), list):
+        changed["points"] = [scale(point) for point in value["points"]]
+    if "box" in value:
+        changed["box"] = scale(value["box"])
+    return changed
 
 
 def columns(rows: Sequence[Row], n_points: int) -> FaceIndex:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from lit_landmarks.data.finding import locate, match_files
 from lit_landmarks.data.index import FaceIndex, FilePattern
 from lit_landmarks.data.readers.common import (
     check_points,
@@ -42,8 +43,10 @@ class Lp300W(ListedFaces[Path]):
 
     Layout: `root/{AFW,HELEN,IBUG,LFPW}[_Flip]/<photo>_<k>.{jpg,mat}` and
     `root/landmarks/<folder>/<photo>_<k>_pts.mat` (also below `root/300W_LP/`). Read are `Pose_Para`
-    (see `large_pose`) and, by the argument `points`, `pts_3d` (68 x 2: points fixed to the skull,
-    in the image) or `pt2d` (2 x 68: the annotations of 300W, carried along).
+    (see `large_pose`) from the first and, by the argument `points`, `pts_3d` (68 x 2: points fixed
+    to the skull, in the image) or `pts_2d` (68 x 2: the annotations of 300W, carried along) from
+    the second. `pt2d` beside `Pose_Para` is not read: in every turned copy it is said to hold the
+    points of the photo before it was turned.
 
     Subsets: `afw`, `helen`, `ibug`, `lfpw`; `original` (k = 0: the photo's own pose); `yaw_0_30`,
     `yaw_30_60`, `yaw_60_90` by |yaw| as it stands in the file. There is no official split. IBUG is
@@ -105,37 +108,45 @@ class Lp300W(ListedFaces[Path]):
         # All at once: rows hold the angles of the files, and there can be 122,000.
         return replace(index, pose=to_our_pose(index.pose).astype(np.float32))
 
+    def photo_names(self) -> list[str]:
+        """The photo of 300W from which each face was turned, as `Ibug300W` names it."""
+        names = []
+        for path in map(Path, self.index().paths):
+            folder = path.parent.name.removesuffix("_Flip")
+            photo = path.stem.rsplit("_", 1)[0].removeprefix(f"{folder}_").removesuffix("_Flip")
+            names.append(f"{folder.lower()}/{photo}")
+        return names
+
     def _files(self, root: Path) -> list[Path]:
         names = [f + end for f in _FOLDERS for end in ("", "_Flip")[: 1 + self.flips]]
-        if self.flips and self.points == "3d":
-            absent = [f for f in names if (root / f).is_dir() and not _labels(root, f).is_dir()]
-            if absent:
-                raise UserError(
-                    f"no landmarks/{absent[0]} in {root}; leave flips: false (faces are mirrored"
-                    " when they are drawn) or take points: 2d"
-                )
-        files = [f for name in names for f in sorted((root / name).glob("*.mat"))]
+        present = [f for f in names if (root / f).is_dir()]
+        if absent := [f for f in present if not _labels(root, f).is_dir()]:
+            cure = (
+                "leave flips: false (faces are mirrored when they are drawn)"
+                if absent[0].endswith("_Flip")
+                else "fetch that folder too: pt2d in the files beside the images belongs to the"
+                " photo before it was turned"
+            )
+            raise UserError(f"no landmarks/{absent[0]} in {root}; {cure}")
+        files = [f for name in names for f in sorted(match_files(root / name, "*.mat"))]
         if self.part != "all":
             wanted = self.part == "validation"
             files = [f for f in files if _validates(f) == wanted]
         return files
 
     def _face(self, entry: Path) -> FaceRow:
-        names = ("Pose_Para", "pt2d") if self.points == "2d" else ("Pose_Para",)
-        file = read_mat5(entry, names)
-        if self.points == "2d":
-            path, shape = entry, table(file["pt2d"], (2, _POINTS), "pt2d", entry).T
-        else:
-            path = _labels(entry.parents[1], entry.parent.name) / f"{entry.stem}_pts.mat"
-            shape = table(read_mat5(path, ("pts_3d",))["pts_3d"], (_POINTS, 2), "pts_3d", path)
+        path = _labels(entry.parents[1], entry.parent.name) / f"{entry.stem}_pts.mat"
+        name = f"pts_{self.points}"
+        shape = table(read_mat5(path, (name,))[name], (_POINTS, 2), name, path)
         shape = check_points(shape, str(path)) - self.first_pixel
-        angles = pose_numbers(file["Pose_Para"], path)[:3].astype(np.float32)
+        pose = read_mat5(entry, ("Pose_Para",))["Pose_Para"]
+        angles = pose_numbers(pose, entry)[:3].astype(np.float32)
         folder = entry.parent.name.removesuffix("_Flip").lower()
         original = ("original",) if entry.stem.endswith("_0") else ()
         return FaceRow(
             points=shape,
             box=tight_box(shape, str(entry)),
-            image=entry.with_suffix(".jpg"),
+            image=locate(entry.parent, f"{entry.stem}.jpg"),
             subsets=(
                 folder,
                 *original,

@@ -96,6 +96,11 @@ class YouTubeFaces(ListedFaces["_Frame"]):
             time=int(frame[2]) if frame else 0,
         )
 
+    def person_names(self) -> list[str]:
+        """The person by the name of the picture, without the digits of video and frame."""
+        frames = [_FRAME.fullmatch(Path(path).name) for path in self.index().paths]
+        return [frame[1][:-2] if frame else "" for frame in frames]
+
     def _columns(self, rows: Sequence[FaceRow]) -> FaceIndex:
         names = [row.image.name for row in rows if row.image is not None]
         videos = [frame[1] if (frame := _FRAME.fullmatch(name)) else name for name in names]

@@ -66,7 +66,7 @@ def test_every_column_there_and_back(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     root = tmp_path_factory.mktemp("json")
-    write_image(root / "a.png", np.zeros((8, 8, 3), np.uint8))
+    write_image(root / "a.png", np.zeros((480, 480, 3), np.uint8))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     n = data.draw(st.integers(1, 4))
 
@@ -82,7 +82,7 @@ def test_every_column_there_and_back(
     index = FaceIndex(
         points=np.where(mask[..., None], points, np.float32(0)),
         mask=mask,
-        box=np.tile(np.array([0, 1, 300, 301.5], np.float32), (n, 1)),
+        box=np.tile(np.array([0, 1, 450, 451.5], np.float32), (n, 1)),
         paths=("a.png",) * n,
         visible=maybe(rng.integers(-1, 3, (n, 68)).astype(np.int8)),
         points3d=maybe(depth),
@@ -307,7 +307,7 @@ def test_bad_face_is_named_and_the_others_are_kept(
             '{"format": "lit_landmarks faces", "version": 1, "scheme": "ibug68", "faces": {}}',
             r'"faces" is no list, .*faces\.json; write one',
         ),
-        ("\xff\xfe", r"no readable JSON"),
+        ("\xff\xff", r"no readable JSON"),
         ("1" * 5000, r"no readable JSON|no \"format\""),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from scipy.io import loadmat, savemat
 
 from lit_landmarks.data import Aflw2000, Lp300W, SyntheticFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.pose import posit_angles
 from lit_landmarks.data.readers.large_pose import to_file_angles, to_our_pose, yaw_subsets
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees, posit
+from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.template import mean_face
 
 Attempt = Callable[..., tuple[Any, list[UserError]]]
 N = 9
@@ -140,15 +141,35 @@ def test_lp_labels_come_back(lp: tuple[Path, list[Face]]) -> None:
     assert len(Lp300W(str(root.parent / "up")).index()) == N
 
 
-def test_lp_points_of_300w(lp: tuple[Path, list[Face]]) -> None:
+@pytest.mark.parametrize(("turn", "folder"), [(0, "AFW"), (1, "HELEN"), (2, "IBUG")])
+def test_lp_points_of_300w_are_those_of_the_turned_picture(
+    lp: tuple[Path, list[Face]], turn: int, folder: str
+) -> None:
     root, faces = lp
-    two = faces[0].points.T + 3.0
-    change(root / "AFW" / "AFW_image_00000_0.mat", pt2d=two.astype(np.float64))
+    photo = ("AFW", "HELEN", "IBUG").index(folder)
+    name = f"{folder}_image_{photo:05d}_{turn}"
+    truth = faces[3 * photo + turn].points.astype(np.float64)
+    # The published file: `pt2d` of the photo before it was turned.
+    change(root / folder / f"{name}.mat", pt2d=truth.T[:, ::-1] + 20.0)
+    labels = root / "landmarks" / folder / f"{name}_pts.mat"
+    change(labels, pts_2d=truth + 3.0)
     data = Lp300W(str(root), points="2d")
     assert data.convention == "300w"
     assert Lp300W(str(root)).convention == "300w_lp"
-    assert data.index().points[0] == pytest.approx(two.T, abs=1e-4)
-    assert Lp300W(str(root)).index().points[0] == pytest.approx(faces[0].points, abs=1e-4)
+    row = [Path(path).stem for path in data.index().paths].index(name)
+    assert data.index().points[row] == pytest.approx(truth + 3.0, abs=1e-4)
+    assert Lp300W(str(root)).index().points[row] == pytest.approx(truth, abs=1e-4)
+    labels.unlink()
+    with pytest.raises(UserError, match=rf"no file .*{name}_pts\.mat; restore"):
+        Lp300W(str(root), points="2d").index()
+
+
+@pytest.mark.parametrize("points", ["2d", "3d"])
+def test_lp_without_its_landmarks_is_refused(lp: tuple[Path, list[Face]], points: Any) -> None:
+    root, _ = lp
+    (root / "landmarks" / "HELEN").rename(root / "elsewhere")
+    with pytest.raises(UserError, match=r"no landmarks/HELEN in .*; fetch that folder too: pt2d"):
+        Lp300W(str(root), points=points).index()
 
 
 def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> None:
@@ -157,21 +178,25 @@ def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> 
     for file in (root / "AFW").iterdir():
         (root / "AFW_Flip" / file.name).write_bytes(file.read_bytes())
     assert len(Lp300W(str(root)).index()) == N
+    for points in ("2d", "3d"):
+        with pytest.raises(UserError, match=r"no landmarks/AFW_Flip in .*; leave flips: false"):
+            Lp300W(str(root), points=points, flips=True).index()  # type: ignore[arg-type]
+    shutil.copytree(root / "landmarks" / "AFW", root / "landmarks" / "AFW_Flip")
     assert len(Lp300W(str(root), points="2d", flips=True, subset="afw").index()) == 6
-    with pytest.raises(UserError, match=r"no landmarks/AFW_Flip in .*; leave flips: false"):
-        Lp300W(str(root), flips=True).index()
 
 
 def test_lp_parts_never_share_a_photo(tmp_path: Path) -> None:
-    folder = tmp_path / "AFW"
+    folder, labels = tmp_path / "AFW", tmp_path / "landmarks" / "AFW"
     folder.mkdir()
-    pose, points = np.zeros((1, 7)), np.arange(136.0).reshape(2, 68) ** 1.1
-    buffer = io.BytesIO()
-    savemat(buffer, {"Pose_Para": pose, "pt2d": points})
+    labels.mkdir(parents=True)
+    fit, points = io.BytesIO(), io.BytesIO()
+    savemat(fit, {"Pose_Para": np.zeros((1, 7))})
+    savemat(points, {"pts_2d": np.arange(136.0).reshape(68, 2) ** 1.1})
     for photo in range(60):
         for turn in range(2):
-            (folder / f"AFW_{photo}_1_{turn}.mat").write_bytes(buffer.getvalue())
+            (folder / f"AFW_{photo}_1_{turn}.mat").write_bytes(fit.getvalue())
             (folder / f"AFW_{photo}_1_{turn}.jpg").write_bytes(b"")
+            (labels / f"AFW_{photo}_1_{turn}_pts.mat").write_bytes(points.getvalue())
     photos = {}
     for part in ("train", "validation", "all"):
         paths = Lp300W(str(tmp_path), points="2d", part=part).index().paths  # type: ignore[arg-type]
@@ -255,20 +280,19 @@ def test_damaged_fits_are_read_right_or_refused(
 
 @pytest.mark.real
 def test_stored_pose_is_that_of_the_stored_points(real_data: Path) -> None:
-    """POSIT with our mean face on the 68 points against the converted `Pose_Para`: 6 degrees."""
+    """The converted `Pose_Para` against the labels that POSIT makes of the 68 points."""
     index = Aflw2000(str(real_data / "aflw2000")).index()
     assert len(index) == 16
     assert index.pose is not None
-    points = torch.from_numpy(index.points).double()
-    mask = get_scheme("ibug68").pose_mask().expand(16, 68)
-    middle = points.mean(1)
-    # The fits are orthographic: a camera far away.
-    pose, ok = posit(points, mask, mean_face("ibug68").double(), 45000.0, middle)
-    stored = euler_to_matrix(torch.from_numpy(index.pose).double())
-    apart = geodesic_degrees(euler_to_matrix(pose[:, :3]), stored)
+    points, mask = torch.from_numpy(index.points), torch.from_numpy(index.mask)
+    made, ok = posit_angles(points, mask, "ibug68")
+    stored = torch.from_numpy(index.pose)
+    apart = geodesic_degrees(euler_to_matrix(made), euler_to_matrix(stored))
     assert bool(ok.all())
-    assert float(apart.max()) < 6.0
-    assert float(apart.mean()) < 3.0
+    # The figures of the data README.
+    assert float((made - stored).abs().mean()) == pytest.approx(1.7, abs=0.05)
+    assert float(apart.mean()) == pytest.approx(3.5, abs=0.05)
+    assert float(apart.max()) == pytest.approx(6.3, abs=0.05)
 
 
 @pytest.mark.real

@@ -1,10 +1,41 @@
-"""The console that verbs, studies and callbacks print to."""
+"""The console that verbs, studies and callbacks print to, and tables with whole cells."""
 
 from __future__ import annotations
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 
 def plain_console() -> Console:
     """A console that colors no numbers or paths, and leaves long lines whole."""
     return Console(highlight=False, soft_wrap=True)
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Prints a table whose cells are never cut.
+
+    Text folds where the console is narrow; figures (columns justified to the right) do not, and a
+    table that needs more than the console's width is printed wider than it.
+
+    Args:
+        table: what to print; how its columns wrap is set here.
+        console: where; None for a new one.
+    """
+    console = console or Console()
+    unlimited = console.options.update(width=100_000)
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = column.justify == "right"
+        words = [
+            Measurement.get(console, unlimited, cell).minimum
+            for cell in (column.header, *column.cells)
+        ]
+        column.min_width = max(words)  # else a long word is broken to keep a short text in one line
+    needed = Measurement.get(console, unlimited, table).minimum
+    width = console.width
+    try:
+        console.width = max(width, needed)
+        console.print(table, crop=False, soft_wrap=False)
+    finally:
+        console.width = width

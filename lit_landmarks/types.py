@@ -352,6 +352,7 @@ class DatasetSpec:
     """One data set in one role, as the rest of the suite sees it.
 
     Attributes:
+        subsets: names of its subsets, without those that hold every face.
         yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
             (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
     """

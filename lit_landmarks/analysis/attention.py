@@ -26,6 +26,7 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from lit_landmarks.analysis.records import Array, FaceRecords
+from lit_landmarks.console import print_table
 from lit_landmarks.draw.files import Image
 from lit_landmarks.draw.plots import bar_plot, new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -271,7 +272,7 @@ def print_attention(attention: Attention, console: Console) -> None:
     table.add_column("importance", justify="right")
     for region, value in attention.by_region().items():
         table.add_row(region, f"{value:.3f}")
-    console.print(table)
+    print_table(table, console)
     regions, patches = correlate_with_humans(attention)
     if np.isnan(regions):
         console.print("too few regions for a rank correlation with human attention")

@@ -28,7 +28,9 @@ from lit_landmarks.analysis.thresholds import (
     find_exit_stages,
     measure_thresholds,
 )
-from lit_landmarks.draw.plots import COLORS, new_figure, save_figure
+from lit_landmarks.console import print_table
+from lit_landmarks.draw.colors import COLORS
+from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
 #: Bins of |yaw| in degrees in which the stop rate is reported.
@@ -271,12 +273,12 @@ def _print_table(
     console: Console, title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
 ) -> None:
     table = Table(title=title, title_justify="left")
-    table.add_column("set", no_wrap=True)
+    table.add_column("set")
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     for name, row in rows.items():
         table.add_row(name, *row)
-    console.print(table)
+    print_table(table, console)
 
 
 def plot_calibration(

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.console import print_table
 from lit_landmarks.errors import UserError
 from lit_landmarks.search.samplers import RunStudy, SamplerFigures, compare_samplers
 from lit_landmarks.training.run_directory import write_json
@@ -62,4 +63,4 @@ def print_samplers(figures: Sequence[SamplerFigures], console: Console) -> None:
             f"{f.median('halfway'):.2f}",
             f"{f.median('feasible'):.0f}",
         )
-    console.print(table)
+    print_table(table, console)

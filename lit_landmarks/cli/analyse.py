@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lit_landmarks.analysis.attention import (
-    measure_attention,
-    print_attention,
-    select_patches,
-    write_attention,
-)
-from lit_landmarks.analysis.calibration import (
-    DEFAULT_SLACK,
-    Goal,
-    calibrate,
-    choose_report_folder,
-    print_calibration,
-)
-from lit_landmarks.analysis.records import record_faces, record_roles, split_by_set
-from lit_landmarks.analysis.target_cost import store_thresholds
-from lit_landmarks.analysis.tradeoff import (
-    TradeOff,
-    as_dicts,
-    measure_trade_off,
-    plot_trade_off,
-    print_trade_off,
-    track_trade_off,
-)
 from lit_landmarks.cli.subcommands import Subcommands
-from lit_landmarks.compute import default_device
 from lit_landmarks.console import plain_console
-from lit_landmarks.draw.plots import save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.methods import LandmarkModule
-from lit_landmarks.methods.musica import MuSiCa
-from lit_landmarks.settings import Task
+from lit_landmarks.settings.preflight import check_settings
+from lit_landmarks.settings.request import Request, read_request
 from lit_landmarks.training.run_directory import RunDirectory, write_json
-from lit_landmarks.training.wandb_logging import WandbOptions
+
+if TYPE_CHECKING:
+    from lit_landmarks.analysis.calibration import Goal
+    from lit_landmarks.analysis.tradeoff import TradeOff
+    from lit_landmarks.methods import LandmarkModule
 
 _DESCRIPTION = """Measures a trained method beyond its error: when faces may leave a cascade early,
 what that costs, and where the method looks.
@@ -128,8 +106,19 @@ def _calibrate(options: argparse.Namespace) -> int:
     given = (("run", options.run), ("ckpt_path", options.ckpt_path))
     arguments = [f"--{key}={value}" for key, value in given if value]
     arguments += [f"--config={path}" for path in options.config]
-    task = Task.from_arguments("validate", [*arguments, *options.settings])
-    checkpoint = task.request.checkpoint
+    request = _read_request([*arguments, *options.settings])
+    from lit_landmarks.analysis.calibration import (
+        calibrate,
+        choose_report_folder,
+        print_calibration,
+    )
+    from lit_landmarks.analysis.records import record_roles
+    from lit_landmarks.analysis.target_cost import store_thresholds
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.settings import Task
+
+    task = Task(request)
+    checkpoint = request.checkpoint
     assert checkpoint is not None
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
@@ -150,12 +139,19 @@ def _calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _read_request(arguments: list[str]) -> Request:
+    """What is evaluated; plain mistakes are told before torch is imported."""
+    request = read_request("validate", arguments)
+    check_settings("validate", request.configs, request.overrides)
+    return request
+
+
 def _check_goal(options: argparse.Namespace) -> None:
     for name in ("mma", "nme", "failure"):
         value = getattr(options, name)
-        if value is not None and not (np.isfinite(value) and value > 0):
+        if value is not None and not (math.isfinite(value) and value > 0):
             raise UserError(f"--{name} is {value}; give a number above 0")
-    if options.slack is not None and not (np.isfinite(options.slack) and options.slack >= 0):
+    if options.slack is not None and not (math.isfinite(options.slack) and options.slack >= 0):
         raise UserError(f"--slack is {options.slack}; give 0 percent or more")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise UserError(f"--recall is {options.recall}; give a share above 0 and at most 1")
@@ -170,6 +166,8 @@ def _choose_goal(options: argparse.Namespace, method: LandmarkModule, stages: in
                 "leave --mma, --nme and --slack away"
             )
         return None
+    from lit_landmarks.analysis.calibration import DEFAULT_SLACK, Goal
+
     slack = DEFAULT_SLACK if options.slack is None else options.slack
     return Goal(options.mma, options.nme, slack, options.shared)
 
@@ -191,9 +189,19 @@ def _measure_trade_off(options: argparse.Namespace) -> int:
     names = [path.resolve().name for path in options.runs]
     if len(set(names)) < len(names):
         raise UserError("two runs have the same folder name; rename one")
+    requests = [_read_run_request(path, options) for path in options.runs]
+    from lit_landmarks.analysis.tradeoff import (
+        as_dicts,
+        plot_trade_off,
+        print_trade_off,
+        track_trade_off,
+    )
+    from lit_landmarks.draw.plots import save_figure
+    from lit_landmarks.training.wandb_logging import WandbOptions
+
     curves: list[TradeOff] = []
-    for path, name in zip(options.runs, names, strict=True):
-        curves += _measure_run(path, name, options)
+    for request, name in zip(requests, names, strict=True):
+        curves += _measure_run(request, name)
     figures = {
         dataset: plot_trade_off([c for c in curves if c.dataset == dataset])
         for dataset in dict.fromkeys(c.dataset for c in curves)
@@ -209,11 +217,21 @@ def _measure_trade_off(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measure_run(path: Path, name: str, options: argparse.Namespace) -> list[TradeOff]:
-    arguments = [f"--run={path}", *(f"--config={c}" for c in options.config), *options.settings]
-    method, data = Task.from_arguments("validate", arguments).load_trained()
+def _read_run_request(path: Path, options: argparse.Namespace) -> Request:
+    configs = [f"--config={config}" for config in options.config]
+    return _read_request([f"--run={path}", *configs, *options.settings])
+
+
+def _measure_run(request: Request, name: str) -> list[TradeOff]:
+    from lit_landmarks.analysis.records import record_roles, split_by_set
+    from lit_landmarks.analysis.tradeoff import measure_trade_off
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.settings import Task
+
+    method, data = Task(request).load_trained()
     if method.early_exit is None or method.early_exit.stages < 2:
-        raise UserError(f"{path} is a {type(method).__name__} of one stage; give runs of a cascade")
+        kind = type(method).__name__
+        raise UserError(f"{request.run} is a {kind} of one stage; give runs of a cascade")
     roles = record_roles(method, data, default_device(), name)
     return measure_trade_off(name, roles["val"], split_by_set(roles))
 
@@ -229,8 +247,19 @@ def _add_attention(parts: Subcommands) -> None:
 
 def _measure_attention(options: argparse.Namespace) -> int:
     path: Path = options.run
-    arguments = [f"--run={path}", *(f"--config={c}" for c in options.config), *options.settings]
-    method, data = Task.from_arguments("validate", arguments).load_trained()
+    request = _read_run_request(path, options)
+    from lit_landmarks.analysis.attention import (
+        measure_attention,
+        print_attention,
+        select_patches,
+        write_attention,
+    )
+    from lit_landmarks.analysis.records import record_faces
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.methods.musica import MuSiCa
+    from lit_landmarks.settings import Task
+
+    method, data = Task(request).load_trained()
     if not isinstance(method, MuSiCa) or method.scheme is None:
         raise UserError(f"{path} is a {type(method).__name__}; give a run of MuSiCa")
     patches = method.network.chosen.tolist()

@@ -7,15 +7,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from lit_landmarks.bench.cascade import bench_cascade
-from lit_landmarks.bench.data import bench_data
-from lit_landmarks.bench.samplers import as_dict, bench_samplers, print_samplers
-from lit_landmarks.bench.sweep import bench_sweep
 from lit_landmarks.cli import sweep
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings import Task
+from lit_landmarks.search.sweep_yaml import load_sweep_tree
+from lit_landmarks.training.run_directory import open_run
 
 _DESCRIPTION = """Measures the suite beside what it is compared with, in rounds that take turns.
 
@@ -87,6 +84,8 @@ def _bench_data(options: argparse.Namespace) -> int:
         raise UserError(
             "bench data needs --size and --faces of 32 or more and --rounds of 1 or more"
         )
+    from lit_landmarks.bench.data import bench_data
+
     measured = bench_data(options.size, options.faces, options.rounds, head=options.head)
     figures = {**asdict(measured), "faces_per_s": measured.faces_per_second}
     print(json.dumps(figures, indent=2) if options.json else "\n".join(measured.lines()))
@@ -96,6 +95,10 @@ def _bench_data(options: argparse.Namespace) -> int:
 def _bench_cascade(options: argparse.Namespace) -> int:
     if options.run is None:
         raise UserError("bench cascade needs --run RUN; see --help")
+    open_run(options.run)
+    from lit_landmarks.bench.cascade import bench_cascade
+    from lit_landmarks.settings import Task
+
     method, data = Task.from_run(options.run, options.settings).load_trained()
     if method.early_exit is None:
         raise UserError(f"{options.run} is a {type(method).__name__}; give a run of a cascade")
@@ -105,6 +108,8 @@ def _bench_cascade(options: argparse.Namespace) -> int:
 
 
 def _bench_sweep(options: argparse.Namespace) -> int:
+    from lit_landmarks.bench.sweep import bench_sweep
+
     measured = bench_sweep(options.rounds, options.trials)
     print(json.dumps(asdict(measured), indent=2) if options.json else "\n".join(measured.lines()))
     return 0
@@ -113,6 +118,9 @@ def _bench_sweep(options: argparse.Namespace) -> int:
 def _bench_samplers(options: argparse.Namespace) -> int:
     if options.sweep is None:
         raise UserError("bench samplers needs --sweep FILE, such as sweeps/samplers.yaml")
+    load_sweep_tree(options.sweep)
+    from lit_landmarks.bench.samplers import as_dict, bench_samplers, print_samplers
+
     figures = bench_samplers(
         options.sweep, options.samplers, options.seeds, options.trials, options.output, _run_study
     )

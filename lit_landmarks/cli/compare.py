@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from lit_landmarks.cli.parsing import VerbParser, verb_parser
-from lit_landmarks.draw.chart import PALETTE_SIZE, chart_figure
-from lit_landmarks.draw.plots import save_figure
+from lit_landmarks.draw.colors import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.compare import Comparison, as_csv, as_json, compare
-from lit_landmarks.reports.compare_charts import all_charts
-from lit_landmarks.reports.compare_terminal import print_comparison
-from lit_landmarks.reports.entries import Entry, StudyRecord, read_run_entry, read_study_entries
-from lit_landmarks.reports.page import render_page
-from lit_landmarks.reports.wandb_report import build_report, save_report
-from lit_landmarks.reports.wandb_runs import is_project, read_project_entries
-from lit_landmarks.training.run_directory import write_json
+from lit_landmarks.training.run_directory import open_run, write_json
+
+if TYPE_CHECKING:
+    from lit_landmarks.reports.compare import Comparison
+    from lit_landmarks.reports.entries import Entry, StudyRecord
 
 _DESCRIPTION = """Puts runs side by side: figures with the best of each column, settings that
 differ, error against multiply-adds, learning curves, error curves, subsets. What is compared may
@@ -48,6 +43,13 @@ def run(arguments: list[str]) -> int:
     if not 1 <= options.curves <= PALETTE_SIZE:
         raise UserError(f"--curves is {options.curves}; give 1 to {PALETTE_SIZE}")
     kind = classify_output(options.output)
+    refuse_absent(options.what)
+    from rich.console import Console
+
+    from lit_landmarks.reports.compare import compare
+    from lit_landmarks.reports.compare_terminal import print_comparison
+    from lit_landmarks.reports.wandb_report import build_report, save_report
+
     entries, studies = gather(options.what)
     comparison = compare(
         entries, studies, options.objective, options.column, options.curves, options.title
@@ -94,6 +96,18 @@ def _make_parser() -> VerbParser:
     return parser
 
 
+def refuse_absent(what: Sequence[str]) -> None:
+    """Refuses what is neither there nor the name of a W&B project.
+
+    Raises:
+        UserError: no such folder.
+    """
+    for name in what:
+        # A folder is looked into later: it may be a study, or hold runs.
+        if not Path(name).exists() and name.count("/") != 1:
+            open_run(Path(name))
+
+
 def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
     """Reads runs, studies and W&B projects; a run that is also a trial becomes one row.
 
@@ -106,6 +120,9 @@ def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
     Raises:
         UserError: a name that is no run, no study and no project.
     """
+    from lit_landmarks.reports.entries import read_run_entry, read_study_entries
+    from lit_landmarks.reports.wandb_runs import is_project, read_project_entries
+
     entries: list[Entry] = []
     runs: list[Entry] = []
     trials: set[Path] = set()
@@ -157,6 +174,12 @@ def classify_output(output: str | None) -> str:
 
 def write(comparison: Comparison, output: Path, kind: str) -> Path:
     """Writes the comparison and returns the file to open."""
+    from lit_landmarks.draw.chart import chart_figure
+    from lit_landmarks.draw.plots import save_figure
+    from lit_landmarks.reports.compare import as_csv, as_json
+    from lit_landmarks.reports.compare_charts import all_charts
+    from lit_landmarks.reports.page import render_page
+
     if kind == "html":
         write_atomic(output, render_page(comparison))
     elif kind == "csv":

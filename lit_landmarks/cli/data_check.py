@@ -8,21 +8,19 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lit_landmarks.cli.subcommands import Subcommands
-from lit_landmarks.data import DATASETS, FaceDataset
-from lit_landmarks.data.check import CheckReport, check_dataset
-from lit_landmarks.data.mixture import draw_batch
-from lit_landmarks.data.recognize import unrecognized, walk
-from lit_landmarks.data.shared_faces import CheckedSet, Fingerprint, describe_shared
-from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import check_folder, write_atomic
+from lit_landmarks.settings.catalog import list_datasets
 from lit_landmarks.settings.composition import compose, find_unset_variables
-from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
-from lit_landmarks.settings.diagnosis import refuse_unknown_names
-from lit_landmarks.types import ROLES
+from lit_landmarks.settings.preflight import ROLES, check_dataset_arguments, check_names
+
+if TYPE_CHECKING:
+    from lit_landmarks.data import FaceDataset
+    from lit_landmarks.data.check import CheckReport
+    from lit_landmarks.data.shared_faces import Fingerprint
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
@@ -60,7 +58,7 @@ def add_subcommand(parts: Subcommands) -> None:
     parser.add_argument(
         "--padded", action="store_true", help="with --batch: each set in its own scheme, padded"
     )
-    parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("--dataset", default=_DEFAULT, help=f"one of {', '.join(list_datasets())}")
     parser.add_argument(
         "--sheet",
         type=Path,
@@ -78,11 +76,17 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"unknown argument '{settings[0]}'; {cause} everything")
     if options.rows < 0:
         raise UserError(f"--rows {options.rows}: give 0 or more")
+    if options.all and not options.all.is_dir():
+        raise UserError(f"no folder {options.all}; correct the path")
+    if not (options.all or options.config or options.batch is not None):
+        check_dataset_arguments(options.dataset, settings)
     check_folder(options.sheet)
     if options.batch is not None:
         return _draw_batch(options)
     bad: list[str] = []
     count = 0
+    from lit_landmarks.data.shared_faces import CheckedSet, describe_shared
+
     checked: list[CheckedSet] = []
     for name, dataset in _select(options):
         count += 1
@@ -108,6 +112,8 @@ def _check(
     fingerprints: dict[str, Fingerprint],
 ) -> list[str]:
     """Checks one data set, prints the report and returns its problems."""
+    from lit_landmarks.data.check import check_dataset
+
     try:
         report = check_dataset(dataset, fingerprints=fingerprints)
     except UserError as error:
@@ -137,6 +143,8 @@ def _describe_place(dataset: FaceDataset) -> str:
 
 def _print_unrecognized(root: Path) -> None:
     """Prints the folders right below `root` in which no data set was found."""
+    from lit_landmarks.data.recognize import unrecognized
+
     for folder in unrecognized(root):
         names = sorted(file.name for file in folder.iterdir())
         listed = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
@@ -145,6 +153,8 @@ def _print_unrecognized(root: Path) -> None:
 
 def _write_report(report: CheckReport, folder: Path, name: str) -> None:
     """Writes contact sheets and the ranking of suspect labels."""
+    from lit_landmarks.draw import save_png
+
     stem = folder / name
     stem.parent.mkdir(parents=True, exist_ok=True)
     if report.sheet is not None:
@@ -175,6 +185,9 @@ def _draw_batch(options: argparse.Namespace) -> int:
     plain = {k: v for k, v in settings.items() if k not in (*ROLES, "augmentation")}
     if options.padded:
         plain["scheme"] = None
+    from lit_landmarks.data.mixture import draw_batch
+    from lit_landmarks.draw import save_png
+
     sheet, lines = draw_batch(sets, options.batch, plain)
     print("\n".join(lines))
     print(f"batch: {save_png(sheet, options.sheet / 'batch.png')}")
@@ -188,7 +201,7 @@ def _read_settings(files: list[Path]) -> dict[str, Any]:
         UserError: an unknown name, or a variable that is not set.
     """
     composed = compose(files)
-    refuse_unknown_names(composed)
+    check_names(composed)
     settings: dict[str, Any] = (composed.tree.get("data") or {}).get("init_args") or {}
     for text in find_unset_variables(settings):
         raise UserError(f"'{text}' names a variable that is not set; export it first")
@@ -196,6 +209,8 @@ def _read_settings(files: list[Path]) -> dict[str, Any]:
 
 
 def _iterate_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, FaceDataset]]:
+    from lit_landmarks.settings.datasets import dataset_from_entry
+
     for name, spec in (settings.get(role) or {}).items():
         dataset = dataset_from_entry(spec)
         if "root" in settings:
@@ -206,6 +221,8 @@ def _iterate_role(settings: dict[str, Any], role: str) -> Iterator[tuple[str, Fa
 def _select(options: argparse.Namespace) -> Iterator[tuple[str, FaceDataset]]:
     """Yields the data sets to check with their names."""
     if options.all:
+        from lit_landmarks.data.recognize import walk
+
         yield from walk(options.all)
     elif options.config:
         settings = _read_settings(options.config)
@@ -213,4 +230,6 @@ def _select(options: argparse.Namespace) -> Iterator[tuple[str, FaceDataset]]:
             for name, dataset in _iterate_role(settings, role):
                 yield f"{role}_{name}", dataset
     else:
+        from lit_landmarks.settings.datasets import build_dataset
+
         yield options.dataset.lower(), build_dataset(options.dataset, options.settings)

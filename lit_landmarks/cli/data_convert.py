@@ -8,12 +8,10 @@ from pathlib import Path
 
 from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.cli.subcommands import Subcommands
-from lit_landmarks.data import DATASETS
-from lit_landmarks.data.convert import convert, convert_to_coco, convert_to_json
-from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.datasets import build_dataset
-from lit_landmarks.settings.diagnosis import describe_unknown_name
+from lit_landmarks.settings.catalog import list_datasets, list_layouts
+from lit_landmarks.settings.preflight import check_dataset_arguments
+from lit_landmarks.settings.values import describe_unknown_name
 
 _HEAD = "ict-facekit"
 _COCO = "coco"
@@ -37,9 +35,10 @@ def add_subcommand(parts: Subcommands) -> None:
     """Adds `data convert`."""
     summary = "any data set to our own JSON; an ICT FaceKit clone to a head file"
     parser = parts.add("convert", summary, _run, _DESCRIPTION, takes_settings=True)
-    parser.add_argument("dataset", help=f"one of {', '.join(DATASETS)}; or {_HEAD}")
+    parser.add_argument("dataset", help=f"one of {', '.join(list_datasets())}; or {_HEAD}")
     parser.add_argument("--to", type=Path, help="folder to write")
-    parser.add_argument("--layout", default="json", help=f"one of {', '.join((_COCO, *LAYOUTS))}")
+    layouts = ", ".join((_COCO, *list_layouts()))
+    parser.add_argument("--layout", default="json", help=f"one of {layouts}")
     parser.add_argument("--workers", type=int, help="processes (all cores)")
 
 
@@ -48,10 +47,15 @@ def _run(options: argparse.Namespace) -> int:
         return _convert_head(options.settings)
     if options.to is None:
         raise UserError("data convert needs --to DIR; see --help")
-    if options.layout not in (layouts := sorted((_COCO, *LAYOUTS))):
+    if options.layout not in (layouts := sorted((_COCO, *list_layouts()))):
         raise UserError(describe_unknown_name("layout", options.layout, layouts, None))
     if options.workers is not None and options.workers < 1:
         raise UserError("--workers must be 1 or more; correct it")
+    check_dataset_arguments(options.dataset, options.settings)
+    from lit_landmarks.data.convert import convert, convert_to_coco, convert_to_json
+    from lit_landmarks.data.layouts import LAYOUTS
+    from lit_landmarks.settings.datasets import build_dataset
+
     dataset = build_dataset(options.dataset, options.settings)
     if options.layout == "json":
         count = convert_to_json(dataset, options.to)

@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 
 from lit_landmarks.cli.subcommands import Subcommands
-from lit_landmarks.data import DATASETS
-from lit_landmarks.data.layouts import LAYOUTS
-from lit_landmarks.data.synthesize import synthesize
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.datasets import build_dataset
-from lit_landmarks.settings.diagnosis import describe_unknown_name
+from lit_landmarks.settings.catalog import list_layouts, list_renderers
+from lit_landmarks.settings.preflight import check_dataset_arguments
+from lit_landmarks.settings.values import describe_unknown_name
 
 _DESCRIPTION = """Renders faces and writes them in the files of a published data set, so that
 programs written for that set read them. Goes on where a run was stopped; a larger --n adds faces.
@@ -29,30 +27,31 @@ def add_subcommand(parts: Subcommands) -> None:
     summary = "write rendered faces to disk in the files of a published data set"
     parser = parts.add("synthesize", summary, _run, _DESCRIPTION, takes_settings=True)
     parser.add_argument("target", type=Path, help="folder to write, new or begun before")
-    parser.add_argument("--layout", default="ibug", help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--layout", default="ibug", help=f"one of {', '.join(list_layouts())}")
     parser.add_argument("--n", type=int, default=1000, help="number of faces")
-    sources = f"who renders: one of {', '.join(_list_sources())}"
+    sources = f"who renders: one of {', '.join(list_renderers())}"
     parser.add_argument("--source", default="SyntheticFaces", help=sources)
     parser.add_argument("--workers", type=int, help="processes (all cores)")
 
 
-def _list_sources() -> list[str]:
-    """Names of the data sets whose faces are rendered."""
-    return [name for name, dataset in DATASETS.items() if dataset.rendered]
-
-
 def _run(options: argparse.Namespace) -> int:
-    if options.layout not in LAYOUTS:
-        raise UserError(describe_unknown_name("layout", options.layout, sorted(LAYOUTS), None))
-    if options.source not in _list_sources():
-        raise UserError(
-            describe_unknown_name("source of rendered faces", options.source, _list_sources(), None)
-        )
+    named = {
+        "layout": (options.layout, sorted(list_layouts())),
+        "source of rendered faces": (options.source, list_renderers()),
+    }
+    for kind, (name, names) in named.items():
+        if name not in names:
+            raise UserError(describe_unknown_name(kind, name, names, None))
     if options.n < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("--n and --workers must be 1 or more; correct them")
     for setting in options.settings:
         if setting.split("=")[0] in ("--scheme", "--convention"):
             raise UserError(f"the layout fixes scheme and convention; leave {setting} away")
+    check_dataset_arguments(options.source, options.settings)
+    from lit_landmarks.data.layouts import LAYOUTS
+    from lit_landmarks.data.synthesize import synthesize
+    from lit_landmarks.settings.datasets import build_dataset
+
     layout = LAYOUTS[options.layout]()
     fixed = ["--n", str(options.n), "--scheme", layout.scheme, "--convention", layout.contour]
     start = time.monotonic()

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.console import plain_console, print_table
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.preflight import check_settings
+from lit_landmarks.training.run_directory import open_run
 
 if TYPE_CHECKING:
     from lit_landmarks.compute import Profile
@@ -19,7 +22,7 @@ Needs no data and no training. A config is an argument file, the name of one tha
 package, a run's config.yaml or a run's folder; further --key value pairs override it.
 
   python -m lit_landmarks profile configs/asmnet.yaml
-  python -m lit_landmarks profile asmnet --data.init_args.frame_size 224
+  python -m lit_landmarks profile asmnet --data.frame_size 224
   python -m lit_landmarks profile runs/asmnet-synthetic-001 --json"""
 
 
@@ -39,12 +42,12 @@ def run(arguments: list[str]) -> int:
     if not configs:
         raise UserError("profile needs a config or a run, such as configs/asmnet.yaml; see --help")
 
-    # Imported here, so that --help does not wait for torch.
+    files = [open_run(path).config if path.is_dir() else path for path in configs]
+    check_settings("fit", files, overrides, data_sets=False)
+    # Imported here, so that help and plain mistakes do not wait for torch.
     from lit_landmarks.compute import profile_module
     from lit_landmarks.settings import Task
-    from lit_landmarks.training.run_directory import open_run
 
-    files = [open_run(path).config if path.is_dir() else path for path in configs]
     method = Task.from_files(files, overrides, data_sets=False).method()
     profile = profile_module(
         method, method.example(), threads=options.threads, repeats=options.repeats
@@ -67,15 +70,12 @@ def describe(method: LandmarkModule, profile: Profile) -> dict[str, Any]:
 
 
 def _print(method: LandmarkModule, profile: Profile) -> None:
-    from rich.console import Console
     from rich.table import Table
-
-    from lit_landmarks.console import plain_console
 
     title = f"{type(method).__name__}, {method.scheme}, {method.frame_size} px, one face"
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in profile.record().items():
         table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
-    Console().print(table)
+    print_table(table)
     if (notice := profile.cost.notice()) is not None:
         plain_console().print(f"note: {notice}")

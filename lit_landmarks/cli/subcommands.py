@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lit_landmarks.cli.parsing import OneLineParser, verb_parser
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.diagnosis import describe_unknown_name
+from lit_landmarks.settings.values import describe_unknown_name
 
 #: Runs a subcommand with its options and gives the exit status.
 Run = Callable[[argparse.Namespace], int]

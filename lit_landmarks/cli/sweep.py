@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lit_landmarks import search
 from lit_landmarks.cli.parsing import verb_parser
-from lit_landmarks.cli.study_end import conclude
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
+from lit_landmarks.search.sweep_yaml import load_sweep_tree
 
 _DESCRIPTION = """Looks for the settings with the best objective within limits on multiply-adds,
 parameters, latency or any metric. A sweep file is the whole study; every key of it, workers,
@@ -58,7 +58,10 @@ def run(arguments: list[str]) -> int:
     if options.workers < 1 or options.refit < 0:
         raise UserError("--workers takes 1 or more, --refit 0 or more")
     if options.part == "run":
+        load_sweep_tree(options.path)  # says what is wrong before Optuna and torch are imported
         return _run_study(_create_study(options), options)
+    if not (options.path / "sweep.yaml").is_file():
+        raise UserError(f"{options.path.resolve()} holds no study; start one with `sweep run FILE`")
     folder = search.StudyFolder(options.path)
     sweep = folder.sweep()
     if options.part == "resume":
@@ -117,6 +120,8 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
     if options.keep_running:
         return 0
     _print_status(sweep, folder, study, False)
+    from lit_landmarks.cli.study_end import conclude
+
     conclude(folder, sweep, study)
     return 0
 

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from lit_landmarks.cli.train_help import HELP_OF_CLASS, format_help, wants_everything
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings import Task
-from lit_landmarks.settings.parser import print_help
-from lit_landmarks.settings.request import TrainingVerb
-from lit_landmarks.training.evaluation import print_metrics
-from lit_landmarks.training.run_directory import write_json
+from lit_landmarks.settings.arguments import split_overrides
+from lit_landmarks.settings.preflight import check_settings
+from lit_landmarks.settings.request import Request, TrainingVerb, read_request
+from lit_landmarks.training.ranks import is_follower
+from lit_landmarks.training.run_directory import RunDirectory, refuse_used_folder, write_json
+
+if TYPE_CHECKING:
+    from lit_landmarks.settings import Task
 
 
 def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
-    """Runs a training verb."""
-    if any(item.split("=")[0].endswith((".help", "--help")) or item == "-h" for item in arguments):
-        print_help(verb, list(arguments))
+    """Runs a training verb; plain mistakes and help do not wait for torch."""
+    everything = wants_everything(arguments)
+    if everything or any(item.split("=")[0].endswith(HELP_OF_CLASS) for item in arguments):
+        from lit_landmarks.settings.parser import print_help
+
+        print_help(verb, ["--help"] if everything else list(arguments))
         return 0
-    task = Task.from_arguments(verb, arguments)
-    if verb == "fit":
+    if {"-h", "--help"} & {*arguments}:
+        print(format_help(verb))
+        return 0
+    request = read_request(verb, arguments)
+    if verb == "fit" and request.run is not None and not is_follower():
+        refuse_used_folder(request.run)
+    check_settings(verb, request.configs, request.overrides)
+    return _run(request)
+
+
+def _run(request: Request) -> int:
+    from lit_landmarks.settings import Task
+
+    task = Task(request)
+    if request.verb == "fit":
         task.fit()
-    elif verb == "predict":
+    elif request.verb == "predict":
         _predict(task)
     else:
         _measure(task)
@@ -31,16 +53,49 @@ def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
 
 def _measure(task: Task) -> None:
     """Prints the metrics of a checkpoint, and writes what --ced and --output ask for."""
+    from lit_landmarks.training.evaluation import print_metrics
+
     if task.settings["ced"] and task.request.run is None:
         raise UserError("--ced writes into a run; give it with --run RUN")
     metrics = task.measure()
     checkpoint = str(task.request.checkpoint)
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
+    if task.request.run is not None and not is_follower():
+        plain_console().print(f"figures: {_save(task, metrics)}", markup=False)
     if task.settings["ced"]:
         curves = task.save_curves(metrics)
         plain_console().print(f"error curves: {curves}")
     if output := task.settings["output"]:
         write_json(Path(output), {"checkpoint": checkpoint, "metrics": metrics})
+
+
+def _save(task: Task, metrics: Mapping[str, float]) -> Path:
+    """Writes the figures into the run that was measured."""
+    from lit_landmarks.training.measurements import save_measurement
+
+    request = task.request
+    assert request.run is not None
+    assert request.checkpoint is not None
+    role: Literal["val", "test"] = "val" if request.verb == "validate" else "test"
+    configs = [path for path in request.configs if path != RunDirectory(request.run).config]
+    extra = [item for path in configs for item in ("--config", str(path))]
+    # Where else the figures go does not change them.
+    settings = [
+        f"--{key}={text}"
+        for key, text in split_overrides(request.overrides).items()
+        if key not in ("output", "ced")
+    ]
+    arguments = ["--run", str(request.run), "--ckpt_path", str(request.checkpoint), *extra]
+    command = ["python", "-m", "lit_landmarks", request.verb, *arguments, *settings]
+    return save_measurement(
+        RunDirectory(request.run),
+        role,
+        task.data(),
+        metrics,
+        request.checkpoint,
+        shlex.join(command),
+        settings,
+    )
 
 
 def _predict(task: Task) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.process_state import preserve_process_state
 
 
 class Verb(NamedTuple):
@@ -31,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
     "analyse": Verb("analyse", "calibrate, tradeoff, attention: early exit and attention of a run"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
+    "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
     "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }
@@ -63,10 +65,6 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         raise UserError(f"unknown verb '{verb}'; known: {', '.join(VERBS)}; {cure}")
     module = import_module(f"lit_landmarks.cli.{VERBS[verb].module}")
     run = partial(module.run, verb) if VERBS[verb].module == "train" else module.run
-    if {"-h", "--help"} & {*arguments}:
-        return int(run(arguments))
-    from lit_landmarks.settings.process_state import preserve_process_state
-
     with preserve_process_state():
         return int(run(arguments))
 

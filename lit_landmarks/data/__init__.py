@@ -5,6 +5,7 @@ The way of a face: reader -> `FaceIndex` -> source crops on disk (`cache`) -> `C
 same way through `cut_faces`. `index` has the recipe for a new data set.
 """
 
+from lit_landmarks.advertisements import silence_advertisements
 from lit_landmarks.data.augment import Augmentation, AugmentationParams
 from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.check import CheckReport, check_dataset
@@ -33,6 +34,7 @@ from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.data.transform import BatchTransform
 
 import_readers()
+silence_advertisements()
 
 __all__ = [
     "DATASETS",

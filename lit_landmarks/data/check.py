@@ -22,7 +22,8 @@ from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
 from lit_landmarks.data.pose import posit_angles
 from lit_landmarks.data.shared_faces import Fingerprint, fingerprint
-from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
+from lit_landmarks.draw import LEGEND, FaceAnnotator, Image, contact_sheet
+from lit_landmarks.draw.overlay import OCCLUDED, PREDICTED
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import invert_affine, transform_points
 from lit_landmarks.pictures import Grid, orientation_tag
@@ -39,6 +40,7 @@ _SUSPECT = 2.4
 _SHEET_CROP = CropSpec(256, "tight", 1.8)
 _BLOCK = 256
 _SUSPECTS_SHOWN = 24
+_LEGEND = (LEGEND[0], ("occluded label", OCCLUDED))
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def check_dataset(
         _rank(report, dataset, index, good)
     if tiles:
         titles = [_title(index, row) for row, _ in tiles]
-        report.sheet = contact_sheet([tile for _, tile in tiles], columns=8, titles=titles)
+        report.sheet = contact_sheet([tile for _, tile in tiles], 8, titles, legend=_LEGEND)
     return report
 
 
@@ -346,7 +348,8 @@ def _rank(
         expected[point] = outliers.expected[i]
         tiles.append(_tile(dataset, index, row, dataset.load([row])[0], expected))
         titles.append(f"{row} {names[point]} {outliers.score[i]:.1f} sd")
-    report.suspect_sheet = contact_sheet(tiles, columns=8, titles=titles)
+    expected_place = ("expected place", PREDICTED)
+    report.suspect_sheet = contact_sheet(tiles, 8, titles, legend=(*_LEGEND, expected_place))
 
 
 def _record_quantiles(report: CheckReport, name: str, values: NDArray[np.float32]) -> None:

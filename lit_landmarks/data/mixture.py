@@ -6,7 +6,7 @@ from typing import Any
 
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.module import LandmarkDataModule
-from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
+from lit_landmarks.draw import LEGEND, FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.types import DataSpec, FaceBatch
@@ -64,7 +64,7 @@ def _sheet(batch: FaceBatch, spec: DataSpec) -> Image:
             )
         )
         titles.append(f"{own.name} {int(batch.index[row])}")
-    return contact_sheet(tiles, columns=8, titles=titles)
+    return contact_sheet(tiles, columns=8, titles=titles, legend=LEGEND[:1])
 
 
 def _lines(batch: FaceBatch, spec: DataSpec) -> list[str]:

@@ -170,7 +170,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
                         primary_norm=dataset.primary_norm,
                         size=len(index),
                         labels=index.labels,
-                        subsets=tuple(index.subsets),
+                        # A subset with every face would repeat each figure of its set.
+                        subsets=tuple(n for n, inside in index.subsets.items() if not inside.all()),
                     )
                 )
         n_points = max(get_scheme(d.scheme).n_points for d in described)

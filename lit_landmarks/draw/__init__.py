@@ -4,18 +4,25 @@ Images are RGB uint8 arrays (H, W, 3). Drawing changes no input, uses no global 
 same bytes for the same input. Files appear under their name only when they are whole.
 """
 
-from lit_landmarks.draw.files import Image, save_png
-from lit_landmarks.draw.overlay import FaceAnnotator, to_image
-from lit_landmarks.draw.plots import (
-    bar_plot,
-    ced_plot,
-    figure_image,
-    new_figure,
-    save_figure,
-)
-from lit_landmarks.draw.sheet import contact_sheet
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_landmarks.draw.files import Image, save_jpeg, save_png
+    from lit_landmarks.draw.overlay import LEGEND, FaceAnnotator, to_image
+    from lit_landmarks.draw.plots import (
+        bar_plot,
+        ced_plot,
+        figure_image,
+        new_figure,
+        save_figure,
+    )
+    from lit_landmarks.draw.sheet import contact_sheet
 
 __all__ = [
+    "LEGEND",
     "FaceAnnotator",
     "Image",
     "bar_plot",
@@ -24,6 +31,30 @@ __all__ = [
     "figure_image",
     "new_figure",
     "save_figure",
+    "save_jpeg",
     "save_png",
     "to_image",
 ]
+
+#: Names and their modules, imported when they are first asked for: matplotlib takes a second.
+_MODULES = {
+    "Image": "lit_landmarks.draw.files",
+    "LEGEND": "lit_landmarks.draw.overlay",
+    "save_jpeg": "lit_landmarks.draw.files",
+    "save_png": "lit_landmarks.draw.files",
+    "FaceAnnotator": "lit_landmarks.draw.overlay",
+    "to_image": "lit_landmarks.draw.overlay",
+    "bar_plot": "lit_landmarks.draw.plots",
+    "ced_plot": "lit_landmarks.draw.plots",
+    "figure_image": "lit_landmarks.draw.plots",
+    "new_figure": "lit_landmarks.draw.plots",
+    "save_figure": "lit_landmarks.draw.plots",
+    "contact_sheet": "lit_landmarks.draw.sheet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

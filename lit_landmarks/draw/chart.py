@@ -19,7 +19,9 @@ from xml.etree import ElementTree
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lit_landmarks.draw.plots import COLORS, GREY, INK, RULE, draw_bars, figure_svg, new_figure
+from lit_landmarks.draw.colors import COLORS, GREY, INK, RULE
+from lit_landmarks.draw.colors import PALETTE_SIZE as PALETTE_SIZE
+from lit_landmarks.draw.plots import draw_bars, figure_svg, new_figure
 
 #: Line styles that go with `COLORS`, as lengths of dashes and gaps in line widths; () is solid.
 DASHES: tuple[tuple[float, ...], ...] = (
@@ -32,8 +34,6 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (0.8, 2),
 )
 LINE_WIDTH = 1.6
-#: How many series have a color of their own.
-PALETTE_SIZE = len(COLORS)
 #: A limit's line, and what lies behind a chart in a page.
 _LIMIT, _PANEL = "#8a4b00", "#f7f8fa"
 #: Colors of a chart -> the custom properties of a page's style sheet, which also has a dark set.

@@ -27,6 +27,20 @@ def png_bytes(image: Image) -> bytes:
     return bytes(data.tobytes())
 
 
+def save_jpeg(image: Image, path: Path | str, quality: int = 85) -> Path:
+    """Write an RGB uint8 image (H, W, 3) as JPEG, atomically.
+
+    Raises:
+        UserError: it cannot be encoded, or the file cannot be written.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), options)
+    if not done:
+        raise UserError(f"cannot encode an image of shape {image.shape} as JPEG")
+    write_atomic(Path(path), bytes(data.tobytes()))
+    return Path(path)
+
+
 def save_png(image: Image, path: Path | str) -> Path:
     """Write an RGB (H, W, 3) or grey (H, W) uint8 image as PNG, atomically.
 

@@ -1,6 +1,7 @@
 """Landmarks, polylines and head axes drawn on pictures of faces.
 
-True points are green, predicted ones orange-red. Everything is drawn at sub-pixel places in the
+True points are green, predicted ones orange-red; dots and lines are sized by the face, whatever the
+size of the picture. Everything is drawn at sub-pixel places in the
 coordinates of the image (pixel centers at integers), also when the picture is enlarged.
 """
 
@@ -24,11 +25,17 @@ Color = tuple[int, int, int]
 TRUTH: Color = (60, 220, 90)
 PREDICTED: Color = (255, 96, 40)
 OCCLUDED: Color = (225, 225, 235)
+#: What the colors of labels and predictions mean, for `contact_sheet`.
+LEGEND: tuple[tuple[str, Color], ...] = (("label", TRUTH), ("prediction", PREDICTED))
 RESIDUAL: Color = (235, 235, 90)
 #: Head axes: x to the image's right, y down, and the direction of the nose.
 AXES: tuple[Color, ...] = ((230, 60, 60), (70, 200, 70), (80, 130, 255))
 #: Length of a drawn axis in head units (outer eye corners 1 apart).
 AXIS_LENGTH = 0.6
+#: Radius of a dot in sides of the face: the first over the root of the number of points, so that 5
+#: are seen and 520 do not run together, and at most the second.
+_DOT, _LARGEST_DOT = 0.07, 0.03
+_SMALLEST_DOT = 0.6  # pixels of the picture
 _SHIFT = 4  # OpenCV's sub-pixel bits
 _FAR = 1e6  # points beyond this are not drawn: OpenCV's integers would overflow
 
@@ -110,6 +117,8 @@ class FaceAnnotator:
         if self.residuals and truth is not None and guess is not None:
             for start, end in zip(truth, guess, strict=True):
                 canvas.segment(start, end, RESIDUAL)
+        shown = next((p for p in (truth, guess) if p is not None and np.isfinite(p).any()), None)
+        canvas.size_dots(shown)
         if truth is not None:
             occluded = None if visible is None else np.isin(_array(visible), (0, 2))
             canvas.shape(truth, TRUTH, scheme, occluded)
@@ -122,8 +131,7 @@ class FaceAnnotator:
                 truth if truth is not None else guess,
             )
             for color, end in zip(AXES, ends[1:], strict=False):
-                thickness = max(1, canvas.pixels.shape[1] // 128)
-                canvas.segment(ends[0], end, color, thickness)
+                canvas.segment(ends[0], end, color, max(1, int(1.25 * canvas.radius)))
         return canvas.pixels
 
 
@@ -133,15 +141,30 @@ class _Canvas:
     Attributes:
         pixels: (zoom H, zoom W, 3) uint8 RGB.
         size: width of the image, W.
+        radius: of a dot, in pixels of the picture.
     """
 
     def __init__(self, image: Image, zoom: int) -> None:
         self.size = image.shape[1]
         self._zoom = zoom
+        self.radius = max(1.0, image.shape[1] * zoom / 160)
         if zoom != 1:
             shape = (image.shape[1] * zoom, image.shape[0] * zoom)
             image = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_CUBIC), np.uint8)
         self.pixels = image
+
+    def size_dots(self, points: NDArray[np.float64] | None) -> None:
+        """Sizes dots by the face that the points (N, 2) span, NaN where there is none.
+
+        A single point spans nothing: its dot keeps the size that goes with the picture.
+        """
+        if points is None:
+            return
+        finite = points[np.isfinite(points).all(axis=1)]
+        side = float((finite.max(axis=0) - finite.min(axis=0)).max()) * self._zoom
+        if side > 0:
+            share = min(_LARGEST_DOT, _DOT / len(finite) ** 0.5)
+            self.radius = max(_SMALLEST_DOT, share * side)
 
     def _fixed(self, point: NDArray[np.float64]) -> tuple[int, int]:
         """OpenCV's fixed-point place of a point in the enlarged picture."""
@@ -173,8 +196,9 @@ class _Canvas:
             for indices, closed in scheme.polylines.values():
                 pairs = list(zip(indices, (*indices[1:], indices[0]), strict=True))
                 for start, end in pairs if closed else pairs[:-1]:
-                    self.segment(points[start], points[end], faint)
-        radius = round(max(1.0, self.pixels.shape[1] / 160) * (1 << _SHIFT))
+                    thickness = max(1, round(0.6 * self.radius))
+                    self.segment(points[start], points[end], faint, thickness)
+        radius = round(self.radius * (1 << _SHIFT))
         for row, point in enumerate(points):
             if np.isfinite(point).all():
                 is_occluded = occluded is not None and bool(occluded[row])

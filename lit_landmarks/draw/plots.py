@@ -15,14 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from lit_landmarks.draw.colors import COLORS, GREY, INK, RULE
 from lit_landmarks.draw.files import Image
 from lit_landmarks.files import write_atomic
 
-#: Series colors that stay apart for color-blind readers: the hues of Okabe and Ito's set without
-#: yellow, darkened until each has a contrast of 3 to white (WCAG 1.4.11).
-COLORS = ("#0072b2", "#d55e00", "#00825e", "#b5548e", "#2e92c4", "#b87400", "#333333")
-#: Text and tick labels, axes and uncolored series, grid lines.
-INK, GREY, RULE = "#5b6676", "#8d97a5", "#dde2e9"
 DPI = 120
 
 
@@ -45,27 +41,43 @@ def new_figure(width: float = 6.0, height: float = 4.0, title: str = "") -> tupl
 
 def ced_plot(
     curves: Mapping[str, tuple[Any, Any]],
-    threshold: float = 10.0,
+    threshold: float | None = None,
     title: str = "Cumulative error distribution",
     xlabel: str = "NME (%)",
 ) -> Figure:
-    """Cumulative error distributions up to a threshold.
+    """Cumulative error distributions; the axis ends where there is something to see.
 
     Args:
         curves: name -> (thresholds (T,) in percent, fraction of faces (T,)).
-        threshold: right end of the axis, percent.
+        threshold: right end of the axis, percent; None: 10, or, where a curve has less than half of
+            its faces by then, where the highest of such curves has nine tenths of them.
         title: above the plot.
         xlabel: name the norm here.
     """
     figure, axes = new_figure(title=title)
+    end = _choose_end(curves) if threshold is None else threshold
     for index, (name, (edges, fraction)) in enumerate(curves.items()):
         x = np.concatenate([[0.0], np.asarray(edges, dtype=float)])
         y = np.concatenate([[0.0], np.asarray(fraction, dtype=float)])
-        axes.plot(x, y, color=COLORS[index % len(COLORS)], label=name, linewidth=1.5)
-    axes.set(xlim=(0, threshold), ylim=(0, 1), xlabel=xlabel, ylabel="fraction of faces")
+        within = float(y[x <= end][-1])
+        label = name if not within < 0.5 else f"{name}: {within:.0%} of faces up to {end:g} %"
+        axes.plot(x, y, color=COLORS[index % len(COLORS)], label=label, linewidth=1.5)
+    axes.set(xlim=(0, end), ylim=(0, 1), xlabel=xlabel, ylabel="fraction of faces")
     if curves:
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="best", frameon=False)
     return figure
+
+
+def _choose_end(curves: Mapping[str, tuple[Any, Any]], usual: float = 10.0) -> float:
+    """Right end of the axis of error distributions in percent."""
+    ends = [usual]
+    for edges, fraction in curves.values():
+        x, y = np.asarray(edges, dtype=float), np.asarray(fraction, dtype=float)
+        within = max(y[x <= usual], default=0.0)
+        if within < 0.5 and len(y) and np.isfinite(y).all():
+            place = min(int(np.searchsorted(y, 0.9)), len(x) - 1)
+            ends.append(float(np.ceil(x[place])))
+    return max(ends)
 
 
 def bar_plot(

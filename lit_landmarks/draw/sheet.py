@@ -21,6 +21,7 @@ def contact_sheet(
     columns: int = 8,
     titles: Sequence[str] | None = None,
     gap: int = 4,
+    legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
 ) -> Image:
     """Lay pictures out in rows; smaller ones stand in the middle of their cell.
 
@@ -29,6 +30,7 @@ def contact_sheet(
         columns: pictures per row; fewer if there are not so many.
         titles: one per picture; characters outside ASCII are shown as `?`, long ones are cut.
         gap: pixels between cells.
+        legend: what colors mean, in a strip above all.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -55,7 +57,22 @@ def contact_sheet(
         sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
         if titles is not None:
             _title(sheet[top : top + strip, left : left + width], titles[index])
-    return sheet
+    return np.vstack([_legend(legend, sheet.shape[1]), sheet]) if legend else sheet
+
+
+def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> Image:
+    """A strip of dots with what their colors mean; it takes more rows where the sheet is narrow."""
+    row, rows = 0, [np.full((_STRIP + 4, width, 3), _BACKGROUND, np.uint8)]
+    x = 6
+    for text, color in entries:
+        needed = 16 + cv2.getTextSize(text, _FONT, _SCALE, 1)[0][0]
+        if x > 6 and x + needed > width:
+            rows.append(np.full_like(rows[0], _BACKGROUND))
+            row, x = row + 1, 6
+        cv2.circle(rows[row], (x + 4, _STRIP // 2 + 2), 4, color, -1, cv2.LINE_AA)
+        cv2.putText(rows[row], text, (x + 13, _STRIP - 3), _FONT, _SCALE, _INK, 1, cv2.LINE_AA)
+        x += needed + 16
+    return np.vstack(rows)
 
 
 def _title(cell: Image, text: str) -> None:

@@ -20,7 +20,10 @@ Adding a loss (one file):
 from importlib import import_module
 from pkgutil import iter_modules
 
+from lit_landmarks.advertisements import silence_advertisements
 from lit_landmarks.methods.base import METHODS, LandmarkModule
+
+silence_advertisements()
 
 for _found in iter_modules(__path__):
     if _found.ispkg:

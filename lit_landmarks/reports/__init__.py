@@ -6,6 +6,7 @@ What `compare` shows goes through these, each of which knows only the ones above
     wandb_runs.py         entries of a W&B project
     compare.py            rows, columns, the best of each, settings that differ, CSV and JSON
     compare_charts.py     the charts, as data
+    face_pictures.py      the worst, typical and best faces of the runs, for the page
     compare_terminal.py   on a terminal
     page.py               as one HTML file: `assets/page.html.j2`, its style and its script
     wandb_report.py       as a W&B report (extra `wandb-report`)

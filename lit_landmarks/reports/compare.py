@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lit_landmarks.compute.pareto import pareto_front
-from lit_landmarks.draw.chart import PALETTE_SIZE
+from lit_landmarks.draw.colors import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.entries import (

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lit_landmarks.console import print_table
 from lit_landmarks.reports.compare import (
     Comparison,
     find_differences,
@@ -63,7 +64,7 @@ def _print_rows(comparison: Comparison, console: Console) -> None:
             best = entry.name in marked[column.key]
             figures.append(f"[bold green]{text} *[/]" if best else text)
         table.add_row(escape(entry.name), *figures, escape(_describe_state(entry)))
-    console.print(table)
+    print_table(table, console)
     console.print("* best of the column", style="dim")
     if len(comparison.entries) > MOST_ROWS:
         rest = len(comparison.entries) - MOST_ROWS
@@ -121,4 +122,4 @@ def _print_subsets(comparison: Comparison, console: Console) -> None:
                 table.add_row(
                     escape(group) if number == 0 else "", escape(name), format_figure(value, 2), bar
                 )
-        console.print(table)
+        print_table(table, console)

@@ -16,6 +16,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
+from lit_landmarks.training.gallery import GalleryFace, read_gallery
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 
 #: finished: has figures; infeasible: costs too much, so nothing was trained.
@@ -42,6 +43,7 @@ class Entry:
         learning: value of `val/nme` by epoch, from 1.
         curves: error curves by `role/data set[/subset]`.
         seconds: duration.
+        gallery: worst, typical and best faces that the run has drawn.
 
     Example:
         >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
@@ -58,6 +60,7 @@ class Entry:
     learning: Sequence[tuple[float, float]] = ()
     curves: Mapping[str, ErrorCurve] = field(default_factory=dict)
     seconds: float | None = None
+    gallery: Sequence[GalleryFace] = ()
 
     def figure(self, key: str) -> float:
         """A final figure; NaN where there is none."""
@@ -185,14 +188,16 @@ def _read_finished_run(run: RunDirectory, name: str) -> Entry:
         raise UserError(f"{run.result} holds no metrics; make it again: fit --resume {run.root}")
     metrics = {k: float(v) for k, v in figures.items() if isinstance(v, int | float)}
     seconds = result.get("wall_seconds")
-    return replace(
+    entry = replace(
         _read_unfinished_run(run, name),
         state="finished",
         outcome="",
         metrics=metrics,
         curves=read_curves(run.ced),
         seconds=None if seconds is None else float(seconds),
+        gallery=read_gallery(run.overlays),
     )
+    return drop_repeated_subsets(entry)
 
 
 def _read_unfinished_run(run: RunDirectory, name: str) -> Entry:
@@ -250,6 +255,51 @@ def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
             except (KeyError, TypeError, ValueError):
                 continue  # a row of the training set, or of an evaluation
     return epochs
+
+
+def find_repeated_subsets(metrics: Mapping[str, float]) -> set[str]:
+    """Subsets of which every figure is that of their set, as `role/data set/subset`.
+
+    Runs of earlier versions measured a subset that holds every face of its set.
+
+    Example:
+        >>> figures = {"val/a/faces": 9.0, "val/a/faces/all": 9.0, "val/a/nme_box": 4.0}
+        >>> find_repeated_subsets(figures | {"val/a/nme_box/all": 4.0})
+        {'val/a/all'}
+    """
+    figures: dict[str, list[bool]] = {}
+    for key, value in metrics.items():
+        whole, _, subset = key.rpartition("/")
+        if key.count("/") == 3:
+            role, dataset, _ = whole.split("/")
+            repeats = math.isclose(metrics.get(whole, math.nan), value, rel_tol=1e-9)
+            figures.setdefault(f"{role}/{dataset}/{subset}", []).append(repeats)
+    # Without the number of faces, equal figures may be chance.
+    counted = {name for name in figures if _insert_figure(name, "faces") in metrics}
+    return {name for name, repeats in figures.items() if all(repeats) and name in counted}
+
+
+def _insert_figure(place: str, figure: str) -> str:
+    """`val/a/faces/all` for `val/a/all` and `faces`."""
+    role, dataset, subset = place.split("/")
+    return f"{role}/{dataset}/{figure}/{subset}"
+
+
+def drop_repeated_subsets(entry: Entry) -> Entry:
+    """The row without figures and curves of subsets that hold every face of their set."""
+    repeated = find_repeated_subsets(entry.metrics)
+    if not repeated:
+        return entry
+
+    def keeps(key: str) -> bool:
+        parts = key.split("/")
+        return len(parts) != 4 or "/".join((*parts[:2], parts[3])) not in repeated
+
+    return replace(
+        entry,
+        metrics={key: value for key, value in entry.metrics.items() if keeps(key)},
+        curves={name: curve for name, curve in entry.curves.items() if name not in repeated},
+    )
 
 
 def disambiguate(entries: Sequence[Entry]) -> list[Entry]:

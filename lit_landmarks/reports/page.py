@@ -27,6 +27,7 @@ from lit_landmarks.reports.compare import (
 )
 from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
 from lit_landmarks.reports.entries import COST, Entry, State
+from lit_landmarks.reports.face_pictures import collect_face_rows
 
 #: Label of each state, and the class of its chip in the style sheet.
 _STATES: dict[State, tuple[str, str]] = {
@@ -121,6 +122,7 @@ def render_page(comparison: Comparison) -> str:
         configured=configured,
         settings=find_differences(configured),
         metrics=sorted({key for entry in drawn for key in entry.metrics}),
+        faces=collect_face_rows(comparison),
         without_curves=find_runs_without_curves(comparison),
         version=__version__,
     )

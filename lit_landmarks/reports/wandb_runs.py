@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import wandb
 
 from lit_landmarks.errors import UserError, first_line
-from lit_landmarks.reports.entries import LEARNING, Entry, State, flatten
+from lit_landmarks.reports.entries import LEARNING, Entry, State, drop_repeated_subsets, flatten
 from lit_landmarks.training.callbacks import MONITOR
 
 _PATH = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -97,7 +97,7 @@ def _read_entry(run: Any) -> Entry:
         for row in rows
         if _is_number(row.get("epoch")) and _is_number(row.get(MONITOR))
     ]
-    return Entry(
+    entry = Entry(
         name=str(run.name),
         where=str(run.url),
         state=state,
@@ -107,6 +107,7 @@ def _read_entry(run: Any) -> Entry:
         learning=learning,
         seconds=float(summary["_runtime"]) if _is_number(summary.get("_runtime")) else None,
     )
+    return drop_repeated_subsets(entry)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,11 +7,13 @@ the subject's right side lies on the image's left, and comes first in every sche
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lit_landmarks.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 #: Point indices in drawing order, and whether the last joins the first.
 Polyline = tuple[tuple[int, ...], bool]
@@ -83,6 +85,8 @@ class LandmarkScheme:
 
     def pose_mask(self, device: torch.device | str | None = None) -> Tensor:
         """(N,) bool, True at `pose_points` (everywhere if the scheme names none)."""
+        import torch  # schemes are listed and drawn without it
+
         mask = torch.full((self.n_points,), not self.pose_points, device=device)
         mask[list(self.pose_points)] = True
         return mask

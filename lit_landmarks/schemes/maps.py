@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes.registry import get_scheme
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: WFLW's point for each of iBUG's 68: every second contour point, the upper edge of the brows, the
 #: lids without their middles. The contours agree only roughly: WFLW spaces its points evenly.
@@ -93,6 +94,7 @@ class SchemeMap:
         source_index: (M_target,) int64, the source's number for each target point; -1 for none.
 
     Example:
+        >>> import torch
         >>> ibug68 = get_map("wflw98", "ibug68")
         >>> points, mask = ibug68.apply(torch.zeros(2, 98, 2))
         >>> points.shape
@@ -122,7 +124,7 @@ class SchemeMap:
         index = self.source_index.to(values.device)
         mapped = index >= 0
         if mask is None:
-            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+            mask = values.new_ones(values.shape[:2]).bool()
         moved = values[:, index.clamp_min(0)]
         shape = (1, -1) + (1,) * (values.ndim - 2)
         moved = moved.masked_fill(~mapped.view(shape), 0)
@@ -174,6 +176,8 @@ def get_map(source: str, target: str) -> SchemeMap:
         targets = ", ".join([*sorted(b for a, b in _MAPS if a == source), f"{source} itself"])
         raise UserError(f"no map from scheme {source!r} to {target!r}; it has maps to: {targets}")
     index = range(n_source) if source == target else _MAPS[source, target]
+    import torch  # schemes are listed and drawn without it
+
     return SchemeMap(source, target, torch.tensor(list(index), dtype=torch.int64))
 
 

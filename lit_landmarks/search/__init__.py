@@ -1,6 +1,7 @@
 """Searching for the best model under a budget; README.md beside this file is the manual.
 
     space.py        a sweep file that has been read: parameters, limits, the study
+    sweep_yaml.py   a sweep file as a tree; unknown and missing keys
     sweep_file.py   reads and checks a sweep file
     storage.py      journal or database; both survive a full disk or a lost connection
     study.py        a study's folder and its Optuna study; best feasible trial, Pareto front
@@ -21,26 +22,42 @@
 A new method joins by its argument file alone: name it under `methods` of a sweep file.
 """
 
-from optuna import Study
+from __future__ import annotations
 
-from lit_landmarks.search.budget import list_counted_trials
-from lit_landmarks.search.checks import check_metrics, check_settings
-from lit_landmarks.search.devices import run_handed_over
-from lit_landmarks.search.launchers import hide_launcher
-from lit_landmarks.search.manual import describe_keys
-from lit_landmarks.search.refit import format_mean_and_deviation, train_with_seeds, write_best
-from lit_landmarks.search.report import format_trial, measure_pace, print_status, summarize_study
-from lit_landmarks.search.runner import describe_outcome, requeue_dead, run_trials, spawn_workers
-from lit_landmarks.search.study import (
-    METRICS,
-    RUN,
-    StudyFolder,
-    find_best_feasible,
-    is_feasible,
-    select_pareto_trials,
-)
-from lit_landmarks.search.sweep_file import Sweep, read_sweep
-from lit_landmarks.search.watch import insert_measured_mma
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from lit_landmarks.search.budget import list_counted_trials
+    from lit_landmarks.search.checks import check_metrics, check_settings
+    from lit_landmarks.search.devices import run_handed_over
+    from lit_landmarks.search.launchers import hide_launcher
+    from lit_landmarks.search.manual import describe_keys
+    from lit_landmarks.search.refit import format_mean_and_deviation, train_with_seeds, write_best
+    from lit_landmarks.search.report import (
+        format_trial,
+        measure_pace,
+        print_status,
+        summarize_study,
+    )
+    from lit_landmarks.search.runner import (
+        describe_outcome,
+        requeue_dead,
+        run_trials,
+        spawn_workers,
+    )
+    from lit_landmarks.search.study import (
+        METRICS,
+        RUN,
+        StudyFolder,
+        find_best_feasible,
+        is_feasible,
+        select_pareto_trials,
+    )
+    from lit_landmarks.search.sweep_file import Sweep, read_sweep
+    from lit_landmarks.search.watch import insert_measured_mma
 
 __all__ = [
     "METRICS",
@@ -71,3 +88,42 @@ __all__ = [
     "train_with_seeds",
     "write_best",
 ]
+
+#: Names and their modules, imported when they are first asked for: the parser of `sweep` does not
+#: wait for Optuna and torch.
+_MODULES = {
+    "Study": "optuna",
+    "list_counted_trials": "lit_landmarks.search.budget",
+    "check_metrics": "lit_landmarks.search.checks",
+    "check_settings": "lit_landmarks.search.checks",
+    "run_handed_over": "lit_landmarks.search.devices",
+    "hide_launcher": "lit_landmarks.search.launchers",
+    "describe_keys": "lit_landmarks.search.manual",
+    "format_mean_and_deviation": "lit_landmarks.search.refit",
+    "train_with_seeds": "lit_landmarks.search.refit",
+    "write_best": "lit_landmarks.search.refit",
+    "format_trial": "lit_landmarks.search.report",
+    "measure_pace": "lit_landmarks.search.report",
+    "print_status": "lit_landmarks.search.report",
+    "summarize_study": "lit_landmarks.search.report",
+    "describe_outcome": "lit_landmarks.search.runner",
+    "requeue_dead": "lit_landmarks.search.runner",
+    "run_trials": "lit_landmarks.search.runner",
+    "spawn_workers": "lit_landmarks.search.runner",
+    "METRICS": "lit_landmarks.search.study",
+    "RUN": "lit_landmarks.search.study",
+    "StudyFolder": "lit_landmarks.search.study",
+    "find_best_feasible": "lit_landmarks.search.study",
+    "is_feasible": "lit_landmarks.search.study",
+    "select_pareto_trials": "lit_landmarks.search.study",
+    "Sweep": "lit_landmarks.search.sweep_file",
+    "read_sweep": "lit_landmarks.search.sweep_file",
+    "insert_measured_mma": "lit_landmarks.search.watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

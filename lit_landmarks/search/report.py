@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from lit_landmarks.console import plain_console
+from lit_landmarks.console import plain_console, print_table
 from lit_landmarks.search.budget import count_epochs, count_hours, is_spent, list_counted_trials
 from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.study import (
@@ -137,7 +137,7 @@ def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None
             describe_outcome(trial),
         )
     console = plain_console()
-    console.print(table)
+    print_table(table, console)
     if best is None:
         console.print("no trial within the limits yet")
     else:

@@ -16,41 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 
 from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.metrics.direction import metric_name
 from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
 from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
-from lit_landmarks.settings.shipped import find_file, shipped_hint
+from lit_landmarks.search.sweep_yaml import KEYS, load_sweep_tree
+from lit_landmarks.settings.shipped import find_file
 
-#: Keys of a sweep file, and whether each must be there.
-KEYS = {
-    "name": True,
-    "base": False,
-    "objective": False,
-    "constraints": False,
-    "space": False,
-    "methods": False,
-    "settings": False,
-    "refit": False,
-    "seeds": False,
-    "sampler": False,
-    "pruner": False,
-    "trials": True,
-    "hours": False,
-    "epochs": False,
-    "storage": False,
-}
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
 #: Settings that the study sets itself for each fit.
 _SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
-#: Numbers with an exponent that YAML 1.1 takes for text: without a point, or without a sign.
-_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -64,15 +44,7 @@ def read_sweep(path: Path) -> Sweep:
         UserError: a bad value; the message names file and key.
     """
     path = find_file(path, "sweeps")
-    tree = _load(path)
-    unknown = next((key for key in tree if key not in KEYS), None)
-    if unknown is not None:
-        close = difflib.get_close_matches(str(unknown), KEYS, 1)
-        cure = f"did you mean {close[0]}?" if close else f"known: {', '.join(KEYS)}"
-        raise UserError(f"{path}: unknown key '{unknown}'; {cure}")
-    missing = next((key for key, needed in KEYS.items() if needed and key not in tree), None)
-    if missing is not None:
-        raise UserError(f"{path}: no '{missing}'; add it")
+    tree = load_sweep_tree(path)
     read = _Reader(path)
     methods = read.methods(tree.get("methods"))
     base = read.files(tree.get("base", []), "base")
@@ -153,60 +125,6 @@ KINDS: dict[str, tuple[Any, type, str]] = {
     "sampler": (optuna.samplers, optuna.samplers.BaseSampler, "TPESampler"),
     "pruner": (optuna.pruners, optuna.pruners.BasePruner, "NopPruner"),
 }
-
-
-class _DuplicateKeyError(yaml.MarkedYAMLError):
-    """Error for a key given twice in one mapping."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
-
-    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
-    YAML 1.2 and `fit` do not.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        keys = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
-                if (key.tag, key.value) in keys:
-                    raise _DuplicateKeyError(
-                        None, None, f"'{key.value}' is given twice", key.start_mark
-                    )
-                keys.add((key.tag, key.value))
-        return node
-
-    def construct_exponent(self, node: yaml.ScalarNode) -> float:
-        """A number with an exponent: whole if it is written without a fraction, as `1e3`."""
-        value = float(node.value)
-        return int(value) if "." not in node.value and value.is_integer() else value
-
-
-_Loader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
-_Loader.add_constructor("!exponent", _Loader.construct_exponent)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError as error:
-        hint = shipped_hint(path, "sweeps")
-        raise UserError(f"no sweep file {path}; {hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {path}; give a sweep file such as sweeps/smoke.yaml"
-        ) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        if isinstance(error, _DuplicateKeyError):
-            raise UserError(f"{where}: {error.problem}; remove one") from error
-        raise UserError(f"{where} is not YAML; mend that row") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no study; write `key: value` rows (see sweeps/)")
-    return tree
 
 
 def instantiate(module: Any, kind: type, name: str, arguments: dict[str, Any]) -> Any:

@@ -14,11 +14,11 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.diagnosis import (
     class_arguments,
-    describe_unknown_name,
     explain_arguments,
     explain_entry,
     reraise,
 )
+from lit_landmarks.settings.values import describe_unknown_name
 
 
 def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:

@@ -7,21 +7,15 @@ an unknown setting or class, a value of another type, or a setting that must be 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import difflib
 import inspect
 import re
-import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
-import yaml
-from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -30,13 +24,18 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods import METHODS, LandmarkModule
 from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.composition import LINKED, Composed, Tree
+from lit_landmarks.settings.values import (
+    apply_overrides,
+    describe_bad_value,
+    describe_unknown_name,
+    first_leaf,
+    fits,
+    holds_class,
+    list_own_keys,
+    union_members,
+)
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES
-
-#: Settings of a verb itself, beside those of the trainer, the tracker, the method and the data.
-_OWN = ("seed_everything", "model", "data", "config", "run")
-_OF_VERB = {"fit": ("resume",)}
-_OF_EVALUATION = ("ckpt_path", "output", "ced")
 
 
 def explain(verb: str, composed: Composed, overrides: Sequence[str], message: str) -> UserError:
@@ -73,18 +72,6 @@ def explain_entry(entry: Any, message: str) -> UserError:
     return UserError(_Mistakes(None).in_dataset(entry) or flatten(message))
 
 
-def refuse_linked(overrides: Sequence[str]) -> None:
-    """Refuses settings that the method takes from the data; given twice, they could disagree.
-
-    Raises:
-        UserError: naming the setting that decides.
-    """
-    for key in LINKED:
-        for prefix in ("--model.init_args.", "--model."):
-            if any(item.split("=")[0] == f"{prefix}{key}" for item in overrides):
-                raise UserError(f"{prefix}{key} is taken from the data; set --data.init_args.{key}")
-
-
 def refuse_unknown_names(composed: Composed) -> None:
     """Refuses bare class names that no method or data set has; the parser would say less.
 
@@ -112,16 +99,6 @@ def reraise(error: Exception) -> NoReturn:
     while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__ or cause.__context__
     raise error if cause is None or isinstance(error, UserError) else cause
-
-
-def describe_unknown_name(kind: str, name: str, names: Sequence[str], origin: Path | None) -> str:
-    """`unknown method 'ASMNe' in x.yaml; known: ...; did you mean ASMNet?`."""
-    where = f" in {origin}" if origin else ""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    cure = f"did you mean {close[0]}?" if close else "correct or remove it"
-    # A short list is worth its room, the trainer's hundred keys are not.
-    listed = f" known: {', '.join(names)};" if 0 < len(names) <= 24 else ""
-    return f"unknown {kind} '{name}'{where};{listed} {cure}"
 
 
 def flatten(message: str) -> str:
@@ -163,66 +140,6 @@ def class_arguments(cls: type[Any]) -> dict[str, Argument]:
     return arguments
 
 
-def apply_overrides(tree: Tree, texts: Mapping[str, str]) -> Tree:
-    """A copy of a merged tree with overriding settings in their places, values read as YAML."""
-    copy = deepcopy(tree)
-    for key, text in texts.items():
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
-        *parents, last = key.split(".")
-        node: Any = copy
-        for name in parents:
-            node = _inside(node, name).setdefault(name, {})
-            if not isinstance(node, dict):
-                break
-        if isinstance(node, dict):
-            target = _inside(node, last)
-            is_name = last in ("model", "data") and isinstance(value, str)
-            target[last] = {"class_path": value} if is_name else value
-    return copy
-
-
-def _inside(node: Tree, name: str) -> Tree:
-    """`--model.dropout` is short for `--model.init_args.dropout`."""
-    if "class_path" in node and name not in ("class_path", "init_args", "dict_kwargs"):
-        arguments: Tree = node.setdefault("init_args", {})
-        return arguments
-    return node
-
-
-def _members(hint: Any) -> list[Any]:
-    """Members of a union; any other hint alone."""
-    return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
-
-
-def _describe(hint: Any) -> str:
-    """`int` for `int | None`, `one of 'a', 'b'` for a literal."""
-    texts = []
-    for member in _members(hint):
-        if get_origin(member) is Literal:
-            texts.append("one of " + ", ".join(map(repr, get_args(member))))
-        elif member is not type(None):
-            name = isinstance(member, type) and not get_args(member)
-            texts.append(member.__name__ if name else str(member).replace("typing.", ""))
-    return " or ".join(dict.fromkeys(texts)) or "null"
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Whether a parser with this argument alone accepts the value."""
-    parser = ArgumentParser(exit_on_error=False)
-    try:
-        parser.add_argument("--value", type=hint)
-    except ValueError:  # no type that a parser checks
-        return True
-    try:
-        parser.parse_object({"value": value})
-    except argparse.ArgumentError:
-        return isinstance(value, int | float) and str in _members(hint)
-    return True
-
-
 class _Mistakes:
     """Search for the first mistake in settings; each method returns None if it finds none."""
 
@@ -246,7 +163,7 @@ class _Mistakes:
         roots = {key.split(".")[0] for key in keys}
         for key, value in tree.items():
             if key not in roots:
-                path = ".".join(_first_leaf(key, value))
+                path = ".".join(first_leaf(key, value))
                 return describe_unknown_name("key", path, keys, self._origin(path))
         for name, cls in (("trainer", Trainer), ("wandb", WandbOptions)):
             part = tree.get(name) or {}
@@ -297,7 +214,7 @@ class _Mistakes:
         if isinstance(value, dict) and "class_path" in value:
             bases, factory = _accepted_classes(hint)
             return self._in_spec(bases, value, key, factory=factory)
-        for member in _members(hint):
+        for member in union_members(hint):
             arguments = get_args(member)
             if isinstance(value, dict) and dataclasses.is_dataclass(member):
                 return self.in_class(typing.cast(type[Any], member), value, key)
@@ -312,9 +229,9 @@ class _Mistakes:
         registered = [base for base in _accepted_classes(hint)[0] if _candidates([base])[1]]
         if isinstance(value, str) and registered:
             return self._in_spec(registered, value, key)
-        if _holds_spec(value) or _fits(hint, value):
+        if holds_class(value) or fits(hint, value):
             return None
-        return f"{key}: expected {_describe(hint)}, got {value}; mend that value"
+        return describe_bad_value(key, hint, value)
 
     def _in_spec(
         self,
@@ -351,31 +268,17 @@ def list_accepted_keys(verb: str) -> list[str]:
     parser = LightningArgumentParser()
     keys = parser.add_lightning_class_args(Trainer, "trainer")
     keys += parser.add_class_arguments(WandbOptions, "wandb")
-    return [*keys, *_OWN, *_OF_VERB.get(verb, _OF_EVALUATION)]
-
-
-def _first_leaf(key: str, value: Any) -> list[str]:
-    if isinstance(value, dict) and value:
-        inner, item = next(iter(value.items()))
-        return [key, *_first_leaf(str(inner), item)]
-    return [key]
-
-
-def _holds_spec(value: Any) -> bool:
-    """Whether a class is described somewhere in a value, whose links only the whole parser sees."""
-    if isinstance(value, dict):
-        return "class_path" in value or any(map(_holds_spec, value.values()))
-    return isinstance(value, list) and any(map(_holds_spec, value))
+    return [*keys, *list_own_keys(verb)]
 
 
 def _accepted_classes(hint: Any) -> tuple[list[type[Any]], bool]:
     """Classes whose subclasses a hint accepts, and whether it asks for a factory of them."""
     members = [
         get_args(member)[-1] if get_origin(member) is Callable else member
-        for member in _members(hint)
+        for member in union_members(hint)
     ]
-    classes = [m for member in members for m in _members(member) if isinstance(m, type)]
-    factory = any(get_origin(member) is Callable for member in _members(hint))
+    classes = [m for member in members for m in union_members(member) if isinstance(m, type)]
+    factory = any(get_origin(member) is Callable for member in union_members(hint))
     return [cls for cls in classes if cls is not type(None)], factory
 
 

@@ -27,24 +27,18 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.settings.composition import LINKED, Tree
+from lit_landmarks.settings.verb_texts import (
+    CHECKPOINT_HELP,
+    CURVES_HELP,
+    DESCRIPTIONS,
+    OUTPUT_HELP,
+    RESUME_HELP,
+    RUN_HELP,
+    describe_usage,
+)
 from lit_landmarks.training.wandb_logging import WandbOptions
 
-DESCRIPTIONS = {
-    "fit": "Train a method and evaluate its best checkpoint. "
-    "Settings come from --config files (later ones win), then from --key value pairs. "
-    "A config that comes with the package has a name: --config asmnet. "
-    "Ctrl-C keeps the last finished epoch; continue with --resume RUN.",
-    "validate": "Measure a run's best checkpoint on its validation sets (--run RUN), or on the "
-    "sets of further --config files.",
-    "test": "Measure a run's best checkpoint on its test sets (--run RUN), or on the sets of "
-    "further --config files.",
-    "predict": "Write a run's landmarks, in pixels of the image files, to an .npz file.",
-}
 TRAINER_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0}
-RUN_HELP = {
-    "fit": "Run directory to make; default runs/<method>-<data>-<counter>.",
-    "other": "Run directory whose config.yaml and best checkpoint are used.",
-}
 
 
 class SettingsCLI(LightningCLI):
@@ -66,7 +60,12 @@ class SettingsCLI(LightningCLI):
             LandmarkDataModule,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={**_help_texts(verb), "exit_on_error": False, "allow_abbrev": False},
+            parser_kwargs={
+                "usage": describe_usage(verb),
+                "description": DESCRIPTIONS[verb],
+                "exit_on_error": False,
+                "allow_abbrev": False,
+            },
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=arguments,
@@ -104,20 +103,12 @@ class SettingsCLI(LightningCLI):
         run_help = RUN_HELP.get(self.verb, RUN_HELP["other"])
         parser.add_argument("--run", type=Path | None, help=run_help)
         if self.verb == "fit":
-            parser.add_argument(
-                "--resume", type=Path | None, help="Run to continue in place, from last.ckpt."
-            )
+            parser.add_argument("--resume", type=Path | None, help=RESUME_HELP)
         else:
-            parser.add_argument(
-                "--ckpt_path", type=Path | None, help="Checkpoint; default the run's best."
-            )
-            parser.add_argument(
-                "--output", type=Path | None, help="File for the figures (.json) or points (.npz)."
-            )
+            parser.add_argument("--ckpt_path", type=Path | None, help=CHECKPOINT_HELP)
+            parser.add_argument("--output", type=Path | None, help=OUTPUT_HELP)
         if self.verb in ("validate", "test"):
-            parser.add_argument(
-                "--ced", action="store_true", help="Write the run's error curves for `compare`."
-            )
+            parser.add_argument("--ced", action="store_true", help=CURVES_HELP)
         for key in LINKED:
             parser.link_arguments(f"data.init_args.{key}", f"model.init_args.{key}")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
@@ -161,9 +152,3 @@ def write_temporary_config(tree: Tree) -> Iterator[Path]:
 def print_help(verb: str, arguments: list[str]) -> None:
     """Prints `<verb> --help`, or `--model.help NAME` and its like: all that LightningCLI knows."""
     SettingsCLI(verb, arguments)
-
-
-def _help_texts(verb: str) -> dict[str, str]:
-    flags = "--config FILE... | --resume RUN" if verb == "fit" else "--run RUN | --ckpt_path FILE"
-    usage = f"python -m lit_landmarks {verb} {flags} [--key value ...]"
-    return {"usage": usage, "description": DESCRIPTIONS[verb]}

@@ -7,13 +7,11 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
-
-import lightning.pytorch  # noqa: F401 - its import sets the levels that are changed below
-import numpy as np
-import torch
+from typing import Any
 
 #: Advice for people who write Lightning code; ours has been tested.
 _ADVICE = (
@@ -34,23 +32,29 @@ def preserve_process_state() -> Iterator[None]:
 
     That is the environment, handlers of SIGINT and SIGTERM, the generators of Python, NumPy and
     torch (CPU), torch's deterministic mode, warning filters, and the levels of Lightning's
-    loggers, which are quiet meanwhile.
+    loggers, which are quiet meanwhile. A library that is not imported yet has no state to keep, and
+    is not imported for that: a mistake in the arguments is told before.
     """
     environment = dict(os.environ)
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    state = random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    torch: Any = sys.modules.get("torch")
+    states = numpy and numpy.random.get_state(), torch and torch.get_rng_state()
+    deterministic = bool(torch) and torch.are_deterministic_algorithms_enabled()
     main_thread = threading.current_thread() is threading.main_thread()
     handlers = (
         {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         if main_thread
         else {}
     )
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    # Its import sets the levels.
+    imported = "lightning.pytorch" in sys.modules
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS if imported}
     try:
         with warnings.catch_warnings():
             for pattern in _ADVICE:
                 warnings.filterwarnings("ignore", pattern)
-            for name in _LOGGERS:
+            for name in levels:
                 logging.getLogger(name).setLevel(logging.WARNING)
             yield
     finally:
@@ -58,10 +62,12 @@ def preserve_process_state() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        torch.use_deterministic_algorithms(deterministic)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        random.setstate(state)
+        if numpy:
+            numpy.random.set_state(states[0])
+        if torch:
+            torch.use_deterministic_algorithms(deterministic)
+            torch.set_rng_state(states[1])
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)

@@ -33,7 +33,6 @@ from lit_landmarks.settings.composition import (
 from lit_landmarks.settings.costs import measure_costs
 from lit_landmarks.settings.diagnosis import (
     explain,
-    refuse_linked,
     refuse_unknown_names,
     reraise,
 )
@@ -41,6 +40,7 @@ from lit_landmarks.settings.parser import SettingsCLI, write_temporary_config
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
+from lit_landmarks.settings.values import refuse_linked
 from lit_landmarks.training.baseline import describe_unbeaten
 from lit_landmarks.training.build import connect, describe_missing_labels, run_name
 from lit_landmarks.training.callbacks import MONITOR

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.console import print_table
 from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
@@ -139,10 +140,10 @@ def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
         rows.setdefault(label, {})[rest[0] if len(rest) == 1 else rest[1]] = value
     used = [name for name in SHOWN if any(name in row for row in rows.values())]
     table = Table(title=title, title_justify="left")
-    table.add_column("set", no_wrap=True)
+    table.add_column("set")
     for name in used:
         table.add_column(SHOWN[name], justify="right")
     for label, row in sorted(rows.items()):
         if any(name in row for name in used):
             table.add_row(label, *(f"{row[n]:.2f}" if n in row else "-" for n in used))
-    Console().print(table)
+    print_table(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.draw import (
-    FaceAnnotator,
+    LEGEND,
     Image,
     ced_plot,
     contact_sheet,
@@ -23,11 +23,15 @@ from lit_landmarks.draw import (
     save_png,
 )
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.metrics import NORMS
-from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
-
-#: Faces are enlarged until they are about this wide.
-_WIDTH = 192
+from lit_landmarks.training.gallery import (
+    Gallery,
+    choose_faces,
+    draw_face,
+    measure_faces,
+    save_gallery,
+)
+from lit_landmarks.training.ranks import gather
+from lit_landmarks.types import DataSpec, FaceBatch, Prediction, Role
 
 
 @dataclass
@@ -38,6 +42,7 @@ class _Drawn:
     wanted: dict[int, set[int]]  # dataset_id -> rows
     pictures: list[Image] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
+    gallery: Gallery | None = None
 
 
 class Media(Callback):
@@ -45,7 +50,8 @@ class Media(Callback):
 
     Files `<role>.png` (labels green, prediction red; the title says data set, row and NME) and
     `<role>_ced.png` are replaced each time; W&B keeps every version as `<role>/overlays` and
-    `<role>/ced`.
+    `<role>/ced`. An evaluation outside of training also leaves the worst, typical and best faces of
+    each data set: `<role>_worst.png`, and one by one for `compare` (`training.gallery`).
 
     Args:
         directory: where the files go; None is `overlays/` of the run.
@@ -105,6 +111,8 @@ class Media(Callback):
             return
         wanted = choose_rows(module.bound, role, self.faces)
         self._drawn = _Drawn(module.bound, wanted)
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._drawn.gallery = Gallery(module.bound)
 
     def _due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking:
@@ -117,13 +125,15 @@ class Media(Callback):
         if self._drawn is None or not isinstance(outputs, Mapping):
             return
         prediction: Prediction = outputs["prediction"]
+        if self._drawn.gallery is not None:
+            self._drawn.gallery.add(prediction, batch)
         sets, rows = batch.dataset_id.tolist(), batch.index.tolist()
         for place, (number, row) in enumerate(zip(sets, rows, strict=True)):
             if row in self._drawn.wanted.get(number, ()):
                 dataset = self._drawn.spec.datasets[number]
-                picture, title = draw_face(prediction, batch, place, dataset)
-                self._drawn.pictures.append(picture)
-                self._drawn.titles.append(f"{title} #{row}")
+                nme = measure_faces(prediction, batch, self._drawn.spec)[place]
+                self._drawn.pictures.append(draw_face(prediction, batch, place, dataset))
+                self._drawn.titles.append(f"{dataset.name} {nme:.1f} % #{row}")
 
     def _finish(self, trainer: Trainer, module: LightningModule, role: Role) -> None:
         drawn, self._drawn = self._drawn, None
@@ -134,18 +144,24 @@ class Media(Callback):
         curves: dict[str, tuple[Any, Any]] = {
             f"{d.name} ({d.primary_norm})": suite.ced(d.name) for d in drawn.spec.in_role(role)
         }
+        states = None if drawn.gallery is None else gather(drawn.gallery.state())
         if not trainer.is_global_zero:
             return
         images = {f"{role}_ced": figure_image(ced_plot(curves))}
         if drawn.pictures:
-            images[role] = contact_sheet(drawn.pictures, columns=4, titles=drawn.titles)
+            images[role] = contact_sheet(drawn.pictures, 4, drawn.titles, legend=LEGEND)
         folder = Path(self.directory or Path(trainer.default_root_dir) / "overlays")
+        if states is not None and (chosen := choose_faces(states, drawn.spec, role)):
+            faces = save_gallery(folder, role, chosen, _list_files(trainer, role))
+            titles = [f"{face.dataset} {face.caption}" for face in faces]
+            pictures = [face.picture for _, _, face in chosen]
+            images[f"{role}_worst"] = contact_sheet(pictures, 4, titles, legend=LEGEND)
         for name, image in images.items():
             save_png(image, folder / f"{name}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 for name, image in images.items():
-                    key = f"{role}/ced" if name.endswith("_ced") else f"{role}/overlays"
+                    key = f"{role}/{name.removeprefix(role).lstrip('_') or 'overlays'}"
                     logger.log_image(key, [np.asarray(image)], step=trainer.global_step)
 
 
@@ -166,20 +182,9 @@ def choose_rows(spec: DataSpec, role: Role, faces: int) -> dict[int, set[int]]:
     }
 
 
-def draw_face(
-    prediction: Prediction, batch: FaceBatch, place: int, dataset: DatasetSpec
-) -> tuple[Image, str]:
-    """Draw one face of a batch with labels and prediction; its title holds the NME."""
-    mask = batch.mask[place]
-    off = torch.linalg.vector_norm(prediction.points[place] - batch.points[place], dim=-1)[mask]
-    norm = batch.norms[place, NORMS.index(dataset.primary_norm)]
-    pose: Tensor | None = None if prediction.pose is None else prediction.pose[place]
-    annotator = FaceAnnotator(dataset.scheme, zoom=max(1, round(_WIDTH / batch.image.shape[-1])))
-    picture = annotator.annotate(
-        batch.image[place],
-        batch.points[place],
-        mask=mask,
-        predicted=prediction.points[place],
-        pose=pose,
-    )
-    return picture, f"{dataset.name} {100.0 * float(off.mean() / norm):.1f} %"
+def _list_files(trainer: Trainer, role: Role) -> dict[str, Sequence[str]]:
+    """Names of the pictures of each data set; none of a data module that is not ours."""
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, LandmarkDataModule):
+        return {}
+    return {name: dataset.index().paths for name, dataset in data.sets[role].items()}

@@ -10,8 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import lit_landmarks
 
 #: Packages whose version can move a number.
@@ -51,6 +49,8 @@ def git_state() -> dict[str, Any] | None:
 def machine() -> dict[str, Any]:
     """Processor, its usable cores, and the accelerator if there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    import torch  # `results` reads and writes figures without it
+
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"system": platform.system(), "cores": cores, "gpu": gpu, "executable": sys.platform}
 

@@ -4,8 +4,9 @@
     RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
     RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
-    RUN/overlays/             faces with predicted and true points
+    RUN/overlays/             faces with predicted and true points, the worst too (gallery.py)
     RUN/result.json           final metrics, cost, seed, versions, git state, data hash, wall time
+    RUN/measurements/         figures of later evaluations, named by data (measurements.py)
     RUN/ced.npz               cumulative error distributions of the final metrics (curves.py)
     RUN/wandb/                the W&B run, offline unless the config asks for online
 
@@ -144,10 +145,7 @@ def create_run(path: Path | None, name: str, runs: Path = Path("runs")) -> RunDi
     """
     try:
         if path is not None:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UserError(
-                    f"{path} exists; choose another --run or continue it: fit --resume {path}"
-                )
+            refuse_used_folder(path)
             path.mkdir(parents=True, exist_ok=True)
             return RunDirectory(path)
         runs.mkdir(parents=True, exist_ok=True)
@@ -161,6 +159,16 @@ def create_run(path: Path | None, name: str, runs: Path = Path("runs")) -> RunDi
     except OSError as error:
         raise UserError(f"cannot make a run directory: {error}; choose another --run") from error
     raise UserError(f"{runs} is full of runs named {name}; choose a name with --run")
+
+
+def refuse_used_folder(path: Path) -> None:
+    """Refuses a place for a new run that is not free.
+
+    Raises:
+        UserError: `path` exists and is not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} exists; choose another --run or continue it: fit --resume {path}")
 
 
 def open_run(path: Path) -> RunDirectory:

@@ -89,7 +89,7 @@ def test_saved_config_gives_the_same_run(finished: Path, tmp_path: Path) -> None
 def test_evaluation_of_a_run(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = sorted(p for p in finished.rglob("*"))
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
     out = tmp_path / "val.json"
     assert main(["validate", "--run", str(finished), "--output", str(out)]) == 0
     metrics = json.loads(out.read_text())["metrics"]
@@ -104,7 +104,12 @@ def test_evaluation_of_a_run(
     with np.load(points, allow_pickle=False) as columns:
         assert columns["points"].shape == (4, 68, 2)
         assert list(columns["index"]) == [0, 1, 2, 3]
-    assert sorted(p for p in finished.rglob("*")) == before, "evaluation wrote into the run"
+    for path, content in before.items():
+        assert path.read_bytes() == content, "an evaluation changed a file of the fit"
+    measured = finished / "measurements"
+    assert {p for p in finished.rglob("*") if p.is_file() and p.parent != measured} <= {*before}
+    # Both commands measured the same checkpoint on the same faces.
+    assert len([p for p in measured.iterdir() if p not in before]) == 1
 
 
 def test_error_curves_agree_with_failure_rates_and_can_be_written_later(

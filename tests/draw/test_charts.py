@@ -23,7 +23,8 @@ from lit_landmarks.draw.chart import (
     chart_figure,
     chart_svg,
 )
-from lit_landmarks.draw.plots import COLORS, figure_image
+from lit_landmarks.draw.colors import COLORS
+from lit_landmarks.draw.plots import figure_image
 
 HOSTILE = "<script>\"'&$x$\x01"
 SHOWN = HOSTILE.replace("\x01", "\ufffd")  # XML cannot hold control characters

@@ -102,6 +102,43 @@ def test_plots_are_the_same_twice_and_use_no_pyplot(tmp_path: Path) -> None:
     assert figure_image(ced_plot(curves)).shape == (480, 720, 3)
 
 
+@pytest.mark.parametrize(
+    ("curves", "end"),
+    [
+        ({"good": ([2.0, 5.0, 40.0], [0.6, 0.9, 1.0])}, 10),
+        ({"half": ([9.0, 30.0], [0.5, 1.0])}, 10),  # half of the faces are shown: enough
+        ({"young": ([8.0, 21.3, 40.0], [0.1, 0.9, 1.0])}, 22),
+        ({"far": ([20.0, 50.0], [0.0, 0.3])}, 50),
+        ({"off": ([20.0, 50.0], [0.0, 0.0])}, 50),
+        ({"good": ([2.0, 50.0], [0.9, 1.0]), "young": ([30.5, 50.0], [0.95, 1.0])}, 31),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_error_curves_end_where_there_is_something_to_see(
+    curves: dict[str, tuple[list[float], list[float]]], end: float
+) -> None:
+    axes = ced_plot(curves).axes[0]
+    assert axes.get_xlim() == (0, end)
+    shown = [line.get_ydata()[line.get_xdata() <= end].max() for line in axes.lines]
+    for text, share in zip(axes.get_legend().get_texts(), shown, strict=True):
+        # A curve that stays low says how low, since it may lie on the axis.
+        assert (f"{share:.0%} of faces up to {end} %" in text.get_text()) == (share < 0.5)
+
+
+def test_a_sheet_says_what_its_colors_mean() -> None:
+    tiles = [np.zeros((20, 90, 3), np.uint8)] * 2
+    plain = contact_sheet(tiles, gap=0)
+    legend = [("label", (0, 255, 0)), ("prediction", (255, 0, 0))]
+    sheet = contact_sheet(tiles, gap=0, legend=legend)
+    strip = sheet[: len(sheet) - len(plain)]
+    assert (sheet[len(strip) :] == plain).all()
+    for _, color in legend:
+        assert (strip == color).all(axis=-1).sum() > 30
+    # On a narrow sheet the second entry has a row of its own.
+    narrow = contact_sheet(tiles[:1], gap=0, legend=legend)
+    assert len(narrow) - 20 == 2 * len(strip)
+
+
 def test_ced_plot_holds_the_curve_from_zero() -> None:
     figure = ced_plot({"a": ([1.0, 2.0], [0.25, 0.5])}, threshold=8, xlabel="NME box (%)")
     axes = figure.axes[0]

@@ -115,3 +115,34 @@ def test_occluded_points_look_different() -> None:
     hidden = picture[355:370, 355:370].astype(int)
     assert hidden.max() > 180
     assert np.ptp(hidden, axis=-1).max() < 30  # grey to white, not green
+
+
+def _drawn_width(picture: np.ndarray) -> int:
+    """Pixels that one dot covers from left to right."""
+    return int((picture.max(axis=(0, 2)) > 60).sum())
+
+
+@pytest.mark.parametrize("side", [60.0, 400.0])
+@pytest.mark.parametrize("count", [5, 68, 300])
+def test_dots_follow_the_face_and_not_the_photo(side: float, count: int) -> None:
+    rng = np.random.default_rng(1)
+    points = 20 + side * rng.uniform(0, 1, (count, 2))
+    points[:2] = (20, 20), (20 + side, 20 + side)
+    visible = np.full((count, 2), math.nan)
+    visible[:2] = points[:2]
+    pictures = [
+        FaceAnnotator().annotate(np.zeros((n, n, 3), np.uint8), points) for n in (480, 1400)
+    ]
+    assert (pictures[0] == pictures[1][:480, :480]).all(), "the photo does not matter"
+    dot = pictures[0][20 - 19 : 20 + 20, 20 - 19 : 20]  # its left half, nothing lies further left
+    assert _drawn_width(dot) <= max(2.5, 0.035 * side)
+
+
+def test_dots_of_a_larger_face_are_larger() -> None:
+    canvas = np.zeros((1000, 1000, 3), np.uint8)
+    areas = []
+    for side in (300, 600, 900):
+        face = 40 + side * np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        drawn = FaceAnnotator().annotate(canvas, face).max(axis=-1) > 100
+        areas.append(drawn.sum() / side**2)
+    assert areas == pytest.approx([areas[0]] * 3, rel=0.25)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from lit_landmarks.reports.page import render_page
 
 from .conftest import HOSTILE, Make, runs_below, small_study
 
-VOID = {"meta", "link", "input", "br"}
+VOID = {"meta", "link", "input", "br", "img"}
 
 
 class Reader(HTMLParser):
@@ -156,3 +158,47 @@ def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> No
         assert f"<dt>{noun}</dt><dd>{count}<small>" in text
         assert f">All {noun}</h2>" in text
     assert "small, 1 run: comparison</title>" in text
+
+
+def _with_faces(run: Path, sets: int, size: int) -> None:
+    """Drawn faces of a run as a fit leaves them: two of each kind for each set, `size` bytes."""
+    overlays = run / "overlays"
+    (overlays / "faces").mkdir(parents=True)
+    faces = []
+    for number in range(sets):
+        for kind in ("worst", "median", "best"):
+            for place in (1, 2):
+                picture = f"faces/{number}-{kind}-{place}.jpg"
+                (overlays / picture).write_bytes(f"{run.name}{picture}".encode().ljust(size, b"."))
+                face = ("val", f"s{number}", kind, place, f"<{kind}>.jpg", 3.25, "box", picture)
+                names = ("role", "dataset", "kind", "row", "file", "nme", "norm", "picture")
+                faces.append(dict(zip(names, face, strict=True)))
+    (overlays / "faces.json").write_text(json.dumps({"format": 1, "faces": faces}))
+
+
+@pytest.mark.parametrize(("sets", "size", "shown"), [(1, 100, 4), (2, 5_000, 8), (5, 100, 8)])
+def test_the_page_shows_the_worst_typical_and_best_faces(
+    make_run: Make, sets: int, size: int, shown: int
+) -> None:
+    runs = [make_run(name, 3.0, 50.0) for name in ("first", "second")]
+    for run in runs:
+        _with_faces(run, sets, size)
+    page = render_page(compare([read_run_entry(run) for run in runs]))
+    images = [i for i in Reader(page).of("img") if (i["src"] or "").startswith("data:image/jpeg")]
+    assert len(images) == shown * len(runs)
+    contents = [base64.b64decode((i["src"] or "").partition(",")[2]).rstrip(b".") for i in images]
+    assert contents[0] == b"firstfaces/0-worst-1.jpg"
+    assert len({*contents}) == len(images)
+    assert images[0]["alt"] == "first: worst, 3.2 %, <worst>.jpg"
+    kinds = [content.decode().split("-")[1] for content in contents[:4]]
+    assert kinds == ["worst", "worst", "median", "best"]
+
+
+@pytest.mark.parametrize("size", [300_000, 2_000_000])
+def test_the_page_stays_small_enough_to_be_sent(make_run: Make, size: int) -> None:
+    runs = [make_run(name, 3.0, 50.0) for name in ("first", "second")]
+    plain = render_page(compare([read_run_entry(run) for run in runs]))
+    for run in runs:
+        _with_faces(run, 2, size)
+    page = render_page(compare([read_run_entry(run) for run in runs]))
+    assert len(page) - len(plain) < 1_500_000

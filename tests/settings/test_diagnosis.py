@@ -11,7 +11,8 @@ import yaml
 from lit_landmarks import Task
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.datasets import build_dataset, dataset_from_entry
-from lit_landmarks.settings.diagnosis import apply_overrides, class_arguments
+from lit_landmarks.settings.diagnosis import class_arguments
+from lit_landmarks.settings.values import apply_overrides
 
 FACES: dict[str, Any] = {"class_path": "SyntheticFaces", "init_args": {"n": 4}}
 

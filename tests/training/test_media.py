@@ -12,8 +12,16 @@ from lightning.pytorch import Trainer
 
 from lit_landmarks.data import Ibug300W, LandmarkDataModule
 from lit_landmarks.methods.asmnet import ASMNet
-from lit_landmarks.training.media import Media, choose_rows, draw_face
+from lit_landmarks.training.gallery import (
+    COUNTS,
+    Gallery,
+    choose_faces,
+    measure_faces,
+    read_gallery,
+)
+from lit_landmarks.training.media import Media, choose_rows
 from lit_landmarks.types import DatasetSpec, DataSpec, Prediction
+from tests.support.faces import face_batch
 from tests.support.images import write_image, write_pts
 
 
@@ -35,7 +43,7 @@ def folder_of_faces(folder: Path, count: int) -> Path:
     turn = np.linspace(0, 6 * np.pi, 68)
     spiral = 80 + (turn[:, None] + 20) * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     for number in range(count):
-        write_image(folder / f"{number}.jpg", 100, (160, 160))
+        write_image(folder / f"{number}.jpg", 60 + 25 * number, (160, 160))
         write_pts(folder / f"{number}.pts", spiral)
     return folder
 
@@ -87,9 +95,75 @@ def test_pictures_follow_their_faces(data: LandmarkDataModule, tmp_path: Path) -
     assert (tmp_path / "overlays" / "test.png").is_file()
 
 
-def test_title_is_the_faces_own_nme(data: LandmarkDataModule) -> None:
+def test_the_error_of_a_face_is_its_own(data: LandmarkDataModule) -> None:
     (batch, *_) = data.batches("val")
     off = batch.points + torch.tensor([3.0, 4.0])
-    _, title = draw_face(Prediction(points=off), batch, 1, data.spec.datasets[1])
-    expected = 100 * 5.0 / float(batch.norms[1, 0])
-    assert title == f"s {expected:.1f} %"
+    errors = measure_faces(Prediction(points=off), batch, data.spec)
+    assert errors == pytest.approx([100 * 5.0 / float(norm) for norm in batch.norms[:, 0]])
+    # Points that nobody annotated do not count.
+    batch.mask[1, :40] = False
+    off[1, :40] += 1000.0
+    assert measure_faces(Prediction(points=off), batch, data.spec) == pytest.approx(errors)
+
+
+def test_the_worst_and_the_best_faces_stay_in_the_run(
+    data: LandmarkDataModule, tmp_path: Path
+) -> None:
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        callbacks=[Media(faces=3)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    method = ASMNet(frame_size=64)
+    trainer.validate(method, data, verbose=False)
+    trainer.test(method, data, verbose=False)
+    method.eval()
+    expected: dict[str, float] = {}
+    with torch.no_grad():
+        for batch in data.batches("val"):
+            errors = measure_faces(method(batch.inputs), batch, data.spec)
+            names = data.sets["val"]["s"].index().paths
+            expected |= {
+                Path(names[row]).name: error
+                for row, error in zip(batch.index.tolist(), errors, strict=True)
+            }
+    faces = read_gallery(tmp_path / "overlays")
+    mine = [face for face in faces if face.role == "val"]
+    assert {face.role for face in faces} == {"val", "test"}
+    assert [face.kind for face in mine] == ["worst"] * 4 + ["best"] * 2  # six faces: none is left
+    ranked = sorted(expected, key=lambda name: -expected[name])
+    assert [face.file for face in mine] == [*ranked[:4], *reversed(ranked[4:])]
+    assert [face.nme for face in mine] == pytest.approx([expected[f.file] for f in mine], rel=1e-4)
+    for face in faces:
+        picture = cv2.imread(str(tmp_path / "overlays" / face.picture))
+        assert picture is not None
+        assert picture.shape == (192, 192, 3)
+    assert (tmp_path / "overlays" / "val_worst.png").is_file()
+    # Another evaluation replaces its role alone.
+    trainer.validate(method, data, verbose=False)
+    assert len(read_gallery(tmp_path / "overlays")) == len(faces)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_faces_of_several_processes_are_chosen_as_those_of_one(processes: int) -> None:
+    """300 faces, whatever process saw which, one of them twice."""
+    spec = DataSpec("ibug68", 68, 64, "tight", (dataset("a", "val", 300),))
+    errors = np.random.default_rng(3).permutation(300) + 1.0
+    galleries = [Gallery(spec) for _ in range(processes)]
+    for row in [*range(300), 0]:
+        gallery = galleries[row % processes]
+        points = torch.zeros(1, 68, 2)
+        batch = face_batch(points, index=torch.tensor([row]), norms=torch.full((1, 5), 100.0))
+        gallery.add(Prediction(points=points + torch.tensor([float(errors[row]), 0.0])), batch)
+    chosen = choose_faces([g.state() for g in galleries], spec, "val")
+    found = {kind: [face.nme for _, k, face in chosen if k == kind] for kind in COUNTS}
+    assert found["worst"] == pytest.approx([300, 299, 298, 297])
+    assert found["best"] == pytest.approx([1, 2])
+    # Every fifth row is looked at for the median, 150.5.
+    rows = [row for row in range(0, 300, 5) if 2 < errors[row] < 297]
+    near = sorted((abs(errors[row] - 150.5), errors[row]) for row in rows)[:2]
+    assert found["median"] == pytest.approx([error for _, error in near])

@@ -1,0 +1,113 @@
+"""A sweep file as a tree: YAML without double keys, whose top-level keys are those of a study.
+
+Imports neither Optuna nor torch, so a file that is missing or misspelled is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.settings.shipped import find_file, shipped_hint
+
+#: Keys of a sweep file, and whether each must be there.
+KEYS = {
+    "name": True,
+    "base": False,
+    "objective": False,
+    "constraints": False,
+    "space": False,
+    "methods": False,
+    "settings": False,
+    "refit": False,
+    "seeds": False,
+    "sampler": False,
+    "pruner": False,
+    "trials": True,
+    "hours": False,
+    "epochs": False,
+    "storage": False,
+}
+#: Numbers with an exponent that YAML 1.1 takes for text: without a point, or without a sign.
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")
+
+
+def load_sweep_tree(path: Path) -> dict[str, Any]:
+    """Reads a sweep file and checks its top-level keys.
+
+    Args:
+        path: the file, or the name of a shipped one such as "smoke".
+
+    Raises:
+        UserError: no such file, broken YAML, an unknown key, or one that is missing.
+    """
+    path = find_file(path, "sweeps")
+    tree = _load(path)
+    unknown = next((key for key in tree if key not in KEYS), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(str(unknown), KEYS, 1)
+        cure = f"did you mean {close[0]}?" if close else f"known: {', '.join(KEYS)}"
+        raise UserError(f"{path}: unknown key '{unknown}'; {cure}")
+    missing = next((key for key, needed in KEYS.items() if needed and key not in tree), None)
+    if missing is not None:
+        raise UserError(f"{path}: no '{missing}'; add it")
+    return tree
+
+
+class _DuplicateKeyError(yaml.MarkedYAMLError):
+    """Error for a key given twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
+
+    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
+    YAML 1.2 and `fit` do not.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in keys:
+                    raise _DuplicateKeyError(
+                        None, None, f"'{key.value}' is given twice", key.start_mark
+                    )
+                keys.add((key.tag, key.value))
+        return node
+
+    def construct_exponent(self, node: yaml.ScalarNode) -> float:
+        """A number with an exponent: whole if it is written without a fraction, as `1e3`."""
+        value = float(node.value)
+        return int(value) if "." not in node.value and value.is_integer() else value
+
+
+_Loader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
+_Loader.add_constructor("!exponent", _Loader.construct_exponent)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError as error:
+        hint = shipped_hint(path, "sweeps")
+        raise UserError(f"no sweep file {path}; {hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {path}; give a sweep file such as sweeps/smoke.yaml"
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(error, _DuplicateKeyError):
+            raise UserError(f"{where}: {error.problem}; remove one") from error
+        raise UserError(f"{where} is not YAML; mend that row") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no study; write `key: value` rows (see sweeps/)")
+    return tree

@@ -1,0 +1,45 @@
+"""Tables are never cut, whatever the width of the console."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from lit_landmarks.console import print_table
+from lit_landmarks.training.evaluation import SHOWN, print_metrics
+
+_CELLS = [["val/a_data_set_of_a_long_name/subset", "trained until it was stopped by the limit"]]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+@pytest.mark.parametrize("columns", [1, 6, 14])
+def test_whole_cells(width: int, columns: int) -> None:
+    table = Table(title="figures")
+    table.add_column("set", no_wrap=True)
+    figures = [f"{100.0 * n:.2f}" for n in range(1, columns + 1)]
+    for number in range(columns):
+        table.add_column(f"FR{number} io", justify="right")
+    table.add_column("state")
+    table.add_row(_CELLS[0][0], *figures, _CELLS[0][1])
+    buffer = io.StringIO()
+    print_table(table, Console(file=buffer, width=width))
+    text = buffer.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert all(figure in text for figure in figures)
+    for cell in _CELLS[0]:
+        assert all(word in text for word in cell.split())
+
+
+def test_the_table_of_an_evaluation_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    sets = ("helen_detector", "afw_detector_boxes_of_mine")
+    print_metrics({f"test/{s}/{name}": 1000.0 for s in sets for name in SHOWN}, "test")
+    text = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert text.count("1000.00") == len(sets) * len(SHOWN)
+    assert all(f"test/{s}" in text for s in sets)

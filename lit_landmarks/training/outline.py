@@ -93,8 +93,8 @@ def format_duration(seconds: float) -> str:
     """A duration as people say it, two figures at most.
 
     Example:
-        >>> [format_duration(seconds) for seconds in (4.4, 95, 4000, 200_000)]
-        ['4 s', '2 min', '1.1 h', '2.3 days']
+        >>> [format_duration(seconds) for seconds in (4.4, 95, 7000, 200_000)]
+        ['4 s', '2 min', '1.9 h', '2.3 days']
     """
     for limit, unit, text in ((90.0, 1.0, "s"), (5400.0, 60.0, "min")):
         if seconds < limit:

@@ -21,6 +21,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import SCHEMES
+from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
 from lit_landmarks.settings.composition import (
     DATA_CLASS,
@@ -89,6 +90,7 @@ class Task:
         self.request = request
         self.composed = compose(request.configs)
         refuse_linked(request.overrides)
+        refuse_ambiguous(self.composed.tree, request.overrides)
         self._sets_aside = None if data_sets else _take_data_sets(self.composed.tree)
         refuse_unknown_names(self.composed)
         parsed = _parse(request, self.composed)
@@ -348,8 +350,7 @@ class Task:
                 reraise(error)
 
     def _set_seed(self) -> None:
-        if self.settings["seed_everything"] is not False:
-            seed_everything(self.seed, workers=True, verbose=False)
+        seed_everything(self.seed, workers=True, verbose=False)
 
     def _plan_fit(self, monitor: str) -> Fit:
         spec = self.connect()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.schemes import SCHEMES, read_scheme, register_scheme, scheme_json
@@ -89,11 +90,12 @@ class RunDirectory:
             UserError: the run has none (it did not finish).
         """
         try:
-            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+            text = self.result.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
             ) from error
+        result: dict[str, Any] = parse_json(text, self.result)
         return result
 
     def write_schemes(self, names: Sequence[str]) -> None:
@@ -110,7 +112,7 @@ class RunDirectory:
         if not self.schemes.is_file():
             return
         try:
-            values = json.loads(self.schemes.read_text(encoding="utf-8"))["schemes"]
+            values = parse_json(self.schemes.read_text(encoding="utf-8"), self.schemes)["schemes"]
             declared = [read_scheme(value, str(self.schemes)) for value in values]
         except (OSError, ValueError, KeyError, TypeError) as error:
             detail = f"; {error}" if isinstance(error, UserError) else ""

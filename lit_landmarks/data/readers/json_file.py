@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
+from lit_landmarks.documents import refuse_repeated_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.schemes import LandmarkScheme, convention_index, declare_scheme, get_scheme
@@ -107,13 +108,16 @@ def _opening(file: TextIO) -> dict[str, Any]:
 
 
 def _whole(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        document = _parsed(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = _parsed(text)
     except OSError as error:
         raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
     except json.JSONDecodeError as error:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
+        refuse_repeated_json(text, path)
         message = str(error) if isinstance(error, UserError) else "no readable JSON"
         raise UserError(f"{message}, {path}; correct the file") from error
     if not isinstance(document, dict):

@@ -35,7 +35,7 @@ from lit_landmarks.types import ROLES
 
 #: Settings of a verb itself, beside those of the trainer, the tracker, the method and the data.
 _OWN = ("seed_everything", "model", "data", "config", "run")
-_OF_VERB = {"fit": ("resume",)}
+_OF_VERB = {"fit": ("resume", "accept_changed_data")}
 _OF_EVALUATION = ("ckpt_path", "output", "ced")
 
 

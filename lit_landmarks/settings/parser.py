@@ -40,6 +40,7 @@ DESCRIPTIONS = {
     "further --config files.",
     "predict": "Write a run's landmarks, in pixels of the image files, to an .npz file.",
 }
+ACCEPT_HELP = "With --resume: go on though faces or labels have changed, and record what has."
 TRAINER_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0}
 RUN_HELP = {
     "fit": "Run directory to make; default runs/<method>-<data>-<counter>.",
@@ -107,6 +108,7 @@ class SettingsCLI(LightningCLI):
             parser.add_argument(
                 "--resume", type=Path | None, help="Run to continue in place, from last.ckpt."
             )
+            parser.add_argument("--accept_changed_data", action="store_true", help=ACCEPT_HELP)
         else:
             parser.add_argument(
                 "--ckpt_path", type=Path | None, help="Checkpoint; default the run's best."

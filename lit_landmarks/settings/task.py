@@ -45,6 +45,7 @@ from lit_landmarks.training.build import connect, describe_missing_labels, run_n
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
+from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.evaluation import (
     evaluation_trainer,
     measure,
@@ -57,7 +58,7 @@ from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced")
+NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced", "accept_changed_data")
 
 
 class Task:
@@ -273,8 +274,10 @@ class Task:
 
     def measure(self) -> dict[str, float]:
         """Metrics of the checkpoint on the validation or test sets, as the verb says."""
+        self._keep_role("val" if self.request.verb == "validate" else "test")
         with preserve_process_state():
             self.connect()
+            self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
             return measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
@@ -285,8 +288,10 @@ class Task:
         Returns:
             The number of faces.
         """
+        self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
             self.connect()
+            self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
             return save_points(trainer, self.method(), self.data(), checkpoint, output)
@@ -318,6 +323,26 @@ class Task:
         if not is_follower():
             save_curves(run.ced, curves)
         return run.ced
+
+    def _keep_role(self, role: Role) -> None:
+        """Leaves the data sets of the other roles out of the settings: they need not be there.
+
+        Without an effect once the data is built, or where no set plays the role.
+        """
+        arguments = self.settings["data"]["init_args"]
+        if arguments[role]:
+            for other in {*ROLES} - {role}:
+                arguments[other] = {}
+            arguments["weights"] = None
+
+    def _note_changed_data(self) -> None:
+        """Prints how the data differs from that on which the run was trained and measured."""
+        if self.request.run is None or is_follower():
+            return
+        data = self.data()
+        roles = [role for role in ROLES if data.sets[role]]
+        for change in find_changes(RunDirectory(self.request.run), data, roles):
+            plain_console().print(f"note: the data is not that of the run: {change}")
 
     # ---- building --------------------------------------------------------------------------
 
@@ -355,6 +380,12 @@ class Task:
     def _plan_fit(self, monitor: str) -> Fit:
         spec = self.connect()
         method, resume = self.method(), self.request.resume
+        changes = [] if resume is None else find_changes(resume, self.data())
+        if resume is not None and changes and not self.request.accept_changed_data:
+            raise UserError(
+                f"the data of {resume.root} is not what it was trained on: {'; '.join(changes)}; "
+                "restore it, or go on with --accept_changed_data, which records the change"
+            )
         text = self.resolved
         return Fit(
             run=resume or create_shared_run(self.request.run, run_name(method, spec)),
@@ -366,7 +397,11 @@ class Task:
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
-            notes=describe_missing_labels(method, spec),
+            notes=(
+                *describe_missing_labels(method, spec),
+                *(f"the data has changed: {change}" for change in changes),
+            ),
+            changes=tuple(changes),
         )
 
     def _declare_schemes(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.nets.backbone import BATCH_NORMS
 from lit_landmarks.template import has_mean_face
-from lit_landmarks.types import DataSpec, Needs, Role
+from lit_landmarks.types import ROLES, DataSpec, Needs, Role
 
 Stage = Literal["fit", "validate", "test", "predict"]
 
@@ -138,13 +139,18 @@ def run_name(method: LandmarkModule, spec: DataSpec) -> str:
     return "-".join(re.sub(r"\W+", "_", name).lower() for name in names)[:80]
 
 
-def hash_manifest(data: LandmarkDataModule) -> str:
+def hash_manifest(data: LandmarkDataModule, roles: Sequence[Role] = ROLES) -> str:
     """SHA-256 of all labels: roles, names, file names, points, masks and boxes.
 
     Pixels are not read, and folders do not count: the same data set elsewhere has the same hash.
+
+    Args:
+        data: the data module.
+        roles: whose data sets are hashed.
     """
     digest = hashlib.sha256()
-    for role, sets in data.sets.items():
+    for role in roles:
+        sets = data.sets[role]
         for name, dataset in sets.items():
             index = dataset.index()
             files = [Path(path).name for path in index.paths]

@@ -1,6 +1,7 @@
 """The run directory: files that one fit writes and that resume and reports read.
 
     RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
+    RUN/data.json             faces and hashes of the data sets, by which changed data is noticed
     RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
     RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
@@ -42,6 +43,11 @@ class RunDirectory:
     def schemes(self) -> Path:
         """Schemes that only the run's data declares; absent if there are none."""
         return self.root / "schemes.json"
+
+    @property
+    def data(self) -> Path:
+        """Record of the data sets, see `training.data_record`."""
+        return self.root / "data.json"
 
     @property
     def checkpoints(self) -> Path:

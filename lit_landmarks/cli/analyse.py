@@ -20,8 +20,10 @@ from lit_landmarks.analysis.calibration import (
     choose_report_folder,
     print_calibration,
 )
+from lit_landmarks.analysis.cross_fit import find_folds, make_folds, split_folds_by_set
 from lit_landmarks.analysis.records import record_faces, record_roles, split_by_set
 from lit_landmarks.analysis.target_cost import store_thresholds
+from lit_landmarks.analysis.thresholds import CONFIDENCE
 from lit_landmarks.analysis.tradeoff import (
     TradeOff,
     as_dicts,
@@ -39,6 +41,7 @@ from lit_landmarks.files import write_atomic
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.methods.musica import MuSiCa
 from lit_landmarks.settings import Task
+from lit_landmarks.training.fold_thresholds import FoldThresholds
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions
 
@@ -134,7 +137,9 @@ def _calibrate(options: argparse.Namespace) -> int:
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
     goal = _choose_goal(options, method, len(roles["val"].costs))
-    calibration = calibrate(roles, goal, options.failure, options.recall, method.scheme)
+    folds = make_folds(data)
+    by_role = {role: find_folds(folds, data, role, records) for role, records in roles.items()}
+    calibration = calibrate(roles, goal, options.failure, options.recall, method.scheme, by_role)
     print_calibration(calibration)
     if options.dry:
         return 0
@@ -144,7 +149,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     early_exit, point = method.early_exit, calibration.point
     if point and early_exit:
         early_exit.set_thresholds(list(point.thresholds), calibration.detection.fail_above)
-        store_thresholds(checkpoint, early_exit)
+        by_fold = np.array(calibration.by_fold, np.float64)
+        store_thresholds(checkpoint, early_exit, FoldThresholds(folds.faces, folds.fold, by_fold))
         console.print(f"thresholds stored in {checkpoint}")
     console.print(f"report: {report}, {picture}")
     return 0
@@ -171,7 +177,7 @@ def _choose_goal(options: argparse.Namespace, method: LandmarkModule, stages: in
             )
         return None
     slack = DEFAULT_SLACK if options.slack is None else options.slack
-    return Goal(options.mma, options.nme, slack, options.shared)
+    return Goal(options.mma, options.nme, slack, options.shared, CONFIDENCE)
 
 
 def _add_tradeoff(parts: Subcommands) -> None:
@@ -215,7 +221,11 @@ def _measure_run(path: Path, name: str, options: argparse.Namespace) -> list[Tra
     if method.early_exit is None or method.early_exit.stages < 2:
         raise UserError(f"{path} is a {type(method).__name__} of one stage; give runs of a cascade")
     roles = record_roles(method, data, default_device(), name)
-    return measure_trade_off(name, roles["val"], split_by_set(roles))
+    folds = make_folds(data)
+    by_role = {role: find_folds(folds, data, role, records) for role, records in roles.items()}
+    sets = split_by_set(roles)
+    parts = split_folds_by_set(roles, by_role)
+    return measure_trade_off(name, roles["val"], sets, parts, by_role["val"])
 
 
 def _add_attention(parts: Subcommands) -> None:

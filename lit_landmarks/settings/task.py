@@ -47,7 +47,9 @@ from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.evaluation import (
+    describe_chosen_on,
     evaluation_trainer,
+    list_chosen_on,
     measure,
     print_metrics,
     save_points,
@@ -269,6 +271,8 @@ class Task:
             console.print(f"run directory: {plan.run.root}")
             result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
             print_metrics(result["metrics"], f"{plan.run.root}")
+            if names := list_chosen_on(data):
+                console.print(f"note: {describe_chosen_on(names)}")
             console.print(f"results: {plan.run.result}")
             return result
 
@@ -280,7 +284,10 @@ class Task:
             self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
-            return measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            metrics = measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+        if (names := list_chosen_on(self.data())) and not is_follower():
+            plain_console().print(f"note: {describe_chosen_on(names)}")
+        return metrics
 
     def predict(self, output: Path) -> int:
         """Writes the landmarks of every face to an .npz file.

@@ -279,6 +279,7 @@ def describe(
                     "convention": s.convention,
                     "faces": s.size,
                     "norm": s.primary_norm,
+                    **({"chosen_on": True} if s.chosen_on else {}),
                 }
                 for s in data.spec.datasets
             ],

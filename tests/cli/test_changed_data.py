@@ -197,3 +197,22 @@ def test_predicts_the_validation_faces_where_no_test_set_is_named(copy: Path) ->
 def test_a_role_without_a_set_is_named(copy: Path, complaint: Callable[..., str]) -> None:
     line = complaint("validate", "--run", copy / "run", "--data.init_args.val={}")
     assert "`validate` needs a val set" in line
+
+
+def test_sets_that_chose_the_checkpoint_are_left_out_of_the_mean(
+    trained: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = json.loads((trained / "run" / "result.json").read_text())
+    metrics = result["metrics"]
+    assert metrics["test/nme"] == metrics["test/own/nme_interocular"]
+    assert metrics["test/more/nme_interocular"] == pytest.approx(metrics["val/nme"])
+    chosen = {s["name"]: s.get("chosen_on", False) for s in result["data"]["sets"]}
+    assert chosen == {"own": False, "more": True}
+    # As well where the validation set is gone, under another name and with other boxes.
+    other = yaml.safe_dump({"x": entry("val", first=2, boxes="jittered"), "own": entry("test")})
+    (copy / "val").rename(copy / "moved")
+    arguments = [f"--data.init_args.test={other.replace('val', 'moved')}"]
+    metrics = Task.from_run(copy / "run", arguments, verb="test").measure()
+    assert "faces of test/x chose this checkpoint" in " ".join(capsys.readouterr().out.split())
+    assert metrics["test/nme"] == metrics["test/own/nme_interocular"]
+    assert "test/x/nme_interocular" in metrics

@@ -52,9 +52,9 @@ from lit_landmarks.training.evaluation import (
     list_chosen_on,
     measure,
     print_metrics,
-    save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES, DataSpec, Role
@@ -290,7 +290,7 @@ class Task:
         return metrics
 
     def predict(self, output: Path) -> int:
-        """Writes the landmarks of every face to an .npz file.
+        """Writes the landmarks of every face to an .npz file, and a CSV of the same name.
 
         Returns:
             The number of faces.

@@ -7,19 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.data import LandmarkDataModule
-from lit_landmarks.files import atomic_path
-from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
 from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
 from lit_landmarks.training.fold_thresholds import UseFoldThresholds, read_fold_thresholds
-from lit_landmarks.types import FaceBatch, Prediction
 
 #: Figures that people compare, and the headings of their columns.
 SHOWN = {
@@ -123,52 +119,6 @@ def average_mma(metrics: Mapping[str, float], role: str = "val") -> float | None
             total += count * float(value)
             faces += count
     return total / faces if faces else None
-
-
-class _Points(Callback):
-    """Collects predicted points in pixels of the image files."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, list[Any]] = {"points": [], "dataset_id": [], "index": []}
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Prediction,
-        batch: FaceBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        points = transform_points(batch.frame_to_image, outputs.points)
-        self.columns["points"].append(points.float().cpu().numpy())
-        self.columns["dataset_id"].append(batch.dataset_id.cpu().numpy())
-        self.columns["index"].append(batch.index.cpu().numpy())
-
-
-def save_points(
-    trainer: Trainer, method: LandmarkModule, data: Any, checkpoint: Path | None, output: Path
-) -> int:
-    """Predicts every face and writes an .npz: points (n, N, 2), dataset_id, index, datasets.
-
-    Returns:
-        The number of faces.
-    """
-    collector = _Points()
-    trainer.callbacks.append(collector)  # type: ignore[attr-defined]
-    with heed_choices(trainer, data, checkpoint):
-        trainer.predict(
-            method,
-            datamodule=data,
-            ckpt_path=checkpoint,
-            weights_only=True,
-            return_predictions=False,
-        )
-    columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
-    columns["datasets"] = np.array([s.name for s in data.spec.datasets])
-    with atomic_path(output) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **columns)
-    return len(columns.get("points", ()))
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:

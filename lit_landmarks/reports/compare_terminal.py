@@ -26,14 +26,14 @@ _KEY, _VALUE = 44, 16
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, the Pareto front, the settings that differ and the bars."""
-    _print_rows(comparison, console)
-    front = select_pareto_entries(comparison.entries, comparison.objective)
-    if front:
-        points = ", ".join(
-            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
-            for e in front
+    parts = comparison.split()
+    if len(parts) > 1:
+        console.print(
+            "these rows were not measured alike, so there is no best of all; a group each:",
+            soft_wrap=True,
         )
-        console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
+    for part in parts:
+        _print_group(part, console)
     _print_settings(comparison, console)
     _print_subsets(comparison, console)
     missing = find_runs_without_curves(comparison)
@@ -46,9 +46,21 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         )
 
 
+def _print_group(comparison: Comparison, console: Console) -> None:
+    """The table and the Pareto front of rows that can be compared."""
+    _print_rows(comparison, console)
+    front = select_pareto_entries(comparison.entries, comparison.objective)
+    if front:
+        points = ", ".join(
+            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
+            for e in front
+        )
+        console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
+
+
 def _print_rows(comparison: Comparison, console: Console) -> None:
     table = Table(
-        title=f"{escape(comparison.title)}, best first by {comparison.objective}",
+        title=f"{escape(_title(comparison))}, best first by {comparison.objective}",
         title_justify="left",
     )
     table.add_column("run", overflow="fold")
@@ -68,6 +80,11 @@ def _print_rows(comparison: Comparison, console: Console) -> None:
     if len(comparison.entries) > MOST_ROWS:
         rest = len(comparison.entries) - MOST_ROWS
         console.print(f"and {rest} more rows; --output compare.html shows all")
+
+
+def _title(comparison: Comparison) -> str:
+    heading = comparison.groups[0].heading if comparison.groups else ""
+    return f"{comparison.title}: {heading}" if heading else comparison.title
 
 
 def _describe_state(entry: Entry) -> str:

@@ -15,6 +15,7 @@ import yaml
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.reports.comparable import MeasuredOn, read_measured_on
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.run_directory import RunDirectory, open_run
@@ -41,6 +42,7 @@ class Entry:
         learning: value of `val/nme` by epoch, from 1.
         curves: error curves by `role/data set[/subset]`.
         seconds: duration.
+        measured_on: scheme, norm and data of its figures; None where they are not known.
 
     Example:
         >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
@@ -57,6 +59,7 @@ class Entry:
     learning: Sequence[tuple[float, float]] = ()
     curves: Mapping[str, ErrorCurve] = field(default_factory=dict)
     seconds: float | None = None
+    measured_on: MeasuredOn | None = None
 
     def figure(self, key: str) -> float:
         """A final figure; NaN where there is none."""
@@ -190,6 +193,7 @@ def _read_finished_run(run: RunDirectory, name: str) -> Entry:
         outcome="",
         metrics=metrics,
         curves=read_curves(run.ced),
+        measured_on=read_measured_on(run, result),
         seconds=None if seconds is None else float(seconds),
     )
 
@@ -203,6 +207,7 @@ def _read_unfinished_run(run: RunDirectory, name: str) -> Entry:
         "no result.json",
         config=read_config(run.config),
         learning=read_learning(run.metrics),
+        measured_on=read_measured_on(run),
     )
 
 

@@ -27,6 +27,8 @@ _DIGITS = 16
 _PARTS = {
     "scheme": "the scheme",
     "convention": "the convention",
+    "norm": "the primary norm",
+    "target": "the scheme of the run",
     "files": "the picture files",
     "sizes": "the sizes of picture files",
     "subsets": "the subsets",
@@ -42,6 +44,7 @@ def describe_set(dataset: FaceDataset) -> dict[str, Any]:
         "faces": len(index),
         "scheme": dataset.scheme,
         "convention": dataset.convention,
+        "norm": dataset.primary_norm,
         "files": _hash(repr(names).encode()),
         "sizes": _hash(repr([sizes[path] for path in index.paths]).encode()),
         "subsets": _hash(
@@ -58,7 +61,7 @@ def describe_set(dataset: FaceDataset) -> dict[str, Any]:
 def describe_data(data: LandmarkDataModule) -> dict[str, dict[str, Any]]:
     """`describe_set` of each data set of a data module, by `role/name`."""
     return {
-        f"{role}/{name}": describe_set(dataset)
+        f"{role}/{name}": {**describe_set(dataset), "target": data.scheme}
         for role in ROLES
         for name, dataset in data.sets[role].items()
     }

@@ -57,14 +57,14 @@ def make_folds(data: LandmarkDataModule, role: Role = "val") -> Folds:
 
 
 def find_folds(
-    folds: Folds, data: LandmarkDataModule, role: Role, records: FaceRecords
+    folds: Folds, data: LandmarkDataModule, role: str, records: FaceRecords
 ) -> NDArray[np.int64]:
     """(F,) fold of recorded faces of a role; -1 for faces that take no part."""
     found = np.full(len(records), -1, np.int64)
     for number, spec in enumerate(data.spec.datasets):
         rows = records.dataset == number
         if spec.role == role and rows.any():
-            found[rows] = folds.find(face_keys(data.sets[role][spec.name]))[records.row[rows]]
+            found[rows] = folds.find(face_keys(data.sets[spec.role][spec.name]))[records.row[rows]]
     return found
 
 

@@ -39,7 +39,7 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
         comparison: of rows that can be compared.
         number: of the group among those of a page.
     """
-    heading = comparison.groups[0].heading if comparison.groups else ""
+    heading = comparison.heading
     objective = comparison.objective
     trained = [
         entry

@@ -48,6 +48,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _print_group(comparison: Comparison, console: Console) -> None:
     """The table and the Pareto front of rows that can be compared."""
+    if comparison.heading:
+        console.print(f"\n{comparison.heading}:", markup=False, soft_wrap=True, style="bold")
     _print_rows(comparison, console)
     front = select_pareto_entries(comparison.entries, comparison.objective)
     if front:
@@ -60,7 +62,7 @@ def _print_group(comparison: Comparison, console: Console) -> None:
 
 def _print_rows(comparison: Comparison, console: Console) -> None:
     table = Table(
-        title=f"{escape(_title(comparison))}, best first by {comparison.objective}",
+        title=f"{escape(comparison.title)}, best first by {comparison.objective}",
         title_justify="left",
     )
     table.add_column("run", overflow="fold")
@@ -80,11 +82,6 @@ def _print_rows(comparison: Comparison, console: Console) -> None:
     if len(comparison.entries) > MOST_ROWS:
         rest = len(comparison.entries) - MOST_ROWS
         console.print(f"and {rest} more rows; --output compare.html shows all")
-
-
-def _title(comparison: Comparison) -> str:
-    heading = comparison.groups[0].heading if comparison.groups else ""
-    return f"{comparison.title}: {heading}" if heading else comparison.title
 
 
 def _describe_state(entry: Entry) -> str:

@@ -110,10 +110,7 @@ def render_page(comparison: Comparison) -> str:
         subtitle=_describe_ranking(comparison),
         cards=list(_iterate_cards(comparison)),
         noun=_choose_noun(comparison),
-        groups=[
-            (part.groups[0].heading if part.groups else "", list(_iterate_table_rows(part)))
-            for part in comparison.split()
-        ],
+        groups=[(part.heading, list(_iterate_table_rows(part))) for part in comparison.split()],
         charts=[(chart, chart_svg(chart)) for chart in all_charts(comparison)],
         legend=[
             (entry.name, color, " ".join(f"{LINE_WIDTH * length:g}" for length in DASHES[color]))
@@ -143,9 +140,7 @@ def _describe_ranking(comparison: Comparison) -> str:
 
 def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
     objective = comparison.objective
-    bests = [
-        (part.groups[0].heading if part.groups else "", part.best) for part in comparison.split()
-    ]
+    bests = [(part.heading, part.best) for part in comparison.split()]
     for heading, best in bests:
         if best is None:
             continue

@@ -69,7 +69,7 @@ def build_report(comparison: Comparison, project: str) -> Any:
 
 def _make_group_blocks(comparison: Comparison, wr: Any) -> list[Any]:
     """The table of rows that can be compared, below what they were measured on."""
-    heading = comparison.groups[0].heading if comparison.groups else ""
+    heading = comparison.heading
     table = wr.MarkdownBlock(format_figures_table(comparison))
     return [wr.H2(heading), table] if heading else [table]
 

@@ -7,7 +7,7 @@ the picture files. Pixels are not read and folders do not count, so a copy elsew
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def describe_data(data: LandmarkDataModule) -> dict[str, dict[str, Any]]:
 def list_changes(
     before: Mapping[str, Mapping[str, Any]],
     now: Mapping[str, Mapping[str, Any]],
-    roles: Iterable[Role] = ROLES,
+    roles: Sequence[str] = ROLES,
 ) -> list[str]:
     """What differs between two records, a phrase for each data set.
 

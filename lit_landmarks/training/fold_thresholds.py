@@ -93,13 +93,24 @@ class UseFoldThresholds(Callback):
             module.early_exit.face_thresholds = None
 
     def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *args: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Sets the thresholds of the batch."""
         self._begin(pl_module, batch)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *args: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Takes them back."""
         self._end(pl_module)

@@ -105,6 +105,7 @@ LABEL_TABLE: tuple[Label, ...] = (
         index_shape=("N", 3),
     ),
     Label("pose", (6,), _F, "deg", 0, "pose", optional=True, index_shape=(3,)),
+    Label("pose_kind", (), _I, "", 0),
     Label("focal", (), _F, "px", _NAN, "length", optional=True, index_shape=()),
     Label("norms", ("K",), _F, "px", _NAN, "length"),
     Label("dataset_id", (), _I, "", 0),

@@ -5,8 +5,11 @@ Conventions (the same in every room):
     * *Frame* is the image that a method receives; *image* is the file that it was cut from.
     * Head frame: x to the image's right, y down, z away from the camera; a frontal face has the
       identity rotation. Angles in degrees, in the order yaw, pitch, roll.
-    * `pose` is yaw, pitch, roll, tx, ty, tz in a camera of focal length 1.5 W centred on the frame,
-      with the mean face scaled so that its outer eye corners are 1 apart.
+    * `pose` is yaw, pitch, roll, tx, ty, tz. The angles are those of the rotation against the line
+      of sight to the middle of the face (`geometry.against_ray`), in labels of either kind
+      (`POSE_KINDS`) and predictions. The translation is in the pose camera of the frame (focal
+      length 1.5 W, centred), in units of the mean face's outer-eye distance; NaN where the
+      scheme has no mean face or a method predicts angles alone.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ ROLES: tuple[Role, ...] = ("train", "val", "test")
 
 #: Columns of `FaceBatch.norms`; `lit_landmarks.metrics` defines them.
 NORMS = ("interocular", "interpupil", "box", "height", "diagonal")
+
+#: Where a pose label comes from: the data set gives it, or POSIT made it from the points.
+PoseKind = Literal["given", "posit"]
+POSE_KINDS: tuple[PoseKind, ...] = ("given", "posit")
 
 #: A source crop is this much larger than the crop, so that a crop turned by 30 degrees, shifted
 #: and enlarged by the default augmentation still lies inside it almost always.
@@ -88,6 +95,7 @@ class FaceBatch:
         points3d: (B, N, 3) frame pixels; z in the same unit, away from the camera, mean 0.
         head3d: (B, N, 3) head frame.
         pose: (B, 6) yaw pitch roll (degrees) tx ty tz (see the module's docstring).
+        pose_kind: (B,) int64 index into `POSE_KINDS`; of no meaning without a pose.
         focal: (B,) focal length in frame pixels.
         has_visible, has_points3d, has_head3d, has_pose, has_focal: (B,) bool, label is present.
         norms: (B, K) denominators of NME in frame pixels, in the order of `NORMS`;
@@ -114,6 +122,7 @@ class FaceBatch:
     points3d: Tensor
     head3d: Tensor
     pose: Tensor
+    pose_kind: Tensor
     focal: Tensor
     has_visible: Tensor
     has_points3d: Tensor
@@ -220,8 +229,8 @@ class Prediction:
     def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
         """The prediction in pixels of another image: points, stages, 3D, pose and the like.
 
-        A similarity turns the head about the optical axis and scales its picture. Angles of view
-        are left alone, as they are for labels: a face that is shifted in its crop keeps its yaw.
+        A similarity turns the head about the line of sight and scales its picture. A face that is
+        shifted in its crop keeps its angles, as labels do.
 
         Args:
             affine: (B, 2, 3) similarity from pixels of this prediction to pixels of the other
@@ -263,7 +272,7 @@ class Prediction:
 def _transform_pose(pose: Tensor, affine: Tensor, scale: Tensor, sizes: tuple[int, int]) -> Tensor:
     """A pose in the pose camera (f = 1.5 W) of another image; see `Prediction.transform`."""
     size, other = sizes
-    roll = pose[:, 2:3] + torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))[:, None]
+    angles = _turned_angles(pose[:, :3], affine[:, :, 0] / scale[:, None])
     # A head of unknown place stands in front of the camera meanwhile: NaN would reach gradients.
     placed = pose[:, 3:].isfinite().all(dim=-1, keepdim=True)
     ahead = pose.new_tensor([0.0, 0.0, 1.0])
@@ -275,7 +284,25 @@ def _transform_pose(pose: Tensor, affine: Tensor, scale: Tensor, sizes: tuple[in
     depth = depth * (other / size) / scale[:, None]
     plane = (origin - (other - 1) / 2) / (1.5 * other) * depth
     translation = torch.where(placed, torch.cat((plane, depth), -1), torch.nan)
-    return torch.cat((pose[:, :2], roll, translation), -1)
+    return torch.cat((angles, translation), -1)
+
+
+def _turned_angles(angles: Tensor, way: Tensor) -> Tensor:
+    """Yaw, pitch, roll (B, 3) after the image was turned so that its x axis points along `way`.
+
+    The image turns about its own z axis, roll about the head's, which are one in frontal faces
+    alone. Written out, since `geometry` stands on this module: the entries of the turn times
+    `geometry.euler_to_matrix` from which `matrix_to_euler` reads the angles.
+    """
+    cos, sin = way.unbind(-1)
+    (cy, cp, cr), (sy, sp, sr) = (
+        f(torch.deg2rad(angles)).unbind(-1) for f in (torch.cos, torch.sin)
+    )
+    x, y, z = -cos * sy * cp - sin * sp, -sin * sy * cp + cos * sp, cy * cp
+    left = sin * (cy * cr + sy * sp * sr) + cos * cp * sr
+    up = sin * (sy * sp * cr - cy * sr) + cos * cp * cr
+    turned = (torch.atan2(-x, z), torch.atan2(y, torch.hypot(x, z)), torch.atan2(left, up))
+    return torch.rad2deg(torch.stack(turned, -1))
 
 
 def _map_tensors(value: Any, fn: Any) -> dict[str, Any]:

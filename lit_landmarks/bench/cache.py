@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data import FaceDataset, Ibug300W
 from lit_landmarks.data.cache import source_crops
-from lit_landmarks.data.index import decode_image
 from lit_landmarks.data.layouts import write_image, write_text
+from lit_landmarks.pictures import decode_image
 
 #: A common photograph and the side of its face box, pixels: those of AFW have 916 x 767 and 172
 #: in the median.

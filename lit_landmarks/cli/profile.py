@@ -70,8 +70,12 @@ def _print(method: LandmarkModule, profile: Profile) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from lit_landmarks.console import plain_console
+
     title = f"{type(method).__name__}, {method.scheme}, {method.frame_size} px, one face"
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in profile.record().items():
         table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
     Console().print(table)
+    if (notice := profile.cost.notice()) is not None:
+        plain_console().print(f"note: {notice}")

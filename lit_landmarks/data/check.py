@@ -20,12 +20,14 @@ from lit_landmarks.data.crop_boxes import check_row
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.outliers import label_outliers
+from lit_landmarks.data.pose import posit_angles
 from lit_landmarks.draw import FaceAnnotator, Image, contact_sheet
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry import box_crop, invert_affine, pose_camera, posit, transform_points
+from lit_landmarks.geometry import invert_affine, transform_points
+from lit_landmarks.pictures import Grid, orientation_tag
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.template import has_mean_face, mean_face
-from lit_landmarks.types import CropSpec
+from lit_landmarks.template import has_mean_face
+from lit_landmarks.types import CropSpec, PoseKind
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 #: Width of a bin of the pose histogram in degrees; the outer ones are open.
@@ -68,10 +70,14 @@ class CheckReport:
         subsets: good rows of each subset.
         labels: optional labels it carries.
         problems: one line per bad row: what, where, cure.
+        grid: pixels on which the points are taken to lie.
+        own: `pixel_grid` is an argument of the data set.
+        turned: pictures whose orientation tag is not 1, and the tag.
         quantiles: name of a figure -> its 0, 5, 50, 95 and 100 % quantiles.
         hidden: share of points without annotation.
         outside: share of annotated points that lie outside their image (a few are normal).
         poses: yaw, pitch, roll -> faces in each bin of 15 degrees from -90 on.
+        pose_kind: whether the data set gives these angles or POSIT makes them.
         sheet: contact sheet of overlays, or None without a good row.
         ranking: every face by falling distance from what the other faces' shapes predict.
         suspect_sheet: contact sheet of the first of them, with the expected place in orange.
@@ -84,10 +90,14 @@ class CheckReport:
     subsets: dict[str, int] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
+    grid: Grid = "stored"
+    own: bool = False
+    turned: dict[str, int] = field(default_factory=dict)
     quantiles: dict[str, tuple[float, ...]] = field(default_factory=dict)
     hidden: float = 0.0
     outside: float = 0.0
     poses: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    pose_kind: PoseKind = "given"
     sheet: Image | None = None
     ranking: list[Suspect] = field(default_factory=list)
     suspect_sheet: Image | None = None
@@ -113,17 +123,35 @@ class CheckReport:
             f"  points not annotated {100 * self.hidden:.2f} %, "
             f"outside their image {100 * self.outside:.2f} %"
         )
+        lines += self._turned_lines()
         lines.append(f"{len(self.problems)} bad rows" + (":" if self.problems else ""))
         lines += [f"  {problem}" for problem in self.problems[:most]]
         if len(self.problems) > most:
             lines.append(f"  ... and {len(self.problems) - most} more")
         return lines + self._suspect_lines(most)
 
+    def _turned_lines(self) -> list[str]:
+        if not self.turned:
+            return []
+        some = ", ".join(
+            f"{Path(path).name} ({tag})" for path, tag in list(self.turned.items())[:3]
+        )
+        lines = [
+            f"  pictures with an orientation tag other than 1: {len(self.turned)}, such as {some};",
+            f"  points are taken to lie on the pictures as {self.grid}",
+        ]
+        if self.own:
+            other = "stored" if self.grid == "shown" else "shown"
+            lines[-1] += f"; if they do not, set pixel_grid: {other}"
+        return lines
+
     def _pose_lines(self) -> list[str]:
         if not self.poses:
             return []
+        origin = {"given": "given by the data set", "posit": "made by POSIT from the points"}
+        lines = [f"  pose {origin[self.pose_kind]}"]
         starts = [f"{_BIN * (i - _BINS // 2):>6}" for i in range(_BINS)]
-        lines = [f"  {'faces from degree':<18}" + "".join(starts)]
+        lines.append(f"  {'faces from degree':<18}" + "".join(starts))
         for name, counts in self.poses.items():
             lines.append(f"  {name:<18}" + "".join(f"{count:>6}" for count in counts))
         return lines
@@ -166,6 +194,8 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
     )
     if not len(index):
         return report
+    report.grid, report.own = dataset.grid, hasattr(dataset, "pixel_grid")
+    report.turned = _turned(index)
     shown = set(np.linspace(0, len(index) - 1, min(sheet_faces, len(index))).astype(int).tolist())
     tiles: list[tuple[int, Image]] = []
     sizes = np.zeros((len(index), 2), np.float32)
@@ -197,6 +227,21 @@ def check_dataset(dataset: FaceDataset, sheet_faces: int = 64) -> CheckReport:
         titles = [_title(index, row) for row, _ in tiles]
         report.sheet = contact_sheet([tile for _, tile in tiles], columns=8, titles=titles)
     return report
+
+
+def _turned(index: FaceIndex) -> dict[str, int]:
+    """Pictures whose orientation tag is not 1, and the tag; files that cannot be read have none."""
+
+    def tag(path: str) -> int:
+        try:
+            return orientation_tag(Path(path).read_bytes())
+        except OSError:
+            return 1
+
+    paths = list(dict.fromkeys(index.paths))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        tags = zip(paths, pool.map(tag, paths, chunksize=64), strict=True)
+        return {path: tag for path, tag in tags if tag != 1}
 
 
 def refuse_bad_faces(dataset: FaceDataset) -> None:
@@ -255,6 +300,7 @@ def _count(
         _record_quantiles(report, "image height px", sizes[:, 1])
     box = index.box
     _record_quantiles(report, "face box side px", (box[:, 2:] - box[:, :2]).max(1))
+    report.pose_kind = "posit" if index.pose is None else "given"
     angles = index.pose if index.pose is not None else _pose(index, report.scheme)
     edges = _BIN * (np.arange(1, _BINS) - _BINS // 2)
     for name, column in zip(_ANGLES, angles.T, strict=True):
@@ -302,16 +348,13 @@ def _record_quantiles(report: CheckReport, name: str, values: NDArray[np.float32
 
 
 def _pose(index: FaceIndex, scheme: str) -> NDArray[np.float32]:
-    """(n, 3) angles by POSIT in a frame around each box; NaN where there are none."""
+    """(n, 3) angles by POSIT; NaN where there are none."""
     if not has_mean_face(scheme):
         return np.full((len(index), 3), np.nan, np.float32)
-    model, carries = mean_face(scheme), get_scheme(scheme).pose_mask()
-    size = 128
-    frame = invert_affine(box_crop(torch.from_numpy(index.box), size, _SHEET_CROP.scale))
-    points = transform_points(frame, torch.from_numpy(index.points))
-    mask = torch.from_numpy(index.mask) & carries
-    pose, ok = posit(points, mask, model, *pose_camera(size))
-    return np.asarray(torch.where(ok[:, None], pose[:, :3], torch.nan).numpy(), np.float32)
+    focal = None if index.focal is None else torch.from_numpy(index.focal)
+    points, mask = torch.from_numpy(index.points), torch.from_numpy(index.mask)
+    angles, ok = posit_angles(points, mask, scheme, focal)
+    return np.asarray(torch.where(ok[:, None], angles, torch.nan).numpy(), np.float32)
 
 
 def _tile(

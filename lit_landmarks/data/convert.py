@@ -66,6 +66,8 @@ def convert_to_json(dataset: FaceDataset, target: Path) -> int:
         write(rows)
     origin = (dataset.primary_norm, type(dataset).source, type(dataset).licence)
     header = JsonHeader(dataset.scheme, dataset.convention, *origin)
+    if index.paths:  # pictures are copied with their tags
+        header = replace(header, pixel_grid=dataset.grid)
     write_faces(target / "faces.json", index, names, header)
     return len(index)
 

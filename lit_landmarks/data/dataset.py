@@ -26,7 +26,7 @@ from lit_landmarks.labels import LABEL_TABLE, absent_column
 from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
-from lit_landmarks.types import DatasetSpec
+from lit_landmarks.types import POSE_KINDS, DatasetSpec
 
 _ROWS_AT_ONCE = 8192
 
@@ -108,6 +108,7 @@ class CroppedFaces:
             "dataset_id": np.full(batch, self.dataset_id),
             "convention_id": np.full(batch, convention_index(self.spec.convention)),
             "index": rows,
+            "pose_kind": np.full(batch, POSE_KINDS.index("given")),
         }
         if self.crops is not None:
             columns["image"] = np.asarray(self.crops)[rows]

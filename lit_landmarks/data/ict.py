@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.compute import default_device
+from lit_landmarks.data.finding import files_below
 from lit_landmarks.data.index import Arguments, FilePattern
 from lit_landmarks.data.synthetic import SyntheticFaces
 from lit_landmarks.errors import UserError
@@ -147,7 +148,7 @@ class IctFaces(SyntheticFaces):
         folder = self.resolve(self.backgrounds)
         if not folder.is_dir():
             raise UserError(f"no folder of backgrounds, {folder}; name one or set it to null")
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
+        files = files_below(folder, _IMAGES)
         if not files:
             raise UserError(f"no jpg or png backgrounds, {folder}; add some or set it to null")
         return files

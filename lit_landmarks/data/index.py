@@ -21,31 +21,23 @@ from __future__ import annotations
 
 import hashlib
 import typing
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import match_files
 from lit_landmarks.errors import UserError
 from lit_landmarks.labels import LABEL_TABLE, LABELS, sizes
+from lit_landmarks.pictures import Grid, decode_image
 
 Report = Callable[[UserError], None]
 Arguments = dict[str, Any]
-
-#: How a PNG file begins.
-_PNG = b"\x89PNG\r\n\x1a\n"
-# What cannot be decoded is told by us, in one line; OpenCV would add its own on stderr.
-if hasattr(cv2, "setLogLevel"):  # OpenCV 4
-    cv2.setLogLevel(0)
-else:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 #: Concrete data sets by class name; filled by `FaceDataset.__init_subclass__`.
 DATASETS: dict[str, type[FaceDataset]] = {}
@@ -66,8 +58,9 @@ class FaceIndex:
         visible: (n, N) int8: -1 unknown, 0 occluded, 1 visible, 2 self-occluded.
         points3d: (n, N, 3) float32; x, y as `points`, z in the same pixels, away from the camera.
         head3d: (n, N, 3) float32 head frame.
-        pose: (n, 3) float32 yaw, pitch, roll in degrees, as seen along the ray from the camera to
-            the middle of the face (a frame is centred there; POSIT finds this rotation).
+        pose: (n, 3) float32 yaw, pitch, roll in degrees against the line of sight from the camera
+            to the middle of the face. A reader whose files give the rotation in the axes of the
+            camera turns it by `geometry.against_ray`; fits under weak perspective are such already.
         focal: (n,) float32 focal length in image pixels.
         subsets: name -> (n,) bool membership.
         track, time: (n,) int64 video track and frame number.
@@ -147,7 +140,7 @@ class FilePattern:
 
     def matches(self, folder: Path) -> bool:
         """True if a file below the folder matches."""
-        return any(True for mark in self.marks for _ in folder.glob(mark))
+        return any(True for mark in self.marks for _ in match_files(folder, mark))
 
 
 class FaceDataset(ABC):
@@ -177,6 +170,15 @@ class FaceDataset(ABC):
     cache_dir: str | None = None
     _index: FaceIndex | None = None
 
+    @property
+    def grid(self) -> Grid:
+        """The pixel grid of the points: of the pictures as stored, or as viewers show them.
+
+        Published data sets are read as stored, as their owners' tools do; readers of faces of
+        one's own override this.
+        """
+        return "stored"
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register a data set under its class name, unless it is abstract or private."""
         super().__init_subclass__(**kwargs)
@@ -201,7 +203,7 @@ class FaceDataset(ABC):
             names = [
                 split
                 for split, marks in pattern.splits.items()
-                if any(True for mark in marks for _ in folder.glob(mark))
+                if any(True for mark in marks for _ in match_files(folder, mark))
             ]
         else:
             hints = typing.get_type_hints(cls.__init__)
@@ -273,7 +275,7 @@ class FaceDataset(ABC):
             UserError: a file is missing or cannot be decoded.
         """
         paths = self.index().paths
-        return [read_image(paths[row]) for row in rows]
+        return [read_image(paths[row], self.grid) for row in rows]
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash that changes when the pixels of `rows` do: file names, sizes and times.
@@ -283,6 +285,8 @@ class FaceDataset(ABC):
         """
         digest = hashlib.sha256()
         paths = self.index().paths
+        if self.grid != "stored":
+            digest.update(f"{self.grid}\n".encode())
         for row in rows:
             try:
                 stat = Path(paths[row]).stat()
@@ -315,46 +319,18 @@ def missing_image(path: str | Path, suffixes: Sequence[str] = ()) -> UserError:
     return UserError(f"no image, {name}; restore the file or remove its annotation")
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Decode an image file to (H, W, 3) uint8 RGB, without applying EXIF rotation.
+def read_image(path: str | Path, grid: Grid = "stored") -> NDArray[np.uint8]:
+    """Decode an image file to (H, W, 3) uint8 RGB; `pictures` says how, and what is refused.
 
-    Landmarks were annotated on the stored pixel grid, so the orientation tag is ignored.
+    Args:
+        path: the file.
+        grid: "stored" pixels whatever the orientation tag says, or "shown" as viewers turn them.
 
     Raises:
-        UserError: the file is missing, truncated or no image.
+        UserError: the file is missing, damaged or no picture that is read.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise missing_image(path) from error
-    return decode_image(data, path)
-
-
-def decode_image(data: bytes, path: str | Path) -> NDArray[np.uint8]:
-    """`read_image` of a file's bytes; `path` is for the error."""
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
-        # libjpeg fills a cut file with grey and OpenCV stays silent about it.
-        raise UserError(f"JPEG is truncated, {path}; fetch the file again")
-    if data.startswith(_PNG) and not _whole_png(data):
-        raise UserError(f"PNG is truncated or damaged, {path}; fetch the file again")
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    if image is None:
-        raise UserError(f"cannot decode the image, {path}; fetch the file again or remove its row")
-    return np.asarray(image, dtype=np.uint8)
-
-
-def _whole_png(data: bytes) -> bool:
-    """True if every needed chunk is there with its checksum; libpng prints what it finds wrong."""
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        kind, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
-        checksum = int.from_bytes(data[end - 4 : end], "big")
-        if end > len(data) or (
-            kind[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != checksum
-        ):
-            return False
-        if kind == b"IEND":
-            return True
-        at = end
-    return False
+    return decode_image(data, path, grid)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lit_landmarks.data.finding import is_clutter
 from lit_landmarks.data.index import DATASETS, FaceDataset, FilePattern
 from lit_landmarks.errors import UserError
 
@@ -24,7 +25,7 @@ def walk(root: Path) -> Iterator[tuple[str, FaceDataset]]:
     if not root.is_dir():
         raise UserError(f"no folder {root}; correct the path")
     taken: set[str] = set()
-    for place, dataset in _below(root, 0):
+    for place, dataset in _below(root, 0, set()):
         parts = place.relative_to(root).parts or (root.resolve().name,)
         if place.is_file():
             parts = (*parts[:-1], place.stem)
@@ -38,10 +39,10 @@ def walk(root: Path) -> Iterator[tuple[str, FaceDataset]]:
 
 def unrecognized(root: Path) -> list[Path]:
     """Folders right below `root` that hold no data set of a class that there is."""
-    folders = [f for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith(".")]
+    folders = [f for f in sorted(root.iterdir()) if f.is_dir() and not is_clutter(f.name)]
     if any(not pattern.loose for _, pattern in _matches(root)):
         return []
-    return [f for f in folders if not any(True for _ in _below(f, 1))]
+    return [f for f in folders if not any(True for _ in _below(f, 1, set()))]
 
 
 def _matches(folder: Path) -> list[tuple[type[FaceDataset], FilePattern]]:
@@ -57,7 +58,11 @@ def _matches(folder: Path) -> list[tuple[type[FaceDataset], FilePattern]]:
     return matches
 
 
-def _below(folder: Path, depth: int) -> Iterator[tuple[Path, FaceDataset]]:
+def _below(folder: Path, depth: int, seen: set[Path]) -> Iterator[tuple[Path, FaceDataset]]:
+    """The data sets of a folder and those below it; what is in `seen` was looked at before."""
+    if (real := folder.resolve()) in seen:
+        return
+    seen.add(real)
     matches = _matches(folder)
     for cls, pattern in matches:
         make: Any = cls
@@ -67,6 +72,7 @@ def _below(folder: Path, depth: int) -> Iterator[tuple[Path, FaceDataset]]:
     covered = {name for pattern in roots for name in pattern.covers}
     if (roots and not covered) or depth >= _DEPTH:
         return
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and child.name not in covered and not child.name.startswith("."):
-            yield from _below(child, depth + 1)
+    # Links last: a folder that is there by itself keeps its own name.
+    for child in sorted(folder.iterdir(), key=lambda f: (f.is_symlink(), f)):
+        if child.is_dir() and child.name not in covered and not is_clutter(child.name):
+            yield from _below(child, depth + 1, seen)

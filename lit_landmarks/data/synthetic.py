@@ -149,7 +149,8 @@ class SyntheticFaces(FaceDataset):
             return torch.cat([getattr(p, name) for p in parts]).numpy()
 
         points = column("points")
-        yaw = np.abs(column("pose")[:, 0])
+        # By the yaw that was drawn, in the axes of the camera: `max_yaw` bounds that one.
+        yaw = np.abs(self.faces(rows).angles[:, 0].float().numpy())
         return FaceIndex(
             points=points,
             mask=np.ones(points.shape[:2], dtype=np.bool_),

@@ -122,8 +122,10 @@ class BatchTransform:
             moved = self._mirror(moved, params.flip)
             moved = replace(moved, visible=_occlude(moved, params.rectangles))
         moved = replace(moved, points3d=moved.points3d.masked_fill(~moved.mask[..., None], 0.0))
-        pose, present = frame_pose(moved, placement.inverse, self.schemes, self.crop.size)
-        return replace(moved, pose=pose, has_pose=present)
+        pose, present, kind = frame_pose(
+            batch, moved, placement.inverse, self.schemes, self.crop.size
+        )
+        return replace(moved, pose=pose, has_pose=present, pose_kind=kind)
 
     def _order(self, batch: FaceBatch, flip: Tensor) -> Tensor:
         """(B, N) which old point each new point is."""

@@ -6,7 +6,9 @@ shapes; `procrustes` alignment of shapes.
 """
 
 from lit_landmarks.geometry.camera import (
+    FACE_MIDDLE,
     POSE_FOCAL,
+    against_ray,
     pose_camera,
     project,
     project_rt,
@@ -27,7 +29,7 @@ from lit_landmarks.geometry.crops import (
     to_unit,
     transform_points,
 )
-from lit_landmarks.geometry.posit import posit
+from lit_landmarks.geometry.posit import focal_at_distance, posit
 from lit_landmarks.geometry.procrustes import procrustes, procrustes_mean
 from lit_landmarks.geometry.rotations import (
     euler_to_matrix,
@@ -40,14 +42,17 @@ from lit_landmarks.geometry.rotations import (
 from lit_landmarks.geometry.shape_model import ShapeModel, pca
 
 __all__ = [
+    "FACE_MIDDLE",
     "POSE_FOCAL",
     "ShapeModel",
     "affine_scale",
+    "against_ray",
     "box_crop",
     "compose_affine",
     "euler_to_matrix",
     "flip_affine",
     "flip_pose",
+    "focal_at_distance",
     "from_centered",
     "from_unit",
     "geodesic_degrees",

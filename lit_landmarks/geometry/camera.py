@@ -1,9 +1,14 @@
 """Pinhole camera: head-frame points to frame pixels.
 
-Depth z grows away from the camera and must be positive. A `pose` is yaw, pitch, roll in degrees
-and tx, ty, tz in head units (outer eye corners of the mean face 1 apart), in the *pose camera* that
-all methods share: focal length 1.5 frame sides, principal point at the middle of the frame. For a
-face whose eye corners are W / 3 apart, tz is about 4.5.
+Depth z grows away from the camera and must be positive. The camera of `project` and `posit` may be
+any. The *pose camera*, which all methods share, has a focal length of 1.5 frame sides and its
+principal point at the middle of the frame. Translations are in head units (outer eye corners of the
+mean face 1 apart): for a face whose eye corners are W / 3 apart, tz is about 4.5 there.
+
+The pose of a face, as a label and as a prediction, is its rotation against the line of sight: the
+rotation that a camera finds which looks straight at the middle of the face (`against_ray`). A crop
+shows this rotation, wherever the face stood in its photo. The rotation in the axes of the photo's
+camera is another one, by the angle between the face and the optical axis.
 """
 
 from __future__ import annotations
@@ -16,12 +21,43 @@ from lit_landmarks.geometry.rotations import euler_to_matrix
 #: Focal length of the pose camera in frame sides (SPIGA, Prados-Torreblanca et al., BMVC 2022).
 POSE_FOCAL = 1.5
 
+#: Middle of the face between brows and chin, half way to the ears; head frame.
+FACE_MIDDLE = (0.0, 0.45, 0.15)
+
 Scalar = float | Tensor
 
 
 def pose_camera(size: int) -> tuple[float, float]:
     """Focal length and both coordinates of the principal point, in pixels of a `size` frame."""
     return POSE_FOCAL * size, (size - 1) / 2
+
+
+def against_ray(rotation: Tensor, translation: Tensor) -> Tensor:
+    """Rotations of heads against the line of sight, from those in the axes of a camera.
+
+    The camera is turned, on the shortest way, until its optical axis meets the middle of the face.
+
+    Args:
+        rotation: (B, 3, 3) in the axes of the camera.
+        translation: (B, 3) head units, in front of the camera.
+
+    Returns:
+        (B, 3, 3).
+
+    Example:
+        >>> beside = torch.tensor([[1.0, -0.45, 0.85]])  # the middle lies 45 degrees to the right
+        >>> against_ray(torch.eye(3)[None], beside)[0, 0]
+        tensor([ 0.7071,  0.0000, -0.7071])
+    """
+    ray = torch.nn.functional.normalize(
+        rotation @ rotation.new_tensor(FACE_MIDDLE) + translation, dim=-1
+    )
+    across, along = ray[:, :2], ray[:, 2:]
+    # Rodrigues' formula for the turn about the axis z x ray.
+    block = torch.eye(2).to(ray) - across[:, :, None] * across[:, None] / (1 + along[..., None])
+    upper = torch.cat((block, across[:, :, None]), 2)
+    lower = torch.cat((-across, along), 1)[:, None]
+    return torch.cat((upper, lower), 1).mT @ rotation
 
 
 def per_row(value: Scalar, like: Tensor) -> Tensor:
@@ -61,5 +97,5 @@ def project_rt(
 
 
 def project(points3d: Tensor, pose: Tensor, focal: Scalar, center: Scalar) -> Tensor:
-    """Perspective image of points under (B, 6) poses; see `project_rt` and `pose_camera`."""
+    """Perspective image of points under (B, 6) rotations and translations; see `project_rt`."""
     return project_rt(points3d, euler_to_matrix(pose[..., :3]), pose[..., 3:], focal, center)

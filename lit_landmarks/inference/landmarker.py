@@ -31,7 +31,7 @@ class Face:
         scheme: name of the scheme whose points they are, None for a user's queries.
         box: (4,) x0 y0 x1 y1 that the face was cut by.
         error: predicted NME in percent.
-        pose: (3,) yaw, pitch, roll in degrees, in the camera of the crop.
+        pose: (3,) yaw, pitch, roll in degrees against the line of sight to the face.
         visibility: (N,) probability that each point is visible.
         points3d: (N, 3) pixels of the picture, z away from the camera, mean 0.
         mma: multiply-adds that were spent, in millions, where the cost depends on the face.

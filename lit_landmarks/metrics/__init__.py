@@ -19,8 +19,15 @@ Definitions
 
     FR at t is the percentage of faces with NME > t. AUC at t is the area under the cumulative error
     distribution from 0 to t in percent of the rectangle: E[max(0, t - NME)] / t, an exact sum.
-    Percentiles p90, p95, p99 come from a histogram and are exact to 0.01 points of NME.
-    Pose error is the absolute difference per angle, the short way round, in degrees.
+    Published AUC of SPIGA's code come from a histogram and are up to 0.012 higher
+    (`bench.golden.histogram_auc` does it their way).
+    Percentiles p90, p95, p99 are linear between the two nearest faces, as NumPy's default is.
+    The published figures of MERL-RAV (LUVLi, SPIGA) divide a face's sum of errors by all 68 points,
+    however many are annotated, so that a point without label has no error; these are the figures
+    that end in `_over_scheme`, for data sets with such faces. All others divide by the annotated.
+    Pose error is the absolute difference per angle, the short way round, in degrees. `pose_mae` is
+    against poses that the data set gives, `pose_mae_posit` against those that POSIT made from the
+    points: the angles mean the same, but what a person differs from the mean face goes into them.
     Occlusion scores take *occluded* (by an object or by the head itself) as the positive class.
     3D NME compares points in crop pixels with both depths centered, under the norms above.
     Flicker and acceleration compare consecutive frames of a track in image pixels.
@@ -52,7 +59,6 @@ Adding a metric (2 files)
 from lit_landmarks.metrics.classes import (
     AlignedError,
     AreaUnderCurve,
-    ErrorDistribution,
     FailureRate,
     GroupedMean,
     GroupedMetric,
@@ -66,7 +72,7 @@ from lit_landmarks.metrics.direction import higher_is_better
 from lit_landmarks.metrics.families import FAMILIES
 from lit_landmarks.metrics.family import MetricFamily
 from lit_landmarks.metrics.functional import nme, point_errors
-from lit_landmarks.metrics.gathered import FrameMotion, VisibilityAUROC
+from lit_landmarks.metrics.gathered import ErrorDistribution, FrameMotion, VisibilityAUROC
 from lit_landmarks.metrics.keys import key_table, possible_keys
 from lit_landmarks.metrics.norms import NORMS, norm_values
 from lit_landmarks.metrics.suite import THRESHOLDS, FaceMetrics

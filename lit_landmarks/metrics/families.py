@@ -23,7 +23,8 @@ from lit_landmarks.metrics.family import (
 )
 from lit_landmarks.metrics.groups import POINT_GROUPS, FaceGroup
 from lit_landmarks.metrics.norms import NORMS
-from lit_landmarks.types import FaceBatch, Prediction
+from lit_landmarks.metrics.over_scheme import AreaOverSchemeFamily, OverSchemeFamily
+from lit_landmarks.types import POSE_KINDS, FaceBatch, PoseKind, Prediction
 
 PERCENTILES = (90, 95, 99)
 #: Columns kept for methods that refine in stages; fixed so that all shards have one shape.
@@ -103,10 +104,10 @@ class AreaFamily(MetricFamily):
 
 
 class DistributionFamily(MetricFamily):
-    """Percentiles of NME; its histogram is also where CED curves come from."""
+    """Percentiles of NME; its errors are also where CED curves come from."""
 
     name = "distribution"
-    metric = classes.ErrorDistribution
+    metric = gathered.ErrorDistribution
     patterns = ("p{percent}_{primary}",)
     meaning = "NME that so many percent of the faces do not exceed"
 
@@ -120,9 +121,9 @@ class DistributionFamily(MetricFamily):
         return [f"p{percent}_{group.primary}" for percent in PERCENTILES]
 
     def table(self, metric: classes.GroupedMetric, layout: SuiteLayout) -> Tensor:
-        """Percentiles of each group, from its histogram."""
-        histogram = super().table(metric, layout)
-        return cast(classes.ErrorDistribution, metric).percentiles(PERCENTILES, histogram)
+        """Percentiles of each group, from its errors."""
+        ranked: Tensor = metric.compute()
+        return cast(gathered.ErrorDistribution, metric).percentiles(PERCENTILES, ranked)
 
 
 class StageFamily(MetricFamily):
@@ -270,22 +271,39 @@ class AlignedHeadFamily(AlignedErrorFamily):
 
 
 class PoseFamily(MetricFamily):
-    """Mean absolute error of the head's angles."""
+    """Mean absolute error of the head's angles against poses that the data set gives."""
 
     name = "pose"
     metric = classes.PoseError
     patterns = ("pose_mae_yaw", "pose_mae_pitch", "pose_mae_roll", "pose_mae")
-    meaning = "mean absolute error of each angle and of all three, degrees"
+    meaning = "mean absolute error of each angle and of all three, degrees, against given poses"
     field = "pose"
-    further_conditions = ("pose label, given or by POSIT",)
+    label: ClassVar[str | None] = "pose"
+    kind: ClassVar[PoseKind] = "given"
 
     def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
         """Add a batch."""
         batch = evaluated.batch
         predicted = single_or_double(cast(Tensor, evaluated.prediction.pose))
-        labeled = batch.has_pose.unsqueeze(1)
-        truth = torch.where(labeled, single_or_double(batch.pose), math.nan)
+        labeled = batch.has_pose & (batch.pose_kind == POSE_KINDS.index(self.kind))
+        truth = torch.where(labeled.unsqueeze(1), single_or_double(batch.pose), math.nan)
         metric.update(predicted, truth, evaluated.members)
+
+
+class PositPoseFamily(PoseFamily):
+    """The same against poses that POSIT made from the annotated points."""
+
+    name = "pose_posit"
+    patterns = (
+        "pose_mae_posit_yaw",
+        "pose_mae_posit_pitch",
+        "pose_mae_posit_roll",
+        "pose_mae_posit",
+    )
+    meaning = "the same against poses by POSIT, in which each person has the mean face"
+    label = None
+    further_conditions = ("faces without a given pose",)
+    kind = "posit"
 
 
 def _labeled_visibility(batch: FaceBatch) -> Tensor:
@@ -427,12 +445,15 @@ FAMILIES: tuple[MetricFamily, ...] = (
     FailureFamily(),
     AreaFamily(),
     DistributionFamily(),
+    OverSchemeFamily(),
+    AreaOverSchemeFamily(),
     StageFamily(),
     BinsFamily(),
     DepthErrorFamily(),
     AlignedPointsFamily(),
     AlignedHeadFamily(),
     PoseFamily(),
+    PositPoseFamily(),
     OcclusionFamily(),
     VisibilityFamily(),
     MotionFamily(),

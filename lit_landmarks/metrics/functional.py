@@ -153,6 +153,35 @@ def ced(errors: Tensor, thresholds: Tensor) -> Tensor:
     return (counted.unsqueeze(0) <= thresholds.unsqueeze(1)).double().mean(dim=1)
 
 
+def percentiles(ranked: Tensor, percents: Sequence[float]) -> Tensor:
+    """Percentiles of sorted errors, linear between the two nearest (NumPy's default).
+
+    Args:
+        ranked: (G, M) errors of each group in rising order, NaN behind the last.
+        percents: P percentages.
+
+    Returns:
+        (G, P); NaN of an empty group.
+
+    Example:
+        >>> percentiles(torch.tensor([[1.0, 2.0, 4.0], [3.0, torch.nan, torch.nan]]), [50, 75])
+        tensor([[2., 3.],
+                [3., 3.]])
+    """
+    count = (~ranked.isnan()).sum(dim=1, keepdim=True)
+    if ranked.shape[1] == 0:
+        return ranked.new_full((len(ranked), len(percents)), torch.nan)
+    shares = torch.tensor(percents, dtype=torch.float64, device=ranked.device) / 100.0
+    place = (count - 1).clamp(min=0) * shares
+    below = place.floor().long()
+    low = ranked.gather(1, below)
+    high = ranked.gather(1, (below + 1).minimum((count - 1).clamp(min=0)))
+    part = (place - below).to(ranked.dtype)
+    # two infinite errors have no difference
+    exact = (part == 0) | (low == high)
+    return torch.where(exact, low, low + (high - low) * part)
+
+
 def angle_errors(predicted: Tensor, truth: Tensor) -> Tensor:
     """Absolute difference of angles in degrees, the short way round the circle.
 

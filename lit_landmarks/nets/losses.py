@@ -139,7 +139,7 @@ def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: floa
 
     Args:
         predicted: (B, 3) yaw, pitch, roll in units of `scale`.
-        pose: (B, >=3) labels, degrees; undefined where `has_pose` is False.
+        pose: (B, >=3) labels, degrees, given or by POSIT; undefined where `has_pose` is False.
         has_pose: (B,) bool.
         scale: degrees per unit.
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from lit_landmarks.geometry.camera import FACE_MIDDLE
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.rendering.glasses import sample_glasses
 from lit_landmarks.rendering.hair import HairStyle, sample_hair
@@ -92,7 +93,7 @@ class FaceParameters:
         gaze: (B, 2, 3) unit direction of each eye, head frame.
         hair: styles.
         glasses: (B, 3) see `glasses.Glasses.place`.
-        angles: (B, 3) yaw, pitch, roll of the head in degrees.
+        angles: (B, 3) yaw, pitch, roll of the head in degrees, in the axes of the camera.
         body_angles: (B, 3) of neck and shoulders.
         translation: (B, 3) of the head frame's origin, camera frame, head units.
         focal: (B,) pixels.
@@ -138,8 +139,6 @@ def _map_tensors(record: Record, fn: Callable[[Tensor], Tensor]) -> Record:
     return replace(record, **changes)  # type: ignore[type-var]
 
 
-#: Middle of the face (between brows and chin, half way to the ears), head frame.
-_FACE_MIDDLE = (0.0, 0.45, 0.15)
 _FACE_WIDTH = 1.7
 _NECK = (0.0, 1.15, 0.95)
 
@@ -214,7 +213,7 @@ def sample_faces(rng: CounterRng, head: Head, ranges: Ranges) -> FaceParameters:
     unit = size * zoom / (ranges.face_scale * _FACE_WIDTH)
     focal = size * 1.3 * (6.0 / 1.3) ** rng.uniform("focal")
     shift = rng.uniform("shift", 2, -ranges.jitter, ranges.jitter) * size
-    middle = torch.tensor(_FACE_MIDDLE, dtype=torch.float64)
+    middle = torch.tensor(FACE_MIDDLE, dtype=torch.float64)
     depth = focal / unit
     at = torch.stack([shift[:, 0] / unit, shift[:, 1] / unit, depth], -1)
     rotation = euler_to_matrix(angles)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.geometry import zbuffer
-from lit_landmarks.geometry.rotations import euler_to_matrix
+from lit_landmarks.geometry.camera import against_ray
+from lit_landmarks.geometry.rotations import euler_to_matrix, matrix_to_euler
 from lit_landmarks.rendering.faces import (
     FaceParameters,
     Head,
@@ -41,7 +42,7 @@ class FaceLabels:
         points3d: (B, N, 3) x and y as `points`, z in the same pixels, away from the camera, mean 0.
         head3d: (B, N, 3) the same surface points in the head frame.
         visible: (B, N) int8: 0 occluded by hair, wear or a hand, 1 visible, 2 self-occluded.
-        pose: (B, 3) yaw, pitch, roll in degrees, exact.
+        pose: (B, 3) yaw, pitch, roll in degrees against the line of sight, exact.
         focal: (B,) pixels.
     """
 
@@ -142,6 +143,7 @@ class PlacedHeads:
         z = place[..., 2]
         middle = z.mean(1, keepdim=True)
         deep = (z - middle) * (self.faces.focal[:, None] / middle)
+        rotation = against_ray(euler_to_matrix(self.faces.angles), self.faces.translation)
         visible = torch.full(z.shape, -1, dtype=torch.int8)
         if visibility:
             visible = _classify_visibility(self.head, self.camera, self.faces, place)
@@ -150,7 +152,7 @@ class PlacedHeads:
             points3d=torch.cat([pixels, deep[..., None]], -1).float(),
             head3d=points.float(),
             visible=visible,
-            pose=self.faces.angles.float(),
+            pose=matrix_to_euler(rotation).float(),
             focal=self.faces.focal.float(),
         )
 

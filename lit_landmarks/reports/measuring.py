@@ -15,7 +15,10 @@ from lit_landmarks.training.run_directory import RunDirectory
 
 _HASH_DIGITS = 10
 #: Digits after the point for counts and costs; other figures have two.
-_DIGITS = {"parameters": 0, "learnable": 0, "faces": 0, "mma": 1, "mma_preprocess": 1}
+_DIGITS = {
+    **{"parameters": 0, "learnable": 0, "faces": 0},
+    **{"mma": 1, "mma_preprocess": 1, "mma_elementwise": 1},
+}
 
 
 def read_run(path: Path, overrides: Mapping[str, str] | None = None) -> Measurement:

@@ -49,6 +49,8 @@ _SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.gr
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
+#: Numbers with an exponent that YAML 1.1 takes for text: without a point, or without a sign.
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -158,7 +160,11 @@ class _DuplicateKeyError(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice; a plain one silently takes the last."""
+    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
+
+    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
+    YAML 1.2 and `fit` do not.
+    """
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -171,6 +177,15 @@ class _Loader(yaml.SafeLoader):
                     )
                 keys.add((key.tag, key.value))
         return node
+
+    def construct_exponent(self, node: yaml.ScalarNode) -> float:
+        """A number with an exponent: whole if it is written without a fraction, as `1e3`."""
+        value = float(node.value)
+        return int(value) if "." not in node.value and value.is_integer() else value
+
+
+_Loader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
+_Loader.add_constructor("!exponent", _Loader.construct_exponent)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from lit_landmarks.analysis.target_cost import reach_target_cost
+from lit_landmarks.compute import count_mma
 from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
@@ -262,12 +263,19 @@ class Task:
                 plan.run.remove_if_untrained()
                 raise
             method, data = self.method(), self.data()
+            try:
+                notice = count_mma(method, method.example()).notice()
+            except UserError:
+                plan.run.remove_if_untrained()
+                raise
             if is_follower():
                 run_fit(plan, trainer, method, data, tracker, reach_target_cost)
                 return {}
             console = plain_console()
             for note in plan.notes:
                 console.print(f"note: {note}")
+            if notice is not None:
+                console.print(f"note: {notice}")
             console.print(f"run directory: {plan.run.root}")
             result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
             print_metrics(result["metrics"], f"{plan.run.root}")

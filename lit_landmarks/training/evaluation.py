@@ -25,6 +25,7 @@ SHOWN = {
     "fr10_interocular": "FR10 io",
     "auc10_interocular": "AUC10 io",
     "pose_mae": "pose deg",
+    "pose_mae_posit": "POSIT deg",
 }
 
 

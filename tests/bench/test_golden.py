@@ -13,23 +13,37 @@ FILE = "golden/300w_private_spiga.npz"
 
 
 @pytest.fixture(scope="module")
-def rows(real_data: Path) -> list[tuple[str, str, str, str]]:
+def rows(real_data: Path) -> list[tuple[str, str, str, str, str]]:
     return golden.compare(real_data / FILE)
 
 
 @pytest.mark.real
-def test_every_published_digit(rows: list[tuple[str, str, str, str]]) -> None:
+def test_every_published_digit(rows: list[tuple[str, str, str, str, str]]) -> None:
     verdicts = [verdict for *_, verdict in rows]
     assert len(rows) == 22
     assert verdicts.count("agrees") == 21
-    # the one that their histogram, not our sum, rounds up; explained by the next test
-    assert [(key, m) for key, m, _, v in rows if v == "histogram"] == [
-        ("test/300w_private/auc8_interocular", "57.26")
+    # the one that their histogram, not our sum, rounds up
+    assert [row for row in rows if row[-1] == "histogram"] == [
+        ("test/300w_private/auc8_interocular", "57.26", "57.27", "57.27", "histogram")
     ]
 
 
 @pytest.mark.real
-def test_auc_differs_by_their_histogram_alone(real_data: Path) -> None:
+def test_both_ways_to_integrate_to_the_second_decimal(rows: list[tuple[str, ...]]) -> None:
+    areas = {key.removeprefix("test/300w_private/"): row for key, *row in rows if "auc" in key}
+    assert {key: tuple(row[:2]) for key, row in areas.items()} == {
+        "auc7_box": ("71.00", "71.01"),
+        "auc7_box/indoor": ("70.96", "70.96"),
+        "auc7_box/outdoor": ("71.05", "71.05"),
+        "auc8_interocular": ("57.26", "57.27"),
+        "auc8_interocular/indoor": ("57.35", "57.35"),
+        "auc8_interocular/outdoor": ("57.17", "57.17"),
+    }
+
+
+@pytest.mark.real
+def test_auc_and_percentiles_against_numpy(real_data: Path) -> None:
+    values = golden.measure(real_data / FILE)
     with np.load(real_data / FILE) as stored:
         gt, pred, names = stored["gt"], stored["pred"], stored["names"]
     error = np.linalg.norm(gt - pred, axis=2).mean(axis=1)
@@ -37,13 +51,15 @@ def test_auc_differs_by_their_histogram_alone(real_data: Path) -> None:
     box = np.sqrt(np.ptp(gt, axis=1).prod(axis=1))
     for norm, t, name in ((ocular, 8.0, "auc8_interocular"), (box, 7.0, "auc7_box")):
         x = 100 * error / norm
-        for subset in (None, "indoor", "outdoor"):
-            part = x[np.char.startswith(names, subset or "")]
-            published = golden.PUBLISHED[name, subset]
-            digits = len(published.partition(".")[2])
-            theirs = golden.histogram_auc(part, t)
-            assert f"{theirs:.{digits}f}" == published
-            assert 0 <= theirs - 100 * np.maximum(0, t - part).mean() / t < 0.0125
+        for subset in ("", "/indoor", "/outdoor"):
+            part = x[np.char.startswith(names, subset[1:])]
+            exact = 100 * np.maximum(0, t - part).mean() / t
+            key = f"test/300w_private/{name}{subset}"
+            assert values[key] == pytest.approx(exact, abs=1e-6)
+            assert 0 <= golden.histogram_auc(part, t) - exact < 0.0125
+            for percent in (90, 95, 99) if name.endswith("box") else ():
+                key = f"test/300w_private/p{percent}_box{subset}"
+                assert values[key] == pytest.approx(np.percentile(part, percent), rel=1e-6)
 
 
 @pytest.mark.real

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.compute import Cost, count_mma
 from lit_landmarks.compute import cost as cost_module
+from lit_landmarks.compute.copies import copy_module
 from lit_landmarks.metrics import FaceMetrics
 from lit_landmarks.types import DatasetSpec, DataSpec
 
@@ -93,8 +94,8 @@ def test_known_networks() -> None:
 def test_meta_counts_what_the_cpu_counts(name: str) -> None:
     model = timm.create_model(name, **({"img_size": 64} if "vit" in name else {}))
     image = torch.zeros(1, 3, 64, 64)
-    real = cost_module._count_variants(cost_module._copy(model, "cpu"), (image,))
-    assert mma(model, image) == real[0][0]
+    real = cost_module._count_variants(copy_module(model, "cpu"), (image,))
+    assert mma(model, image) == real[0].products
 
 
 class Peeking(nn.Module):
@@ -167,6 +168,7 @@ def test_parameters_all_and_learnable() -> None:
     assert cost.record() == {
         "compute/mma": 18 / M,
         "compute/mma_preprocess": 0.0,
+        "compute/mma_elementwise": 0.0,
         "compute/parameters": 23,
         "compute/learnable": 8,
     }
@@ -203,7 +205,7 @@ def test_a_method_that_carries_its_metrics_is_counted() -> None:
     network.metrics = nn.ModuleDict({"val": metrics})
     assert mma(network, torch.zeros(1, 4)) == 12
     assert metrics.nme.total.device.type == "cpu"
-    twin = cost_module._copy(network, "meta")
+    twin = copy_module(network, "meta")
     assert {p.device.type for p in twin.parameters()} == {"meta"}
     assert twin.metrics["val"].nme.total.device.type == "meta"
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from lit_landmarks.data import Ibug300W, SyntheticFaces, check_dataset
-from lit_landmarks.data.index import decode_image
 from lit_landmarks.data.layouts import write_image, write_text
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import decode_image
+from tests.support.picture_files import ENCODERS, damage, photograph
 
 Make = Callable[..., Path]
 
@@ -81,3 +82,15 @@ def test_a_cut_or_damaged_png_is_told_by_us_alone(capfd: pytest.CaptureFixture[s
             decode_image(bad, "a.png")
     streams = capfd.readouterr()
     assert streams.out + streams.err == ""
+
+
+def test_check_names_each_damaged_picture(make_faces: Make) -> None:
+    root = make_faces(n=6)
+    for number, (kind, how) in enumerate(
+        [("jpeg", "400 bytes overwritten"), ("jpeg_progressive", "400 bytes inserted")]
+    ):
+        data = ENCODERS[kind](photograph(number))
+        (root / f"face_{number:02d}.jpg").write_bytes(damage(data, how, number))
+    report = check_dataset(Ibug300W(str(root)))
+    assert report.faces == 4
+    assert [f"face_0{k}.jpg" in problem for k, problem in enumerate(report.problems)] == [True] * 2

@@ -202,7 +202,7 @@ def test_a_good_set_passes_the_check(make_faces: Make) -> None:
 def test_missing_image(make_faces: Make) -> None:
     root = make_faces()
     (root / "face_02.jpg").unlink()
-    with pytest.raises(UserError, match=r"no image, .*face_02 \(\.jpg, .*\.bmp\); restore the"):
+    with pytest.raises(UserError, match=r"no image, .*face_02 \(\.jpg, .*\.bmp, .*\); restore the"):
         Ibug300W(str(root)).index()
 
 
@@ -211,7 +211,7 @@ def test_truncated_jpeg_leaves_no_cache(make_faces: Make, tmp_path: Path, keep: 
     root = make_faces()
     file = root / "face_01.jpg"
     file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
-    with pytest.raises(UserError, match=r"(truncated|cannot decode the image), .*face_01\.jpg; "):
+    with pytest.raises(UserError, match=r"(truncated|the file is empty).*, .*face_01\.jpg; "):
         source_crops(Ibug300W(str(root)), 32, 2.0, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 

@@ -19,6 +19,7 @@ from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS, get_map
 from lit_landmarks.types import DatasetSpec
+from tests.support.posed import pose_faces
 
 MakeSet = Callable[..., FaceDataset]
 
@@ -78,6 +79,7 @@ def test_one_batch_of_two_schemes_in_a_target_scheme(dot_faces: MakeSet, tmp_pat
     a = dot_faces(n=3, dots=68)
     b = dot_faces(n=4, dots=70, n_points=70, scheme="face_synthetics70")
     b.convention = "face_synthetics"
+    angles = pose_faces(b), pose_faces(a)
     module = LandmarkDataModule(
         train={"a": a, "b": b}, scheme="face_synthetics70", cache_dir=str(tmp_path), frame_size=64
     )
@@ -101,6 +103,9 @@ def test_one_batch_of_two_schemes_in_a_target_scheme(dot_faces: MakeSet, tmp_pat
     assert bool(ready.points[ready.mask].isfinite().all())
     assert bool(ready.image.isfinite().all())
     assert bool(ready.has_pose.all())
+    still = module.transform(batch, random=False)
+    expected = [angles[0][2], angles[1][0], angles[0][0], angles[1][2], angles[0][3]]
+    assert still.pose[:, :3].numpy() == pytest.approx(np.stack(expected), abs=0.3)
 
 
 def test_map_takes_points_and_masks_the_rest(dot_faces: MakeSet, tmp_path: Path) -> None:
@@ -128,6 +133,7 @@ def test_padded_schemes_flip_and_pose_each_by_their_own(dot_faces: MakeSet, tmp_
         "a": dot_faces(n=2, dots=68),
         "w": dot_faces(n=2, dots=98, n_points=98, scheme="wflw98"),
     }
+    angles = {name: pose_faces(dataset) for name, dataset in sets.items()}
     module = LandmarkDataModule(train=sets, scheme=None, cache_dir=str(tmp_path), frame_size=64)
     assert module.spec.n_points == 98
     faces = module.faces("train")
@@ -138,6 +144,9 @@ def test_padded_schemes_flip_and_pose_each_by_their_own(dot_faces: MakeSet, tmp_
     ready = module.transform(batch, random=True)
     assert ready.mask.sum(1).tolist() == [68, 98, 68, 98]
     assert bool(ready.has_pose.all())
+    still = module.transform(batch, random=False)
+    expected = np.stack([angles["a"], angles["w"]], 1).reshape(4, 3)
+    assert still.pose[:, :3].numpy() == pytest.approx(expected, abs=0.3)
     with pytest.raises(UserError, match="one scheme"):
         module.shape_statistics()
 

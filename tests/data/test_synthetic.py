@@ -10,7 +10,7 @@ import torch
 
 from lit_landmarks.data import DATASETS, SyntheticFaces
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry import posit
+from lit_landmarks.geometry import FACE_MIDDLE, against_ray, posit
 from lit_landmarks.geometry.camera import project_rt
 from lit_landmarks.geometry.rotations import euler_to_matrix, geodesic_degrees
 from lit_landmarks.schemes import CONVENTIONS, get_scheme
@@ -59,7 +59,7 @@ def test_labels_of_a_face_do_not_depend_on_its_set() -> None:
 def test_points_are_the_projected_head_points(scheme: str, convention: str) -> None:
     faces = _set(scheme=scheme, convention=convention)
     labels, drawn = faces.labels(range(8)), faces.faces(range(8))
-    rotation = euler_to_matrix(labels.pose.double())
+    rotation = euler_to_matrix(drawn.angles)
     pixels = project_rt(
         labels.head3d.double(), rotation, drawn.translation, drawn.focal, (SIZE - 1) / 2
     )
@@ -67,7 +67,9 @@ def test_points_are_the_projected_head_points(scheme: str, convention: str) -> N
 
 
 def test_pose_is_what_posit_finds_from_the_points_and_the_camera() -> None:
-    labels = _set(convention="3d", max_yaw=90).labels(range(12))
+    """Of the head against the line of sight: the camera's own axes are degrees away from it."""
+    faces = _set(convention="3d", max_yaw=90)
+    labels, drawn = faces.labels(range(12)), faces.faces(range(12))
     mask = torch.ones(1, 68, dtype=torch.bool)
     for row in range(12):
         pose, ok = posit(
@@ -78,8 +80,16 @@ def test_pose_is_what_posit_finds_from_the_points_and_the_camera() -> None:
             (SIZE - 1) / 2,
         )
         assert bool(ok[0])
+        found = euler_to_matrix(pose[:, :3])
+        own = euler_to_matrix(drawn.angles[row])
+        assert float(geodesic_degrees(found[0], own)) < 0.05
+        sight = against_ray(found, pose[:, 3:])[0]
         truth = euler_to_matrix(labels.pose[row].double())
-        assert float(geodesic_degrees(euler_to_matrix(pose[0, :3]), truth)) < 0.05
+        assert float(geodesic_degrees(sight, truth)) < 0.05
+        # The middle of the face lies so far from the optical axis, and the pose differs by it.
+        place = own @ torch.tensor(FACE_MIDDLE).double() + drawn.translation[row]
+        beside = torch.rad2deg(torch.atan2(place[:2].norm(), place[2]))
+        assert float(geodesic_degrees(truth, own)) == pytest.approx(float(beside), abs=1e-3)
 
 
 def test_depth_is_in_pixels_of_mean_zero_and_grows_away() -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from lit_landmarks.geometry import euler_to_matrix, pose_camera, project, project_rt
+from lit_landmarks.geometry import (
+    FACE_MIDDLE,
+    against_ray,
+    euler_to_matrix,
+    geodesic_degrees,
+    pose_camera,
+    project,
+    project_rt,
+)
 
 
 def test_projection_by_hand() -> None:
@@ -40,3 +49,22 @@ def test_focal_and_center_per_face() -> None:
             center[row],
         )
         assert torch.allclose(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (50.0, -20.0, 30.0)])
+@pytest.mark.parametrize("place", [(0.7, -0.2, 3.0), (-2.0, 1.5, 5.0)])
+def test_a_camera_that_turns_to_the_face_sees_the_rotation_against_the_ray(
+    angles: tuple[float, ...], place: tuple[float, ...]
+) -> None:
+    rotation = euler_to_matrix(torch.tensor([angles], dtype=torch.float64))
+    middle = torch.tensor([place], dtype=torch.float64)
+    translation = middle - rotation @ rotation.new_tensor(FACE_MIDDLE)
+    turned = against_ray(rotation, translation)
+    turn = rotation @ turned.mT  # of the camera, in its old axes
+    assert torch.linalg.det(turn).item() == pytest.approx(1.0)
+    # The middle of the face comes to lie straight ahead, and nothing turns about that axis.
+    ahead = (turn.mT @ middle[..., None])[0, :, 0]
+    assert ahead.tolist() == pytest.approx([0.0, 0.0, float(middle.norm())], abs=1e-9)
+    assert turn[0, 0, 1].item() == pytest.approx(turn[0, 1, 0].item())
+    off_axis = torch.rad2deg(torch.atan2(middle[0, :2].norm(), middle[0, 2]))
+    assert geodesic_degrees(rotation, turned).item() == pytest.approx(float(off_axis))

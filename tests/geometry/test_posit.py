@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_landmarks.geometry import (
     euler_to_matrix,
+    focal_at_distance,
     geodesic_degrees,
     points_box,
     pose_camera,
@@ -19,6 +20,7 @@ from lit_landmarks.geometry import (
 )
 from lit_landmarks.geometry.posit import _nearest_rotation
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import mean_face
 
 FOCAL, CENTER = pose_camera(256)
 
@@ -88,6 +90,63 @@ def test_hopeless_faces_are_not_ok_and_do_no_harm() -> None:
     assert ok.tolist() == [False, False, False, False, False, True]
     assert bool((found[:5] == 0).all())
     assert torch.allclose(found[5], pose[5], atol=2e-3)
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("ibug68", 4), ("aflw19", 5), ("cofw29", 7)])
+def test_a_run_away_is_not_ok(scheme: str, count: int) -> None:
+    """Near faces with few points: rounds that do not settle end far from the points."""
+    model, carries = mean_face(scheme).double(), get_scheme(scheme).pose_mask().nonzero()[:, 0]
+    generator = torch.Generator().manual_seed(count)
+    pose = random_poses(800, seed=count).double()
+    pose[:, 1] -= 20
+    points = project(model, pose, FOCAL, CENTER)
+    drawn = carries[torch.rand(800, len(carries), generator=generator).argsort(1)[:, :count]]
+    mask = torch.zeros(800, len(model), dtype=torch.bool).scatter_(1, drawn, True)
+    found, ok = posit(points, mask, model, FOCAL, CENTER)
+    apart = geodesic_degrees(euler_to_matrix(found[:, :3]), euler_to_matrix(pose[:, :3]))
+    assert float((apart[ok] > 10).sum()) <= 1
+    assert float(ok.double().mean()) > (0.6 if count == 4 else 0.9)
+    again = project(model, found, FOCAL, CENTER)
+    gaps = ((again - points).norm(dim=-1) * mask).sum(1) / count
+    size = FOCAL / pose[:, 5] * (model.amax(0) - model.amin(0)).amax()
+    assert float((gaps / size)[ok].max()) < 0.12
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 40.0])
+@pytest.mark.parametrize("unit", [1.0, 90.0])
+def test_what_is_ok_depends_on_neither_pixels_nor_units(factor: float, unit: float) -> None:
+    pose, model = random_poses(200, seed=6).double(), made_face(12).double()
+    points = project(model, pose, FOCAL, CENTER)
+    noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(8)).double()
+    points = points + 0.05 * FOCAL / pose[:, 5, None, None] * noise
+    mask = torch.zeros(200, 12, dtype=torch.bool)
+    mask[:, :6] = True
+    _, ok = posit(points, mask, model, FOCAL, CENTER)
+    assert 0.1 < float(ok.double().mean()) < 0.9
+    _, same = posit(factor * points, mask, unit * model, factor * FOCAL, factor * CENTER)
+    assert torch.equal(ok, same)
+
+
+def test_a_face_of_another_shape_is_not_ok() -> None:
+    """Points of a wrong order, as a scheme that was mistaken for another gives."""
+    pose, model = random_poses(50, seed=9), made_face()
+    points = project(model, pose, FOCAL, CENTER)
+    mask = torch.ones(50, 68, dtype=torch.bool)
+    order = torch.randperm(68, generator=torch.Generator().manual_seed(1))
+    for wrong in (points[:, order], points[:, torch.arange(68).roll(9)]):
+        _, ok = posit(wrong, mask, model, FOCAL, CENTER)
+        assert not bool(ok.any())
+
+
+@pytest.mark.parametrize("distance", [2.5, 30.0])
+def test_focal_length_of_a_camera_at_a_distance(distance: float) -> None:
+    model = made_face().double()
+    pose = random_poses(20, seed=3).double()
+    pose[:, 5] = 500.0  # so far away that the picture is flat: its scale is focal / depth
+    points = project(model, pose, 40_000.0, 0.0)
+    mask = torch.ones(20, 68, dtype=torch.bool)
+    focal = focal_at_distance(points, mask, model, distance)
+    assert focal.numpy() == pytest.approx(np.full(20, distance * 40_000 / 500), rel=5e-3)
 
 
 def test_flat_model_is_not_ok() -> None:

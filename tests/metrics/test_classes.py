@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lit_landmarks.metrics.classes import (
     AreaUnderCurve,
-    ErrorDistribution,
     FaceCount,
     FailureRate,
     GroupedMetric,
@@ -22,6 +21,7 @@ from lit_landmarks.metrics.classes import (
     OcclusionScore,
     PoseError,
 )
+from lit_landmarks.metrics.gathered import ErrorDistribution
 
 NAN, INF = math.nan, math.inf
 ERRORS = torch.tensor([2.0, 4.0, 12.0, NAN])
@@ -66,18 +66,35 @@ def test_distribution_by_hand() -> None:
     assert metric.edges().tolist() == pytest.approx(list(range(1, 11)))
     assert curve[0].tolist() == pytest.approx([3 / 7, *[4 / 7] * 8, 5 / 7])
     assert curve[1].tolist() == pytest.approx([0.75] + [1.0] * 9)
-    # half of four faces lie within 2/3 of the first bin; the last fills the second
-    assert metric.percentiles([50, 100])[1].tolist() == pytest.approx([2 / 3, 2.0])
-    assert metric.percentiles([99])[0].tolist() == [INF]
+    # of 0, .5, 1, 1.5: halfway between the two in the middle, and the last
+    assert metric.percentiles([50, 100])[1].tolist() == [0.75, 1.5]
+    # six places up to infinity: the fifth is 25, above it there is no number
+    assert metric.percentiles([100 * 5 / 6, 90, 99])[0].tolist() == [25.0, INF, INF]
 
 
-@given(st.lists(st.floats(0.001, 49), min_size=1, max_size=60))
-def test_percentiles_are_within_a_bin_of_the_sorted_errors(errors: list[float]) -> None:
-    metric = ErrorDistribution()
-    metric.update(torch.tensor(errors, dtype=torch.float64))
-    for percent, value in zip((50, 90, 99), metric.percentiles((50, 90, 99))[0], strict=True):
-        exact = float(np.percentile(errors, percent, method="inverted_cdf"))
-        assert float(value) == pytest.approx(exact, abs=0.0101)
+@given(st.lists(st.floats(0.0, 200.0), min_size=1, max_size=60), st.integers(0, 60))
+def test_percentiles_are_those_of_numpy_over_any_shards(errors: list[float], cut: int) -> None:
+    whole = torch.tensor(errors, dtype=torch.float64)
+    metric, shard = ErrorDistribution(), ErrorDistribution()
+    metric.update(whole[cut:])
+    shard.update(whole[:cut])
+    metric.merge_state(shard)
+    percents = (0, 25, 50, 90, 95, 99, 100)
+    assert metric.percentiles(percents)[0].tolist() == pytest.approx(
+        np.percentile(errors, percents).tolist(), rel=1e-12
+    )
+
+
+def test_percentiles_by_hand() -> None:
+    # 21 errors 0, 1, ..., 20: places 18, 19 and 19.8 of the sorted ones
+    metric = ErrorDistribution(groups=2)
+    members = torch.tensor([[True, n % 2 == 0] for n in range(21)])
+    metric.update(torch.arange(21.0).flip(0), members.flip(0))
+    found = metric.percentiles([90, 95, 99])
+    assert found[0].tolist() == pytest.approx([18.0, 19.0, 19.8])
+    # 0, 2, ..., 20: places 9, 9.5 and 9.9 of eleven
+    assert found[1].tolist() == pytest.approx([18.0, 19.0, 19.8])
+    assert metric.percentiles([33])[1].tolist() == pytest.approx([6.6])
 
 
 def test_nothing_counted_is_nan_and_not_zero() -> None:
@@ -156,7 +173,7 @@ def test_the_whole_is_the_count_weighted_mean_of_its_parts(seed: int) -> None:
 
 
 def test_states_are_sums_only_and_leave_checkpoints_alone() -> None:
-    for metric in [*metrics_of(2, 2), PoseError(), OcclusionScore(), ErrorDistribution()]:
+    for metric in [*metrics_of(2, 2), PoseError(), OcclusionScore()]:
         assert {r.__name__ for r in metric._reductions.values()} == {"dim_zero_sum"}
         assert not metric.state_dict()
         assert metric.full_state_update is False

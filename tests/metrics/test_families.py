@@ -108,12 +108,16 @@ def everything(count: int = 8) -> tuple[Prediction, FaceBatch]:
     g = torch.Generator().manual_seed(0)
     points = make_points(count)
     solid = torch.rand(count, 68, 3, generator=g)
+    mask = torch.ones(count, 68, dtype=torch.bool)
+    mask[::2, 5] = False
     batch = face_batch(
         points,
+        mask=mask,
         visible=torch.randint(-1, 3, (count, 68), generator=g, dtype=torch.int8),
         points3d=100 * solid,
         head3d=solid,
         pose=torch.randn(count, 6, generator=g) * 30,
+        pose_kind=torch.arange(count) // 3 % 2,
         focal=torch.ones(count),
         subsets=torch.nn.functional.one_hot(torch.arange(count) % 3, 3).bool(),
         track=torch.zeros(count, dtype=torch.int64),
@@ -160,8 +164,28 @@ def test_what_a_prediction_or_data_set_lacks_is_not_foreseen() -> None:
     bare = DatasetSpec("set", "val", "ibug68", "300w", "box", 8)
     spec = DataSpec("ibug68", 68, 128, "tight", (bare,))
     names = {metric_name(k) for k in possible_keys(spec, "val", prediction)}
-    assert "pose_mae" in names  # POSIT may have made the label
+    assert "pose_mae_posit" in names  # POSIT may have made the label
+    assert "pose_mae" not in names
     assert not {n for n in names if re.match("occlusion|visibility|nme3d|head3d", n)}
+
+
+@pytest.mark.parametrize("given", [[0, 3], [1, 2, 4, 5]])
+def test_errors_against_given_poses_and_those_by_posit_stand_apart(given: list[int]) -> None:
+    points, pose = make_points(6), torch.arange(36.0).reshape(6, 6)
+    made = torch.tensor([row not in given for row in range(6)])
+    off = torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 0.0]) * torch.arange(1.0, 7.0)[:, None]
+    batch = face_batch(points, pose=pose, pose_kind=made.long())
+    values = evaluate(make_spec(), Prediction(points, pose=pose + off), batch)
+    for name, rows in (("pose_mae", ~made), ("pose_mae_posit", made)):
+        factor = float(torch.arange(1.0, 7.0)[rows].mean())
+        angles = {"_yaw": 1.0, "_pitch": 2.0, "_roll": 6.0, "": 3.0}
+        for tail, degrees in angles.items():
+            assert values[f"val/set/{name}{tail}"] == pytest.approx(degrees * factor, rel=1e-5)
+    everywhere = face_batch(points, pose=pose, pose_kind=torch.zeros(6).long())
+    names = {
+        metric_name(k) for k in evaluate(make_spec(), Prediction(points, pose=pose), everywhere)
+    }
+    assert not {name for name in names if "posit" in name}
 
 
 def test_still_images_and_points_log_what_they_always_did() -> None:
@@ -175,10 +199,36 @@ def test_still_images_and_points_log_what_they_always_did() -> None:
     assert names == {
         "nme", *(f"nme_{norm}" for norm in norms), "nme_box_inner", "nme_box_contour",
         *(f"{kind}{t}_{eyes}" for kind in ("fr", "auc") for t in (8, 10) for eyes in norms[:2]),
-        *(f"{kind}7_{norm}" for kind in ("fr", "auc") for norm in norms[2:]),
+        *(f"{kind}7_{norm}" for kind in ("fr", "auc") for norm in ("box", "diagonal")),
+        "fr4_height", "auc4_height",
         "p90_box", "p95_box", "p99_box",
         "pose_mae", "pose_mae_yaw", "pose_mae_pitch", "pose_mae_roll", "faces", "skipped_box",
     }  # fmt: skip  # a row for each family
+
+
+@pytest.mark.parametrize(
+    ("scheme", "points", "norm", "lacking"),
+    [("ibug68", 68, "box", 17), ("wflw98", 98, "height", 49)],
+)
+def test_errors_over_the_scheme_by_hand(scheme: str, points: int, norm: str, lacking: int) -> None:
+    data = DatasetSpec("set", "val", scheme, "300w", norm, 2)
+    spec = DataSpec(scheme, points, 128, "tight", (data,))
+    truth = torch.rand(2, points, 2, generator=torch.Generator().manual_seed(1)) * 50
+    truth[:, -1], truth[:, -2] = torch.tensor([0.0, 0.0]), torch.tensor([60.0, 60.0])
+    mask = torch.ones(2, points, dtype=torch.bool)
+    mask[0, :lacking] = False
+    shift = torch.tensor([[[3.0, 0.0]], [[0.0, 6.0]]])  # 5 and 10 % of box and height
+    batch = face_batch(truth, scheme, mask=mask)
+    values = evaluate(spec, Prediction(truth + shift), batch)
+    assert values[f"val/set/nme_{norm}"] == pytest.approx(7.5)
+    first = 5 * (1 - lacking / points)
+    assert values[f"val/set/nme_{norm}_over_scheme"] == pytest.approx((first + 10) / 2)
+    level = 7 if norm == "box" else 4
+    area = max(0.0, 100 * (1 - first / level))
+    assert values[f"val/set/auc{level}_{norm}_over_scheme"] == pytest.approx(area / 2)
+    assert values[f"val/set/fr{level}_{norm}_over_scheme"] == 50.0
+    whole = evaluate(spec, Prediction(truth + shift), face_batch(truth, scheme))
+    assert not [key for key in whole if key.endswith("_over_scheme")]
 
 
 def test_the_readme_shows_the_table(repo_root: Path) -> None:

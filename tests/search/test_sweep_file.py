@@ -202,3 +202,29 @@ def test_nested_pruners_seeds_and_storages(write: Write) -> None:
     assert (sweep.hours, sweep.epochs) == (2.5, 70)
     assert read_sweep(write(seeds=[7])).seeds == (7,)
     assert read_sweep(write(seeds=1)).seeds == (), "the configs' own"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [
+        ("2e-5", "5E-2", (2e-5, 0.05)),
+        ("1.5e-4", "1e0", (1.5e-4, 1.0)),
+        (".5e-3", "+2.0e1", (0.0005, 20.0)),
+    ],
+)
+def test_numbers_with_an_exponent_are_numbers(
+    write: Write, low: str, high: str, ends: tuple[float, float]
+) -> None:
+    path = write(space={"model.lr": {"float": [1, 2], "log": True}}, trials=77)
+    text = path.read_text().replace("- 1\n", f"- {low}\n").replace("- 2\n", f"- {high}\n")
+    path.write_text(text.replace("trials: 77", "trials: 2e1"))
+    sweep = read_sweep(path)
+    assert (sweep.space[0].low, sweep.space[0].high) == ends
+    assert sweep.trials == 20
+
+
+def test_text_that_looks_like_an_exponent_stays_text(write: Write) -> None:
+    path = write(space={"model.a": {"choice": ["x", "y", "z"]}})
+    text = path.read_text().replace("- x\n", "- '3e-4'\n").replace("- y\n", "- 1e\n")
+    path.write_text(text.replace("- z\n", "- 3e-4\n"))
+    assert read_sweep(path).space[0].choices == ("3e-4", "1e", 3e-4)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
 from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
+from lit_landmarks.pictures import Grid
 from lit_landmarks.schemes import scheme_json
 
 #: Decimals that are kept: far below what anyone can place by hand.
@@ -29,6 +30,7 @@ class JsonHeader:
         convention: of `schemes.CONVENTIONS`.
         primary_normaliser: of `metrics.NORMS`.
         source, licence: free text.
+        pixel_grid: of `pictures.GRIDS`; "shown" is not written, as readers take it by themselves.
     """
 
     scheme: str
@@ -36,6 +38,7 @@ class JsonHeader:
     primary_norm: str = "interocular"
     source: str = ""
     licence: str = ""
+    pixel_grid: Grid = "shown"
 
 
 class JsonLayout(Layout):
@@ -82,6 +85,8 @@ def write_faces(
         "primary_normaliser": header.primary_norm,
     }
     head |= {k: v for k in ("source", "licence") if (v := getattr(header, k))}
+    if header.pixel_grid != "shown":
+        head["pixel_grid"] = header.pixel_grid
     rows = []
     for row, image in enumerate(images):
         face = {"image": image} | ({} if splits is None else {"split": splits[row]})

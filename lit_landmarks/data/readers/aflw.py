@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import locate
 from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     BOXES,
@@ -32,7 +33,7 @@ _VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
 #: Faces of the official order that train; the 4386 others test.
 TRAIN_FACES = 20000
 _FOLDERS = ("data/flickr", "flickr", "aflw/data/flickr", "images", "aflw/flickr")
-_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG")
+_SUFFIXES = (".jpg", ".png", ".jpeg")
 _LAYOUT = "it holds AFLWinfo_release.mat and AFLW's pictures in data/flickr/{0,2,3}/"
 
 
@@ -147,6 +148,7 @@ def _picture(images: Path, name: str, where: str) -> Path:
     """The file of a name; AFLW holds a few pictures with another suffix than the list says."""
     path = inside(images, name, where)
     for suffix in (path.suffix, *_SUFFIXES):
-        if path.with_suffix(suffix).is_file():
-            return path.with_suffix(suffix)
+        file = locate(path.parent, path.with_suffix(suffix).name)
+        if file.is_file():
+            return file
     raise missing_image(path)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from lit_landmarks.data.finding import locate, match_files
 from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.common import (
     check_points,
@@ -74,7 +75,8 @@ class Aflw2000(ListedFaces[Path]):
         layout = f"{_LAYOUT}; given out by its owners: {self.source}"
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root, or fetch the data set: {layout}")
-        files = sorted(root.glob("image*.mat")) or sorted(root.glob("AFLW2000/image*.mat"))
+        files = sorted(match_files(root, "image*.mat"))
+        files = files or sorted(match_files(root, "AFLW2000/image*.mat"))
         if not files:
             raise UserError(f"no image*.mat in {root}; {layout}")
         return files
@@ -90,7 +92,7 @@ class Aflw2000(ListedFaces[Path]):
         return FaceRow(
             points=shape[:, :2],
             box=tight_box(shape[:, :2], str(entry)),
-            image=entry.with_suffix(".jpg"),
+            image=locate(entry.parent, f"{entry.stem}.jpg"),
             subsets=yaw_subsets(angles[0]),
             points3d=shape,
             pose=to_our_pose(angles)[0],

@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import match_files
 from lit_landmarks.data.index import Arguments, FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     BOXES,
@@ -129,7 +130,9 @@ class Cofw(_PicturesInFile):
     def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
         """As of any class, but for copies of COFW68 whose files hold no 29 points."""
         for place, arguments in super().recognize(folder, pattern):
-            files = [f for mark in pattern.splits[arguments["split"]] for f in folder.glob(mark)]
+            files = [
+                f for mark in pattern.splits[arguments["split"]] for f in match_files(folder, mark)
+            ]
             if not all(map(_pictures_only, files)):
                 yield place, arguments
 

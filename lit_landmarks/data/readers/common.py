@@ -7,16 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import locate
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.errors import UserError
 
 BoxSource = Literal["ground_truth", "annotated"]
 Numbers = NDArray[np.float64]
+
+Choice = TypeVar("Choice", bound=str)
 
 BOXES = ("ground_truth", "annotated")
 SPLITS = ("train", "test")
@@ -26,7 +29,7 @@ _NAME = re.compile(r"[\w.-]{1,64}")
 LARGEST = 1e6
 
 
-def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+def choice(name: str, value: Choice, allowed: Sequence[Choice]) -> Choice:
     """The value itself, if it is one of `allowed`; a YAML file is checked before, a program here.
 
     Raises:
@@ -84,13 +87,16 @@ def inside(folder: Path, name: str, where: str) -> Path:
         UserError: the name is absolute or leads out of the folder, also by a link.
     """
     try:
-        path = (folder / name).resolve()
+        path = locate(folder, name).resolve()
         path.exists()  # raises if the name is too long
         if path != folder and path.is_relative_to(folder):
-            return folder / name
+            return locate(folder, name)
     except (OSError, ValueError, RuntimeError):  # also for a zero byte and a loop of links
         pass
-    raise UserError(f"path {name[:80]!r} is not below {folder}, {where}; correct the row")
+    raise UserError(
+        f"path {name[:80]!r} is not below {folder}, {where}; correct the row"
+        " (a link that leads out of the folder counts as outside: link the whole folder)"
+    )
 
 
 def check_points(points: Numbers, where: str) -> Numbers:

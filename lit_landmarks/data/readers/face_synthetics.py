@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from lit_landmarks.data.finding import locate, match_files
 from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.common import tight_box
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
@@ -44,12 +45,12 @@ class FaceSynthetics(ListedFaces[Path]):
             raise UserError(
                 f"no folder {root}; correct root, or fetch the data set: {self.source}; {_LAYOUT}"
             )
-        files = sorted(root.glob(f"*{_ENDING}"))
+        files = sorted(match_files(root, f"*{_ENDING}"))
         if not files:
             raise UserError(f"no *{_ENDING} in {root}; {_LAYOUT}; given out at {self.source}")
         return files
 
     def _face(self, entry: Path) -> FaceRow:
         shape = number_rows(read_lines(entry), _POINTS, entry)
-        image = entry.with_name(f"{entry.name.removesuffix(_ENDING)}.png")
+        image = locate(entry.parent, f"{entry.name[: -len(_ENDING)]}.png")
         return FaceRow(points=shape, box=tight_box(shape, str(entry)), image=image)

@@ -19,8 +19,10 @@ The files count pixels from 1, as MATLAB does, with which they were made; 1 is s
 from __future__ import annotations
 
 import csv
+import io
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, NamedTuple
@@ -30,11 +32,20 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data.counter_rng import uniform
+from lit_landmarks.data.finding import (
+    IMAGE_SUFFIXES,
+    composed,
+    files_below,
+    image_files,
+    image_of,
+    locate,
+)
 from lit_landmarks.data.index import FilePattern, missing_image
-from lit_landmarks.data.readers.common import LARGEST
+from lit_landmarks.data.readers.common import LARGEST, choice
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
-from lit_landmarks.data.readers.text import number
+from lit_landmarks.data.readers.text import decode_text, number, read_ascii
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import GRIDS, Grid
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
 Boxes = NDArray[np.float64]
@@ -43,17 +54,25 @@ _FOLDERS = ("helen", "lfpw", "afw", "ibug")
 #: Folders of the private test set by subset.
 _PRIVATE = {"indoor": ("01_Indoor", "indoor"), "outdoor": ("02_Outdoor", "outdoor")}
 _PRIVATE_SUBSETS = (*_PRIVATE, "private")
-#: Image files that are looked for beside labels that do not name theirs.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _COLUMNS = ("x0", "y0", "x1", "y1")
 
 
 class _Entry(NamedTuple):
-    """A `.pts` file: its name below the root, image, subsets and all detector boxes by image."""
+    """A `.pts` file.
+
+    Attributes:
+        file: the file.
+        name: its path below the root.
+        images: pictures of its folder by stem.
+        labels: label files of its folder with its stem.
+        subsets: those to which it belongs.
+        detected: all detector boxes by image.
+    """
 
     file: Path
     name: str
-    image: Path | None
+    images: dict[str, list[Path]]
+    labels: int
     subsets: list[str]
     detected: dict[str, list[Boxes]] | None
 
@@ -74,6 +93,9 @@ class Ibug300W(ListedFaces[_Entry]):
         first, last: keep only so many faces from the start or the end of the list sorted by path.
         jitter_shift, jitter_scale: see `boxes`.
         convention: who placed the points, if it was not the owners of 300W.
+        pixel_grid: pixels on which the points lie: "shown" as viewers turn pictures by their
+            orientation tag, or "stored" without it. If null, "stored" for the parts of 300W, which
+            are known by the names of their folders, and "shown" for other folders.
     """
 
     scheme: str = "ibug68"
@@ -96,6 +118,8 @@ class Ibug300W(ListedFaces[_Entry]):
         *_PRIVATE_SUBSETS,
     )
     selects_entries: ClassVar[bool] = True
+    #: True if the folder holds parts of 300W; set by `_entries`.
+    _published: bool
 
     def __init__(
         self,
@@ -108,6 +132,7 @@ class Ibug300W(ListedFaces[_Entry]):
         jitter_shift: float = 0.08,
         jitter_scale: float = 0.1,
         convention: str = "300w",
+        pixel_grid: Grid | None = None,
     ) -> None:
         super().__init__(root, subset, first, last)
         self.boxes = boxes
@@ -115,26 +140,41 @@ class Ibug300W(ListedFaces[_Entry]):
         self.jitter_shift = jitter_shift
         self.jitter_scale = jitter_scale
         self.convention = convention
+        self.pixel_grid = None if pixel_grid is None else choice("pixel_grid", pixel_grid, GRIDS)
         if (boxes == "detector") != (detector_csv is not None):
             raise UserError("boxes: detector and detector_csv go together; give both or neither")
 
+    @property
+    def grid(self) -> Grid:
+        """The argument `pixel_grid`, or what it is taken for."""
+        if self.pixel_grid is not None:
+            return self.pixel_grid
+        self.index()
+        return "stored" if self._published else "shown"
+
     def _entries(self, root: Path) -> Iterator[_Entry]:
         private = self.subset in _PRIVATE_SUBSETS
-        files = self._select(root, _annotations(root, self.source, private))
+        annotations = _annotations(root, self.source, private)
+        self._published = bool(_subsets(root, annotations))
+        files = self._select(root, annotations)
         detected = _detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
         images = {folder: image_files(folder) for folder in {f.parent for f in files}}
+        count = Counter(map(_stem, files))
         members = _subsets(root, files)
         for k, file in enumerate(files):
             subsets = [name for name, column in members.items() if column[k]]
-            image = images[file.parent].get(file.stem)
-            yield _Entry(file, file.relative_to(root).as_posix(), image, subsets, detected)
+            name = file.relative_to(root).as_posix()
+            yield _Entry(file, name, images[file.parent], count[_stem(file)], subsets, detected)
 
     def _face(self, entry: _Entry) -> FaceRow:
         points = read_pts(entry.file, 68)
-        if entry.image is None:
+        if entry.labels > 1:
+            raise UserError(f"{entry.labels} label files of one name, {entry.file}; keep one")
+        image = image_of(entry.file, entry.images)
+        if image is None:
             raise missing_image(entry.file, IMAGE_SUFFIXES)
-        box = self._box(points, entry.image, entry.detected, entry.name)
-        return FaceRow(points=points, box=box, image=entry.image, subsets=entry.subsets)
+        box = self._box(points, image, entry.detected, entry.name)
+        return FaceRow(points=points, box=box, image=image, subsets=entry.subsets)
 
     def _select(self, root: Path, files: list[Path]) -> list[Path]:
         if self.subset is not None:
@@ -194,8 +234,8 @@ def read_pts(path: Path, n_points: int) -> Boxes:
 def read_pts_rows(path: Path, n_points: int) -> Boxes:
     """As `read_pts`, but the numbers as they stand in the file."""
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_ascii(path).splitlines()
+    except (OSError, ValueError) as error:
         raise UserError(f"no readable text, {path}; fetch the file again") from error
     try:
         opening = next(i for i, line in enumerate(lines) if line.strip() == "{")
@@ -237,7 +277,7 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
     secret = [root / name for names in _PRIVATE.values() for name in names]
     secret = [folder for folder in secret if folder.is_dir()]
     folders = secret if private or not public else public
-    files = [f for folder in folders or [root] for f in folder.rglob("*.pts")]
+    files = [f for folder in folders or [root] for f in files_below(folder, (".pts",))]
     # Some copies of 300W ship a flipped twin of every face; we flip on the device.
     files = [f for f in files if not f.stem.endswith("_mirror")]
     if not files:
@@ -245,9 +285,9 @@ def _annotations(root: Path, source: str, private: bool = False) -> list[Path]:
     return sorted(files, key=lambda f: f.relative_to(root).as_posix())
 
 
-def image_files(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem."""
-    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES}
+def _stem(file: Path) -> tuple[Path, str]:
+    """By which a label and its picture belong together."""
+    return file.parent, composed(file.stem)
 
 
 def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:
@@ -269,19 +309,21 @@ def _detector_boxes(path: Path) -> dict[str, list[Boxes]]:
     """Boxes by resolved image path."""
     boxes: dict[str, list[Boxes]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if not {"image", *_COLUMNS} <= set(rows.fieldnames or ()):
-                raise UserError(f"columns are not image,x0,y0,x1,y1, {path}:1; write that header")
-            for row in rows:
-                where = f"{path}:{rows.line_num}"
-                try:
-                    box = np.array([number(row[c]) for c in _COLUMNS])
-                except (TypeError, ValueError):
-                    raise UserError(f"box is not four numbers, {where}; correct the row") from None
-                if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
-                    raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
-                boxes.setdefault(str((path.parent / row["image"]).resolve()), []).append(box)
+        text = decode_text(path.read_bytes())
+        # Where the comma is the decimal sign, spreadsheets write semicolons.
+        apart = ";" if ";" in text.partition("\n")[0] else ","
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=apart, skipinitialspace=True)
+        if not {"image", *_COLUMNS} <= set(rows.fieldnames or ()):
+            raise UserError(f"columns are not image,x0,y0,x1,y1, {path}:1; write that header")
+        for row in rows:
+            where = f"{path}:{rows.line_num}"
+            try:
+                box = np.array([number(row[c]) for c in _COLUMNS])
+            except (TypeError, ValueError):
+                raise UserError(f"box is not four numbers, {where}; correct the row") from None
+            if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+                raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
+            boxes.setdefault(str(locate(path.parent, row["image"]).resolve()), []).append(box)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
     return boxes

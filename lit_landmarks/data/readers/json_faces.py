@@ -16,6 +16,7 @@ from lit_landmarks.data.readers.json_file import (
 )
 from lit_landmarks.data.readers.json_rows import Row, columns, read_row
 from lit_landmarks.errors import UserError
+from lit_landmarks.pictures import GRIDS, Grid
 from lit_landmarks.schemes import get_scheme
 
 
@@ -33,10 +34,15 @@ class JsonFaces(FaceDataset):
            "visible": [1, 0, 2, -1, ...], "subsets": ["blur"], "split": "test"}]}
 
     One face to a line, as here, keeps the memory small; any other JSON form is read too.
-    Pixels count from 0 at the centre of the first. `null` is a point that was not annotated. A face
-    may have `box` (x0, y0, x1, y1), `visible` (1 visible, 0 occluded, 2 self-occluded, -1 unknown),
-    `points3d` (x, y as in `points` and z, pixels, z away from the camera), `head3d`, `pose` (yaw,
-    pitch, roll in degrees), `focal` (pixels), `subsets`, `split`, and `track`, `time` of a video.
+    Pixels count from 0 at the centre of the first, in the picture as viewers show it: turned by its
+    orientation tag, as annotation tools do. A file whose points lie on the pixels as they are
+    stored says so beside `scheme`: `"pixel_grid": "stored"`.
+
+    `null` is a point that was not annotated. A face may have `box` (x0, y0, x1, y1), `visible`
+    (1 visible, 0 occluded, 2 self-occluded, -1 unknown), `points3d` (x, y as in `points` and z,
+    pixels, z away from the camera), `head3d`, `pose` (yaw, pitch, roll in degrees against the line
+    of sight, see `FaceIndex`; POSIT makes it where it is left out), `focal` (pixels), `subsets`,
+    `split`, and `track`, `time` of a video.
 
     `scheme` is a known name, or declares points of one's own, by name or by number from 0::
 
@@ -64,6 +70,9 @@ class JsonFaces(FaceDataset):
         root: folder of the file.
         file: its name below `root`.
         split: keep only faces of this split.
+        pixel_grid: pixels on which the points lie: "shown" as viewers and annotation tools turn
+            pictures by their orientation tag, or "stored" without it. If null, what the file says
+            under that name, else "shown".
         boxes: "annotated" takes `box` where a face has one, "ground_truth" the tight box always.
         subset: keep only this subset.
         first, last: keep only so many faces from the start or the end of the list.
@@ -82,10 +91,12 @@ class JsonFaces(FaceDataset):
         subset: str | None = None,
         first: int | None = None,
         last: int | None = None,
+        pixel_grid: Grid | None = None,
     ) -> None:
         choice("boxes", boxes, BOXES)
         self.root, self.file, self.split, self.boxes = root, file, split, boxes
         self.subset, self.first, self.last = subset, first, last
+        self.pixel_grid = None if pixel_grid is None else choice("pixel_grid", pixel_grid, GRIDS)
         self._head: tuple[Path, dict[str, Any]] | None = None
 
     @classmethod
@@ -109,6 +120,12 @@ class JsonFaces(FaceDataset):
     def primary_norm(self) -> str:  # type: ignore[override]
         """The norm of NME that the file asks for."""
         return str(self._header()["primary_normaliser"])
+
+    @property
+    def grid(self) -> Grid:
+        """The argument `pixel_grid`, else what the file says."""
+        grid: Grid = self.pixel_grid or self._header()["pixel_grid"]
+        return grid
 
     def _header(self) -> dict[str, Any]:
         """All but the faces, read at most once."""

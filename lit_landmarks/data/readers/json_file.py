@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from lit_landmarks.data.readers.common import check_name
+from lit_landmarks.data.readers.text import decode_text
 from lit_landmarks.documents import refuse_repeated_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
+from lit_landmarks.pictures import GRIDS
 from lit_landmarks.schemes import LandmarkScheme, convention_index, declare_scheme, get_scheme
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ _KEYS = (
     "primary_normaliser",
     "source",
     "licence",
+    "pixel_grid",
     "faces",
 )
 #: The line after which each line is a face, and the one after the last.
@@ -44,13 +47,13 @@ def read_header(path: Path) -> dict[str, Any]:
     """What holds for all faces; a scheme that the file declares is known from then on.
 
     Returns:
-        `scheme` (its name), `convention` and `primary_normaliser`.
+        `scheme` (its name), `convention`, `primary_normaliser` and `pixel_grid`.
 
     Raises:
         UserError: the file is missing, is no JSON, or its header is wrong.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             document = _opening(file)
     except (OSError, ValueError, RecursionError, OtherFormError):
         document = _whole(path)
@@ -64,7 +67,7 @@ def faces_by_line(path: Path) -> Iterator[Any]:
         OtherFormError: it is not of this form; what was given until then is not to be used.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             _opening(file)
             more = True
             for line in file:
@@ -110,7 +113,7 @@ def _opening(file: TextIO) -> dict[str, Any]:
 def _whole(path: Path) -> dict[str, Any]:
     text = ""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode_text(path.read_bytes())
         document = _parsed(text)
     except OSError as error:
         raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
@@ -148,7 +151,15 @@ def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
     _known(convention_index, convention, path)
     if norm in ("interocular", "interpupil") and not has_eyes:
         raise UserError(f"{norm} needs eye_corners in the scheme, {path}; add them or take box")
-    return {"scheme": scheme.name, "convention": convention, "primary_normaliser": norm}
+    grid = document.get("pixel_grid", "shown")
+    if grid not in GRIDS:
+        raise UserError(f"pixel_grid is none of {', '.join(GRIDS)}, {path}; correct it")
+    return {
+        "scheme": scheme.name,
+        "convention": convention,
+        "primary_normaliser": norm,
+        "pixel_grid": grid,
+    }
 
 
 def _scheme(value: Any, path: Path) -> LandmarkScheme:

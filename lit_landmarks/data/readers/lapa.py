@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from lit_landmarks.data.finding import IMAGE_SUFFIXES, image_files, image_of, match_files
 from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     Numbers,
@@ -13,7 +14,6 @@ from lit_landmarks.data.readers.common import (
     find,
     tight_box,
 )
-from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import number_rows, read_lines
 from lit_landmarks.errors import UserError
@@ -25,7 +25,7 @@ _ABOVE = ("", "LaPa/")
 _LAYOUT = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
 
 
-class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
+class LaPa(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
     """LaPa: 18,168 faces to train with, 2000 to validate, 2000 to test.
 
     Layout: `root/{train,val,test}/images/<name>.jpg` and `.../landmarks/<name>.txt` (the folder
@@ -62,20 +62,21 @@ class LaPa(ListedFaces["tuple[Path, dict[str, Path]]"]):
         super().__init__(root, None, first, last)
         self.split = choice("split", split, _SPLITS)
 
-    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, list[Path]]]]:
         places = [f"{above}{self.split}/landmarks" for above in _ABOVE]
         folder = find(root, places, _LAYOUT, self.source)
         images = folder.parent / "images"
         names = image_files(images) if images.is_dir() else {}
-        yield from ((file, names) for file in sorted(folder.glob("*.txt")))
+        yield from ((file, names) for file in sorted(match_files(folder, "*.txt")))
 
-    def _face(self, entry: tuple[Path, dict[str, Path]]) -> FaceRow:
+    def _face(self, entry: tuple[Path, dict[str, list[Path]]]) -> FaceRow:
         file, images = entry
         shape = _points(file)
         box = tight_box(shape, str(file))
-        if file.stem not in images:
+        image = image_of(file, images)
+        if image is None:
             raise missing_image(file.parents[1] / "images" / file.name, IMAGE_SUFFIXES)
-        return FaceRow(points=shape, box=box, image=images[file.stem])
+        return FaceRow(points=shape, box=box, image=image)
 
 
 def _points(file: Path) -> Numbers:

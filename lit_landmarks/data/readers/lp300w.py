@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from lit_landmarks.data.finding import locate, match_files
 from lit_landmarks.data.index import FaceIndex, FilePattern
 from lit_landmarks.data.readers.common import (
     check_points,
@@ -114,7 +115,7 @@ class Lp300W(ListedFaces[Path]):
                     f"no landmarks/{absent[0]} in {root}; leave flips: false (faces are mirrored"
                     " when they are drawn) or take points: 2d"
                 )
-        files = [f for name in names for f in sorted((root / name).glob("*.mat"))]
+        files = [f for name in names for f in sorted(match_files(root / name, "*.mat"))]
         if self.part != "all":
             wanted = self.part == "validation"
             files = [f for f in files if _validates(f) == wanted]
@@ -135,7 +136,7 @@ class Lp300W(ListedFaces[Path]):
         return FaceRow(
             points=shape,
             box=tight_box(shape, str(entry)),
-            image=entry.with_suffix(".jpg"),
+            image=locate(entry.parent, f"{entry.stem}.jpg"),
             subsets=(
                 folder,
                 *original,

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import IMAGE_SUFFIXES, image_files, image_of, match_files
 from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     SPLITS,
@@ -17,7 +18,7 @@ from lit_landmarks.data.readers.common import (
     face_box,
     find,
 )
-from lit_landmarks.data.readers.ibug import IMAGE_SUFFIXES, image_files, read_pts_rows
+from lit_landmarks.data.readers.ibug import read_pts_rows
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 
 #: Folders by the view of the head; left and right are the subject's: in `left` the face looks to
@@ -38,7 +39,7 @@ _LAYOUT = (
 )
 
 
-class MerlRav(ListedFaces["tuple[Path, dict[str, Path]]"]):
+class MerlRav(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
     """MERL-RAV: 15449 faces to train with, 3865 to test, in the full range of poses.
 
     Layout, as its owners' script makes it (`merl_rav_organized` may be left out)::
@@ -91,26 +92,27 @@ class MerlRav(ListedFaces["tuple[Path, dict[str, Path]]"]):
         super().__init__(root, subset, first, last)
         self.split = choice("split", split, SPLITS)
 
-    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+    def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, list[Path]]]]:
         views = [f"{above}{view}" for above in _ABOVE for view in MERL_RAV_VIEWS]
         above = find(root, views, _LAYOUT, self.source).parent
         for view in MERL_RAV_VIEWS:
             folder = above / view / f"{self.split}set"
             images = image_files(folder) if folder.is_dir() else {}
-            yield from ((file, images) for file in sorted(folder.glob("*.pts")))
+            yield from ((file, images) for file in sorted(match_files(folder, "*.pts")))
 
-    def _face(self, entry: tuple[Path, dict[str, Path]]) -> FaceRow:
+    def _face(self, entry: tuple[Path, dict[str, list[Path]]]) -> FaceRow:
         file, images = entry
         shape, visible = decode(read_pts_rows(file, _POINTS))
         mask = (visible == 0) | (visible == 1)
         box = face_box("ground_truth", None, shape[mask], str(file))
-        if file.stem not in images:
+        image = image_of(file, images)
+        if image is None:
             raise missing_image(file, IMAGE_SUFFIXES)
         view = file.parents[1].name
         return FaceRow(
             points=shape,
             box=box,
-            image=images[file.stem],
+            image=image,
             mask=mask,
             subsets=(view, *_GROUPS.get(view, ())),
             visible=visible,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_landmarks.data.finding import IMAGE_SUFFIXES, image_files, image_of, match_files
 from lit_landmarks.data.index import FilePattern, missing_image
 from lit_landmarks.data.readers.common import (
     Numbers,
@@ -21,7 +22,7 @@ from lit_landmarks.data.readers.common import (
 )
 from lit_landmarks.data.readers.large_pose import check_depth
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
-from lit_landmarks.data.readers.text import numbers
+from lit_landmarks.data.readers.text import numbers, read_ascii
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
 from lit_landmarks.schemes.dense520 import N_DENSE, published_order
@@ -32,11 +33,10 @@ Pixels = NDArray[np.int64]
 #: Side of the published maps.
 MAP_SIZE = 256
 _SCHEMES = ("ibug68", "dense520", "dense520_published")
-_SUFFIXES = (".jpg", ".png", ".jpeg")
 _FIRST_LAYOUT = "layout"
 
 
-class PositionMaps(ListedFaces["tuple[Places, Path]"]):
+class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
     """Position maps: 256 x 256 x 3 float arrays that say where each bit of a face lies.
 
     Layout: `<name>.npy` beside `<name>.jpg`, in `root` or in folders right below it, as face3d and
@@ -85,23 +85,29 @@ class PositionMaps(ListedFaces["tuple[Places, Path]"]):
         super().__init__(root, None, first, last)
         self.layout_dir, self.scheme = layout_dir, scheme
 
-    def _entries(self, root: Path) -> Iterator[tuple[Places, Path]]:
+    def _entries(self, root: Path) -> Iterator[tuple[Places, Path, dict[str, list[Path]]]]:
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root; the maps are {self.source}")
         own = root / _FIRST_LAYOUT
         folder = own if self.layout_dir is None else self.resolve(self.layout_dir)
         places = Places.of(folder, self.scheme, self.source)
-        for file in sorted((*root.glob("*.npy"), *root.glob("*/*.npy"))):
+        images: dict[Path, dict[str, list[Path]]] = {}
+        for file in sorted((*match_files(root, "*.npy"), *match_files(root, "*/*.npy"))):
             if file.parent.resolve() != folder.resolve():
-                yield places, file
+                if file.parent not in images:
+                    images[file.parent] = image_files(file.parent)
+                yield places, file, images[file.parent]
 
-    def _face(self, entry: tuple[Places, Path]) -> FaceRow:
-        places, file = entry
+    def _face(self, entry: tuple[Places, Path, dict[str, list[Path]]]) -> FaceRow:
+        places, file, images = entry
         shape, mask = places.read(file)
+        image = image_of(file, images)
+        if image is None:
+            raise missing_image(file, IMAGE_SUFFIXES)
         return FaceRow(
             points=shape[:, :2],
             box=tight_box(shape[mask, :2], str(file)),
-            image=_image(file),
+            image=image,
             mask=mask,
             points3d=shape,
         )
@@ -194,14 +200,6 @@ def load_array(file: Path, shape: tuple[int, ...], part: Any = ...) -> Numbers:
     return table(values, values.shape, "the array", file)
 
 
-def _image(file: Path) -> Path:
-    """The picture beside a map."""
-    for suffix in _SUFFIXES:
-        if (image := file.with_suffix(suffix)).is_file():
-            return image
-    raise missing_image(file, _SUFFIXES)
-
-
 def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:
     return vertex_pixels(torch.from_numpy(face), torch.from_numpy(chosen), MAP_SIZE).numpy()
 
@@ -217,7 +215,7 @@ def _whole(path: Path, count: int | None, limit: int) -> Pixels:
         UserError: the file is missing, or holds anything else or another count.
     """
     try:
-        values = np.array(numbers(path.read_text(encoding="ascii").split()))
+        values = np.array(numbers(read_ascii(path).split()))
     except OSError as error:
         raise UserError(f"no file {path}; restore it or set layout_dir") from error
     except ValueError as error:

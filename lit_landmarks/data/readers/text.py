@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,38 @@ import numpy as np
 
 from lit_landmarks.data.readers.common import Numbers, check_points
 from lit_landmarks.errors import UserError
+
+#: Marks of the encoding with which editors begin a file.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def decode_text(data: bytes) -> str:
+    """Text in UTF-8, or in the encoding that a mark at its start (BOM) names, without the mark.
+
+    Raises:
+        UnicodeDecodeError: it is not.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding)
+    return data.decode("utf-8")
+
+
+def read_ascii(path: Path) -> str:
+    """The ASCII text of a file that holds numbers, in any encoding that `decode_text` reads.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: there are other characters, which Python could take for digits.
+    """
+    text = decode_text(path.read_bytes())
+    if not text.isascii():
+        raise ValueError("no ASCII")
+    return text
 
 
 def read_lines(path: Path) -> list[str]:
@@ -18,10 +51,10 @@ def read_lines(path: Path) -> list[str]:
         UserError: the file is missing, is no ASCII text or was cut within its last number.
     """
     try:
-        text = path.read_bytes().decode("ascii")
+        text = read_ascii(path)
     except OSError as error:
         raise UserError(f"no file {path}; restore it or remove its image") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise UserError(f"no readable text, {path}; fetch the file again") from error
     lines = text.splitlines()
     if lines and cut_short(text):

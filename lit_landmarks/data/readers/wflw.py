@@ -23,7 +23,7 @@ from lit_landmarks.data.readers.common import (
     tight_box,
 )
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
-from lit_landmarks.data.readers.text import numbers
+from lit_landmarks.data.readers.text import decode_text, numbers
 from lit_landmarks.errors import UserError
 
 #: The six attributes in the order of the list files; their test subsets hold 326, 314, 698, 206,
@@ -91,7 +91,7 @@ class Wflw(ListedFaces["tuple[str, str, Path]"]):
         file = find(root, [f"{_LISTS}/{name}"], _LAYOUT, self.source)
         images = find(root, ["WFLW_images"], _LAYOUT, self.source).resolve()
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = decode_text(file.read_bytes()).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"no readable text, {file}; fetch the file again") from error
         for number, line in enumerate(lines, start=1):

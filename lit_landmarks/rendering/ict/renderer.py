@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import zbuffer
+from lit_landmarks.pictures import decode_image
 from lit_landmarks.rendering import Renderer
 from lit_landmarks.rendering.background import paint_background
 from lit_landmarks.rendering.faces import (
@@ -149,10 +150,16 @@ def read_photo(path: Path) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None
-    if image is None or min(image.shape[:2]) < 8:
-        raise UserError(f"cannot read the background, {path}; remove the file from the folder")
+    try:
+        image = decode_image(path.read_bytes(), path, "shown")
+    except OSError as error:
+        raise UserError(
+            f"cannot read the background, {path}; remove the file from the folder"
+        ) from error
+    if min(image.shape[:2]) < 8:
+        raise UserError(f"background of less than 8 pixels, {path}; remove it from the folder")
     scale = _PHOTO_SIDE / max(image.shape[:2])
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = np.asarray(smaller, np.uint8)
+    return image

@@ -307,7 +307,7 @@ def test_bad_face_is_named_and_the_others_are_kept(
             '{"format": "lit_landmarks faces", "version": 1, "scheme": "ibug68", "faces": {}}',
             r'"faces" is no list, .*faces\.json; write one',
         ),
-        ("\xff\xfe", r"no readable JSON"),
+        ("\xff\xff", r"no readable JSON"),
         ("1" * 5000, r"no readable JSON|no \"format\""),
     ],
 )

@@ -355,6 +355,8 @@ class DatasetSpec:
         subsets: names of its subsets, without those that hold every face.
         yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
             (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
+        chosen_on: its faces have chosen the checkpoint that is measured: figures of the set stand
+            alone and take no part in the mean over test sets.
     """
 
     name: str
@@ -366,6 +368,7 @@ class DatasetSpec:
     labels: frozenset[str] = frozenset()
     subsets: tuple[str, ...] = ()
     yaw_bins: tuple[float, ...] = ()
+    chosen_on: bool = False
 
 
 @dataclass(frozen=True)

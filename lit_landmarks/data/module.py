@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.cache import source_crops
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler, identity_collate
+from lit_landmarks.data.face_keys import face_keys, match_faces
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.transform import BatchTransform
@@ -44,6 +48,8 @@ FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
 #: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
 _SHAPES = 20_000
 _LABEL_BATCH = 1024
+#: Share of a test set from which on it counts as one that has chosen the checkpoint.
+_CHOSEN_SHARE = 0.01
 
 
 class LandmarkDataModule(lightning.LightningDataModule):
@@ -167,6 +173,24 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 )
         n_points = max(get_scheme(d.scheme).n_points for d in described)
         return DataSpec(self.scheme, n_points, self.frame_size, self.frame, tuple(described))
+
+    def mark_chosen_on(self, faces: NDArray[np.int64]) -> None:
+        """Mark the test sets that hold faces on which the checkpoint was chosen, in `spec`.
+
+        A few such faces in a large set change its figures little: from one in a hundred on a set is
+        marked.
+
+        Args:
+            faces: (n, 2) keys of those faces, see `face_keys`.
+        """
+        described = []
+        for spec, dataset in zip(self.spec.datasets, self._all_sets(), strict=True):
+            marked = False
+            if spec.role == "test" and len(faces):
+                share = float((match_faces(face_keys(dataset), faces) >= 0).mean())
+                marked = share >= _CHOSEN_SHARE
+            described.append(replace(spec, chosen_on=marked))
+        self.spec = replace(self.spec, datasets=tuple(described))
 
     @property
     def train_batch(self) -> int:

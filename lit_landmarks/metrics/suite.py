@@ -91,6 +91,7 @@ class FaceMetrics(nn.Module):
         super().__init__()
         self.role = role
         self.layout = suite_layout(spec, role, thresholds)
+        self.left_out = {d.name for d in spec.in_role(role) if d.chosen_on and role == "test"}
         self.faces = self.layout.faces  # a child module too: its tables follow device moves
         self.families = {family.name: family for family in families.FAMILIES}
         for name, family in self.families.items():
@@ -138,10 +139,13 @@ class FaceMetrics(nn.Module):
         return values
 
     def _primary(self, values: Mapping[str, float]) -> float:
-        """Unweighted mean over data sets of NME under each one's primary norm."""
+        """Unweighted mean over data sets of NME under each one's primary norm.
+
+        Test sets whose faces have chosen the checkpoint are left out.
+        """
         means: list[float] = []
         for group in self.faces.groups:
-            if group.subset is not None:
+            if group.subset is not None or group.dataset in self.left_out:
                 continue
             value = values.get(group.key(self.role, f"nme_{group.primary}"))
             if value is not None:

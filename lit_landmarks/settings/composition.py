@@ -22,8 +22,10 @@ from typing import Any
 
 import yaml
 
+from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.renamed import rename_classes, rename_settings
+from lit_landmarks.settings.ambiguity import nest_dotted_keys
 from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 Tree = dict[str, Any]
@@ -107,10 +109,11 @@ def read_yaml(path: Path) -> Tree:
     """A YAML file whose top level is a mapping.
 
     Raises:
-        UserError: missing file, a folder, broken YAML (with its row), or no mapping.
+        UserError: missing file, a folder, broken YAML or a repeated key (with its row), or no
+            mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError as error:
         hint = shipped_hint(path, "configs")
         raise UserError(f"no such file: {path}; {hint}") from error
@@ -131,7 +134,8 @@ def read_yaml(path: Path) -> Tree:
 def _read(path: Path, sources: dict[str, Path]) -> Tree:
     """One file with the files that it includes; `sources` learns which file said what."""
     folder = path.resolve().parent
-    tree: Tree = rename_classes(_anchor(read_yaml(path), folder))
+    given = nest_dotted_keys(read_yaml(path), path, path.read_text(encoding="utf-8"))
+    tree: Tree = rename_classes(_anchor(given, folder))
     model = tree.get("model")
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
         name = str(model.get("class_path") or "")

@@ -172,7 +172,7 @@ class _Mistakes:
         return (
             self._in_spec([LandmarkModule], tree.get("model"), "model", skip=LINKED)
             or self._in_spec([LandmarkDataModule], tree.get("data"), "data")
-            or self._in_value(bool | int, tree.get("seed_everything", 0), "seed_everything")
+            or self._in_value(int, tree.get("seed_everything", 0), "seed_everything")
         )
 
     def in_class(

@@ -146,11 +146,12 @@ def hash_manifest(data: LandmarkDataModule, roles: Sequence[Role] = ROLES) -> st
 
     Args:
         data: the data module.
-        roles: whose data sets.
+        roles: whose data sets are hashed.
     """
     digest = hashlib.sha256()
     for role in roles:
-        for name, dataset in data.sets[role].items():
+        sets = data.sets[role]
+        for name, dataset in sets.items():
             index = dataset.index()
             files = [Path(path).name for path in index.paths]
             digest.update(repr((role, name, dataset.scheme, dataset.convention, files)).encode())

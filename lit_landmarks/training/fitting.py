@@ -22,7 +22,6 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.training.build import hash_manifest
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -34,6 +33,11 @@ from lit_landmarks.training.callbacks import (
 )
 from lit_landmarks.training.checkpoints import Explanation, load_weights, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
+from lit_landmarks.training.data_record import (
+    describe_manifests,
+    list_accepted_changes,
+    record_data,
+)
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.media import Media
@@ -67,6 +71,7 @@ class Fit:
         monitor: the metric that best.ckpt follows.
         schemes: names of the schemes that the run has to declare, as only its data does.
         notes: what the user should know before it starts, a line each.
+        changes: what has changed in the data since the run that is resumed was begun.
     """
 
     run: RunDirectory
@@ -79,6 +84,7 @@ class Fit:
     monitor: str = MONITOR
     schemes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def equip(
@@ -175,6 +181,9 @@ def run_fit(
     try:
         if method.init_from is not None and not plan.resume:
             load_weights(method, Path(method.init_from))
+        if not is_follower() and (plan.changes or not plan.run.data.is_file()):
+            step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
+            record_data(plan.run, data, plan.changes, step)
         trainer.fit(
             method,
             datamodule=data,
@@ -262,11 +271,19 @@ def describe(
         "seed": plan.seed,
         "command": plan.command,
         "data": {
-            "manifest": hash_manifest(data),
+            **describe_manifests(data),
             "sets": [
-                {"name": s.name, "role": s.role, "convention": s.convention, "faces": s.size}
+                {
+                    "name": s.name,
+                    "role": s.role,
+                    "convention": s.convention,
+                    "faces": s.size,
+                    "norm": s.primary_norm,
+                    **({"chosen_on": True} if s.chosen_on else {}),
+                }
                 for s in data.spec.datasets
             ],
+            **list_accepted_changes(plan.run),
         },
         "versions": package_versions(),
         "git": git_state(),

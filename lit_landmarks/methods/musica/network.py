@@ -262,7 +262,8 @@ class MuSiCaNet(nn.Module):
             image: (B, 3, S, S) RGB in [0, 1].
             iterations: number of stages to run; None for all.
             stop: (T - 1,) a face leaves after stage i if its predicted error is below
-                `stop[i]`; None: no face leaves. Faces that left cost nothing from then on.
+                `stop[i]`; (B, T - 1) has the limits of each face; None: no face leaves. Faces that
+                left cost nothing from then on.
             estimate: predicts the error from states (K, H) in place of the network's own output.
         """
         images = self.pyramid(image)
@@ -299,7 +300,10 @@ class MuSiCaNet(nn.Module):
                 )
             stages.append((points, error, attention))
             if stop is not None and i + 1 < len(steps):
-                stays = (predicted >= stop[i]).nonzero()[:, 0]
+                limit = stop[i] if stop.ndim == 1 else stop[:, i]
+                if stop.ndim > 1 and active is not None:
+                    limit = limit[active]
+                stays = (predicted >= limit).nonzero()[:, 0]
                 if len(stays) == len(predicted):
                     continue  # nobody leaves: nothing is to be picked out
                 active = stays if active is None else active[stays]

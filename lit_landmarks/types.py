@@ -97,7 +97,8 @@ class FaceBatch:
         subsets: (B, S) bool membership, columns in the order of `DataSpec.subsets`.
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
         track, time: (B,) int64 video track and frame number; -1 for still images.
-        index: (B,) int64 row of the face in its data set.
+        index: (B,) int64 row of the face in its data set; -1 in the repeat of a face that one of
+            several processes evaluates while others have faces left.
 
     Example:
         >>> points = torch.tensor([[[20.0, 30.0], [torch.nan, torch.nan]]])

@@ -11,6 +11,7 @@ from lit_landmarks.settings import Task
 from lit_landmarks.settings.parser import print_help
 from lit_landmarks.settings.request import TrainingVerb
 from lit_landmarks.training.evaluation import print_metrics
+from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import write_json
 
 
@@ -35,9 +36,11 @@ def _measure(task: Task) -> None:
         raise UserError("--ced writes into a run; give it with --run RUN")
     metrics = task.measure()
     checkpoint = str(task.request.checkpoint)
+    curves = task.save_curves(metrics) if task.settings["ced"] else None
+    if is_follower():
+        return
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
-    if task.settings["ced"]:
-        curves = task.save_curves(metrics)
+    if curves is not None:
         plain_console().print(f"error curves: {curves}")
     if output := task.settings["output"]:
         write_json(Path(output), {"checkpoint": checkpoint, "metrics": metrics})
@@ -47,4 +50,5 @@ def _predict(task: Task) -> None:
     """Writes predicted landmarks and prints where."""
     output = task.settings["output"] or (task.request.run or Path()) / "predictions.npz"
     count = task.predict(Path(output))
-    plain_console().print(f"{count} faces: {output}")
+    if not is_follower():
+        plain_console().print(f"{count} faces: {output}")

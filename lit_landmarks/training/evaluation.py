@@ -15,6 +15,7 @@ from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
+from lit_landmarks.training.ranks import gather_faces, start_by_command, use_threads_of_one
 from lit_landmarks.types import FaceBatch, Prediction
 
 #: Figures that people compare, and the headings of their columns.
@@ -38,6 +39,7 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
     return Trainer(
         **{
             **arguments,
+            "strategy": start_by_command(arguments.get("strategy", "auto")),
             "logger": False,
             "callbacks": [NmeProgressBar()] if terminal else [],
             "enable_progress_bar": terminal,
@@ -59,6 +61,7 @@ def measure(
         verb: validate or test.
         checkpoint: None measures the weights as they are.
     """
+    use_threads_of_one(trainer)
     stage = trainer.validate if verb == "validate" else trainer.test
     stage(method, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
@@ -111,6 +114,7 @@ def save_points(
         The number of faces.
     """
     collector = _Points()
+    use_threads_of_one(trainer)
     trainer.callbacks.append(collector)  # type: ignore[attr-defined]
     trainer.predict(
         method,
@@ -119,10 +123,11 @@ def save_points(
         weights_only=True,
         return_predictions=False,
     )
-    columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
+    columns = gather_faces(collector.columns)
     columns["datasets"] = np.array([s.name for s in data.spec.datasets])
-    with atomic_path(output) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **columns)
+    if trainer.is_global_zero:
+        with atomic_path(output) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **columns)
     return len(columns.get("points", ()))
 
 

@@ -40,7 +40,7 @@ from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.provenance import git_state, machine, package_versions
-from lit_landmarks.training.ranks import is_follower
+from lit_landmarks.training.ranks import is_follower, start_by_command
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
@@ -112,6 +112,7 @@ def equip(
         trainer = Trainer(
             **{
                 **arguments,
+                "strategy": start_by_command(arguments.get("strategy", "auto")),
                 "callbacks": add_callbacks(plan, own, progress=bar),
                 "logger": loggers,
                 "default_root_dir": str(plan.run.root),

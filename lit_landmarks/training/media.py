@@ -24,6 +24,7 @@ from lit_landmarks.draw import (
 )
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import NORMS
+from lit_landmarks.training.ranks import gather
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
 #: Faces are enlarged until they are about this wide.
@@ -32,12 +33,11 @@ _WIDTH = 192
 
 @dataclass
 class _Drawn:
-    """Pictures that one evaluation has drawn so far."""
+    """Pictures that one evaluation has drawn so far, by `dataset_id` and row."""
 
     spec: DataSpec
     wanted: dict[int, set[int]]  # dataset_id -> rows
-    pictures: list[Image] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
+    faces: dict[tuple[int, int], tuple[Image, str]] = field(default_factory=dict)
 
 
 class Media(Callback):
@@ -122,8 +122,7 @@ class Media(Callback):
             if row in self._drawn.wanted.get(number, ()):
                 dataset = self._drawn.spec.datasets[number]
                 picture, title = draw_face(prediction, batch, place, dataset)
-                self._drawn.pictures.append(picture)
-                self._drawn.titles.append(f"{title} #{row}")
+                self._drawn.faces[number, row] = picture, f"{title} #{row}"
 
     def _finish(self, trainer: Trainer, module: LightningModule, role: Role) -> None:
         drawn, self._drawn = self._drawn, None
@@ -134,11 +133,13 @@ class Media(Callback):
         curves: dict[str, tuple[Any, Any]] = {
             f"{d.name} ({d.primary_norm})": suite.ced(d.name) for d in drawn.spec.in_role(role)
         }
+        faces = {key: face for part in gather(drawn.faces) for key, face in part.items()}
         if not trainer.is_global_zero:
             return
         images = {f"{role}_ced": figure_image(ced_plot(curves))}
-        if drawn.pictures:
-            images[role] = contact_sheet(drawn.pictures, columns=4, titles=drawn.titles)
+        if faces:
+            pictures, titles = zip(*(faces[key] for key in sorted(faces)), strict=True)
+            images[role] = contact_sheet(pictures, columns=4, titles=titles)
         folder = Path(self.directory or Path(trainer.default_root_dir) / "overlays")
         for name, image in images.items():
             save_png(image, folder / f"{name}.png")

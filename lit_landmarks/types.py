@@ -218,6 +218,12 @@ class Prediction:
         tensors = _map_tensors(self, lambda t: t.detach())
         return replace(self, **tensors | {"features": None, "aux": None})
 
+    def in_single(self) -> Prediction:
+        """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""
+        halves = (torch.float16, torch.bfloat16)
+        fields_ = _map_tensors(self, lambda t: t.float() if t.dtype in halves else t)
+        return replace(self, **fields_)
+
     def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
         """The prediction in pixels of another image: points, stages, 3D, pose and the like.
 

@@ -113,6 +113,10 @@ class PhasedOptimization(LightningModule):
         """One optimizer over the groups, its rate set at every step by phase and schedule."""
         groups = cast(Iterable[Any], self.parameter_groups())
         optimizer: Optimizer = self.make_optimizer(groups)
+        if self.trainer.gradient_clip_val:
+            # A fused optimizer would undo the scaling of 16-bit gradients itself, after they were
+            # clipped; without its mark, mixed precision does so before.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         steps = int(self.trainer.estimated_stepping_batches)
         factor = self.phases.factor(self.schedule, self.total_epochs)
         scheduler = step_scheduler(optimizer, factor, steps)

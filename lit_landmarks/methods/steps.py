@@ -17,6 +17,7 @@ from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.types import (
     DataSpec,
     FaceBatch,
@@ -113,8 +114,9 @@ class MethodSteps(Built, PhasedOptimization):
         if self.trainer.state.fn != TrainerFn.FITTING:
             # Outside of a fit a loss has no epoch to take its weights from, and no use.
             return prediction.points.new_zeros(()), prediction.detach()
-        losses = self.phase_losses(prediction, batch)
-        total = self.total_loss(losses)
+        with full_precision(batch.points.device):
+            losses = self.phase_losses(prediction, batch)
+            total = self.total_loss(losses)
         values = {f"{stage}/loss": total} | {f"{stage}/loss_{k}": v for k, v in losses.items()}
         repeat = stage != "train" and self.trainer.world_size > 1 and int(batch.index[0]) < 0
         self.log_dict(

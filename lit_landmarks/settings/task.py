@@ -51,6 +51,7 @@ from lit_landmarks.training.evaluation import (
     save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.types import ROLES, DataSpec, Role
@@ -248,9 +249,10 @@ class Task:
         """
         with preserve_process_state():
             self._set_seed()
+            arguments = dict(self._build("trainer"))
+            check_precision(arguments)
             plan = self._plan_fit(monitor)
             try:
-                arguments = dict(self._build("trainer"))
                 with _trainer_errors():
                     trainer, tracker = equip(arguments, plan, callbacks)
             except BaseException:

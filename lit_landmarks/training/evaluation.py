@@ -15,6 +15,7 @@ from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
+from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.ranks import gather_faces, start_by_command, use_threads_of_one
 from lit_landmarks.types import FaceBatch, Prediction
 
@@ -34,7 +35,11 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 
     Args:
         arguments: the configured arguments of `Trainer`; callbacks and loggers are left out.
+
+    Raises:
+        UserError: a precision that would round the labels.
     """
+    check_precision(arguments)
     terminal = Console().is_terminal and arguments.get("enable_progress_bar") is not False
     return Trainer(
         **{

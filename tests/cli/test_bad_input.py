@@ -221,3 +221,14 @@ def test_a_path_of_the_wrong_kind_is_one_line(
     monkeypatch.setattr("lit_landmarks.cli.entry.run_verb", fail)
     line = complaint("data")
     assert f"{os.strerror(number)}, some/file; " in line
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "16-true"])
+def test_a_precision_that_rounds_labels_is_refused_before_anything_is_written(
+    tiny: Path, complaint: Complaint, precision: str
+) -> None:
+    run = tiny.parent / "run"
+    message = complaint("fit", "--config", tiny, "--run", run, f"--trainer.precision={precision}")
+    assert f"trainer.precision {precision}" in message
+    assert "bf16-mixed" in message
+    assert not run.exists()

@@ -12,7 +12,7 @@ from typing import Any
 from torch.utils.data import DistributedSampler
 
 from lit_landmarks.data.dataset import MixSampler
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import SharedError
 
 #: Fewer faces of a process in a step would leave a batch norm a single value.
 _FEWEST = 2
@@ -32,7 +32,7 @@ class TrainingShare(DistributedSampler[Any]):
         rank: number of this process.
 
     Raises:
-        UserError: less than two faces for each process.
+        SharedError: less than two faces for each process.
 
     Example:
         Of 11 faces, two processes with batches of 2 take 4 a step, and leave 3 out:
@@ -49,7 +49,7 @@ class TrainingShare(DistributedSampler[Any]):
         self.order, self.batch_size = order, batch_size
         self.processes, self.rank = processes, rank
         if len(order) < _FEWEST * processes:
-            raise UserError(
+            raise SharedError(
                 f"{len(order)} training faces are too few for {processes} processes, which take"
                 f" {_FEWEST} or more each; set trainer.devices lower or add faces"
             )

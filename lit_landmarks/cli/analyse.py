@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.methods.musica import MuSiCa
 from lit_landmarks.settings import Task
 from lit_landmarks.training.run_directory import RunDirectory, write_json
+from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 _DESCRIPTION = """Measures a trained method beyond its error: when faces may leave a cascade early,
@@ -131,6 +133,13 @@ def _calibrate(options: argparse.Namespace) -> int:
     task = Task.from_arguments("validate", [*arguments, *options.settings])
     checkpoint = task.request.checkpoint
     assert checkpoint is not None
+    run = RunDirectory(checkpoint.resolve().parent.parent)
+    writes = not options.dry and run.config.is_file()
+    with lock_run(run.root, "analyse calibrate") if writes else contextlib.nullcontext():
+        return _calibrate_checkpoint(options, task, checkpoint)
+
+
+def _calibrate_checkpoint(options: argparse.Namespace, task: Task, checkpoint: Path) -> int:
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
     goal = _choose_goal(options, method, len(roles["val"].costs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lit_landmarks.settings.request import TrainingVerb
 from lit_landmarks.training.evaluation import print_metrics
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import write_json
+from lit_landmarks.training.run_lock import lock_run
 
 
 def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
@@ -34,9 +36,11 @@ def _measure(task: Task) -> None:
     """Prints the metrics of a checkpoint, and writes what --ced and --output ask for."""
     if task.settings["ced"] and task.request.run is None:
         raise UserError("--ced writes into a run; give it with --run RUN")
-    metrics = task.measure()
+    writes = task.settings["ced"] and not is_follower()
+    with _lock(task) if writes else contextlib.nullcontext():
+        metrics = task.measure()
+        curves = task.save_curves(metrics) if task.settings["ced"] else None
     checkpoint = str(task.request.checkpoint)
-    curves = task.save_curves(metrics) if task.settings["ced"] else None
     if is_follower():
         return
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
@@ -44,6 +48,11 @@ def _measure(task: Task) -> None:
         plain_console().print(f"error curves: {curves}")
     if output := task.settings["output"]:
         write_json(Path(output), {"checkpoint": checkpoint, "metrics": metrics})
+
+
+def _lock(task: Task) -> contextlib.AbstractContextManager[None]:
+    assert task.request.run is not None
+    return lock_run(task.request.run, f"{task.request.verb} --ced")
 
 
 def _predict(task: Task) -> None:

@@ -44,6 +44,7 @@ from lit_landmarks.training.build import connect, describe_missing_labels, run_n
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
+from lit_landmarks.training.divergence import refuse_broken_predictions
 from lit_landmarks.training.evaluation import (
     evaluation_trainer,
     measure,
@@ -54,6 +55,7 @@ from lit_landmarks.training.fitting import Fit, equip, run_fit
 from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
@@ -233,13 +235,20 @@ class Task:
         """
         return measure_costs(self.build_method(), timed)
 
-    def fit(self, callbacks: Sequence[Callback] = (), monitor: str = MONITOR) -> dict[str, Any]:
+    def fit(
+        self,
+        callbacks: Sequence[Callback] = (),
+        monitor: str = MONITOR,
+        lock: bool = True,
+    ) -> dict[str, Any]:
         """Trains into a run directory and measures the best checkpoint.
 
         Args:
             callbacks: beside those of the configuration, such as a study's pruning; what one
                 raises reaches the caller.
             monitor: the metric that best.ckpt follows.
+            lock: refuse a run in which another process is at work; a study, whose database says
+                whose a trial is, sees to that itself.
 
         Returns:
             The content of result.json; empty on all ranks but the first.
@@ -252,32 +261,47 @@ class Task:
             arguments = dict(self._build("trainer"))
             check_precision(arguments)
             plan = self._plan_fit(monitor)
-            try:
-                with _trainer_errors():
-                    trainer, tracker = equip(arguments, plan, callbacks)
-            except BaseException:
+            held = lock and not is_follower()
+            with lock_run(plan.run.root, "fit") if held else contextlib.nullcontext():
+                return self._train(plan, arguments, callbacks)
+
+    def _train(
+        self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
+    ) -> dict[str, Any]:
+        """Trains as planned and prints the results; see `fit`."""
+        try:
+            with _trainer_errors():
+                trainer, tracker = equip(arguments, plan, callbacks)
+        except BaseException:
+            if not is_follower():
                 plan.run.remove_if_untrained()
-                raise
-            method, data = self.method(), self.data()
-            if is_follower():
-                run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-                return {}
-            console = plain_console()
-            for note in plan.notes:
-                console.print(f"note: {note}")
-            console.print(f"run directory: {plan.run.root}")
-            result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-            print_metrics(result["metrics"], f"{plan.run.root}")
-            console.print(f"results: {plan.run.result}")
-            return result
+            raise
+        method, data = self.method(), self.data()
+        if is_follower():
+            run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+            return {}
+        console = plain_console()
+        for note in plan.notes:
+            console.print(f"note: {note}")
+        console.print(f"run directory: {plan.run.root}")
+        result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+        print_metrics(result["metrics"], f"{plan.run.root}")
+        console.print(f"results: {plan.run.result}")
+        return result
 
     def measure(self) -> dict[str, float]:
-        """Metrics of the checkpoint on the validation or test sets, as the verb says."""
+        """Metrics of the checkpoint on the validation or test sets, as the verb says.
+
+        Raises:
+            UserError: bad settings or data, or weights that predict NaN.
+        """
         with preserve_process_state():
             self.connect()
             trainer = self.trainer()
-            checkpoint = self.request.checkpoint
-            return measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            checkpoint, verb = self.request.checkpoint, self.request.verb
+            metrics = measure(trainer, self.method(), self.data(), verb, checkpoint)
+            refuse_broken_predictions(metrics, "val" if verb == "validate" else "test")
+            return metrics
 
     def predict(self, output: Path) -> int:
         """Writes the landmarks of every face to an .npz file.

@@ -28,6 +28,7 @@ from lit_landmarks.analysis.thresholds import (
     find_exit_stages,
     measure_thresholds,
 )
+from lit_landmarks.console import literal_console
 from lit_landmarks.draw.plots import COLORS, new_figure, save_figure
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
@@ -215,7 +216,7 @@ def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bo
 
 def print_calibration(calibration: Calibration) -> None:
     """Prints the thresholds, and tables with one row for each data set."""
-    console, detection = Console(), calibration.detection
+    console, detection = literal_console(), calibration.detection
     if calibration.point and calibration.point.thresholds:
         shown = ", ".join(f"{value:.2f}" for value in calibration.point.thresholds)
         console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.analysis.records import FaceRecords
 from lit_landmarks.analysis.thresholds import measure_thresholds, operating_points
+from lit_landmarks.console import literal_console
 from lit_landmarks.draw.plots import COLORS, figure_image, new_figure
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import (
@@ -138,4 +138,4 @@ def print_trade_off(curves: Sequence[TradeOff]) -> None:
         limit = 1.01 * min(nme for _, nme in points)
         mma, nme = min((m, n) for m, n in points if n <= limit)
         table.add_row(curve.run, curve.dataset, alike, f"{nme:.2f} at {mma:.1f}")
-    Console().print(table)
+    literal_console().print(table)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_landmarks.cli.parsing import verb_parser
+from lit_landmarks.console import literal_console
 from lit_landmarks.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,11 +68,10 @@ def describe(method: LandmarkModule, profile: Profile) -> dict[str, Any]:
 
 
 def _print(method: LandmarkModule, profile: Profile) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     title = f"{type(method).__name__}, {method.scheme}, {method.frame_size} px, one face"
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in profile.record().items():
         table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
-    Console().print(table)
+    literal_console().print(table)

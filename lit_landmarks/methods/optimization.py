@@ -162,10 +162,21 @@ class PhasedOptimization(LightningModule):
             groups += [group for group in pair if group["params"]]
         return groups
 
+    def build_optimizer(self) -> Optimizer:
+        """One optimizer over the groups.
+
+        Raises:
+            UserError: a prefix that no parameter has, or arguments that the optimizer refuses.
+        """
+        groups = cast(Iterable[Any], self.parameter_groups())
+        try:
+            return self.make_optimizer(groups)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.init_args.optimizer: {error}; correct its init_args") from error
+
     def configure_optimizers(self) -> Any:
         """One optimizer over the groups, its rate set at every step by phase and schedule."""
-        groups = cast(Iterable[Any], self.parameter_groups())
-        optimizer: Optimizer = self.make_optimizer(groups)
+        optimizer = self.build_optimizer()
         if self.trainer.gradient_clip_val:
             # A fused optimizer would undo the scaling of 16-bit gradients itself, after they were
             # clipped; without its mark, mixed precision does so before.

@@ -370,7 +370,7 @@ class Task:
             part[key] = self.settings[key]
             try:
                 return self._parser.instantiate(part)[key]
-            except ValueError as error:
+            except (ValueError, ImportError, MisconfigurationException) as error:
                 reraise(error)
 
     def _set_seed(self) -> None:
@@ -391,7 +391,20 @@ class Task:
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
-            notes=describe_missing_labels(method, spec),
+            notes=(*describe_missing_labels(method, spec), *self._describe_finished()),
+        )
+
+    def _describe_finished(self) -> tuple[str, ...]:
+        """A line for a run that is resumed though it has trained all its epochs."""
+        resume, asked = self.request.resume, self.settings["trainer"]["max_epochs"]
+        if resume is None or not resume.result.is_file():
+            return ()
+        done = int(resume.read_result().get("epochs", 0))
+        if asked is None or not 0 <= asked <= done:
+            return ()
+        return (
+            f"{resume.root} has finished its {done} epochs; it is measured again, and"
+            f" --trainer.max_epochs {2 * done} trains on",
         )
 
     def _declare_schemes(self) -> None:

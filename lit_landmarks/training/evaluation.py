@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.console import literal_console
 from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry.crops import transform_points
 from lit_landmarks.methods.base import LandmarkModule
@@ -153,4 +154,4 @@ def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
     for label, row in sorted(rows.items()):
         if any(name in row for name in used):
             table.add_row(label, *(f"{row[n]:.2f}" if n in row else "-" for n in used))
-    Console().print(table)
+    literal_console().print(table)

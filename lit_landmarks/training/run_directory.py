@@ -145,9 +145,13 @@ def create_run(path: Path | None, name: str, runs: Path = Path("runs")) -> RunDi
     try:
         if path is not None:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UserError(
-                    f"{path} exists; choose another --run or continue it: fit --resume {path}"
-                )
+                run = RunDirectory(path)
+                cure = "choose another --run"
+                if run.last.is_file():
+                    cure += f" or continue it: fit --resume {path}"
+                elif run.config.is_file():
+                    cure += ", or remove this one: it is a run whose first epoch did not end"
+                raise UserError(f"{path} exists and is not empty; {cure}")
             path.mkdir(parents=True, exist_ok=True)
             return RunDirectory(path)
         runs.mkdir(parents=True, exist_ok=True)

@@ -296,3 +296,16 @@ def test_missing_or_broken_checkpoint_is_named(tmp_path: Path) -> None:
     broken.write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="no readable checkpoint"):
         load_weights(module, broken)
+
+
+@every_method
+def test_broken_weights_predict_and_do_not_crash(
+    method: type[LandmarkModule], make_data: Callable[..., Any]
+) -> None:
+    """Places that are no numbers must not become rows of a picture."""
+    module, faces = build(method).eval(), make_data().faces
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.fill_(value)
+            assert not module(faces.inputs).points.isfinite().all()

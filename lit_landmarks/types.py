@@ -105,7 +105,8 @@ class FaceBatch:
         subsets: (B, S) bool membership, columns in the order of `DataSpec.subsets`.
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
         track, time: (B,) int64 video track and frame number; -1 for still images.
-        index: (B,) int64 row of the face in its data set.
+        index: (B,) int64 row of the face in its data set; -1 in the repeat of a face that one of
+            several processes evaluates while others have faces left.
 
     Example:
         >>> points = torch.tensor([[[20.0, 30.0], [torch.nan, torch.nan]]])
@@ -225,6 +226,12 @@ class Prediction:
         """A copy without graph and without what only training reads (`features`, `aux`)."""
         tensors = _map_tensors(self, lambda t: t.detach())
         return replace(self, **tensors | {"features": None, "aux": None})
+
+    def in_single(self) -> Prediction:
+        """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""
+        halves = (torch.float16, torch.bfloat16)
+        fields_ = _map_tensors(self, lambda t: t.float() if t.dtype in halves else t)
+        return replace(self, **fields_)
 
     def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
         """The prediction in pixels of another image: points, stages, 3D, pose and the like.

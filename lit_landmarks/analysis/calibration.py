@@ -37,7 +37,7 @@ from lit_landmarks.analysis.thresholds import (
     find_exit_stages,
     measure_thresholds,
 )
-from lit_landmarks.console import print_table
+from lit_landmarks.console import literal_console, print_table
 from lit_landmarks.draw.colors import COLORS
 from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -284,7 +284,7 @@ def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bo
 
 def print_calibration(calibration: Calibration) -> None:
     """Prints the thresholds, and tables with one row for each data set."""
-    console, detection = Console(), calibration.detection
+    console, detection = literal_console(), calibration.detection
     if calibration.point and calibration.point.thresholds:
         shown = ", ".join(f"{value:.2f}" for value in calibration.point.thresholds)
         console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")

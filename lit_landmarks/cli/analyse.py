@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from lit_landmarks.files import write_atomic
 from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.settings.request import Request, read_request
 from lit_landmarks.training.run_directory import RunDirectory, write_json
+from lit_landmarks.training.run_lock import lock_run
 
 if TYPE_CHECKING:
     from lit_landmarks.analysis.calibration import Goal
     from lit_landmarks.analysis.tradeoff import TradeOff
     from lit_landmarks.methods import LandmarkModule
+    from lit_landmarks.settings import Task
 
 _DESCRIPTION = """Measures a trained method beyond its error: when faces may leave a cascade early,
 what that costs, and where the method looks.
@@ -109,6 +112,18 @@ def _calibrate(options: argparse.Namespace) -> int:
     arguments = [f"--{key}={value}" for key, value in given if value]
     arguments += [f"--config={path}" for path in options.config]
     request = _read_request([*arguments, *options.settings])
+    from lit_landmarks.settings import Task
+
+    task = Task(request)
+    checkpoint = request.checkpoint
+    assert checkpoint is not None
+    run = RunDirectory(checkpoint.resolve().parent.parent)
+    writes = not options.dry and run.config.is_file()
+    with lock_run(run.root, "analyse calibrate") if writes else contextlib.nullcontext():
+        return _calibrate_checkpoint(options, task, checkpoint)
+
+
+def _calibrate_checkpoint(options: argparse.Namespace, task: Task, checkpoint: Path) -> int:
     from lit_landmarks.analysis.calibration import (
         calibrate,
         choose_report_folder,
@@ -118,12 +133,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     from lit_landmarks.analysis.records import record_roles
     from lit_landmarks.analysis.target_cost import store_thresholds
     from lit_landmarks.compute import default_device
-    from lit_landmarks.settings import Task
     from lit_landmarks.training.fold_thresholds import FoldThresholds
 
-    task = Task(request)
-    checkpoint = request.checkpoint
-    assert checkpoint is not None
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
     goal = _choose_goal(options, method, len(roles["val"].costs))

@@ -21,6 +21,7 @@ from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler, id
 from lit_landmarks.data.face_keys import face_keys, match_faces
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
+from lit_landmarks.data.shares import EvaluationShare, TrainingShare
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import pca
@@ -247,7 +248,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
         names |= {self.scheme} if self.scheme is not None else set()
         return tuple(sorted(name for name in names if not is_built_in(name)))
 
-    def _loader(self, role: Role) -> DataLoader[Any] | list[Any]:
+    def _loader(self, role: Role, limit: float | int | None = None) -> DataLoader[Any] | list[Any]:
+        """Loader of a role; a whole number as `limit` is the most batches of an evaluation."""
         faces = self.faces(role)
         if faces is None:
             return []
@@ -259,10 +261,19 @@ class LandmarkDataModule(lightning.LightningDataModule):
             # A loader process that is spawned begins without what users have declared.
             "worker_init_fn": partial(_declare, [get_scheme(name) for name in self.own_schemes()]),
         }
+        shares = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        processes, rank = (shares["num_replicas"], shares["rank"]) if shares else (1, 0)
         if role != "train":
-            return DataLoader(faces, batch_size=self.eval_batch_size, **options)
+            share = None
+            if processes > 1:
+                most = limit if isinstance(limit, int) else None
+                share = EvaluationShare(len(faces), self.eval_batch_size, processes, rank, most)
+            return DataLoader(faces, batch_size=self.eval_batch_size, sampler=share, **options)
         sampler = MixSampler(faces, self.seed)
         sampler.set_epoch(self.epoch)
+        if processes > 1:
+            part = TrainingShare(sampler, self.batch_size, processes, rank)
+            return DataLoader(faces, batch_size=self.batch_size, sampler=part, **options)
         # A last batch of one face would break batch normalisation.
         drop = len(sampler) > self.batch_size
         return DataLoader(
@@ -275,15 +286,20 @@ class LandmarkDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """All validation sets, one after the other, in file order."""
-        return self._loader("val")
+        return self._loader("val", self._limit("val"))
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """All test sets, one after the other, in file order."""
-        return self._loader("test")
+        return self._loader("test", self._limit("test"))
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The test sets, or the validation sets where there are none."""
-        return self._loader("test" if self.sets["test"] else "val")
+        return self._loader("test" if self.sets["test"] else "val", self._limit("predict"))
+
+    def _limit(self, stage: str) -> float | int | None:
+        """The trainer's `limit_<stage>_batches`: a number of batches or, as a float, a share."""
+        limit: float | int | None = getattr(self.trainer, f"limit_{stage}_batches", None)
+        return limit
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int

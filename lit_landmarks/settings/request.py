@@ -92,8 +92,9 @@ def _plan_fit(request: Request, resume: Path | None) -> None:
     run = open_run(resume)
     if not run.last.is_file():
         raise UserError(
-            f"{resume} holds no checkpoint to resume from; start it again with "
-            f"`fit --config {run.config}`"
+            f"{resume} holds no checkpoint to resume from, as its first epoch did not end; start"
+            f" anew with `fit --config {run.config}`, which makes another folder, and remove this"
+            " one"
         )
     request.resume = run
     request.configs = [run.config]
@@ -110,6 +111,11 @@ def _plan_evaluation(request: Request, checkpoint: Path | None) -> None:
         request.configs = [run.config, *request.configs]
         if checkpoint is None:
             checkpoint = run.best if run.best.is_file() else run.last
+            if not checkpoint.is_file():
+                raise UserError(
+                    f"{request.run} has no checkpoint yet: its first epoch has not ended; wait for"
+                    " it, or train it anew"
+                )
     if checkpoint is None:
         raise UserError(f"{request.verb} needs --run RUN or --ckpt_path FILE; see --help")
     if not checkpoint.is_file():

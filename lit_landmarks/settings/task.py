@@ -47,6 +47,7 @@ from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import find_changes
+from lit_landmarks.training.divergence import refuse_broken_predictions
 from lit_landmarks.training.evaluation import (
     describe_chosen_on,
     evaluation_trainer,
@@ -55,9 +56,11 @@ from lit_landmarks.training.evaluation import (
     print_metrics,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
@@ -238,13 +241,20 @@ class Task:
         """
         return measure_costs(self.build_method(), timed)
 
-    def fit(self, callbacks: Sequence[Callback] = (), monitor: str = MONITOR) -> dict[str, Any]:
+    def fit(
+        self,
+        callbacks: Sequence[Callback] = (),
+        monitor: str = MONITOR,
+        lock: bool = True,
+    ) -> dict[str, Any]:
         """Trains into a run directory and measures the best checkpoint.
 
         Args:
             callbacks: beside those of the configuration, such as a study's pruning; what one
                 raises reaches the caller.
             monitor: the metric that best.ckpt follows.
+            lock: refuse a run in which another process is at work; a study, whose database says
+                whose a trial is, sees to that itself.
 
         Returns:
             The content of result.json; empty on all ranks but the first.
@@ -254,45 +264,62 @@ class Task:
         """
         with preserve_process_state():
             self._set_seed()
+            arguments = dict(self._build("trainer"))
+            check_precision(arguments)
             plan = self._plan_fit(monitor)
-            try:
-                arguments = dict(self._build("trainer"))
-                with _trainer_errors():
-                    trainer, tracker = equip(arguments, plan, callbacks)
-            except BaseException:
+            held = lock and not is_follower()
+            with lock_run(plan.run.root, "fit") if held else contextlib.nullcontext():
+                return self._train(plan, arguments, callbacks)
+
+    def _train(
+        self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
+    ) -> dict[str, Any]:
+        """Trains as planned and prints the results; see `fit`."""
+        try:
+            with _trainer_errors():
+                trainer, tracker = equip(arguments, plan, callbacks)
+        except BaseException:
+            if not is_follower():
                 plan.run.remove_if_untrained()
-                raise
-            method, data = self.method(), self.data()
-            try:
-                notice = count_mma(method, method.example()).notice()
-            except UserError:
+            raise
+        method, data = self.method(), self.data()
+        try:
+            notice = count_mma(method, method.example()).notice()
+        except UserError:
+            if not is_follower():
                 plan.run.remove_if_untrained()
-                raise
-            if is_follower():
-                run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-                return {}
-            console = plain_console()
-            for note in plan.notes:
-                console.print(f"note: {note}")
-            if notice is not None:
-                console.print(f"note: {notice}")
-            console.print(f"run directory: {plan.run.root}")
-            result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-            print_metrics(result["metrics"], f"{plan.run.root}")
-            if names := list_chosen_on(data):
-                console.print(f"note: {describe_chosen_on(names)}")
-            console.print(f"results: {plan.run.result}")
-            return result
+            raise
+        if is_follower():
+            run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+            return {}
+        console = plain_console()
+        for note in plan.notes:
+            console.print(f"note: {note}")
+        if notice is not None:
+            console.print(f"note: {notice}")
+        console.print(f"run directory: {plan.run.root}")
+        result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+        print_metrics(result["metrics"], f"{plan.run.root}")
+        if names := list_chosen_on(data):
+            console.print(f"note: {describe_chosen_on(names)}")
+        console.print(f"results: {plan.run.result}")
+        return result
 
     def measure(self) -> dict[str, float]:
-        """Metrics of the checkpoint on the validation or test sets, as the verb says."""
-        self._keep_role("val" if self.request.verb == "validate" else "test")
+        """Metrics of the checkpoint on the validation or test sets, as the verb says.
+
+        Raises:
+            UserError: bad settings or data, or weights that predict NaN.
+        """
+        role: Role = "val" if self.request.verb == "validate" else "test"
+        self._keep_role(role)
         with preserve_process_state():
             self.connect()
             self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
             metrics = measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            refuse_broken_predictions(metrics, role)
         if (names := list_chosen_on(self.data())) and not is_follower():
             plain_console().print(f"note: {describe_chosen_on(names)}")
         return metrics
@@ -386,7 +413,7 @@ class Task:
             part[key] = self.settings[key]
             try:
                 return self._parser.instantiate(part)[key]
-            except ValueError as error:
+            except (ValueError, ImportError, MisconfigurationException) as error:
                 reraise(error)
 
     def _set_seed(self) -> None:
@@ -414,9 +441,23 @@ class Task:
             schemes=self.data().own_schemes(),
             notes=(
                 *describe_missing_labels(method, spec),
+                *self._describe_finished(),
                 *(f"the data has changed: {change}" for change in changes),
             ),
             changes=tuple(changes),
+        )
+
+    def _describe_finished(self) -> tuple[str, ...]:
+        """A line for a run that is resumed though it has trained all its epochs."""
+        resume, asked = self.request.resume, self.settings["trainer"]["max_epochs"]
+        if resume is None or not resume.result.is_file():
+            return ()
+        done = int(resume.read_result().get("epochs", 0))
+        if asked is None or not 0 <= asked <= done:
+            return ()
+        return (
+            f"{resume.root} has finished its {done} epochs; it is measured again, and"
+            f" --trainer.max_epochs {2 * done} trains on",
         )
 
     def _declare_schemes(self) -> None:

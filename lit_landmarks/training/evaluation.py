@@ -17,6 +17,8 @@ from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
 from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
 from lit_landmarks.training.fold_thresholds import UseFoldThresholds, read_fold_thresholds
+from lit_landmarks.training.precision import check_precision
+from lit_landmarks.training.processes import start_by_command, use_threads_of_one
 
 #: Figures that people compare, and the headings of their columns.
 SHOWN = {
@@ -35,11 +37,16 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 
     Args:
         arguments: the configured arguments of `Trainer`; callbacks and loggers are left out.
+
+    Raises:
+        UserError: a precision that would round the labels.
     """
+    check_precision(arguments)
     terminal = Console().is_terminal and arguments.get("enable_progress_bar") is not False
     return Trainer(
         **{
             **arguments,
+            "strategy": start_by_command(arguments.get("strategy", "auto")),
             "logger": False,
             "callbacks": [NmeProgressBar()] if terminal else [],
             "enable_progress_bar": terminal,
@@ -61,6 +68,7 @@ def measure(
         verb: validate or test.
         checkpoint: None measures the weights as they are.
     """
+    use_threads_of_one(trainer)
     stage = trainer.validate if verb == "validate" else trainer.test
     with heed_choices(trainer, data, checkpoint):
         stage(method, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)

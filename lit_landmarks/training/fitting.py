@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -38,11 +39,13 @@ from lit_landmarks.training.data_record import (
     list_accepted_changes,
     record_data,
 )
+from lit_landmarks.training.divergence import DivergenceStop
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
+from lit_landmarks.training.processes import start_by_command
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
@@ -53,7 +56,7 @@ Finish = Callable[[Path, LandmarkModule, LandmarkDataModule], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after Ctrl-C during a fit; the message holds the command that resumes it."""
+    """Raised after Ctrl-C or a signal during a fit; the message says how to go on."""
 
 
 @dataclass
@@ -118,6 +121,7 @@ def equip(
         trainer = Trainer(
             **{
                 **arguments,
+                "strategy": start_by_command(arguments.get("strategy", "auto")),
                 "callbacks": add_callbacks(plan, own, progress=bar),
                 "logger": loggers,
                 "default_root_dir": str(plan.run.root),
@@ -141,6 +145,7 @@ def add_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> 
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
+        DivergenceStop(plan.run.best),
         make_best_checkpoint(plan.run.checkpoints, plan.monitor),
         LastCheckpoint(plan.run.last),
     ]
@@ -201,18 +206,30 @@ def run_fit(
         failure = error
         if isinstance(error, SystemExit) and not state.interrupted:
             raise
-        raise Interrupted(_how_to_go_on(plan.run)) from None
-    except UserError as error:
-        failure = error
-        if not is_follower():
-            plan.run.remove_if_untrained()
-        raise
+        raise Interrupted("" if is_follower() else _how_to_go_on(plan.run)) from None
     except Exception as error:
         failure = error
+        if (mended := explain_training_error(error)) is not None:
+            raise mended from error
         raise
     finally:
         _close(trainer, tracker, result.get("metrics", {}), failure)
+        if failure is not None and not is_follower():
+            plan.run.remove_if_untrained()
     return result
+
+
+def explain_training_error(error: Exception) -> UserError | None:
+    """The one line for an error that Lightning raises for settings it looks at while it trains.
+
+    Example:
+        >>> explain_training_error(RuntimeError("Early stopping conditioned on metric `x` ..."))
+        UserError('trainer: Early stopping conditioned on metric `x` ...; mend its settings')
+    """
+    settings = isinstance(error, MisconfigurationException) or (
+        isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on")
+    )
+    return UserError(f"trainer: {error}; mend its settings") if settings else None
 
 
 def _close(
@@ -302,7 +319,7 @@ def _mean_cost(cost: Cost, metrics: Mapping[str, float]) -> dict[str, float]:
 def _how_to_go_on(run: RunDirectory) -> str:
     if run.last.is_file():
         return f"interrupted; continue with: python -m lit_landmarks fit --resume {run.root}"
-    return f"interrupted before the first epoch ended; {run.root} holds nothing to resume"
+    return f"interrupted before the first epoch ended; nothing is kept of {run.root}"
 
 
 def _as_list(value: Any) -> list[Callback]:

@@ -21,6 +21,7 @@ from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.metrics.functional import nme
 from lit_landmarks.training.evaluation import heed_choices
+from lit_landmarks.training.processes import gather_faces, use_threads_of_one
 from lit_landmarks.types import FaceBatch, Prediction
 
 Columns = dict[str, NDArray[Any]]
@@ -80,6 +81,7 @@ def save_points(
         The number of faces.
     """
     collector = _Collector(data)
+    use_threads_of_one(trainer)
     trainer.callbacks.append(collector)  # type: ignore[attr-defined]
     with heed_choices(trainer, data, checkpoint):
         trainer.predict(
@@ -89,8 +91,10 @@ def save_points(
             weights_only=True,
             return_predictions=False,
         )
-    columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
+    columns = gather_faces(collector.columns)
     columns |= describe_faces(data, columns)
+    if not trainer.is_global_zero:
+        return len(columns.get("points", ()))
     with atomic_path(output) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     if "points" in columns:

@@ -176,7 +176,13 @@ def refuse_used_folder(path: Path) -> None:
         UserError: `path` exists and is not an empty folder.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} exists; choose another --run or continue it: fit --resume {path}")
+        run = RunDirectory(path)
+        cure = "choose another --run"
+        if run.last.is_file():
+            cure += f" or continue it: fit --resume {path}"
+        elif run.config.is_file():
+            cure += ", or remove this one: it is a run whose first epoch did not end"
+        raise UserError(f"{path} exists and is not empty; {cure}")
 
 
 def open_run(path: Path) -> RunDirectory:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import Sampling, Windows
 
 #: Side of a patch at every scale (paper, caption of figure 3).
@@ -159,7 +160,7 @@ class Iteration(nn.Module):
         batch, count = patches.shape[:2]
         descriptor = features.unflatten(0, (batch, count)).flatten(1)
         state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1) * self.scale))
-        out = self.head(state)
+        out = apply_in_single(self.head, state)
         attention = weights.mean(1).unflatten(0, (batch, count))
         return state, out[:, :-1].unflatten(1, (self.n_points, 2)), out[:, -1], attention
 

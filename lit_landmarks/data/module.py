@@ -65,6 +65,9 @@ class LandmarkDataModule(lightning.LightningDataModule):
         frame_scale: side of the frame in box sides; None takes the value of `FRAME_SCALES`.
         root: folder from which relative paths of the data sets start.
         weights: name of a training set -> how often each of its faces is drawn per epoch (1).
+        epoch_faces: smallest number of training faces in an epoch: where there are fewer, each is
+            drawn several times, augmented anew, so that epochs mean the same for 20 photos and for
+            2000; None draws each face as `weights` says.
         batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
         source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
         source_scale: side of the source crops in box sides; None is `types.SOURCE_MARGIN` frames.
@@ -88,6 +91,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         frame_scale: float | None = None,
         root: str = ".",
         weights: dict[str, float] | None = None,
+        epoch_faces: int | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         source_size: int | None = None,
@@ -110,6 +114,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.crop = CropSpec(frame_size, frame, self.frame_scale)
         self.root = root
         self.weights = weights or {}
+        self.epoch_faces = epoch_faces
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or 2 * batch_size
         self.source_scale = source_scale or self.crop.source_scale
@@ -141,6 +146,10 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 raise UserError(f"weights names {name!r}, no training set; known: {names}")
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
+        if self.epoch_faces is not None and self.epoch_faces < 1:
+            raise UserError(
+                f"data.init_args.epoch_faces is {self.epoch_faces}; give a number of faces, or null"
+            )
         for dataset in self._all_sets():
             # Before anything is asked: a set whose files declare the scheme reads them now.
             dataset.start_from(self.root)
@@ -196,9 +205,18 @@ class LandmarkDataModule(lightning.LightningDataModule):
     @property
     def train_batch(self) -> int:
         """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
-        sizes = {d.name: d.size for d in self.spec.in_role("train")}
-        drawn = (max(1, round(self.weights.get(name, 1.0) * n)) for name, n in sizes.items())
+        weights = self._draws()
+        drawn = (max(1, round(weights[d.name] * d.size)) for d in self.spec.in_role("train"))
         return min(self.batch_size, sum(drawn))
+
+    def _draws(self) -> dict[str, float]:
+        """How often each face of a training set is drawn per epoch, by the set's name."""
+        sets = self.spec.in_role("train")
+        draws = {d.name: self.weights.get(d.name, 1.0) for d in sets}
+        faces = sum(draws[d.name] * d.size for d in sets)
+        if self.epoch_faces is None or faces >= self.epoch_faces:
+            return draws
+        return {name: draw * self.epoch_faces / faces for name, draw in draws.items()}
 
     @cached_property
     def transform(self) -> BatchTransform:
@@ -213,6 +231,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
 
     def faces(self, role: Role, pixels: bool = True) -> ConcatFaces | None:
         """All sets of a role, mixed; builds the cache on first use unless `pixels` is False."""
+        draws = self._draws() if role == "train" else {}
         parts = [
             CroppedFaces(
                 spec=spec,
@@ -224,7 +243,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 size=self.source_size,
                 scale=self.source_scale,
                 dataset_id=number,
-                weight=self.weights.get(spec.name, 1.0) if role == "train" else 1.0,
+                weight=draws.get(spec.name, 1.0),
             )
             for number, (spec, dataset) in enumerate(
                 zip(self.spec.datasets, self._all_sets(), strict=True)

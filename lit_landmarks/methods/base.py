@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.costs import StageCosts
+from lit_landmarks.methods.landmark_axes import LandmarkAxis
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.methods.schedules import Schedule
 from lit_landmarks.methods.steps import MethodSteps
@@ -46,11 +47,14 @@ class LandmarkModule(StageCosts, MethodSteps):
         schedule: learning rate over training; its peak is the optimizer's `lr`.
         phases: parts of training; None: the method's own.
         rates: prefix of parameter names -> factor on the learning rate.
-        init_from: checkpoint whose weights a new run starts from (a resumed run ignores it).
+        init_from: checkpoint from which a new run takes all weights that fit, of this method or
+            of another with the same backbone, of this scheme or another (a resumed run ignores
+            it); see `training.transfer`.
 
     Attributes:
         normalizer, correction: the parts, or None.
         error_head, early_exit: the parts, made by `attach`, or None.
+        transferred: names of the tensors that `init_from` has given as a whole.
     """
 
     normalizer: SpatialNormalizer | None
@@ -81,6 +85,7 @@ class LandmarkModule(StageCosts, MethodSteps):
         self.scheme = scheme
         self.frame_size = frame_size
         self.init_from = init_from
+        self.transferred: frozenset[str] = frozenset()
         self.normalizer = normalizer
         self.correction = correction
         self.error_head = None
@@ -150,6 +155,14 @@ class LandmarkModule(StageCosts, MethodSteps):
 
         Returns:
             label -> how to build the method without that part.
+        """
+        return {}
+
+    def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
+        """Tensors with entries for each landmark, by their names in the state.
+
+        `init_from` gives them to a method with other points landmark by landmark; a tensor that
+        is not named here is taken as a whole or not at all.
         """
         return {}
 

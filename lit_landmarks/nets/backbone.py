@@ -1,14 +1,14 @@
 """timm backbones by name, with random weights, input normalization and pooling.
 
 Nothing here touches the network or a hub: pre-training is done with this suite's own `fit` and
-passed on with a method's `init_from`.
+passed on with a method's `init_from`, also to another method (`backbone_tensors`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from typing import Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, cast
 
 import timm
 import torch
@@ -100,6 +100,42 @@ def set_batch_norm(
             layer.momentum = layer.momentum if momentum is None else momentum
 
 
+class TimmParts(Protocol):
+    """A module that holds a timm network, or parts of one.
+
+    Attributes:
+        architecture: timm's name of the network.
+        timm_parts: name of a child module -> its name in the network, "" for the whole network.
+    """
+
+    architecture: str
+    timm_parts: Mapping[str, str]
+
+
+def backbone_tensors(module: nn.Module) -> dict[str, tuple[str, str]]:
+    """Where the tensors of timm networks are in the state of a module.
+
+    Args:
+        module: holds `TimmParts` at any depth.
+
+    Returns:
+        name in `module.state_dict()` -> architecture, and the tensor's name in timm's network.
+
+    Example:
+        >>> names = backbone_tensors(PooledBackbone("mobilenetv3_small_050"))
+        >>> names["trunk.conv_stem.weight"]
+        ('mobilenetv3_small_050', 'conv_stem.weight')
+    """
+    tensors: dict[str, tuple[str, str]] = {}
+    for prefix, holder in module.named_modules():
+        for part, original in getattr(holder, "timm_parts", {}).items():
+            for name in holder.get_submodule(part).state_dict():
+                own = ".".join(filter(None, (prefix, part, name)))
+                architecture = cast(TimmParts, holder).architecture
+                tensors[own] = (architecture, ".".join(filter(None, (original, name))))
+    return tensors
+
+
 class PooledBackbone(nn.Module):
     """Image to one pooled feature vector, whatever timm architecture is named.
 
@@ -129,6 +165,7 @@ class PooledBackbone(nn.Module):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.architecture, self.timm_parts = name, {"trunk": ""}
         self.normalize = InputNorm(input_scale)
         # `trunk` is part of the parameters' names in every checkpoint so far.
         self.trunk = create_backbone(name, drop_path_rate=drop_path_rate)
@@ -201,6 +238,7 @@ class FeatureMaps(nn.Module):
         self.strides = tuple(sorted(set(strides)))
         self.vector_stride = vector_stride
         self._order = tuple(sorted({*strides, vector_stride}, key=stage_of.__getitem__))
+        self.architecture, self.timm_parts = name, {"backbone": ""}
         self.normalize = InputNorm(input_scale)
         self.backbone = create_backbone(
             name,

@@ -42,6 +42,7 @@ from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
 from lit_landmarks.settings.values import refuse_linked
+from lit_landmarks.training.baseline import describe_unbeaten
 from lit_landmarks.training.build import connect, describe_missing_labels, run_name
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
@@ -300,6 +301,8 @@ class Task:
         console.print(f"run directory: {plan.run.root}")
         result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
         print_metrics(result["metrics"], f"{plan.run.root}")
+        if warning := describe_unbeaten(result["metrics"], data.spec):
+            console.print(warning)
         if names := list_chosen_on(data):
             console.print(f"note: {describe_chosen_on(names)}")
         console.print(f"results: {plan.run.result}")

@@ -19,10 +19,12 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
 from lit_landmarks.compute import Cost, count_mma
+from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.training.baseline import measure_mean_shape
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -32,7 +34,7 @@ from lit_landmarks.training.callbacks import (
     RunState,
     make_best_checkpoint,
 )
-from lit_landmarks.training.checkpoints import Explanation, load_weights, read_checkpoint
+from lit_landmarks.training.checkpoints import Explanation, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import (
     describe_manifests,
@@ -45,10 +47,12 @@ from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
+from lit_landmarks.training.outline import Outline
 from lit_landmarks.training.processes import start_by_command
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
+from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
 
 #: Changes the best checkpoint of a fit before it is evaluated, given its path, method and data.
@@ -142,6 +146,7 @@ def add_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> 
         RunState(),
         EpochSeed(plan.seed),
         Explanation(plan.command),
+        Outline(),
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
@@ -185,7 +190,9 @@ def run_fit(
     failure: BaseException | None = None
     try:
         if method.init_from is not None and not plan.resume:
-            load_weights(method, Path(method.init_from))
+            transfer = transfer_weights(method, Path(method.init_from))
+            if not is_follower():
+                plain_console().print(transfer.describe())
         if not is_follower() and (plan.changes or not plan.run.data.is_file()):
             step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
             record_data(plan.run, data, plan.changes, step)
@@ -254,13 +261,13 @@ def evaluate(
 ) -> dict[str, float]:
     """Final metrics: the best checkpoint on the validation sets and, if any, on the test sets.
 
-    Their error curves go to ced.npz.
+    The error of the mean training shape stands beside them. Their error curves go to ced.npz.
     """
     best = run.best if run.best.is_file() else None
-    metrics = measure(trainer, method, data, "validate", best)
+    metrics = measure(trainer, method, data, "validate", best) | measure_mean_shape(data, "val")
     curves = collect_curves(method, ["val"])
     if data.spec.in_role("test"):
-        metrics |= measure(trainer, method, data, "test", best)
+        metrics |= measure(trainer, method, data, "test", best) | measure_mean_shape(data, "test")
         curves |= collect_curves(method, ["test"])
     if trainer.is_global_zero:
         save_curves(run.ced, curves)

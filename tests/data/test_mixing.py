@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule
+from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import CONVENTIONS, get_map
@@ -205,3 +205,41 @@ def test_depth_counts_from_the_mean_of_the_points_that_are_delivered() -> None:
     own = points3d[:, :68, 2]
     expected = own - own.mean(1, keepdims=True)
     np.testing.assert_allclose(depth, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "weights", "least", "draws"),
+    [
+        ([6], {}, 24, [24]),
+        ([6], {}, 15, [15]),
+        ([6], {}, 5, [6]),
+        ([4, 12], {}, 32, [8, 24]),
+        ([4, 12], {"s0": 3.0}, 48, [24, 24]),
+        ([4, 12], {"s0": 3.0}, None, [12, 12]),
+    ],
+)
+def test_few_faces_are_drawn_until_an_epoch_is_full(
+    sizes: list[int], weights: dict[str, float], least: int | None, draws: list[int]
+) -> None:
+    sets = {f"s{i}": SyntheticFaces(n=n, seed=i, visibility=False) for i, n in enumerate(sizes)}
+    val = {"v": SyntheticFaces(n=5, seed=9, visibility=False)}
+    data = LandmarkDataModule(
+        sets, val=val, weights=weights, epoch_faces=least, batch_size=20, frame_size=32
+    )
+    faces = data.faces("train", pixels=False)
+    assert faces is not None
+    items = torch.tensor(list(MixSampler(faces, 0)))
+    assert len(items.unique()) == len(items), "a second draw is augmented otherwise"
+    drawn = torch.bincount(items % sum(sizes), minlength=sum(sizes)).split(sizes)
+    assert [int(part.sum()) for part in drawn] == draws
+    assert all(int(part.max() - part.min()) <= 1 for part in drawn)
+    assert data.train_batch == min(20, sum(draws))
+    judged = data.faces("val", pixels=False)
+    assert judged is not None
+    assert len(judged) == 5
+
+
+@pytest.mark.parametrize("least", [0, -3])
+def test_an_epoch_has_faces(least: int) -> None:
+    with pytest.raises(UserError, match=f"epoch_faces is {least}"):
+        LandmarkDataModule({"a": SyntheticFaces(n=4)}, epoch_faces=least)

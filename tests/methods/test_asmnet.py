@@ -21,8 +21,8 @@ from lit_landmarks.methods.asmnet.network import FEATURES
 from lit_landmarks.methods.asmnet.optimum import measure_distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
 from lit_landmarks.training.callbacks import EpochSeed
-from lit_landmarks.training.checkpoints import load_weights
 from lit_landmarks.training.freeze import FreezeBatchNorm
+from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.types import FaceBatch
 from tests.support.callbacks import Stop
 
@@ -232,7 +232,7 @@ def test_init_from_keeps_its_head_but_takes_new_statistics(
     trainer = fit(first, data, tmp_path, 1)
     trainer.save_checkpoint(tmp_path / "first.ckpt")
     second = ASMNet.tiny(init_from=str(tmp_path / "first.ckpt"))
-    load_weights(second, tmp_path / "first.ckpt")  # what a fit does first
+    transfer_weights(second, tmp_path / "first.ckpt")  # what a fit does first
     shapes = torch.randn(200, 136)
     second.set_shape_statistics(pca(shapes))
     head = "network.landmarks.bias"

@@ -37,7 +37,7 @@ from lit_landmarks.schemes import get_scheme
 
 
 class JsonFaces(FaceDataset):
-    r"""Faces of one's own in any scheme, declared in the same file.
+    r"""Faces of one's own in any scheme, declared in the same file; `FACES_JSON.md` has every key.
 
     Layout: `root/faces.json`, and pictures anywhere below `root`. The file::
 

@@ -90,6 +90,15 @@ class ASMNetwork(nn.Module):
         self.normalize = InputNorm(input_scale)
         self.stem = nn.Sequential(mobilenet.conv_stem, mobilenet.bn1)
         self.blocks = nn.ModuleList(list(chain(*mobilenet.blocks))[:KEPT_BLOCKS])
+        self.architecture = WIDTHS[width]
+        places = [
+            f"blocks.{stage}.{number}"
+            for stage, blocks in enumerate(mobilenet.blocks)
+            for number, _ in enumerate(blocks.children())
+        ]
+        self.timm_parts = {"stem.0": "conv_stem", "stem.1": "bn1"} | {
+            f"blocks.{number}": place for number, place in enumerate(places[:KEPT_BLOCKS])
+        }
         self.last_tap = last_tap
         self.dropout = nn.Dropout(dropout)
         self.num_features = _tap_channels(self.blocks)

@@ -22,6 +22,7 @@ from lit_landmarks.geometry.crops import (
 from lit_landmarks.geometry.shape_model import ShapeModel
 from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blend_targets
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.landmark_axes import LandmarkAxis
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.nets.losses import point_distance, pose_distance
 from lit_landmarks.schemes import get_scheme
@@ -70,6 +71,10 @@ class ASMRegression(LandmarkModule, abstract=True):
         frame: FrameKind = "tight" if self.normalizer is None else "wide"
         return Needs(frame=frame, statistics=True)
 
+    def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
+        """The rows of the landmark head."""
+        return {f"network.landmarks.{name}": LandmarkAxis(0, 2) for name in ("weight", "bias")}
+
     def predict(self, inputs: FaceInputs) -> Prediction:
         """See `LandmarkModule.predict`; only the image is used."""
         landmarks, angles, features = self.network(inputs.image)
@@ -90,11 +95,11 @@ class ASMRegression(LandmarkModule, abstract=True):
         """Take the PCA of the augmented training labels (paper, section 3.2).
 
         The landmark head starts at their mean (ours): from a zero bias, Adam spends the first
-        hundreds of steps on finding the face's place in the frame. Weights from `init_from` have
-        learnt that place and stay as they are.
+        hundreds of steps on finding the face's place in the frame. A bias that `init_from` has
+        given has learnt that place and stays as it is.
         """
         self.shape_model.set_statistics(statistics)
-        if self.init_from is None:
+        if "network.landmarks.bias" not in self.transferred:
             with torch.no_grad():
                 cast(nn.Linear, self.network.landmarks).bias.copy_(statistics.mean)
 

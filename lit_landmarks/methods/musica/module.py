@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.methods.musica.network import Init, MuSiCaNet
+from lit_landmarks.methods.landmark_axes import LandmarkAxis
+from lit_landmarks.methods.musica.network import FEATURES, Init, MuSiCaNet
 from lit_landmarks.methods.musica.patch_selection import choose_patches
 from lit_landmarks.nets.error_head import ErrorUnits, percent_factor, shape_error
 from lit_landmarks.nets.windows import Sampling
@@ -88,6 +89,7 @@ class MuSiCa(LandmarkModule):
             raise UserError(f"model.rank is {rank}; take null for all features, or 1 and more")
         if not 0.0 < recurrent_scale < float("inf"):
             raise UserError(f"model.recurrent_scale is {recurrent_scale}; give a number above 0")
+        self.rank = rank
         self.error_units = error_units
         self.detach_error = detach_error
         self.weights = {"points": points_weight, "error": error_weight}
@@ -105,6 +107,19 @@ class MuSiCa(LandmarkModule):
         if self.error_head_options is not None and error_units != "euclidean":
             raise UserError("an error head predicts the NME; set model.error_units euclidean")
         self.attach(features=hidden, stages=len(levels))
+
+    def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
+        """Displacements by landmark, and features that reach the recurrent layer by patch."""
+        axes: dict[str, LandmarkAxis] = {}
+        for stage in range(len(self.network.iterations)):
+            name = f"network.iterations.{stage}"
+            features = self.rank or FEATURES
+            axes[f"{name}.recurrent.weight"] = LandmarkAxis(
+                1, features, chosen="network.chosen", output=False
+            )
+            axes[f"{name}.head.weight"] = LandmarkAxis(0, 2)
+            axes[f"{name}.head.bias"] = LandmarkAxis(0, 2)
+        return axes
 
     # ---- prediction ------------------------------------------------------------------------
 

@@ -1,15 +1,29 @@
-"""The console that verbs, studies and callbacks print to, and tables with whole cells."""
+"""The consoles that verbs, studies and callbacks print to, and tables with whole cells.
+
+All print text as it is: a path may hold `[v2]` or `:x:`, which rich would take for markup.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 
+def literal_console(**options: Any) -> Console:
+    """A console for tables, whose texts are no markup.
+
+    Args:
+        **options: of `rich.console.Console`.
+    """
+    return Console(markup=False, emoji=False, **options)
+
+
 def plain_console() -> Console:
     """A console that colors no numbers or paths, and leaves long lines whole."""
-    return Console(highlight=False, soft_wrap=True)
+    return literal_console(highlight=False, soft_wrap=True)
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -20,9 +34,9 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
     Args:
         table: what to print; how its columns wrap is set here.
-        console: where; None for a new one.
+        console: where; None for a `literal_console`.
     """
-    console = console or Console()
+    console = console or literal_console()
     unlimited = console.options.update(width=100_000)
     for column in table.columns:
         column.overflow = "fold"

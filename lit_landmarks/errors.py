@@ -12,6 +12,10 @@ class UserError(ValueError):
     """Bad input, told in one line: what, where (file and row), and the cure."""
 
 
+class SharedError(UserError):
+    """A `UserError` that all processes of one training raise together; the first one prints it."""
+
+
 def first_line(error: BaseException, named: bool = False) -> str:
     """The first line of an exception's text, or the name of its class if it has none.
 

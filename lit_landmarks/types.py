@@ -105,7 +105,8 @@ class FaceBatch:
         subsets: (B, S) bool membership, columns in the order of `DataSpec.subsets`.
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
         track, time: (B,) int64 video track and frame number; -1 for still images.
-        index: (B,) int64 row of the face in its data set.
+        index: (B,) int64 row of the face in its data set; -1 in the repeat of a face that one of
+            several processes evaluates while others have faces left.
 
     Example:
         >>> points = torch.tensor([[[20.0, 30.0], [torch.nan, torch.nan]]])
@@ -225,6 +226,12 @@ class Prediction:
         """A copy without graph and without what only training reads (`features`, `aux`)."""
         tensors = _map_tensors(self, lambda t: t.detach())
         return replace(self, **tensors | {"features": None, "aux": None})
+
+    def in_single(self) -> Prediction:
+        """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""
+        halves = (torch.float16, torch.bfloat16)
+        fields_ = _map_tensors(self, lambda t: t.float() if t.dtype in halves else t)
+        return replace(self, **fields_)
 
     def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
         """The prediction in pixels of another image: points, stages, 3D, pose and the like.
@@ -355,6 +362,8 @@ class DatasetSpec:
         subsets: names of its subsets, without those that hold every face.
         yaw_bins: edges in whole degrees of bins of |yaw| by the pose labels, for example
             (0, 30, 60, 90); metrics measure each bin and the mean over bins. Empty for none.
+        chosen_on: its faces have chosen the checkpoint that is measured: figures of the set stand
+            alone and take no part in the mean over test sets.
     """
 
     name: str
@@ -366,6 +375,7 @@ class DatasetSpec:
     labels: frozenset[str] = frozenset()
     subsets: tuple[str, ...] = ()
     yaw_bins: tuple[float, ...] = ()
+    chosen_on: bool = False
 
 
 @dataclass(frozen=True)

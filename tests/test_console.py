@@ -1,4 +1,4 @@
-"""Tables are never cut, whatever the width of the console."""
+"""Tables are never cut, and text that looks like markup is printed as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.console import print_table
+from lit_landmarks.console import literal_console, plain_console, print_table
 from lit_landmarks.training.evaluation import SHOWN, print_metrics
 
 _CELLS = [["val/a_data_set_of_a_long_name/subset", "trained until it was stopped by the limit"]]
@@ -43,3 +43,17 @@ def test_the_table_of_an_evaluation_at_80_columns(
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert text.count("1000.00") == len(sets) * len(SHOWN)
     assert all(f"test/{s}" in text for s in sets)
+
+
+@pytest.mark.parametrize(
+    "name", ["[bold]", "runs/[/v3]", "a [red]b[/red]", "x:smile:y", "[link=q]"]
+)
+def test_paths_and_names_are_printed_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plain_console().print(f"results: {name}")
+    table = Table(title=name)
+    table.add_column(name, min_width=30)
+    table.add_row(name)
+    literal_console(width=200).print(table)
+    print_metrics({"val/nme": 1.0, "val/set/nme_box": 1.0}, name)
+    told = capsys.readouterr().out
+    assert told.count(name) == 5

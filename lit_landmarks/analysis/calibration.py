@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.analysis.attention import find_open_mouths
+from lit_landmarks.analysis.cross_fit import (
+    choose_by_fold,
+    split_folds_by_set,
+    spread_limits,
+    spread_thresholds,
+)
 from lit_landmarks.analysis.failures import (
     FailureDetection,
     choose_fail_above,
@@ -23,14 +30,17 @@ from lit_landmarks.analysis.failures import (
 from lit_landmarks.analysis.records import Array, FaceRecords, split_by_set
 from lit_landmarks.analysis.thresholds import (
     OperatingPoint,
+    Thresholds,
     choose_for_cost,
     choose_for_error,
+    choose_within_cost,
     find_exit_stages,
     measure_thresholds,
 )
-from lit_landmarks.console import print_table
+from lit_landmarks.console import literal_console, print_table
 from lit_landmarks.draw.colors import COLORS
 from lit_landmarks.draw.plots import new_figure, save_figure
+from lit_landmarks.errors import UserError
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
 #: Bins of |yaw| in degrees in which the stop rate is reported.
@@ -48,12 +58,15 @@ class Goal:
         nme: mean NME, percent.
         slack: rise over the NME of all stages, percent of that NME.
         shared: one threshold for all stages.
+        confidence: probability with which the mean cost of fresh faces is to be within `mma`; None
+            asks it of the recorded faces only, and fresh ones are then beyond it every other time.
     """
 
     mma: float | None = None
     nme: float | None = None
     slack: float = DEFAULT_SLACK
     shared: bool = False
+    confidence: float | None = None
 
     def choose(self, records: FaceRecords) -> OperatingPoint:
         """The best operating point on recorded faces.
@@ -61,6 +74,8 @@ class Goal:
         Raises:
             UserError: no threshold reaches the goal.
         """
+        if self.mma is not None and self.confidence is not None:
+            return choose_within_cost(records, self.mma, self.shared, self.confidence)
         if self.mma is not None:
             return choose_for_cost(records, self.mma, self.shared)
         if self.nme is not None:
@@ -78,7 +93,10 @@ class Calibration:
         shared: whether its thresholds are the same for all stages.
         detection: failure detection on validation.
         sets: records of each data set, by role/name.
-        figures: `describe_set` of each data set.
+        figures: `describe_set` of each data set; a face that took part in the choice counts with
+            thresholds that were chosen without it.
+        by_fold: thresholds chosen without each fold of the validation faces; empty without folds.
+        cross_fitted: operating point of the validation faces under those.
     """
 
     point: OperatingPoint | None
@@ -86,6 +104,8 @@ class Calibration:
     detection: FailureDetection
     sets: Mapping[str, FaceRecords]
     figures: Mapping[str, Mapping[str, Any]]
+    by_fold: Sequence[tuple[float, ...]] = ()
+    cross_fitted: OperatingPoint | None = None
 
     def write(self, folder: Path, checkpoint: Path) -> tuple[Path, Path]:
         """Writes calibration.json and calibration.png.
@@ -103,6 +123,7 @@ class Calibration:
             "shared": self.shared,
             "thresholds": list(self.point.thresholds) if self.point else [],
             "chosen_on_val": self.point.as_dict() if self.point else None,
+            "cross_fitted_on_val": self.cross_fitted.as_dict() if self.cross_fitted else None,
             "failure_detection_on_val": asdict(self.detection),
             "sets": self.figures,
         }
@@ -118,6 +139,7 @@ def calibrate(
     failure: float,
     recall: float | None = None,
     scheme: str | None = None,
+    folds: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Calibration:
     """Chooses thresholds on validation faces and measures them on every data set.
 
@@ -127,19 +149,64 @@ def calibrate(
         failure: true NME in percent from which a face has failed.
         recall: share of failures to detect; None: the best F1.
         scheme: of the landmarks.
+        folds: fold of each face by role (`cross_fit.find_folds`); None measures the faces with
+            thresholds that they have chosen.
 
     Raises:
         UserError: no threshold reaches the goal.
     """
-    point = goal.choose(roles["val"]) if goal else None
-    detection = choose_fail_above(roles["val"], failure, recall)
-    stop = point.thresholds if point else ()
-    sets = split_by_set(roles)
+    faces = roles["val"]
+    point = goal.choose(faces) if goal else None
+    detection = choose_fail_above(faces, failure, recall)
+    folds = folds or {role: np.full(len(r), -1, np.int64) for role, r in roles.items()}
+    crossed = bool((folds["val"] >= 0).any())
+    limits: list[float] = []
+    stops: list[tuple[float, ...]] = []
+    if crossed:
+        limits = choose_by_fold(
+            faces, folds["val"], lambda r: choose_fail_above(r, failure, recall).fail_above
+        )
+    if crossed and goal:
+        stops = choose_by_fold(faces, folds["val"], lambda r: _choose_if_possible(goal, r))
+
+    def thresholds_of(fold: NDArray[np.int64]) -> Thresholds:
+        own = point.thresholds if point else ()
+        return spread_thresholds(own, stops, fold) if stops and (fold >= 0).any() else own
+
+    def limits_of(fold: NDArray[np.int64]) -> Array | float:
+        return (
+            spread_limits(detection.fail_above, limits, fold) if crossed else detection.fail_above
+        )
+
+    sets, parts = split_by_set(roles), split_folds_by_set(roles, folds)
     figures = {
-        name: describe_set(records, stop, detection.fail_above, failure, scheme)
+        name: describe_set(
+            records, thresholds_of(parts[name]), limits_of(parts[name]), failure, scheme
+        )
         for name, records in sets.items()
     }
-    return Calibration(point, goal is not None and goal.shared, detection, sets, figures)
+    for values in figures.values():
+        values["failures"]["fail_above"] = detection.fail_above
+    if crossed:
+        measured = measure_detection(faces, limits_of(folds["val"]), failure)
+        detection = replace(measured, fail_above=detection.fail_above)
+    return Calibration(
+        point,
+        goal is not None and goal.shared,
+        detection,
+        sets,
+        figures,
+        stops,
+        measure_thresholds(faces, thresholds_of(folds["val"])) if stops else None,
+    )
+
+
+def _choose_if_possible(goal: Goal, records: FaceRecords) -> tuple[float, ...]:
+    """The thresholds for a goal; where a part of the faces cannot reach it, none leaves early."""
+    try:
+        return goal.choose(records).thresholds
+    except UserError:
+        return (-math.inf,) * (len(records.costs) - 1)
 
 
 def choose_report_folder(checkpoint: Path) -> Path:
@@ -151,19 +218,19 @@ def choose_report_folder(checkpoint: Path) -> Path:
 
 def describe_set(
     records: FaceRecords,
-    thresholds: tuple[float, ...],
-    fail_above: float,
+    thresholds: Thresholds,
+    fail_above: float | Array,
     failure: float,
     scheme: str | None = None,
 ) -> dict[str, Any]:
-    """Figures of one data set under given thresholds; plain values for JSON."""
+    """Figures of one data set under given thresholds, of all faces or of each; plain values."""
     figures: dict[str, Any] = {
         "faces": len(records),
         "nme_by_stage": records.error.mean(1).tolist(),
         "spearman_by_stage": list(rank_correlation(records)),
         "failures": asdict(measure_detection(records, fail_above, failure)),
     }
-    if thresholds:
+    if len(thresholds):
         point = measure_thresholds(records, thresholds)
         figures |= {
             "nme": point.nme,
@@ -176,7 +243,7 @@ def describe_set(
 
 
 def count_stages_by_group(
-    records: FaceRecords, thresholds: tuple[float, ...], scheme: str | None = None
+    records: FaceRecords, thresholds: Thresholds, scheme: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Mean number of stages by |yaw|, by mouth, and of frontal and neutral faces.
 
@@ -217,7 +284,7 @@ def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bo
 
 def print_calibration(calibration: Calibration) -> None:
     """Prints the thresholds, and tables with one row for each data set."""
-    console, detection = Console(), calibration.detection
+    console, detection = literal_console(), calibration.detection
     if calibration.point and calibration.point.thresholds:
         shown = ", ".join(f"{value:.2f}" for value in calibration.point.thresholds)
         console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from lit_landmarks.analysis.records import FaceRecords
+from lit_landmarks.analysis.records import Array, FaceRecords
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def choose_fail_above(
     return measure_detection(records, float((predicted[order][k] + low) / 2), failure)
 
 
-def measure_detection(records: FaceRecords, fail_above: float, failure: float) -> FailureDetection:
+def measure_detection(
+    records: FaceRecords, fail_above: float | Array, failure: float
+) -> FailureDetection:
     """Precision and recall of the failure detector at one threshold.
 
     A face is flagged when its predicted error after the last stage exceeds `fail_above`; it has
@@ -67,13 +70,14 @@ def measure_detection(records: FaceRecords, fail_above: float, failure: float) -
 
     Args:
         records: the faces.
-        fail_above: the threshold, predicted NME in percent.
+        fail_above: the threshold, predicted NME in percent, or (F,) that of each face; the result
+            then names their mean.
         failure: true NME in percent from which a face has failed.
     """
     flagged, failed = records.predicted[-1] > fail_above, records.error[-1] >= failure
     hits = int((flagged & failed).sum())
     return FailureDetection(
-        fail_above=fail_above,
+        fail_above=float(np.mean(fail_above)) if np.size(fail_above) else math.nan,
         failure=failure,
         failures=int(failed.sum()),
         flagged=int(flagged.sum()),

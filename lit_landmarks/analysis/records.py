@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
@@ -92,7 +93,7 @@ def record_faces(
     with torch.no_grad(), run_all_stages(method.early_exit):
         count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
         batches = data.batches(role)
-        for batch in track(batches, title or f"faces of {role}", count, transient=True):
+        for batch in track(batches, escape(title) or f"faces of {role}", count, transient=True):
             for name, value in _record_batch(method, batch.to(torch.device(device))).items():
                 columns.setdefault(name, []).append(value.cpu())
     joined = {name: torch.cat(parts).numpy() for name, parts in columns.items()}

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from lit_landmarks.analysis.calibration import Goal
+from lit_landmarks.analysis.cross_fit import choose_by_fold, find_folds, make_folds
 from lit_landmarks.analysis.records import record_faces
-from lit_landmarks.analysis.thresholds import choose_for_cost
+from lit_landmarks.analysis.thresholds import CONFIDENCE
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.files import atomic_path
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.identity import RAW_STATE
 from lit_landmarks.nets.early_exit import EarlyExit
 from lit_landmarks.training.checkpoints import read_checkpoint
+from lit_landmarks.training.fold_thresholds import FOLDS, FoldThresholds
 
 
 def reach_target_cost(checkpoint: Path, method: LandmarkModule, data: LandmarkDataModule) -> None:
     """Gives a checkpoint the thresholds for `target_mma`, chosen on the validation faces.
 
-    Does nothing for a method without that target.
+    The mean cost keeps a margin, so that fresh faces stay within the target too, and the validation
+    faces are evaluated with thresholds that were chosen without them (`cross_fit`). Does nothing
+    for a method without that target.
 
     Args:
         checkpoint: the best one of a fit; it is replaced.
@@ -34,14 +40,31 @@ def reach_target_cost(checkpoint: Path, method: LandmarkModule, data: LandmarkDa
         return
     device = method.device
     method.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
-    point = choose_for_cost(record_faces(method, data, "val", device), early_exit.target_mma)
+    records = record_faces(method, data, "val", device)
+    goal = Goal(mma=early_exit.target_mma, confidence=CONFIDENCE)
+    folds = make_folds(data)
+    fold = find_folds(folds, data, "val", records)
+    point = goal.choose(records)
+    by_fold = [p.thresholds for p in choose_by_fold(records, fold, goal.choose)]
     early_exit.set_thresholds(list(point.thresholds))
-    store_thresholds(checkpoint, early_exit)
+    table = FoldThresholds(folds.faces, folds.fold, np.array(by_fold, np.float64))
+    store_thresholds(checkpoint, early_exit, table)
 
 
-def store_thresholds(path: Path, early_exit: EarlyExit) -> None:
-    """Write the thresholds of an early exit into a checkpoint; the file is replaced whole."""
+def store_thresholds(
+    path: Path, early_exit: EarlyExit, folds: FoldThresholds | None = None
+) -> None:
+    """Write the thresholds of an early exit into a checkpoint; the file is replaced whole.
+
+    Args:
+        path: the checkpoint.
+        early_exit: with the thresholds.
+        folds: those by which the faces that chose them are evaluated; None for no such faces.
+    """
     content = read_checkpoint(path)
+    content.pop(FOLDS, None)
+    if folds is not None:
+        content[FOLDS] = folds.as_state()
     for key in ("state_dict", RAW_STATE):
         if key in content:
             for name, value in early_exit.state_dict().items():

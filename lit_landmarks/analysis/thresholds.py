@@ -10,12 +10,14 @@ they do best.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from lit_landmarks.analysis.records import Array, FaceRecords
 from lit_landmarks.compute.pareto import pareto_front
@@ -25,6 +27,8 @@ from lit_landmarks.errors import UserError
 _LEVELS = {1: 201, 2: 61, 3: 21, 4: 9, 5: 6, 6: 5}
 _LEVELS_MORE = 4
 _LEVELS_SHARED = 401
+#: Probability with which the mean cost of fresh faces is to stay within a limit.
+CONFIDENCE = 0.95
 #: Operating points of the grid from which thresholds are moved.
 _STARTS = 30
 #: Stages that may stop from which a front is refined at so many costs, each from a few points.
@@ -33,6 +37,8 @@ _COARSE, _COSTS, _FEW_STARTS = 4, 41, 3
 #: A smaller difference of two mean errors is one of rounding.
 _TIE = 1e-9
 
+#: Thresholds of all faces, one for each stage but the last, or (T - 1, F) of each face.
+Thresholds = tuple[float, ...] | Array
 #: Mean NME and cost of several thresholds to keys, the first of which counts most; lowest is best.
 Objective = Callable[[Array, Array], tuple[Array, ...]]
 
@@ -60,26 +66,34 @@ class OperatingPoint:
         return values
 
 
-def find_exit_stages(predicted: Array, thresholds: tuple[float, ...]) -> NDArray[np.int64]:
+def find_exit_stages(predicted: Array, thresholds: Thresholds) -> NDArray[np.int64]:
     """(F,) stage after which each face leaves, from (T, F) predicted errors.
+
+    Args:
+        predicted: (T, F).
+        thresholds: of all faces, or (T - 1, F) of each.
 
     Example:
         >>> find_exit_stages(np.array([[1.0, 5.0], [2.0, 2.0]]), (3.0,)).tolist()
         [0, 1]
     """
-    below = predicted[:-1] < np.array(thresholds)[:, None]
+    values = np.asarray(thresholds, np.float64)
+    below = predicted[:-1] < (values[:, None] if values.ndim == 1 else values)
     last = np.ones((1, predicted.shape[1]), bool)
     first: NDArray[np.int64] = np.concatenate([below, last]).argmax(0)
     return first
 
 
-def measure_thresholds(records: FaceRecords, thresholds: tuple[float, ...]) -> OperatingPoint:
-    """The operating point of given thresholds on recorded faces."""
+def measure_thresholds(records: FaceRecords, thresholds: Thresholds) -> OperatingPoint:
+    """The operating point of given thresholds, of all faces or of each, on recorded faces.
+
+    Thresholds that differ by face are not listed in the result.
+    """
     stages = find_exit_stages(records.predicted, thresholds)
     faces = np.arange(len(records))
     shares = np.bincount(stages, minlength=len(records.costs)) / max(len(records), 1)
     return OperatingPoint(
-        thresholds=thresholds,
+        thresholds=thresholds if isinstance(thresholds, tuple) else (),
         nme=float(records.error[stages, faces].mean()),
         mma=float(records.costs[stages].mean()),
         exit_shares=tuple(float(s) for s in shares),
@@ -160,15 +174,62 @@ def choose_for_cost(records: FaceRecords, mma: float, shared: bool = False) -> O
     Raises:
         UserError: the first stage alone costs more.
     """
+    _refuse_below_first_stage(records, mma)
+    affordable = [p for p in operating_points(records, shared) if p.mma <= mma + 1e-9]
+    if shared:
+        return affordable[-1]
+    return _refine(records, affordable[-_STARTS:], _within_cost(mma))
+
+
+def _refuse_below_first_stage(records: FaceRecords, mma: float) -> None:
     if mma < records.costs[0]:
         raise UserError(
             f"no threshold reaches {mma:g} MMA: the first stage alone costs "
             f"{records.costs[0]:.1f}; allow that, or train with fewer patches"
         )
-    affordable = [p for p in operating_points(records, shared) if p.mma <= mma + 1e-9]
+
+
+def choose_within_cost(
+    records: FaceRecords, mma: float, shared: bool = False, confidence: float = CONFIDENCE
+) -> OperatingPoint:
+    """The lowest NME at which the mean cost of fresh faces stays within `mma`, most likely.
+
+    The cost of the recorded faces keeps away from the limit by its one-sided confidence interval:
+    a quantile of Student's t times its standard error.
+
+    Args:
+        records: faces like those to come, drawn independently.
+        mma: limit of the mean cost.
+        shared: one threshold for all stages.
+        confidence: probability with which the mean cost of fresh faces is within the limit.
+
+    Raises:
+        UserError: the first stage alone costs more.
+    """
+    _refuse_below_first_stage(records, mma)
+    within = [
+        point
+        for point in operating_points(records, shared)
+        if cost_bound(records, point.thresholds, confidence) <= mma + _TIE
+    ]
+    best = within[-1]
     if shared:
-        return affordable[-1]
-    return _refine(records, affordable[-_STARTS:], _within_cost(mma))
+        return best
+    margin = cost_bound(records, best.thresholds, confidence) - best.mma
+    moved = _refine(records, within[-_STARTS:], _within_cost(mma - margin))
+    fits = cost_bound(records, moved.thresholds, confidence) <= mma + _TIE
+    return moved if fits and moved.nme < best.nme else best
+
+
+def cost_bound(
+    records: FaceRecords, thresholds: Thresholds, confidence: float = CONFIDENCE
+) -> float:
+    """Upper end of the one-sided confidence interval of the mean cost under given thresholds."""
+    costs = records.costs[find_exit_stages(records.predicted, thresholds)]
+    if len(costs) < 2:
+        return float(records.costs[-1] if len(costs) == 0 else costs[0])
+    error = float(costs.std(ddof=1)) / math.sqrt(len(costs))
+    return float(costs.mean()) + float(student_t.ppf(confidence, len(costs) - 1)) * error
 
 
 def choose_for_error(records: FaceRecords, nme: float, shared: bool = False) -> OperatingPoint:

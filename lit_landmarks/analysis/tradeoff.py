@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.table import Table
 
+from lit_landmarks.analysis.cross_fit import choose_by_fold, spread_thresholds
 from lit_landmarks.analysis.records import FaceRecords
 from lit_landmarks.analysis.thresholds import measure_thresholds, operating_points
 from lit_landmarks.console import print_table
@@ -49,7 +51,11 @@ class TradeOff:
 
 
 def measure_trade_off(
-    run: str, chosen_on: FaceRecords, sets: Mapping[str, FaceRecords]
+    run: str,
+    chosen_on: FaceRecords,
+    sets: Mapping[str, FaceRecords],
+    folds: Mapping[str, NDArray[np.int64]] | None = None,
+    fold: NDArray[np.int64] | None = None,
 ) -> list[TradeOff]:
     """NME and cost of one run on each data set.
 
@@ -57,13 +63,29 @@ def measure_trade_off(
         run: its name.
         chosen_on: validation faces on which thresholds are chosen.
         sets: faces on which they are measured.
+        folds: fold of each face of the sets (`cross_fit`), so that none is measured with thresholds
+            that it has chosen; None measures all faces alike.
+        fold: (F,) folds of `chosen_on`.
     """
     front = operating_points(chosen_on)
     numbers = np.unique(np.linspace(0, len(front) - 1, _MOST).round().astype(int))
     thresholds = [front[k].thresholds for k in numbers]
+    fronts = [] if fold is None else choose_by_fold(chosen_on, fold, operating_points)
+    # For each cost of the front, what each fold's own front affords.
+    by_fold = [
+        [[p for p in own if p.mma <= max(front[k].mma, own[0].mma) + 1e-9][-1] for own in fronts]
+        for k in numbers
+    ]
     curves = []
     for name, records in sets.items():
-        points = [measure_thresholds(records, row) for row in thresholds]
+        part = None if folds is None else folds[name]
+        points = [
+            measure_thresholds(
+                records,
+                row if part is None else spread_thresholds(row, [p.thresholds for p in own], part),
+            )
+            for row, own in zip(thresholds, by_fold, strict=True)
+        ]
         curves.append(
             TradeOff(
                 run=run,

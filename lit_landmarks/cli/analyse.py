@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
@@ -14,11 +17,13 @@ from lit_landmarks.files import write_atomic
 from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.settings.request import Request, read_request
 from lit_landmarks.training.run_directory import RunDirectory, write_json
+from lit_landmarks.training.run_lock import lock_run
 
 if TYPE_CHECKING:
     from lit_landmarks.analysis.calibration import Goal
     from lit_landmarks.analysis.tradeoff import TradeOff
     from lit_landmarks.methods import LandmarkModule
+    from lit_landmarks.settings import Task
 
 _DESCRIPTION = """Measures a trained method beyond its error: when faces may leave a cascade early,
 what that costs, and where the method looks.
@@ -107,23 +112,35 @@ def _calibrate(options: argparse.Namespace) -> int:
     arguments = [f"--{key}={value}" for key, value in given if value]
     arguments += [f"--config={path}" for path in options.config]
     request = _read_request([*arguments, *options.settings])
-    from lit_landmarks.analysis.calibration import (
-        calibrate,
-        choose_report_folder,
-        print_calibration,
-    )
-    from lit_landmarks.analysis.records import record_roles
-    from lit_landmarks.analysis.target_cost import store_thresholds
-    from lit_landmarks.compute import default_device
     from lit_landmarks.settings import Task
 
     task = Task(request)
     checkpoint = request.checkpoint
     assert checkpoint is not None
+    run = RunDirectory(checkpoint.resolve().parent.parent)
+    writes = not options.dry and run.config.is_file()
+    with lock_run(run.root, "analyse calibrate") if writes else contextlib.nullcontext():
+        return _calibrate_checkpoint(options, task, checkpoint)
+
+
+def _calibrate_checkpoint(options: argparse.Namespace, task: Task, checkpoint: Path) -> int:
+    from lit_landmarks.analysis.calibration import (
+        calibrate,
+        choose_report_folder,
+        print_calibration,
+    )
+    from lit_landmarks.analysis.cross_fit import find_folds, make_folds
+    from lit_landmarks.analysis.records import record_roles
+    from lit_landmarks.analysis.target_cost import store_thresholds
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.training.fold_thresholds import FoldThresholds
+
     method, data = task.load_trained()
     roles = record_roles(method, data, default_device())
     goal = _choose_goal(options, method, len(roles["val"].costs))
-    calibration = calibrate(roles, goal, options.failure, options.recall, method.scheme)
+    folds = make_folds(data)
+    by_role = {role: find_folds(folds, data, role, records) for role, records in roles.items()}
+    calibration = calibrate(roles, goal, options.failure, options.recall, method.scheme, by_role)
     print_calibration(calibration)
     if options.dry:
         return 0
@@ -133,7 +150,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     early_exit, point = method.early_exit, calibration.point
     if point and early_exit:
         early_exit.set_thresholds(list(point.thresholds), calibration.detection.fail_above)
-        store_thresholds(checkpoint, early_exit)
+        by_fold = np.array(calibration.by_fold, np.float64)
+        store_thresholds(checkpoint, early_exit, FoldThresholds(folds.faces, folds.fold, by_fold))
         console.print(f"thresholds stored in {checkpoint}")
     console.print(f"report: {report}, {picture}")
     return 0
@@ -167,9 +185,10 @@ def _choose_goal(options: argparse.Namespace, method: LandmarkModule, stages: in
             )
         return None
     from lit_landmarks.analysis.calibration import DEFAULT_SLACK, Goal
+    from lit_landmarks.analysis.thresholds import CONFIDENCE
 
     slack = DEFAULT_SLACK if options.slack is None else options.slack
-    return Goal(options.mma, options.nme, slack, options.shared)
+    return Goal(options.mma, options.nme, slack, options.shared, CONFIDENCE)
 
 
 def _add_tradeoff(parts: Subcommands) -> None:
@@ -223,6 +242,7 @@ def _read_run_request(path: Path, options: argparse.Namespace) -> Request:
 
 
 def _measure_run(request: Request, name: str) -> list[TradeOff]:
+    from lit_landmarks.analysis.cross_fit import find_folds, make_folds, split_folds_by_set
     from lit_landmarks.analysis.records import record_roles, split_by_set
     from lit_landmarks.analysis.tradeoff import measure_trade_off
     from lit_landmarks.compute import default_device
@@ -233,7 +253,11 @@ def _measure_run(request: Request, name: str) -> list[TradeOff]:
         kind = type(method).__name__
         raise UserError(f"{request.run} is a {kind} of one stage; give runs of a cascade")
     roles = record_roles(method, data, default_device(), name)
-    return measure_trade_off(name, roles["val"], split_by_set(roles))
+    folds = make_folds(data)
+    by_role = {role: find_folds(folds, data, role, records) for role, records in roles.items()}
+    sets = split_by_set(roles)
+    parts = split_folds_by_set(roles, by_role)
+    return measure_trade_off(name, roles["val"], sets, parts, by_role["val"])
 
 
 def _add_attention(parts: Subcommands) -> None:

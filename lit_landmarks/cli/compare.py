@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         entries, studies, options.objective, options.column, options.curves, options.title
     )
     # A file or a pipe has no width of its own; 80 columns would break every name.
-    console = Console(highlight=False, width=None if Console().is_terminal else 140)
+    console = Console(highlight=False, emoji=False, width=None if Console().is_terminal else 140)
     if options.wandb:
         build_report(comparison, options.wandb)  # raises its errors before anything is written
     print_comparison(comparison, console)

@@ -6,8 +6,9 @@ import errno
 import sys
 from collections.abc import Sequence
 
+from lit_landmarks.cli.signals import interrupt_on_signals
 from lit_landmarks.cli.verbs import run_verb
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import SharedError, UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 #: Errors of the file system that a user can correct, with the cure; any other `OSError` is a bug.
@@ -30,21 +31,38 @@ def main(args: Sequence[str] | None = None) -> int:
         args: verb and arguments; None takes them from `sys.argv`.
 
     Returns:
-        The exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted.
+        The exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted by Ctrl-C, 143
+        by SIGTERM and 129 by SIGHUP.
     """
     verb, *arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
+    with interrupt_on_signals() as ending:
+        status = _run(verb, arguments)
+        return ending.status or status if status == INTERRUPTED else status
+
+
+def _run(verb: str, arguments: list[str]) -> int:
     try:
         return run_verb(verb, arguments)
+    except SharedError as error:
+        # A process that ends with another status than 0 has the first one killed.
+        return 0 if _is_follower() else _complain(str(error))
     except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt as error:
-        print(f"\n{error}" if str(error) else "\ninterrupted", file=sys.stderr)
+        if not _is_follower():
+            print(f"\n{error}" if str(error) else "\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
         where = f", {error.filename}" if error.filename else ""
         return _complain(f"{error.strerror}{where}; {_MENDABLE[error.errno]}")
+
+
+def _is_follower() -> bool:
+    # Whatever starts several processes has imported it; this module must not import torch.
+    ranks = sys.modules.get("lit_landmarks.training.ranks")
+    return ranks is not None and bool(ranks.is_follower())
 
 
 def _complain(message: str) -> int:

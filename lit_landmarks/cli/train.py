@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from lit_landmarks.settings.preflight import check_settings
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, refuse_used_folder, write_json
+from lit_landmarks.training.run_lock import lock_run
 
 if TYPE_CHECKING:
     from lit_landmarks.settings import Task
@@ -57,13 +59,17 @@ def _measure(task: Task) -> None:
 
     if task.settings["ced"] and task.request.run is None:
         raise UserError("--ced writes into a run; give it with --run RUN")
-    metrics = task.measure()
+    writes = task.settings["ced"] and not is_follower()
+    with _lock(task) if writes else contextlib.nullcontext():
+        metrics = task.measure()
+        curves = task.save_curves(metrics) if task.settings["ced"] else None
     checkpoint = str(task.request.checkpoint)
+    if is_follower():
+        return
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
-    if task.request.run is not None and not is_follower():
-        plain_console().print(f"figures: {_save(task, metrics)}", markup=False)
-    if task.settings["ced"]:
-        curves = task.save_curves(metrics)
+    if task.request.run is not None:
+        plain_console().print(f"figures: {_save(task, metrics)}")
+    if curves is not None:
         plain_console().print(f"error curves: {curves}")
     if output := task.settings["output"]:
         write_json(Path(output), {"checkpoint": checkpoint, "metrics": metrics})
@@ -98,8 +104,14 @@ def _save(task: Task, metrics: Mapping[str, float]) -> Path:
     )
 
 
+def _lock(task: Task) -> contextlib.AbstractContextManager[None]:
+    assert task.request.run is not None
+    return lock_run(task.request.run, f"{task.request.verb} --ced")
+
+
 def _predict(task: Task) -> None:
     """Writes predicted landmarks and prints where."""
     output = task.settings["output"] or (task.request.run or Path()) / "predictions.npz"
     count = task.predict(Path(output))
-    plain_console().print(f"{count} faces: {output}")
+    if not is_follower():
+        plain_console().print(f"{count} faces: {output}")

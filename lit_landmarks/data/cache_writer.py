@@ -26,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lit_landmarks.console import literal_console
 from lit_landmarks.data.crop_boxes import Pixels, check_row, cut_square, source_squares
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
@@ -148,7 +149,9 @@ def _lock(file: int, path: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        Console(stderr=True).print(f"another process is caching {path.name}; waiting for it")
+        literal_console(stderr=True).print(
+            f"another process is caching {path.name}; waiting for it"
+        )
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
@@ -212,7 +213,7 @@ def check_dataset(
     console = Console(stderr=True)
     steps = track(
         _images(dataset, list(rows)),
-        description=f"checking {report.name}",
+        description=f"checking {escape(report.name)}",
         total=len(rows),
         console=console,
         transient=True,

@@ -177,7 +177,8 @@ class ConcatFaces(Dataset[SourceBatch]):
     """Several prepared data sets, one after the other.
 
     Item i is face `i % total`, drawn for the `i // total`-th time; the data loader asks for whole
-    batches through `__getitems__`.
+    batches through `__getitems__`. Item -1 is the first face with an `index` of -1: a repeat that
+    fills up the share of a process (`shares.EvaluationShare`).
 
     Args:
         parts: the data sets.
@@ -204,7 +205,8 @@ class ConcatFaces(Dataset[SourceBatch]):
     def __getitems__(self, items: Sequence[int]) -> SourceBatch:
         """The faces named by `items`, in this order."""
         chosen = np.asarray(items, np.int64)
-        draw, face = np.divmod(chosen, len(self))
+        repeats = chosen < 0
+        draw, face = np.divmod(np.where(repeats, 0, chosen), len(self))
         part_of = np.searchsorted(self.ends, face, side="right")
         used = np.unique(part_of)
         if len(used) == 1:
@@ -220,6 +222,7 @@ class ConcatFaces(Dataset[SourceBatch]):
             }
             columns["image"] = _join_images([p["image"] for p in pieces], places)
         columns["draw"] = draw
+        columns["index"] = np.where(repeats, -1, columns["index"])
         tensors = {f.name: _tensor(columns[f.name]) for f in fields(SourceBatch)}
         tensors["image"] = tensors["image"].permute(0, 3, 1, 2)
         return SourceBatch(**tensors)

@@ -52,16 +52,17 @@ def match_files(folder: Path, pattern: str) -> Iterator[Path]:
 
     Args:
         folder: where it starts; nothing matches in a folder that is not there.
-        pattern: names with `*`, `?` and `[...]`, separated by `/`; case does not count where there
-            is one of them, and `**` has no meaning.
+        pattern: names with `*`, `?` and `[...]`, separated by `/`; case does not count in a last
+            name with one of them (a folder of another case is a place of its own), and `**` has no
+            meaning.
     """
     part, _, rest = pattern.partition("/")
     if any(sign in part for sign in "*?["):
-        wanted = composed(part).lower()
+        plain = composed if rest else _plain
         places = (
             folder / name
             for name in _names(folder)
-            if fnmatchcase(composed(name).lower(), wanted) and not is_clutter(name)
+            if fnmatchcase(plain(name), plain(part)) and not is_clutter(name)
         )
     else:
         places = (place for place in (folder / part,) if place.exists())

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.cache import source_crops
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler, identity_collate
+from lit_landmarks.data.face_keys import face_keys, match_faces
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
+from lit_landmarks.data.shares import EvaluationShare, TrainingShare
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import pca
@@ -44,6 +49,8 @@ FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
 #: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
 _SHAPES = 20_000
 _LABEL_BATCH = 1024
+#: Share of a test set from which on it counts as one that has chosen the checkpoint.
+_CHOSEN_SHARE = 0.01
 
 
 class LandmarkDataModule(lightning.LightningDataModule):
@@ -177,6 +184,24 @@ class LandmarkDataModule(lightning.LightningDataModule):
         n_points = max(get_scheme(d.scheme).n_points for d in described)
         return DataSpec(self.scheme, n_points, self.frame_size, self.frame, tuple(described))
 
+    def mark_chosen_on(self, faces: NDArray[np.int64]) -> None:
+        """Mark the test sets that hold faces on which the checkpoint was chosen, in `spec`.
+
+        A few such faces in a large set change its figures little: from one in a hundred on a set is
+        marked.
+
+        Args:
+            faces: (n, 2) keys of those faces, see `face_keys`.
+        """
+        described = []
+        for spec, dataset in zip(self.spec.datasets, self._all_sets(), strict=True):
+            marked = False
+            if spec.role == "test" and len(faces):
+                share = float((match_faces(face_keys(dataset), faces) >= 0).mean())
+                marked = share >= _CHOSEN_SHARE
+            described.append(replace(spec, chosen_on=marked))
+        self.spec = replace(self.spec, datasets=tuple(described))
+
     @property
     def train_batch(self) -> int:
         """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
@@ -242,7 +267,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
         names |= {self.scheme} if self.scheme is not None else set()
         return tuple(sorted(name for name in names if not is_built_in(name)))
 
-    def _loader(self, role: Role) -> DataLoader[Any] | list[Any]:
+    def _loader(self, role: Role, limit: float | int | None = None) -> DataLoader[Any] | list[Any]:
+        """Loader of a role; a whole number as `limit` is the most batches of an evaluation."""
         faces = self.faces(role)
         if faces is None:
             return []
@@ -254,10 +280,19 @@ class LandmarkDataModule(lightning.LightningDataModule):
             # A loader process that is spawned begins without what users have declared.
             "worker_init_fn": partial(_declare, [get_scheme(name) for name in self.own_schemes()]),
         }
+        shares = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        processes, rank = (shares["num_replicas"], shares["rank"]) if shares else (1, 0)
         if role != "train":
-            return DataLoader(faces, batch_size=self.eval_batch_size, **options)
+            share = None
+            if processes > 1:
+                most = limit if isinstance(limit, int) else None
+                share = EvaluationShare(len(faces), self.eval_batch_size, processes, rank, most)
+            return DataLoader(faces, batch_size=self.eval_batch_size, sampler=share, **options)
         sampler = MixSampler(faces, self.seed)
         sampler.set_epoch(self.epoch)
+        if processes > 1:
+            part = TrainingShare(sampler, self.batch_size, processes, rank)
+            return DataLoader(faces, batch_size=self.batch_size, sampler=part, **options)
         # A last batch of one face would break batch normalisation.
         drop = len(sampler) > self.batch_size
         return DataLoader(
@@ -270,15 +305,20 @@ class LandmarkDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """All validation sets, one after the other, in file order."""
-        return self._loader("val")
+        return self._loader("val", self._limit("val"))
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """All test sets, one after the other, in file order."""
-        return self._loader("test")
+        return self._loader("test", self._limit("test"))
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The test sets, or the validation sets where there are none."""
-        return self._loader("test" if self.sets["test"] else "val")
+        return self._loader("test" if self.sets["test"] else "val", self._limit("predict"))
+
+    def _limit(self, stage: str) -> float | int | None:
+        """The trainer's `limit_<stage>_batches`: a number of batches or, as a float, a share."""
+        limit: float | int | None = getattr(self.trainer, f"limit_{stage}_batches", None)
+        return limit
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int

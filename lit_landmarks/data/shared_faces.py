@@ -17,8 +17,9 @@ from lit_landmarks.data.index import FaceDataset
 #: Rows and columns of the gradient signs that describe a picture.
 _CELLS = 16
 #: Pictures that differ in fewer of the 512 signs are called nearly the same. Among 1,195 photos of
-#: 300W, WFLW, AFLW2000 and FaceSynthetics (713,415 pairs) the 12 pairs below 70 all show the same
-#: scene; half the size moves up to 17 signs, JPEG of quality 30 up to 35.
+#: 300W, WFLW, AFLW2000 and FaceSynthetics (713,415 pairs) 12 lie below 70, and the five of them
+#: that were looked at show the same scene; half the size moves up to 17 signs, JPEG of
+#: quality 30 up to 35.
 NEARLY_SAME = 64
 _BLOCK = 256
 #: Names as in Labeled Faces in the Wild: the person, each part with a capital, and four digits.

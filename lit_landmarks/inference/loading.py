@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lit_landmarks.data.module import FRAME_SCALES
+from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.methods.identity import FORMAT, IDENTITY
@@ -60,7 +61,7 @@ def _load_checkpoint(path: Path, content: dict[str, Any] | None = None) -> Landm
 def _load_by_config(run: RunDirectory, checkpoint: Path) -> Landmarker:
     """A run of a version whose checkpoints did not explain themselves: its config.yaml does."""
     try:
-        tree: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        tree: dict[str, Any] = parse_yaml(run.config.read_text(encoding="utf-8"), run.config)
         model, data = tree["model"], tree["data"]["init_args"]
         size, kind, scale = data["frame_size"], data.get("frame", "tight"), data.get("frame_scale")
         init_args = {

@@ -24,6 +24,7 @@ from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_factor
 from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
@@ -173,6 +174,7 @@ class LandmarkModule(StageCosts, MethodSteps):
 
         Normalizer, `predict`, back to the input's pixels, correction: the one way for training,
         evaluation, cost, export and users. Outside of training faces may leave a cascade early.
+        Under mixed precision what is predicted is in single precision, whatever computed it.
         """
         if self.channels_last and not torch.compiler.is_compiling():
             image = inputs.image.contiguous(memory_format=torch.channels_last)
@@ -184,12 +186,14 @@ class LandmarkModule(StageCosts, MethodSteps):
             features = prediction.features
             stages = features if features.ndim > 2 else features[None]
             prediction.error = self.error_head(stages) * percent_factor()
-        if crop is not None:
-            prediction = prediction.transform(crop.to_input, (self.crop_size, self.frame_size))
-        if self.correction is not None:
-            prediction = self.correction(prediction, inputs.convention)
-        if prediction.exit_stage is not None and not self.training:
-            prediction.mma = self.face_costs(prediction.exit_stage)
+        with full_precision(inputs.image.device):
+            prediction = prediction.in_single()
+            if crop is not None:
+                prediction = prediction.transform(crop.to_input, (self.crop_size, self.frame_size))
+            if self.correction is not None:
+                prediction = self.correction(prediction, inputs.convention)
+            if prediction.exit_stage is not None and not self.training:
+                prediction.mma = self.face_costs(prediction.exit_stage)
         return prediction
 
     @abstractmethod

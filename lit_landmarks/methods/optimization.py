@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, cast
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
@@ -15,9 +17,16 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.phases import Phase, Phases, check_prefixes, freeze_others
 from lit_landmarks.methods.schedules import OneCycle, Schedule, step_scheduler
 
+#: Epochs that set phases and learning rates of a training that early stopping alone ends.
+OPEN_EPOCHS = 100
+
 
 class PhasedOptimization(LightningModule):
     """One optimizer over parameter groups, and phases of training with frozen parts.
+
+    Phases and schedule are parts of a whole. Where no number of epochs or steps says how long the
+    training is (`max_epochs: -1`), the whole is the time limit (`max_time`); where only early
+    stopping ends it, 100 epochs, after which the last phase and learning rate go on.
 
     Args:
         optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
@@ -43,6 +52,7 @@ class PhasedOptimization(LightningModule):
             raise UserError(f"model.rates is {self.rates}; give factors of 0 or more")
         self._given_phases = None if phases is None else Phases(phases)
         self._frozen: frozenset[str] = frozenset()
+        self._time_at_epoch, self._time_at_step = 0.0, 0.0
 
     def own_phases(self) -> list[Phase]:
         """The method's phases, unless the configuration gives others: one, in which all learns."""
@@ -58,18 +68,51 @@ class PhasedOptimization(LightningModule):
         """The phase of this epoch; the first one outside of a trainer."""
         if self._trainer is None:
             return self.phases.phases[0]
-        return self.phases.at(self.current_epoch, self.total_epochs)
+        return self.phases.at(self.epoch_of_total, self.total_epochs)
 
     @property
     def total_epochs(self) -> int:
         """Epochs that this fit will have run at its end; phases divide it."""
         trainer = self.trainer
-        if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            return trainer.max_epochs
-        return max(round(trainer.max_steps / max(trainer.num_training_batches, 1)), 1)
+        if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+            return max(trainer.max_epochs, 1)
+        if trainer.max_steps < 0:
+            return OPEN_EPOCHS
+        batches = max(trainer.num_training_batches, 1)
+        return max(round(trainer.max_steps * trainer.accumulate_grad_batches / batches), 1)
+
+    @property
+    def epoch_of_total(self) -> int:
+        """The epoch in `total_epochs`; under a time limit alone, the part of it that has passed."""
+        if self._time_limit is None:
+            return self.current_epoch
+        return int(self._time_at_epoch * self.total_epochs)
+
+    @property
+    def _time_limit(self) -> Timer | None:
+        """The timer of a fit that a time limit ends, and no number of epochs or steps."""
+        trainer = self.trainer
+        if trainer.max_epochs != -1 or trainer.max_steps >= 0:
+            return None
+        timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
+        return next((timer for timer in timers if timer.time_remaining() is not None), None)
+
+    def _measure_time(self) -> float:
+        """Part of the time limit that has passed, 0 to 1, the same in every process."""
+        if self._time_limit is None:
+            return 0.0
+        elapsed, left = self._time_limit.time_elapsed(), self._time_limit.time_remaining()
+        assert left is not None
+        done = min(elapsed / max(elapsed + left, 1e-9), 1.0)
+        return float(self.trainer.strategy.broadcast(done))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Look at the clock, if the learning rate goes by it."""
+        self._time_at_step = self._measure_time()
 
     def on_train_epoch_start(self) -> None:
         """Freeze what this phase does not train."""
+        self._time_at_epoch = self._measure_time()
         if any(tuple(phase.learns) != ("",) for phase in self.phases.phases):
             check_prefixes(self.phases, [name for name, _ in self.named_parameters()])
             # Reducers of several processes expect a gradient for all that once asked for one.
@@ -83,6 +126,16 @@ class PhasedOptimization(LightningModule):
             for name, parameter in self.named_parameters():
                 if not name.startswith(learns):
                     parameter.grad = None
+
+    def _count_steps(self) -> int:
+        """Optimizer steps of the whole fit."""
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if math.isfinite(steps):
+            return int(steps)
+        trainer.fit_loop.setup_data()
+        batches = int(trainer.num_training_batches)
+        return math.ceil(batches / trainer.accumulate_grad_batches) * self.total_epochs
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimizer: decay only on matrices and kernels, own rates by prefix.
@@ -109,13 +162,30 @@ class PhasedOptimization(LightningModule):
             groups += [group for group in pair if group["params"]]
         return groups
 
+    def build_optimizer(self) -> Optimizer:
+        """One optimizer over the groups.
+
+        Raises:
+            UserError: a prefix that no parameter has, or arguments that the optimizer refuses.
+        """
+        groups = cast(Iterable[Any], self.parameter_groups())
+        try:
+            return self.make_optimizer(groups)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.init_args.optimizer: {error}; correct its init_args") from error
+
     def configure_optimizers(self) -> Any:
         """One optimizer over the groups, its rate set at every step by phase and schedule."""
-        groups = cast(Iterable[Any], self.parameter_groups())
-        optimizer: Optimizer = self.make_optimizer(groups)
-        steps = int(self.trainer.estimated_stepping_batches)
+        optimizer = self.build_optimizer()
+        if self.trainer.gradient_clip_val:
+            # A fused optimizer would undo the scaling of 16-bit gradients itself, after they were
+            # clipped; without its mark, mixed precision does so before.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         factor = self.phases.factor(self.schedule, self.total_epochs)
-        scheduler = step_scheduler(optimizer, factor, steps)
+        if self._time_limit is not None:
+            scheduler = step_scheduler(optimizer, lambda _: factor(self._time_at_step), 1)
+        else:
+            scheduler = step_scheduler(optimizer, factor, self._count_steps())
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},

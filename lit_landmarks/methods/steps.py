@@ -17,6 +17,7 @@ from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.types import (
     DataSpec,
     FaceBatch,
@@ -113,14 +114,16 @@ class MethodSteps(Built, PhasedOptimization):
         if self.trainer.state.fn != TrainerFn.FITTING:
             # Outside of a fit a loss has no epoch to take its weights from, and no use.
             return prediction.points.new_zeros(()), prediction.detach()
-        losses = self.phase_losses(prediction, batch)
-        total = self.total_loss(losses)
+        with full_precision(batch.points.device):
+            losses = self.phase_losses(prediction, batch)
+            total = self.total_loss(losses)
         values = {f"{stage}/loss": total} | {f"{stage}/loss_{k}": v for k, v in losses.items()}
+        repeat = stage != "train" and self.trainer.world_size > 1 and int(batch.index[0]) < 0
         self.log_dict(
-            {key: value.detach() for key, value in values.items()},
+            {k: torch.zeros_like(v) if repeat else v.detach() for k, v in values.items()},
             on_step=False,
             on_epoch=True,
-            batch_size=len(batch),
+            batch_size=0 if repeat else len(batch),
             add_dataloader_idx=False,
             sync_dist=True,
         )
@@ -208,6 +211,15 @@ class MethodSteps(Built, PhasedOptimization):
     def face_metrics(self, role: Role) -> metrics.FaceMetrics:
         """The metric suite of `role`; it exists once a stage that evaluates it has begun."""
         return cast(metrics.FaceMetrics, self.metrics[role])
+
+    def on_validation_start(self) -> None:
+        """Give every process the buffers of the first, whose checkpoint is written.
+
+        Running statistics of batch norms differ between processes after a training step.
+        """
+        if self.trainer.world_size > 1 and self.trainer.state.fn == TrainerFn.FITTING:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def on_validation_epoch_start(self) -> None:
         """Empty the metrics (the sanity check has filled them)."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from lit_landmarks.metrics import functional
 
@@ -21,10 +22,15 @@ class GroupedMetric(Metric):
     """Base of every metric here: states for G groups of faces.
 
     A subclass states `higher_is_better`; it is the only place where a direction stands.
+
+    Attributes:
+        position: place of the next batch among all batches; with several processes, batches are
+            put together in this order.
     """
 
     is_differentiable = False
     full_state_update = False
+    position: int = 0
 
     def __init__(self, groups: int = 1) -> None:
         """Aggregate for `groups` groups of faces."""
@@ -56,15 +62,24 @@ class GroupedMetric(Metric):
 
 
 class MeanStates(GroupedMetric):
-    """Means of per-face values: (G, C) for G groups of faces and C columns."""
+    """Means of per-face values: (G, C) for G groups of faces and C columns.
+
+    A sum of floats depends on its order. If `ordered`, several processes keep the sum of each
+    batch and add them by `position`, which gives the sum of one process to the last bit.
+
+    Attributes:
+        ordered: each batch gets its `position` before it is added, in every process.
+    """
 
     total: Tensor
     count: Tensor
+    ordered: bool = False
 
     def __init__(self, columns: int = 1, groups: int = 1) -> None:
         """Aggregate `columns` values per face."""
         super().__init__(groups)
         self.columns = columns
+        self._batches: list[tuple[int, Tensor]] = []
         self._sum_state("total", columns)
         self._sum_state("count", columns)
 
@@ -79,8 +94,35 @@ class MeanStates(GroupedMetric):
         inside = self._members(members, len(values), values.device).unsqueeze(-1)
         counted = inside & ~values.isnan().unsqueeze(1)
         # `where` and not a matrix product: an infinite error must stay in its own group
-        self.total = self.total + torch.where(counted, values.unsqueeze(1), 0.0).sum(dim=0)
+        batch = torch.where(counted, values.unsqueeze(1), 0.0).sum(dim=0)
+        self.total = self.total + batch
         self.count = self.count + counted.sum(dim=0)
+        if self.ordered and self.distributed_available_fn():
+            self._batches.append((self.position, batch))
+
+    def reset(self) -> None:
+        """Forget every face."""
+        super().reset()
+        self._batches = []
+
+    def _sync_dist(
+        self,
+        dist_sync_fn: Callable[..., list[Tensor]] = gather_all_tensors,
+        process_group: Any | None = None,
+    ) -> None:
+        """Sum over processes; the batches of an ordered metric one by one, by their position."""
+        device = self.total.device
+        super()._sync_dist(dist_sync_fn, process_group)
+        if not self.ordered:
+            return
+        places = torch.tensor([place for place, _ in self._batches], dtype=torch.int64)
+        none = self.total.new_zeros(0, *self.total.shape)
+        sums = torch.stack([batch for _, batch in self._batches]) if self._batches else none
+        order = torch.cat(dist_sync_fn(places.to(device), process_group)).argsort(stable=True)
+        total = torch.zeros_like(self.total)
+        for batch in torch.cat(dist_sync_fn(sums, process_group))[order]:
+            total = total + batch
+        self.total = total
 
     def compute(self) -> Tensor:
         """Means (G, C), NaN where nothing was counted; a single one comes as a scalar."""

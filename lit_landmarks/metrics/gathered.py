@@ -1,6 +1,7 @@
 """torchmetrics classes that keep rows of faces: for figures that no sum over faces can give.
 
-Shards merge by joining their rows; which batch or process a face came in does not matter.
+Shards merge by joining their rows; which batch or process a face came in does not matter. Rows of
+several processes stand in the order of their batches' `position`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from lit_landmarks.metrics.classes import GroupedMetric
 class GatheredMetric(GroupedMetric):
     """Base of the metrics whose states are lists of rows, joined over batches and processes."""
 
+    places: list[Tensor]
+
     def __init__(self, groups: int = 1) -> None:
         """Aggregate for `groups` groups of faces."""
         super().__init__(groups)
         self._empty: dict[str, Tensor] = {}
+        self._row_state("places", dtype=torch.int64)
 
     def _row_state(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> None:
         self.add_state(name, [], "cat")
@@ -36,10 +40,13 @@ class GatheredMetric(GroupedMetric):
     def _add_rows(self, **rows: Tensor) -> None:
         for name, values in rows.items():
             getattr(self, name).append(values.detach().to(self._empty[name].dtype))
+        count = len(next(iter(rows.values())))
+        self.places.append(torch.full((count,), self.position, device=self.device))
 
     def _rows(self, name: str) -> Tensor:
         rows: Tensor = dim_zero_cat(getattr(self, name))
-        return rows.cpu()  # what is computed from them is in double, which MPS does not have
+        order = dim_zero_cat(self.places).argsort(stable=True)
+        return rows[order].cpu()  # what is computed is in double, which MPS does not have
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> Any:
         """Move the rows; to single precision where the device (MPS) has no double."""

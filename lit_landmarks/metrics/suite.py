@@ -9,10 +9,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.metric import jit_distributed_available
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import families
-from lit_landmarks.metrics.classes import GroupedMetric
+from lit_landmarks.metrics.classes import GroupedMetric, MeanStates
 from lit_landmarks.metrics.family import EvaluatedBatch, SuiteLayout
 from lit_landmarks.metrics.gathered import ErrorDistribution
 from lit_landmarks.metrics.groups import FaceGroups
@@ -29,6 +30,9 @@ THRESHOLDS: Mapping[str, tuple[float, ...]] = {
     "height": (4.0,),
     "diagonal": (7.0,),
 }
+
+#: Bits of a face's row in a batch's position; the number of its data set stands above them.
+_INDEX_BITS = 40
 
 
 def suite_layout(
@@ -91,10 +95,14 @@ class FaceMetrics(nn.Module):
         super().__init__()
         self.role = role
         self.layout = suite_layout(spec, role, thresholds)
+        self.left_out = {d.name for d in spec.in_role(role) if d.chosen_on and role == "test"}
         self.faces = self.layout.faces  # a child module too: its tables follow device moves
         self.families = {family.name: family for family in families.FAMILIES}
         for name, family in self.families.items():
-            self.add_module(name, family.make(self.layout))
+            metric = family.make(self.layout)
+            if isinstance(metric, MeanStates):
+                metric.ordered = True
+            self.add_module(name, metric)
 
     def metrics(self) -> Iterator[tuple[str, GroupedMetric]]:
         """The torchmetrics children by name."""
@@ -105,14 +113,23 @@ class FaceMetrics(nn.Module):
     def update(self, prediction: Prediction, batch: FaceBatch) -> None:
         """Add a batch. Rows of data sets that do not play this role are not counted.
 
+        With several processes, a batch is added in its place in the order of the faces, and one
+        that repeats a face (`index` -1) is not counted.
+
         Args:
             prediction: points and whatever else was predicted, in crop pixels and degrees.
             batch: the labels, in the same pixels.
         """
+        position = 0
+        if jit_distributed_available():
+            if int(batch.index[0]) < 0:
+                return
+            position = (int(batch.dataset_id[0]) << _INDEX_BITS) + int(batch.index[0])
         # A step in mixed precision would multiply coordinates by matrices in eight bits.
         with torch.autocast(batch.points.device.type, enabled=False):
             evaluated = EvaluatedBatch(prediction, batch, self.layout)
             for name, metric in self.metrics():
+                metric.position = position
                 if self.families[name].applies(prediction):
                     self.families[name].update(metric, evaluated)
 
@@ -138,10 +155,13 @@ class FaceMetrics(nn.Module):
         return values
 
     def _primary(self, values: Mapping[str, float]) -> float:
-        """Unweighted mean over data sets of NME under each one's primary norm."""
+        """Unweighted mean over data sets of NME under each one's primary norm.
+
+        Test sets whose faces have chosen the checkpoint are left out.
+        """
         means: list[float] = []
         for group in self.faces.groups:
-            if group.subset is not None:
+            if group.subset is not None or group.dataset in self.left_out:
                 continue
             value = values.get(group.key(self.role, f"nme_{group.primary}"))
             if value is not None:

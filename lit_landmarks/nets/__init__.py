@@ -1,5 +1,6 @@
 """Torch parts that more than one method uses. Pure torch: no Lightning, no data.
 
 `backbone` timm networks, to a vector or to maps; `windows` patches around points; `heatmaps` their
-targets and decoding; `losses` of points, heat maps and pose; `error_head` predicts one's own error.
+targets and decoding; `losses` of points, heat maps and pose; `error_head` predicts one's own error;
+`precision` what stays in single precision under autocast.
 """

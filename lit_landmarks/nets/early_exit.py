@@ -55,6 +55,8 @@ class EarlyExit(nn.Module):
             -inf stops no face.
         fail_above: predicted NME in percent after the last stage above which a face counts as
             failed; inf where none does.
+        face_thresholds: (B, T - 1) thresholds of each face of the batch that comes, which replace
+            `exit_thresholds`, or None; see `use_face_thresholds`.
         last_stage: index of the stage after which every face is made to leave, or None; see
             `force_exit`.
 
@@ -76,6 +78,7 @@ class EarlyExit(nn.Module):
         self.enabled = options.enabled
         self.target_mma = options.target_mma
         self.last_stage: int | None = None
+        self.face_thresholds: Tensor | None = None
         self.register_buffer("exit_thresholds", torch.full((stages - 1,), -torch.inf))
         self.register_buffer("fail_above", torch.tensor(torch.inf))
 
@@ -88,12 +91,15 @@ class EarlyExit(nn.Module):
     def thresholds(self) -> Tensor | None:
         """(T - 1,) thresholds if faces may leave now: enabled, outside of training, one is set.
 
-        Not in a traced graph either, which has one way for all faces.
+        (B, T - 1) where each face has its own. Not in a traced graph either, which has one way for
+        all faces.
         """
         if not self.enabled or self.training or self.last_stage is not None:
             return None
         if torch.compiler.is_compiling():
             return None
+        if self.face_thresholds is not None:
+            return self.face_thresholds
         return self.exit_thresholds if bool((self.exit_thresholds > -torch.inf).any()) else None
 
     @contextmanager
@@ -113,6 +119,19 @@ class EarlyExit(nn.Module):
             yield
         finally:
             self.last_stage = before
+
+    @contextmanager
+    def use_face_thresholds(self, thresholds: Tensor | None) -> Iterator[None]:
+        """Give each face of a batch thresholds of its own while the block runs.
+
+        Args:
+            thresholds: (B, T - 1) predicted NME in percent; None for those of all faces.
+        """
+        before, self.face_thresholds = self.face_thresholds, thresholds
+        try:
+            yield
+        finally:
+            self.face_thresholds = before
 
     def set_thresholds(self, thresholds: list[float], fail_above: float | None = None) -> None:
         """Take thresholds, predicted NME in percent.

@@ -16,6 +16,7 @@ from torch import Tensor
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.crops import invert_affine, sampling_theta, transform_points
 from lit_landmarks.nets.component import Component
+from lit_landmarks.nets.precision import full_precision, is_half
 from lit_landmarks.types import FaceInputs
 
 
@@ -71,10 +72,11 @@ class SpatialNormalizer(Component):
     def forward(self, inputs: FaceInputs) -> NormalizedCrop:
         """The crop of each face, and the way back; a pose from outside is not passed on."""
         to_input = self.locate(inputs.image)
-        points = inputs.points
-        if points is not None:
-            points = transform_points(invert_affine(to_input), points)
-        crop = replace(
-            inputs, image=self.resample(inputs.image, to_input), points=points, pose=None
-        )
+        with full_precision(inputs.image.device):
+            to_input = to_input.float() if is_half(to_input) else to_input
+            points = inputs.points
+            if points is not None:
+                points = transform_points(invert_affine(to_input), points)
+            image = self.resample(inputs.image, to_input)
+        crop = replace(inputs, image=image, points=points, pose=None)
         return NormalizedCrop(crop, to_input)

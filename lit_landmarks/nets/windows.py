@@ -73,8 +73,10 @@ class Windows:
         """(K, M, side, side, C) from the whole pixels `start` (K, M, 2) on."""
         # `len` would fix the batch of an exported graph.
         count, device = start.shape[0], start.device
-        column = (start[..., 0] + self.margin).clamp(0, self.width + self.margin).long()
-        row = (start[..., 1] + self.margin).clamp(0, self.height + self.margin).long()
+        # Clamped as integers: what is not a number would pass a clamp and lie outside.
+        place = (start + self.margin).long()
+        column = place[..., 0].clamp(0, self.width + self.margin)
+        row = place[..., 1].clamp(0, self.height + self.margin)
         faces = torch.arange(count, device=device) if faces is None else faces
         top = (faces * (self.height + 2 * self.margin)).view(-1, 1)
         rows = (top + row)[..., None] + torch.arange(side, device=device)

@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.draw.colors import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.reports.comparable import MeasuredOn
 from lit_landmarks.reports.entries import (
     COST,
     Entry,
@@ -40,6 +41,8 @@ class Comparison:
         drawn: rows with a color, in curves and bars.
         columns: figures of the table.
         studies: studies of the trials; empty for runs alone.
+        groups: the rows that can be compared with each other, the largest group first; stars and
+            Pareto fronts are those of a group. One group has an empty heading.
 
     Example:
         >>> first = Entry("a", "runs/a", metrics={"val/nme": 4.0})
@@ -54,6 +57,7 @@ class Comparison:
     drawn: Sequence[Entry]
     columns: Sequence[Column]
     studies: Sequence[StudyRecord] = ()
+    groups: Sequence[Group] = ()
 
     @property
     def trials(self) -> int:
@@ -62,8 +66,30 @@ class Comparison:
 
     @property
     def best(self) -> Entry | None:
-        """The best row within all limits."""
+        """The best row within all limits; None where no row can be compared with all others."""
+        if len(self.groups) > 1:
+            return None
         return next(iter(rank_candidates(self.entries, self.objective)), None)
+
+    @property
+    def heading(self) -> str:
+        """What the rows were measured on, of one group of several; empty otherwise."""
+        return self.groups[0].heading if len(self.groups) == 1 else ""
+
+    def split(self) -> list[Comparison]:
+        """A comparison of each group, with the colors, columns and studies of the whole."""
+        if len(self.groups) < 2:
+            return [self]
+        return [replace(self, entries=group.entries, groups=[group]) for group in self.groups]
+
+    @property
+    def front(self) -> list[Entry]:
+        """The Pareto fronts of all groups, one after the other."""
+        return [
+            entry
+            for part in self.split()
+            for entry in select_pareto_entries(part.entries, self.objective)
+        ]
 
     def color(self, entry: Entry) -> int | None:
         """Number in the palette of a drawn row; None for the others."""
@@ -71,7 +97,9 @@ class Comparison:
         return names.index(entry.name) if entry.name in names else None
 
     def best_names(self, column: Column) -> set[str]:
-        """Names of the rows with the best figure of a column; none if all are equal."""
+        """Names of the rows with the best figure of a column, in each group; none if all equal."""
+        if len(self.groups) > 1:
+            return {name for part in self.split() for name in part.best_names(column)}
         rows = {
             e.name: e.figure(column.key)
             for e in self.entries
@@ -82,6 +110,48 @@ class Comparison:
             return set()
         best = max(rows.values()) if better else min(rows.values())
         return {name for name, value in rows.items() if value == best}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that can be compared with each other.
+
+    Attributes:
+        heading: what they were measured on; empty if there is one group.
+        entries: the rows, best first.
+    """
+
+    heading: str
+    entries: Sequence[Entry]
+
+
+def group_comparable(entries: Sequence[Entry], objective: str) -> list[Group]:
+    """Groups ranked rows by scheme, primary norm and faces of the objective's role.
+
+    Figures of cost do not depend on faces. A row without a figure and without data of its own, such
+    as a trial that was never trained, stands in the largest group.
+
+    Args:
+        entries: rows, best first.
+        objective: metric of the ranking; its role decides whose faces count.
+    """
+    role = objective.split("/")[0]
+    if role not in ("val", "test"):
+        return [Group("", entries)]
+    unknown = MeasuredOn()
+    rows: dict[Any, list[Entry]] = {}
+    waiting = []
+    for entry in entries:
+        measured = entry.measured_on or unknown
+        if measured.key(role)[2] is None and not math.isfinite(entry.figure(objective)):
+            waiting.append(entry)
+        else:
+            rows.setdefault(measured.key(role), []).append(entry)
+    if len(rows) < 2:
+        return [Group("", entries)]
+    ordered = sorted(rows.values(), key=len, reverse=True)
+    ordered[0] += waiting
+    return [Group((part[0].measured_on or unknown).describe(role), part) for part in ordered]
 
 
 def compare(
@@ -120,7 +190,8 @@ def compare(
         if name not in metrics:
             examples = ", ".join(sorted(k for k in metrics if k.count("/") < 3)[:6])
             raise UserError(f"no run has the figure {name}; there are {examples} and more")
-    rows = rank(disambiguate(entries), key)
+    groups = group_comparable(rank(disambiguate(entries), key), key)
+    rows = [entry for group in groups for entry in group.entries]
     ready = [e for e in rows if e.state == "finished" and math.isfinite(e.figure(key))]
     others = [e for e in rows if e not in ready and e.learning]
     names = [study.name for study in studies]
@@ -133,6 +204,7 @@ def compare(
         drawn=(ready + others)[:max_drawn],
         columns=choose_columns(rows, key, extra),
         studies=studies,
+        groups=groups,
     )
 
 
@@ -224,9 +296,8 @@ def select_pareto_entries(
 def iterate_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yields the table as plain rows: name, state, every figure, every setting that differs."""
     different = find_differences(comparison.entries)
-    front = {
-        entry.name for entry in select_pareto_entries(comparison.entries, comparison.objective)
-    }
+    front = {entry.name for entry in comparison.front}
+    headings = {e.name: group.heading for group in comparison.groups for e in group.entries}
     figures = sorted({k for entry in comparison.entries for k in entry.metrics})
     for place, entry in enumerate(comparison.entries):
         yield {
@@ -235,6 +306,7 @@ def iterate_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "state": entry.state,
             "within_limits": entry.feasible if entry.state in ("finished", "infeasible") else None,
             "pareto": entry.name in front,
+            **({"group": headings[entry.name]} if len(comparison.groups) > 1 else {}),
             "outcome": entry.outcome,
             "where": entry.where,
             "seconds": entry.seconds,
@@ -264,6 +336,14 @@ def as_json(comparison: Comparison) -> Mapping[str, Any]:
         "objective": comparison.objective,
         "best": comparison.best.name if comparison.best else None,
         "rows": list(iterate_rows(comparison)),
+        "groups": [
+            {
+                "heading": group.heading,
+                "best": part.best.name if part.best else None,
+                "rows": [entry.name for entry in group.entries],
+            }
+            for group, part in zip(comparison.groups, comparison.split(), strict=True)
+        ],
         "studies": [
             {
                 "name": study.name,

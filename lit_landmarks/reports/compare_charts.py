@@ -23,15 +23,23 @@ _SHARE_SHOWN = 0.9
 
 def all_charts(comparison: Comparison) -> list[Drawing]:
     """Every chart for which there are figures, cost against error first."""
-    charts: list[Drawing | None] = [pareto_chart(comparison)]
+    charts: list[Drawing | None] = [
+        pareto_chart(part, number) for number, part in enumerate(comparison.split())
+    ]
     for study in comparison.studies:
         charts += [history_chart(study), importance_chart(study)]
     charts += [learning_chart(comparison), *ced_charts(comparison), *subset_charts(comparison)]
     return [chart for chart in charts if chart is not None]
 
 
-def pareto_chart(comparison: Comparison) -> Chart | None:
-    """Objective against multiply-adds; None if no row has both."""
+def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
+    """Objective against multiply-adds; None if no row has both.
+
+    Args:
+        comparison: of rows that can be compared.
+        number: of the group among those of a page.
+    """
+    heading = comparison.heading
     objective = comparison.objective
     trained = [
         entry
@@ -44,8 +52,8 @@ def pareto_chart(comparison: Comparison) -> Chart | None:
     untrained = [e for e in comparison.entries if e.state == "infeasible" and _has(e, COST)]
     front = select_pareto_entries(comparison.entries, objective)
     return Chart(
-        key="pareto",
-        title=f"{objective} against cost",
+        key=f"pareto-{number}" if number else "pareto",
+        title=f"{objective} against cost" + (f": {heading}" if heading else ""),
         xlabel="multiply-adds per face (MMA)",
         ylabel=objective,
         series=_pareto_series(comparison, trained, untrained, front, y_range),

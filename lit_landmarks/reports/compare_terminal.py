@@ -27,14 +27,14 @@ _KEY, _VALUE = 44, 16
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, the Pareto front, the settings that differ and the bars."""
-    _print_rows(comparison, console)
-    front = select_pareto_entries(comparison.entries, comparison.objective)
-    if front:
-        points = ", ".join(
-            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
-            for e in front
+    parts = comparison.split()
+    if len(parts) > 1:
+        console.print(
+            "these rows were not measured alike, so there is no best of all; a group each:",
+            soft_wrap=True,
         )
-        console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
+    for part in parts:
+        _print_group(part, console)
     _print_settings(comparison, console)
     _print_subsets(comparison, console)
     missing = find_runs_without_curves(comparison)
@@ -45,6 +45,20 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _print_group(comparison: Comparison, console: Console) -> None:
+    """The table and the Pareto front of rows that can be compared."""
+    if comparison.heading:
+        console.print(f"\n{comparison.heading}:", markup=False, soft_wrap=True, style="bold")
+    _print_rows(comparison, console)
+    front = select_pareto_entries(comparison.entries, comparison.objective)
+    if front:
+        points = ", ".join(
+            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
+            for e in front
+        )
+        console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
 
 
 def _print_rows(comparison: Comparison, console: Console) -> None:

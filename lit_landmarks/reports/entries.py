@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 import yaml
 
+from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.reports.comparable import MeasuredOn, read_measured_on
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.gallery import GalleryFace, read_gallery
@@ -24,8 +26,6 @@ State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
 #: Logged with the figures of an epoch, and not by an evaluation.
 LEARNING = "val/loss"
-#: Both are safe; the C loader takes a tenth of the time, which matters for hundreds of trials.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Entry:
         curves: error curves by `role/data set[/subset]`.
         seconds: duration.
         gallery: worst, typical and best faces that the run has drawn.
+        measured_on: scheme, norm and data of its figures; None where they are not known.
 
     Example:
         >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
@@ -61,6 +62,7 @@ class Entry:
     curves: Mapping[str, ErrorCurve] = field(default_factory=dict)
     seconds: float | None = None
     gallery: Sequence[GalleryFace] = ()
+    measured_on: MeasuredOn | None = None
 
     def figure(self, key: str) -> float:
         """A final figure; NaN where there is none."""
@@ -194,6 +196,7 @@ def _read_finished_run(run: RunDirectory, name: str) -> Entry:
         outcome="",
         metrics=metrics,
         curves=read_curves(run.ced),
+        measured_on=read_measured_on(run, result),
         seconds=None if seconds is None else float(seconds),
         gallery=read_gallery(run.overlays),
     )
@@ -209,6 +212,7 @@ def _read_unfinished_run(run: RunDirectory, name: str) -> Entry:
         "no result.json",
         config=read_config(run.config),
         learning=read_learning(run.metrics),
+        measured_on=read_measured_on(run),
     )
 
 
@@ -221,7 +225,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        tree = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML; restore it, or leave the run away") from error
     return flatten(tree) if isinstance(tree, dict) else {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.results import Column, Measurement
 from lit_landmarks.training.provenance import git_state, machine
@@ -89,7 +89,9 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix != ".json":
         return RunDirectory(path).read_result()
     try:
-        result: Any = json.loads(path.read_text(encoding="utf-8"))
+        result: Any = parse_json(path.read_text(encoding="utf-8"), path)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); give a run or its result.json"

@@ -23,7 +23,6 @@ from lit_landmarks.reports.compare import (
     find_differences,
     format_figure,
     is_higher_better,
-    select_pareto_entries,
 )
 from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
 from lit_landmarks.reports.entries import COST, Entry, State
@@ -112,7 +111,7 @@ def render_page(comparison: Comparison) -> str:
         subtitle=_describe_ranking(comparison),
         cards=list(_iterate_cards(comparison)),
         noun=_choose_noun(comparison),
-        rows=list(_iterate_table_rows(comparison)),
+        groups=[(part.heading, list(_iterate_table_rows(part))) for part in comparison.split()],
         charts=[(chart, chart_svg(chart)) for chart in all_charts(comparison)],
         legend=[
             (entry.name, color, " ".join(f"{LINE_WIDTH * length:g}" for length in DASHES[color]))
@@ -136,16 +135,22 @@ def _describe_ranking(comparison: Comparison) -> str:
     better = "more" if is_higher_better(comparison.objective) else "less"
     limits = [str(limit) for study in comparison.studies for limit in study.limits]
     within = f" within {', '.join(dict.fromkeys(limits))}" if limits else ""
-    return f"Ranked by {comparison.objective}{within}; {better} is better."
+    several = len(comparison.groups) > 1
+    alike = " Rows that were not measured alike stand in groups of their own." if several else ""
+    return f"Ranked by {comparison.objective}{within}; {better} is better.{alike}"
 
 
 def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
-    objective, best = comparison.objective, comparison.best
-    if best is not None:
+    objective = comparison.objective
+    bests = [(part.heading, part.best) for part in comparison.split()]
+    for heading, best in bests:
+        if best is None:
+            continue
         cost = best.figure(COST)
         note = best.name + (f", {cost:.1f} MMA" if math.isfinite(cost) else "")
+        note += f"; {heading}" if heading else ""
         yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", note)
-    elif comparison.studies:
+    if comparison.studies and not any(best for _, best in bests):
         yield _Card(f"best {objective}", "none", "no trial within the limits")
     states = Counter(_label_state(entry)[0] for entry in comparison.entries)
     count, trials = len(comparison.entries), comparison.trials
@@ -155,8 +160,8 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
         f"{trials} of {total}" if trials == count else str(count),
         ", ".join(f"{number} {state}" for state, number in states.items()),
     )
-    front = select_pareto_entries(comparison.entries, objective)
-    if len(front) > 1:
+    front = comparison.front
+    if len(front) > 1 and len(comparison.groups) < 2:
         cheapest = front[0]
         note = f"cheapest: {cheapest.figure(objective):.3f} at {cheapest.figure(COST):.1f} MMA"
         yield _Card("Pareto front", str(len(front)), note)

@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 
@@ -184,7 +185,7 @@ def load_file(path: Path) -> dict[str, Table]:
         UserError: the file is no results file, or a measurement lacks a field.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read ({reason}); mend or remove it") from error

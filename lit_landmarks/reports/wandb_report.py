@@ -58,13 +58,20 @@ def build_report(comparison: Comparison, project: str) -> Any:
         width="fluid",
         blocks=[
             wr.H1("Figures"),
-            wr.MarkdownBlock(format_figures_table(comparison)),
+            *(block for part in comparison.split() for block in _make_group_blocks(part, wr)),
             wr.H1("Charts"),
             wr.PanelGrid(runsets=[runs], panels=_make_panels(comparison, wr)),
             wr.H1("Settings that differ"),
             wr.MarkdownBlock(format_settings_table(comparison)),
         ],
     )
+
+
+def _make_group_blocks(comparison: Comparison, wr: Any) -> list[Any]:
+    """The table of rows that can be compared, below what they were measured on."""
+    heading = comparison.heading
+    table = wr.MarkdownBlock(format_figures_table(comparison))
+    return [wr.H2(heading), table] if heading else [table]
 
 
 def _make_panels(comparison: Comparison, wr: Any) -> list[Any]:

@@ -25,6 +25,7 @@ from lit_landmarks.search.sweep_file import Sweep
 from lit_landmarks.search.watch import TrialWatch
 from lit_landmarks.search.workers import LostTrialError
 from lit_landmarks.settings import Task
+from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
@@ -118,8 +119,8 @@ def run_handed_over(sweep: Sweep, folder: StudyFolder, number: int) -> None:
     run = arguments[arguments.index("--resume" if "--resume" in arguments else "--run") + 1]
     end, why = "complete", ""
     try:
-        Task.from_arguments("fit", arguments).fit([watch], sweep.monitor)
-    except optuna.TrialPruned as pruned:
+        Task.from_arguments("fit", arguments).fit([watch], sweep.monitor, lock=False)
+    except (optuna.TrialPruned, Diverged) as pruned:
         end, why = "pruned", str(pruned)
     except LostTrialError as lost:
         end, why = "lost", str(lost)

@@ -19,6 +19,7 @@ from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import RUN, StudyFolder
 from lit_landmarks.search.watch import insert_measured_mma
 from lit_landmarks.settings import Task
+from lit_landmarks.settings.composition import read_yaml
 from lit_landmarks.training.run_directory import RunDirectory
 
 Tree = dict[str, Any]
@@ -43,7 +44,7 @@ def write_best(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial, output: Pa
     if not runs or not RunDirectory(runs[0]).config.is_file():
         run = trial.user_attrs.get(RUN)
         raise UserError(f"the run {run} is not on this machine; give this command where it is")
-    tree: Tree = yaml.safe_load(RunDirectory(runs[0]).config.read_text(encoding="utf-8"))
+    tree: Tree = read_yaml(RunDirectory(runs[0]).config)
     for key, value in sweep.refit.items():
         set_dotted(tree, key, value)
     # A fit of these settings is no trial of the study.

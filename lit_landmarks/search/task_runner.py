@@ -49,7 +49,7 @@ class TaskRunner:
             return hand_over(self._folder, arguments, callbacks[0])  # type: ignore[arg-type]
         task = self._get_task(request)
         self._task = None
-        return task.fit(callbacks, self._monitor)
+        return task.fit(callbacks, self._monitor, lock=False)
 
     def _get_task(self, request: Request) -> Task:
         """The last task if it has the same settings, else a new one."""

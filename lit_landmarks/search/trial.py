@@ -36,6 +36,7 @@ from lit_landmarks.search.study import (
 from lit_landmarks.search.watch import TrialWatch, compute_violations, insert_measured_mma
 from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.settings.arguments import to_arguments, to_text
+from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.run_directory import RunDirectory
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
@@ -202,7 +203,8 @@ class TrialRunner:
             self._record_end(trial, progress.metrics, progress.count_epochs(), value=value)
         except (LostTrialError, UpdateFinishedTrialError, StorageLostError):
             raise
-        except optuna.TrialPruned as pruned:
+        except (optuna.TrialPruned, Diverged) as pruned:
+            # A training that diverged is pruned and not failed: samplers learn from pruned trials.
             trial.set_user_attr(WHY, str(pruned))
             self._end_early(trial, progress, TrialState.PRUNED)
         except Exception as error:

@@ -13,6 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from lit_landmarks.search.space import Constraint, Sweep
 from lit_landmarks.search.workers import LostTrialError
+from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.evaluation import average_mma
 from lit_landmarks.training.observer import Observer
 
@@ -21,6 +22,7 @@ _GO_ON, _PRUNE, _LOST = range(3)
 #: State in W&B of a fit that an exception ended.
 _ENDS: tuple[tuple[type[BaseException], str], ...] = (
     (optuna.TrialPruned, "pruned"),
+    (Diverged, "pruned"),
     (LostTrialError, "lost"),
     (KeyboardInterrupt, "interrupted"),
     (SystemExit, "interrupted"),

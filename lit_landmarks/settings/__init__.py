@@ -1,6 +1,7 @@
 """Settings: argument files and command-line overrides, parsed to the objects of a task.
 
     composition.py    several YAML files become one tree; a clash names both files
+    ambiguity.py      a seed that is no whole number, a setting given in two forms
     shipped.py        argument and sweep files of the package, looked up by name
     arguments.py      settings as `--key=value` text, and a parser with errors of one line
     request.py        what a training verb was asked for: files, run, checkpoint, overrides

@@ -5,7 +5,8 @@ Rules, in order:
        `val`, `test`), are replaced whole; a key that ends in `+` appends to the list of that name.
     2. A nested class that changes its `class_path` drops the old class's `init_args`: a learning
        rate meant for SGD says nothing about AdamW.
-    3. Two files that name different model or data classes are an error, never a silent choice.
+    3. Two files that name different model or data classes are an error, never a silent choice. So
+       is a file of data sets alone before a method's file, whose own sets would replace them.
     4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`,
        which were chosen for other faces.
     5. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
@@ -22,8 +23,10 @@ from typing import Any
 
 import yaml
 
+from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.renamed import rename_classes, rename_settings
+from lit_landmarks.settings.ambiguity import nest_dotted_keys
 from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 Tree = dict[str, Any]
@@ -36,6 +39,8 @@ WHOLE = ("data.init_args.train", "data.init_args.val", "data.init_args.test")
 WITH_TRAIN = ("augmentation", "weights")
 #: What the data states and the model receives; stated in both, they could disagree.
 LINKED = ("scheme", "frame_size")
+#: Keys at the top of files with annotations (ours, COCO, LabelMe), which are no settings.
+_ANNOTATIONS = {"faces", "annotations", "shapes"}
 #: The only data module; files may leave its name out.
 DATA_CLASS = "LandmarkDataModule"
 
@@ -76,6 +81,7 @@ def compose(paths: Sequence[Path]) -> Composed:
         sources: dict[str, Path] = {}
         part = _read(path, sources)
         _refuse_other_class(tree, part, origins, path)
+        _refuse_lost_data(tree, part, origins, path)
         _drop_with_train(tree, part)
         _merge(tree, part, "")
         origins.update(sources)
@@ -107,10 +113,11 @@ def read_yaml(path: Path) -> Tree:
     """A YAML file whose top level is a mapping.
 
     Raises:
-        UserError: missing file, a folder, broken YAML (with its row), or no mapping.
+        UserError: missing file, a folder, broken YAML or a repeated key (with its row), or no
+            mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError as error:
         hint = shipped_hint(path, "configs")
         raise UserError(f"no such file: {path}; {hint}") from error
@@ -123,6 +130,11 @@ def read_yaml(path: Path) -> Tree:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "cannot be read"
         raise UserError(f"{where} is not YAML: {problem}; mend that row") from error
+    if isinstance(tree, dict) and _ANNOTATIONS & {*tree}:
+        raise UserError(
+            f"{path} holds faces or annotations, not settings; name it in a data set instead, such"
+            " as data.init_args.train.NAME: {class_path: JsonFaces, init_args: {...}}"
+        )
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no settings; write `key: value` rows (see configs/)")
     return tree
@@ -131,7 +143,8 @@ def read_yaml(path: Path) -> Tree:
 def _read(path: Path, sources: dict[str, Path]) -> Tree:
     """One file with the files that it includes; `sources` learns which file said what."""
     folder = path.resolve().parent
-    tree: Tree = rename_classes(_anchor(read_yaml(path), folder))
+    given = nest_dotted_keys(read_yaml(path), path, path.read_text(encoding="utf-8"))
+    tree: Tree = rename_classes(_anchor(given, folder))
     model = tree.get("model")
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
         name = str(model.get("class_path") or "")
@@ -209,6 +222,20 @@ def _refuse_other_class(tree: Tree, part: Tree, origins: dict[str, Path], path: 
             raise UserError(
                 f"{first} names the {kind} {short_name(old['class_path'])} and {path} names "
                 f"{short_name(new['class_path'])}; keep one of them"
+            )
+
+
+def _refuse_lost_data(tree: Tree, part: Tree, origins: dict[str, Path], path: Path) -> None:
+    """Refuses a method's file whose data sets would replace those of a data file before it."""
+    if "model" in tree or "model" not in part:
+        return
+    old, new = ((t.get("data") or {}).get("init_args") or {} for t in (tree, part))
+    for key in WHOLE:
+        role = key.rpartition(".")[2]
+        if isinstance(new, dict) and old.get(role) and new.get(role) and old[role] != new[role]:
+            raise UserError(
+                f"{path} has data sets of its own, which would replace those of"
+                f" {origins.get(key)}; give the method's file first and the data's file after it"
             )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,9 +26,17 @@ from lit_landmarks.settings.values import describe_unknown_name
 def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
     """A data set from its class name and `--key value` arguments.
 
+    Args:
+        name: registered name, or the import path of a class of one's own.
+        arguments: what the class takes.
+
     Raises:
         UserError: no such class, an argument that it does not have, a bad value, or one missing.
     """
+    if "." in name:
+        with contextlib.suppress(ImportError):  # the class registers itself
+            importlib.import_module(name.rpartition(".")[0])
+        name = name.rpartition(".")[2]
     if name not in DATASETS:
         raise UserError(describe_unknown_name("data set", name, sorted(DATASETS), None))
     cls = DATASETS[name]

@@ -16,11 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_landmarks.data import DATASETS, FaceDataset, LandmarkDataModule
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.methods import METHODS, LandmarkModule
 from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.composition import LINKED, Composed, Tree
@@ -36,6 +37,9 @@ from lit_landmarks.settings.values import (
 )
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES
+
+#: Errors of other packages' classes that a user can mend.
+_FOREIGN = (ImportError, MisconfigurationException)
 
 
 def explain(verb: str, composed: Composed, overrides: Sequence[str], message: str) -> UserError:
@@ -94,11 +98,22 @@ def refuse_unknown_names(composed: Composed) -> None:
 
 
 def reraise(error: Exception) -> NoReturn:
-    """Raises the `UserError` that a class raised while it was built: the parser wraps it."""
-    cause: BaseException | None = error.__cause__ or error.__context__
-    while cause is not None and not isinstance(cause, UserError):
-        cause = cause.__cause__ or cause.__context__
-    raise error if cause is None or isinstance(error, UserError) else cause
+    """Raises the `UserError` that a class raised while it was built: the parser wraps it.
+
+    What a class of another package raised becomes one: it refuses its arguments, or lacks a
+    package of its own.
+    """
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    if own := next((e for e in chain if isinstance(e, UserError)), None):
+        raise own
+    foreign = next((e for e in chain if isinstance(e, _FOREIGN)), None)
+    if foreign is None:
+        raise error
+    missing = isinstance(foreign, ImportError)
+    cure = "install what it needs, or leave that class away" if missing else "correct that setting"
+    raise UserError(f"{first_line(foreign)}; {cure}") from error
 
 
 def flatten(message: str) -> str:
@@ -165,6 +180,11 @@ class _Mistakes:
             if key not in roots:
                 path = ".".join(first_leaf(key, value))
                 return describe_unknown_name("key", path, keys, self._origin(path))
+        if not tree.get("model"):
+            return (
+                "no method in these settings; add a method's config before them, such as"
+                " --config asmnet, or --model NAME"
+            )
         for name, cls in (("trainer", Trainer), ("wandb", WandbOptions)):
             part = tree.get(name) or {}
             if isinstance(part, dict) and (mistake := self._in_group(cls, part, name, keys)):
@@ -172,7 +192,7 @@ class _Mistakes:
         return (
             self._in_spec([LandmarkModule], tree.get("model"), "model", skip=LINKED)
             or self._in_spec([LandmarkDataModule], tree.get("data"), "data")
-            or self._in_value(bool | int, tree.get("seed_everything", 0), "seed_everything")
+            or self._in_value(int, tree.get("seed_everything", 0), "seed_everything")
         )
 
     def in_class(

@@ -28,6 +28,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.settings.composition import LINKED, Tree
 from lit_landmarks.settings.verb_texts import (
+    ACCEPT_HELP,
     CHECKPOINT_HELP,
     CURVES_HELP,
     DESCRIPTIONS,
@@ -104,6 +105,7 @@ class SettingsCLI(LightningCLI):
         parser.add_argument("--run", type=Path | None, help=run_help)
         if self.verb == "fit":
             parser.add_argument("--resume", type=Path | None, help=RESUME_HELP)
+            parser.add_argument("--accept_changed_data", action="store_true", help=ACCEPT_HELP)
         else:
             parser.add_argument("--ckpt_path", type=Path | None, help=CHECKPOINT_HELP)
             parser.add_argument("--output", type=Path | None, help=OUTPUT_HELP)

@@ -142,7 +142,7 @@ class _Check:
                 self._value(cls.arguments[key.removesuffix("+")].hint, value, path)
         self._spec("method", list_methods(), tree.get("model"), "model", skip=LINKED)
         self._data(tree.get("data"), data_sets)
-        self._value(bool | int, tree.get("seed_everything"), "seed_everything")
+        self._value(int, tree.get("seed_everything"), "seed_everything")
 
     def _data(self, spec: Any, data_sets: bool) -> None:
         """The data module and the classes and arguments of its data sets."""

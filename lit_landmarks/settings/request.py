@@ -27,6 +27,7 @@ class Request:
         resume: the run that a fit continues.
         checkpoint: the checkpoint that is evaluated.
         overrides: settings after the files, as `--key value` arguments.
+        accept_changed_data: go on with a run whose faces or labels have changed.
     """
 
     verb: TrainingVerb
@@ -35,12 +36,14 @@ class Request:
     resume: RunDirectory | None = None
     checkpoint: Path | None = None
     overrides: list[str] = field(default_factory=list)
+    accept_changed_data: bool = False
 
     def command(self) -> str:
         """The command line that repeats this request."""
         arguments = ["python", "-m", "lit_landmarks", self.verb]
         if self.resume is not None:
             arguments += ["--resume", str(self.resume.root)]
+            arguments += ["--accept_changed_data"] if self.accept_changed_data else []
         else:
             arguments += [item for path in self.configs for item in ("--config", str(path))]
             arguments += ["--run", str(self.run)] if self.run is not None else []
@@ -60,9 +63,14 @@ def read_request(verb: TrainingVerb, arguments: Sequence[str]) -> Request:
     parser.add_argument("-c", "--config", action="append", default=[], type=Path)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--resume" if verb == "fit" else "--ckpt_path", dest="other", type=Path)
+    if verb == "fit":
+        parser.add_argument("--accept_changed_data", action="store_true")
     flags, overrides = parser.parse_known_args(arguments)
     request = Request(verb, configs=flags.config, run=flags.run, overrides=overrides)
     if verb == "fit":
+        request.accept_changed_data = flags.accept_changed_data
+        if flags.accept_changed_data and flags.other is None:
+            raise UserError("--accept_changed_data is for a run that goes on; give --resume RUN")
         _plan_fit(request, flags.other)
     else:
         _plan_evaluation(request, flags.other)
@@ -84,8 +92,9 @@ def _plan_fit(request: Request, resume: Path | None) -> None:
     run = open_run(resume)
     if not run.last.is_file():
         raise UserError(
-            f"{resume} holds no checkpoint to resume from; start it again with "
-            f"`fit --config {run.config}`"
+            f"{resume} holds no checkpoint to resume from, as its first epoch did not end; start"
+            f" anew with `fit --config {run.config}`, which makes another folder, and remove this"
+            " one"
         )
     request.resume = run
     request.configs = [run.config]
@@ -102,6 +111,11 @@ def _plan_evaluation(request: Request, checkpoint: Path | None) -> None:
         request.configs = [run.config, *request.configs]
         if checkpoint is None:
             checkpoint = run.best if run.best.is_file() else run.last
+            if not checkpoint.is_file():
+                raise UserError(
+                    f"{request.run} has no checkpoint yet: its first epoch has not ended; wait for"
+                    " it, or train it anew"
+                )
     if checkpoint is None:
         raise UserError(f"{request.verb} needs --run RUN or --ckpt_path FILE; see --help")
     if not checkpoint.is_file():

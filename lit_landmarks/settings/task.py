@@ -22,6 +22,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import SCHEMES
+from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
 from lit_landmarks.settings.composition import (
     DATA_CLASS,
@@ -46,19 +47,25 @@ from lit_landmarks.training.build import connect, describe_missing_labels, run_n
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
+from lit_landmarks.training.data_record import find_changes
+from lit_landmarks.training.divergence import refuse_broken_predictions
 from lit_landmarks.training.evaluation import (
+    describe_chosen_on,
     evaluation_trainer,
+    list_chosen_on,
     measure,
     print_metrics,
-    save_points,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.precision import check_precision
+from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced")
+NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced", "accept_changed_data")
 
 
 class Task:
@@ -91,6 +98,7 @@ class Task:
         self.request = request
         self.composed = compose(request.configs)
         refuse_linked(request.overrides)
+        refuse_ambiguous(self.composed.tree, request.overrides)
         self._sets_aside = None if data_sets else _take_data_sets(self.composed.tree)
         refuse_unknown_names(self.composed)
         parsed = _parse(request, self.composed)
@@ -234,13 +242,20 @@ class Task:
         """
         return measure_costs(self.build_method(), timed)
 
-    def fit(self, callbacks: Sequence[Callback] = (), monitor: str = MONITOR) -> dict[str, Any]:
+    def fit(
+        self,
+        callbacks: Sequence[Callback] = (),
+        monitor: str = MONITOR,
+        lock: bool = True,
+    ) -> dict[str, Any]:
         """Trains into a run directory and measures the best checkpoint.
 
         Args:
             callbacks: beside those of the configuration, such as a study's pruning; what one
                 raises reaches the caller.
             monitor: the metric that best.ckpt follows.
+            lock: refuse a run in which another process is at work; a study, whose database says
+                whose a trial is, sees to that itself.
 
         Returns:
             The content of result.json; empty on all ranks but the first.
@@ -250,52 +265,78 @@ class Task:
         """
         with preserve_process_state():
             self._set_seed()
+            arguments = dict(self._build("trainer"))
+            check_precision(arguments)
             plan = self._plan_fit(monitor)
-            try:
-                arguments = dict(self._build("trainer"))
-                with _trainer_errors():
-                    trainer, tracker = equip(arguments, plan, callbacks)
-            except BaseException:
+            held = lock and not is_follower()
+            with lock_run(plan.run.root, "fit") if held else contextlib.nullcontext():
+                return self._train(plan, arguments, callbacks)
+
+    def _train(
+        self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
+    ) -> dict[str, Any]:
+        """Trains as planned and prints the results; see `fit`."""
+        try:
+            with _trainer_errors():
+                trainer, tracker = equip(arguments, plan, callbacks)
+        except BaseException:
+            if not is_follower():
                 plan.run.remove_if_untrained()
-                raise
-            method, data = self.method(), self.data()
-            try:
-                notice = count_mma(method, method.example()).notice()
-            except UserError:
+            raise
+        method, data = self.method(), self.data()
+        try:
+            notice = count_mma(method, method.example()).notice()
+        except UserError:
+            if not is_follower():
                 plan.run.remove_if_untrained()
-                raise
-            if is_follower():
-                run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-                return {}
-            console = plain_console()
-            for note in plan.notes:
-                console.print(f"note: {note}")
-            if notice is not None:
-                console.print(f"note: {notice}")
-            console.print(f"run directory: {plan.run.root}")
-            result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
-            print_metrics(result["metrics"], f"{plan.run.root}")
-            if warning := describe_unbeaten(result["metrics"], data.spec):
-                console.print(warning)
-            console.print(f"results: {plan.run.result}")
-            return result
+            raise
+        if is_follower():
+            run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+            return {}
+        console = plain_console()
+        for note in plan.notes:
+            console.print(f"note: {note}")
+        if notice is not None:
+            console.print(f"note: {notice}")
+        console.print(f"run directory: {plan.run.root}")
+        result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
+        print_metrics(result["metrics"], f"{plan.run.root}")
+        if warning := describe_unbeaten(result["metrics"], data.spec):
+            console.print(warning)
+        if names := list_chosen_on(data):
+            console.print(f"note: {describe_chosen_on(names)}")
+        console.print(f"results: {plan.run.result}")
+        return result
 
     def measure(self) -> dict[str, float]:
-        """Metrics of the checkpoint on the validation or test sets, as the verb says."""
+        """Metrics of the checkpoint on the validation or test sets, as the verb says.
+
+        Raises:
+            UserError: bad settings or data, or weights that predict NaN.
+        """
+        role: Role = "val" if self.request.verb == "validate" else "test"
+        self._keep_role(role)
         with preserve_process_state():
             self.connect()
+            self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
-            return measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            metrics = measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            refuse_broken_predictions(metrics, role)
+        if (names := list_chosen_on(self.data())) and not is_follower():
+            plain_console().print(f"note: {describe_chosen_on(names)}")
+        return metrics
 
     def predict(self, output: Path) -> int:
-        """Writes the landmarks of every face to an .npz file.
+        """Writes the landmarks of every face to an .npz file, and a CSV of the same name.
 
         Returns:
             The number of faces.
         """
+        self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
             self.connect()
+            self._note_changed_data()
             trainer = self.trainer()
             checkpoint = self.request.checkpoint
             return save_points(trainer, self.method(), self.data(), checkpoint, output)
@@ -328,6 +369,26 @@ class Task:
             save_curves(run.ced, curves)
         return run.ced
 
+    def _keep_role(self, role: Role) -> None:
+        """Leaves the data sets of the other roles out of the settings: they need not be there.
+
+        Without an effect once the data is built, or where no set plays the role.
+        """
+        arguments = self.settings["data"]["init_args"]
+        if arguments[role]:
+            for other in {*ROLES} - {role}:
+                arguments[other] = {}
+            arguments["weights"] = None
+
+    def _note_changed_data(self) -> None:
+        """Prints how the data differs from that on which the run was trained and measured."""
+        if self.request.run is None or is_follower():
+            return
+        data = self.data()
+        roles = [role for role in ROLES if data.sets[role]]
+        for change in find_changes(RunDirectory(self.request.run), data, roles):
+            plain_console().print(f"note: the data is not that of the run: {change}")
+
     # ---- building --------------------------------------------------------------------------
 
     @functools.cached_property
@@ -355,16 +416,21 @@ class Task:
             part[key] = self.settings[key]
             try:
                 return self._parser.instantiate(part)[key]
-            except ValueError as error:
+            except (ValueError, ImportError, MisconfigurationException) as error:
                 reraise(error)
 
     def _set_seed(self) -> None:
-        if self.settings["seed_everything"] is not False:
-            seed_everything(self.seed, workers=True, verbose=False)
+        seed_everything(self.seed, workers=True, verbose=False)
 
     def _plan_fit(self, monitor: str) -> Fit:
         spec = self.connect()
         method, resume = self.method(), self.request.resume
+        changes = [] if resume is None else find_changes(resume, self.data())
+        if resume is not None and changes and not self.request.accept_changed_data:
+            raise UserError(
+                f"the data of {resume.root} is not what it was trained on: {'; '.join(changes)}; "
+                "restore it, or go on with --accept_changed_data, which records the change"
+            )
         text = self.resolved
         return Fit(
             run=resume or create_shared_run(self.request.run, run_name(method, spec)),
@@ -376,7 +442,25 @@ class Task:
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
-            notes=describe_missing_labels(method, spec),
+            notes=(
+                *describe_missing_labels(method, spec),
+                *self._describe_finished(),
+                *(f"the data has changed: {change}" for change in changes),
+            ),
+            changes=tuple(changes),
+        )
+
+    def _describe_finished(self) -> tuple[str, ...]:
+        """A line for a run that is resumed though it has trained all its epochs."""
+        resume, asked = self.request.resume, self.settings["trainer"]["max_epochs"]
+        if resume is None or not resume.result.is_file():
+            return ()
+        done = int(resume.read_result().get("epochs", 0))
+        if asked is None or not 0 <= asked <= done:
+            return ()
+        return (
+            f"{resume.root} has finished its {done} epochs; it is measured again, and"
+            f" --trainer.max_epochs {2 * done} trains on",
         )
 
     def _declare_schemes(self) -> None:

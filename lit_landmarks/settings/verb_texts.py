@@ -18,6 +18,7 @@ RUN_HELP = {
     "other": "Run directory whose config.yaml and best checkpoint are used.",
 }
 RESUME_HELP = "Run to continue in place, from last.ckpt."
+ACCEPT_HELP = "With --resume: go on though faces or labels have changed, and record what has."
 CHECKPOINT_HELP = "Checkpoint; default the run's best."
 OUTPUT_HELP = "File for the figures (.json) or points (.npz)."
 CURVES_HELP = "Write the run's error curves for `compare`."
@@ -39,6 +40,6 @@ def list_flags(verb: str) -> list[tuple[str, str]]:
         ("--run RUN", RUN_HELP.get(verb, RUN_HELP["other"])),
     ]
     if verb == "fit":
-        return [*flags, ("--resume RUN", RESUME_HELP)]
+        return [*flags, ("--resume RUN", RESUME_HELP), ("--accept_changed_data", ACCEPT_HELP)]
     flags += [("--ckpt_path FILE", CHECKPOINT_HELP), ("--output FILE", OUTPUT_HELP)]
     return flags if verb == "predict" else [*flags, ("--ced", CURVES_HELP)]

@@ -46,7 +46,8 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
         The data's spec.
 
     Raises:
-        UserError: what the method needs and the data lacks, both named.
+        UserError: what the method needs and the data lacks, both named; or arguments that the
+            optimizer refuses.
     """
     for role in REQUIRED[stage]:
         if not data.sets[role]:
@@ -56,6 +57,7 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
     spec = data.spec
     if stage == "fit":
         check_needs(type(method).__name__, method.needs, spec)
+        method.build_optimizer()  # says before the first step what it refuses
     method.bind(spec)
     if stage == "fit" and data.train_batch == 1:
         _check_batch_norm(method, spec)
@@ -146,11 +148,12 @@ def hash_manifest(data: LandmarkDataModule, roles: Sequence[Role] = ROLES) -> st
 
     Args:
         data: the data module.
-        roles: whose data sets.
+        roles: whose data sets are hashed.
     """
     digest = hashlib.sha256()
     for role in roles:
-        for name, dataset in data.sets[role].items():
+        sets = data.sets[role]
+        for name, dataset in sets.items():
             index = dataset.index()
             files = [Path(path).name for path in index.paths]
             digest.update(repr((role, name, dataset.scheme, dataset.convention, files)).encode())

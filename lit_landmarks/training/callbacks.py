@@ -179,9 +179,13 @@ class EpochLines(Callback):
 
 
 def format_epoch(trainer: Trainer, seconds: float) -> str:
-    """Format the line of one epoch: `epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`."""
+    """Format the line of one epoch: `epoch 3/40  loss 0.0123  val/nme 5.67  12.3 s`.
+
+    Without a number of epochs there is no `/40`.
+    """
     metrics: Mapping[str, Any] = trainer.callback_metrics
-    parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+    total = trainer.max_epochs or -1
+    parts = [f"epoch {trainer.current_epoch + 1}" + (f"/{total}" if total > 0 else "")]
     if "train/loss" in metrics:
         parts.append(f"loss {float(metrics['train/loss']):.4g}")
     if MONITOR in metrics:

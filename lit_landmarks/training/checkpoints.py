@@ -12,20 +12,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.data import LandmarkDataModule
+from lit_landmarks.data.face_keys import face_keys
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import METHODS, LandmarkModule
 from lit_landmarks.methods.identity import FORMAT, IDENTITY, check_identity, rename_state
 from lit_landmarks.renamed import rename_settings
 
+#: Key of (n, 2) keys of the validation faces, on which best.ckpt is chosen (`data.face_keys`).
+CHOSEN_ON = "chosen_on"
+
 
 class Explanation(Callback):
-    """Adds metrics, cost, licences and the training command to each checkpoint.
+    """Adds metrics, cost, licences, training command and the faces that choose to each checkpoint.
 
     Args:
         command: how the fit was started.
@@ -34,6 +40,7 @@ class Explanation(Callback):
     def __init__(self, command: str) -> None:
         self.command = command
         self._mma: float | None = None
+        self._faces: Tensor | None = None
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -52,6 +59,10 @@ class Explanation(Callback):
         if isinstance(data, LandmarkDataModule):
             sets = data.sets["train"].items()
             checkpoint[IDENTITY]["crop"] = asdict(data.crop)
+            if self._faces is None:
+                keys = [face_keys(dataset) for dataset in data.sets["val"].values()]
+                self._faces = torch.from_numpy(np.concatenate(keys)) if keys else None
+            checkpoint[CHOSEN_ON] = self._faces
             checkpoint[IDENTITY]["licence"] = {name: type(s).licence for name, s in sets}
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.console import print_table
-from lit_landmarks.files import atomic_path
-from lit_landmarks.geometry.crops import transform_points
+from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.callbacks import NmeProgressBar
-from lit_landmarks.types import FaceBatch, Prediction
+from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
+from lit_landmarks.training.fold_thresholds import UseFoldThresholds, read_fold_thresholds
+from lit_landmarks.training.precision import check_precision
+from lit_landmarks.training.processes import start_by_command, use_threads_of_one
 
 #: Figures that people compare, and the headings of their columns.
 SHOWN = {
@@ -36,11 +38,16 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 
     Args:
         arguments: the configured arguments of `Trainer`; callbacks and loggers are left out.
+
+    Raises:
+        UserError: a precision that would round the labels.
     """
+    check_precision(arguments)
     terminal = Console().is_terminal and arguments.get("enable_progress_bar") is not False
     return Trainer(
         **{
             **arguments,
+            "strategy": start_by_command(arguments.get("strategy", "auto")),
             "logger": False,
             "callbacks": [NmeProgressBar()] if terminal else [],
             "enable_progress_bar": terminal,
@@ -62,9 +69,50 @@ def measure(
         verb: validate or test.
         checkpoint: None measures the weights as they are.
     """
+    use_threads_of_one(trainer)
     stage = trainer.validate if verb == "validate" else trainer.test
-    stage(method, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    with heed_choices(trainer, data, checkpoint):
+        stage(method, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
+
+
+@contextlib.contextmanager
+def heed_choices(
+    trainer: Trainer, data: LandmarkDataModule, checkpoint: Path | None
+) -> Iterator[None]:
+    """Keeps what was chosen on faces from flattering the figures of these faces.
+
+    Test sets that chose the checkpoint are marked, and faces that chose its exit thresholds are
+    evaluated with thresholds that were chosen without them.
+
+    Args:
+        trainer: what evaluates while the block runs.
+        data: its data module.
+        checkpoint: what is evaluated; None for weights that no checkpoint holds.
+    """
+    content = {} if checkpoint is None else read_checkpoint(checkpoint)
+    faces, folds = content.get(CHOSEN_ON), read_fold_thresholds(content)
+    if faces is not None:
+        data.mark_chosen_on(faces.numpy())
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    own = [UseFoldThresholds(folds)] if folds is not None and folds.thresholds.size else []
+    callbacks.extend(own)
+    try:
+        yield
+    finally:
+        for callback in own:
+            callbacks.remove(callback)
+
+
+def list_chosen_on(data: LandmarkDataModule) -> tuple[str, ...]:
+    """Names of the test sets whose faces have chosen the checkpoint that was measured last."""
+    return tuple(d.name for d in data.spec.in_role("test") if d.chosen_on)
+
+
+def describe_chosen_on(names: Sequence[str]) -> str:
+    """One line on test sets that are no test of the checkpoint."""
+    listed = ", ".join(f"test/{name}" for name in names)
+    return f"faces of {listed} chose this checkpoint: test/nme leaves them out"
 
 
 def average_mma(metrics: Mapping[str, float], role: str = "val") -> float | None:
@@ -82,51 +130,6 @@ def average_mma(metrics: Mapping[str, float], role: str = "val") -> float | None
             total += count * float(value)
             faces += count
     return total / faces if faces else None
-
-
-class _Points(Callback):
-    """Collects predicted points in pixels of the image files."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, list[Any]] = {"points": [], "dataset_id": [], "index": []}
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Prediction,
-        batch: FaceBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        points = transform_points(batch.frame_to_image, outputs.points)
-        self.columns["points"].append(points.float().cpu().numpy())
-        self.columns["dataset_id"].append(batch.dataset_id.cpu().numpy())
-        self.columns["index"].append(batch.index.cpu().numpy())
-
-
-def save_points(
-    trainer: Trainer, method: LandmarkModule, data: Any, checkpoint: Path | None, output: Path
-) -> int:
-    """Predicts every face and writes an .npz: points (n, N, 2), dataset_id, index, datasets.
-
-    Returns:
-        The number of faces.
-    """
-    collector = _Points()
-    trainer.callbacks.append(collector)  # type: ignore[attr-defined]
-    trainer.predict(
-        method,
-        datamodule=data,
-        ckpt_path=checkpoint,
-        weights_only=True,
-        return_predictions=False,
-    )
-    columns = {name: np.concatenate(parts) for name, parts in collector.columns.items() if parts}
-    columns["datasets"] = np.array([s.name for s in data.spec.datasets])
-    with atomic_path(output) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **columns)
-    return len(columns.get("points", ()))
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -24,7 +25,6 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.training.baseline import measure_mean_shape
-from lit_landmarks.training.build import hash_manifest
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -36,12 +36,19 @@ from lit_landmarks.training.callbacks import (
 )
 from lit_landmarks.training.checkpoints import Explanation, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
+from lit_landmarks.training.data_record import (
+    describe_manifests,
+    list_accepted_changes,
+    record_data,
+)
+from lit_landmarks.training.divergence import DivergenceStop
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.outline import Outline
+from lit_landmarks.training.processes import start_by_command
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
@@ -53,7 +60,7 @@ Finish = Callable[[Path, LandmarkModule, LandmarkDataModule], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after Ctrl-C during a fit; the message holds the command that resumes it."""
+    """Raised after Ctrl-C or a signal during a fit; the message says how to go on."""
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Fit:
         monitor: the metric that best.ckpt follows.
         schemes: names of the schemes that the run has to declare, as only its data does.
         notes: what the user should know before it starts, a line each.
+        changes: what has changed in the data since the run that is resumed was begun.
     """
 
     run: RunDirectory
@@ -83,6 +91,7 @@ class Fit:
     monitor: str = MONITOR
     schemes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def equip(
@@ -116,6 +125,7 @@ def equip(
         trainer = Trainer(
             **{
                 **arguments,
+                "strategy": start_by_command(arguments.get("strategy", "auto")),
                 "callbacks": add_callbacks(plan, own, progress=bar),
                 "logger": loggers,
                 "default_root_dir": str(plan.run.root),
@@ -140,6 +150,7 @@ def add_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> 
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
+        DivergenceStop(plan.run.best),
         make_best_checkpoint(plan.run.checkpoints, plan.monitor),
         LastCheckpoint(plan.run.last),
     ]
@@ -182,6 +193,9 @@ def run_fit(
             transfer = transfer_weights(method, Path(method.init_from))
             if not is_follower():
                 plain_console().print(transfer.describe())
+        if not is_follower() and (plan.changes or not plan.run.data.is_file()):
+            step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
+            record_data(plan.run, data, plan.changes, step)
         trainer.fit(
             method,
             datamodule=data,
@@ -199,18 +213,30 @@ def run_fit(
         failure = error
         if isinstance(error, SystemExit) and not state.interrupted:
             raise
-        raise Interrupted(_how_to_go_on(plan.run)) from None
-    except UserError as error:
-        failure = error
-        if not is_follower():
-            plan.run.remove_if_untrained()
-        raise
+        raise Interrupted("" if is_follower() else _how_to_go_on(plan.run)) from None
     except Exception as error:
         failure = error
+        if (mended := explain_training_error(error)) is not None:
+            raise mended from error
         raise
     finally:
         _close(trainer, tracker, result.get("metrics", {}), failure)
+        if failure is not None and not is_follower():
+            plan.run.remove_if_untrained()
     return result
+
+
+def explain_training_error(error: Exception) -> UserError | None:
+    """The one line for an error that Lightning raises for settings it looks at while it trains.
+
+    Example:
+        >>> explain_training_error(RuntimeError("Early stopping conditioned on metric `x` ..."))
+        UserError('trainer: Early stopping conditioned on metric `x` ...; mend its settings')
+    """
+    settings = isinstance(error, MisconfigurationException) or (
+        isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on")
+    )
+    return UserError(f"trainer: {error}; mend its settings") if settings else None
 
 
 def _close(
@@ -269,11 +295,19 @@ def describe(
         "seed": plan.seed,
         "command": plan.command,
         "data": {
-            "manifest": hash_manifest(data),
+            **describe_manifests(data),
             "sets": [
-                {"name": s.name, "role": s.role, "convention": s.convention, "faces": s.size}
+                {
+                    "name": s.name,
+                    "role": s.role,
+                    "convention": s.convention,
+                    "faces": s.size,
+                    "norm": s.primary_norm,
+                    **({"chosen_on": True} if s.chosen_on else {}),
+                }
                 for s in data.spec.datasets
             ],
+            **list_accepted_changes(plan.run),
         },
         "versions": package_versions(),
         "git": git_state(),
@@ -292,7 +326,7 @@ def _mean_cost(cost: Cost, metrics: Mapping[str, float]) -> dict[str, float]:
 def _how_to_go_on(run: RunDirectory) -> str:
     if run.last.is_file():
         return f"interrupted; continue with: python -m lit_landmarks fit --resume {run.root}"
-    return f"interrupted before the first epoch ended; {run.root} holds nothing to resume"
+    return f"interrupted before the first epoch ended; nothing is kept of {run.root}"
 
 
 def _as_list(value: Any) -> list[Callback]:

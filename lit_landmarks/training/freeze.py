@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.nets.backbone import BATCH_NORMS
 
 
@@ -27,7 +28,10 @@ class FreezeBatchNorm(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze once the epoch is reached; a resumed run freezes at the same one."""
-        if trainer.current_epoch >= self.after * (trainer.max_epochs or 0):
+        epoch, total = trainer.current_epoch, trainer.max_epochs or 0
+        if isinstance(pl_module, LandmarkModule):
+            epoch, total = pl_module.epoch_of_total, pl_module.total_epochs
+        if epoch >= self.after * total:
             for layer in pl_module.modules():
                 if isinstance(layer, BATCH_NORMS):
                     layer.eval()

@@ -116,12 +116,12 @@ class Gallery:
         self._steps = [max(1, -(-d.size // _SAMPLED)) for d in spec.datasets]
 
     def add(self, prediction: Prediction, batch: FaceBatch) -> None:
-        """Adds the faces of a batch; one that is seen again, or has no error, is left out."""
+        """Adds the faces of a batch; repeats, and faces without an error, are left out."""
         errors = measure_faces(prediction, batch, self.spec)
         sets, rows = batch.dataset_id.tolist(), batch.index.tolist()
         for place, (number, row, nme) in enumerate(zip(sets, rows, errors, strict=True)):
             counted = self.errors.setdefault(number, {})
-            if row in counted or not np.isfinite(nme):
+            if row < 0 or row in counted or not np.isfinite(nme):
                 continue
             counted[row] = nme
             worst, best = self._worst.setdefault(number, []), self._best.setdefault(number, [])

@@ -30,18 +30,17 @@ from lit_landmarks.training.gallery import (
     measure_faces,
     save_gallery,
 )
-from lit_landmarks.training.ranks import gather
+from lit_landmarks.training.processes import gather
 from lit_landmarks.types import DataSpec, FaceBatch, Prediction, Role
 
 
 @dataclass
 class _Drawn:
-    """Pictures that one evaluation has drawn so far."""
+    """Pictures that one evaluation has drawn so far, by `dataset_id` and row."""
 
     spec: DataSpec
     wanted: dict[int, set[int]]  # dataset_id -> rows
-    pictures: list[Image] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
+    faces: dict[tuple[int, int], tuple[Image, str]] = field(default_factory=dict)
     gallery: Gallery | None = None
 
 
@@ -132,8 +131,8 @@ class Media(Callback):
             if row in self._drawn.wanted.get(number, ()):
                 dataset = self._drawn.spec.datasets[number]
                 nme = measure_faces(prediction, batch, self._drawn.spec)[place]
-                self._drawn.pictures.append(draw_face(prediction, batch, place, dataset))
-                self._drawn.titles.append(f"{dataset.name} {nme:.1f} % #{row}")
+                picture = draw_face(prediction, batch, place, dataset)
+                self._drawn.faces[number, row] = picture, f"{dataset.name} {nme:.1f} % #{row}"
 
     def _finish(self, trainer: Trainer, module: LightningModule, role: Role) -> None:
         drawn, self._drawn = self._drawn, None
@@ -144,12 +143,15 @@ class Media(Callback):
         curves: dict[str, tuple[Any, Any]] = {
             f"{d.name} ({d.primary_norm})": suite.ced(d.name) for d in drawn.spec.in_role(role)
         }
+        drawn_faces = {key: face for part in gather(drawn.faces) for key, face in part.items()}
         states = None if drawn.gallery is None else gather(drawn.gallery.state())
         if not trainer.is_global_zero:
             return
         images = {f"{role}_ced": figure_image(ced_plot(curves))}
-        if drawn.pictures:
-            images[role] = contact_sheet(drawn.pictures, 4, drawn.titles, legend=LEGEND)
+        if drawn_faces:
+            sheet = [drawn_faces[key] for key in sorted(drawn_faces)]
+            pictures, titles = [face for face, _ in sheet], [title for _, title in sheet]
+            images[role] = contact_sheet(pictures, 4, titles, legend=LEGEND)
         folder = Path(self.directory or Path(trainer.default_root_dir) / "overlays")
         if states is not None and (chosen := choose_faces(states, drawn.spec, role)):
             faces = save_gallery(folder, role, chosen, _list_files(trainer, role))

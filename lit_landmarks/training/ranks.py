@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.training.run_directory import RunDirectory, create_run
@@ -16,20 +15,6 @@ _RUN = "LIT_LANDMARKS_RUN"
 def is_follower() -> bool:
     """Whether this is not the first process of its training."""
     return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") > 0
-
-
-def gather(value: Any) -> list[Any]:
-    """The values that all processes of a training bring, in the order of their ranks.
-
-    Every process must call this.
-    """
-    from torch import distributed  # the run directory is looked for without it
-
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
-    return values
 
 
 def create_shared_run(path: Path | None, name: str) -> RunDirectory:

@@ -1,6 +1,7 @@
 """The run directory: files that one fit writes and that resume and reports read.
 
     RUN/config.yaml           resolved arguments; `fit --config RUN/config.yaml` repeats the run
+    RUN/data.json             faces and hashes of the data sets, by which changed data is noticed
     RUN/schemes.json          declarations of landmark schemes of one's own, if the data has such
     RUN/checkpoints/          best.ckpt: lowest val/nme; last.ckpt: all state, at each epoch's end
     RUN/metrics.csv           one row per logged step
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.schemes import SCHEMES, read_scheme, register_scheme, scheme_json
@@ -42,6 +44,11 @@ class RunDirectory:
     def schemes(self) -> Path:
         """Schemes that only the run's data declares; absent if there are none."""
         return self.root / "schemes.json"
+
+    @property
+    def data(self) -> Path:
+        """Record of the data sets, see `training.data_record`."""
+        return self.root / "data.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -90,11 +97,12 @@ class RunDirectory:
             UserError: the run has none (it did not finish).
         """
         try:
-            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+            text = self.result.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
             ) from error
+        result: dict[str, Any] = parse_json(text, self.result)
         return result
 
     def write_schemes(self, names: Sequence[str]) -> None:
@@ -111,7 +119,7 @@ class RunDirectory:
         if not self.schemes.is_file():
             return
         try:
-            values = json.loads(self.schemes.read_text(encoding="utf-8"))["schemes"]
+            values = parse_json(self.schemes.read_text(encoding="utf-8"), self.schemes)["schemes"]
             declared = [read_scheme(value, str(self.schemes)) for value in values]
         except (OSError, ValueError, KeyError, TypeError) as error:
             detail = f"; {error}" if isinstance(error, UserError) else ""
@@ -168,7 +176,13 @@ def refuse_used_folder(path: Path) -> None:
         UserError: `path` exists and is not an empty folder.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} exists; choose another --run or continue it: fit --resume {path}")
+        run = RunDirectory(path)
+        cure = "choose another --run"
+        if run.last.is_file():
+            cure += f" or continue it: fit --resume {path}"
+        elif run.config.is_file():
+            cure += ", or remove this one: it is a run whose first epoch did not end"
+        raise UserError(f"{path} exists and is not empty; {cure}")
 
 
 def open_run(path: Path) -> RunDirectory:

@@ -14,6 +14,7 @@ import yaml
 
 from lit_landmarks.bench.cascade import bench_cascade
 from lit_landmarks.cli import main
+from lit_landmarks.settings import Task
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +174,18 @@ def test_a_fit_with_a_target_cost_ends_with_thresholds_that_reach_it(
     )
     assert found["compute/mma"] <= target
     assert full["compute/mma_min"] <= found["compute/mma"] * 1.000001
-    weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    assert bool((weights["early_exit.exit_thresholds"] > -torch.inf).any())
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    assert bool((content["state_dict"]["early_exit.exit_thresholds"] > -torch.inf).any())
+    # Every validation face is in a fold, and is evaluated with what the other folds have chosen.
+    folds = content["calibration"]
+    assert sorted(folds["fold"].tolist()) == [0, 1, 2, 3]
+    folds["thresholds"][:] = -torch.inf
+    torch.save(content, run / "checkpoints/best.ckpt")
+    metrics = Task.from_run(run).measure()
+    assert metrics["val/faces/mma"] == pytest.approx(full["compute/mma_max"])
+    # Other faces take the thresholds of all.
+    metrics = Task.from_run(run, {"data.init_args.val.faces.init_args.seed": 9}).measure()
+    assert metrics["val/faces/mma"] < full["compute/mma_max"]
 
 
 @pytest.mark.parametrize(

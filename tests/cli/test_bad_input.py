@@ -135,7 +135,9 @@ def test_a_used_folder_is_not_overwritten(tiny: Path, tmp_path: Path, complaint:
     run = tmp_path / "run"
     run.mkdir()
     (run / "mine.txt").write_text("precious")
-    assert f"--resume {run}" in complaint("fit", "--config", tiny, "--run", run)
+    assert "exists and is not empty; choose another" in complaint(
+        "fit", "--config", tiny, "--run", run
+    )
     assert [p.name for p in run.iterdir()] == ["mine.txt"]
 
 
@@ -221,3 +223,105 @@ def test_a_path_of_the_wrong_kind_is_one_line(
     monkeypatch.setattr("lit_landmarks.cli.entry.run_verb", fail)
     line = complaint("data")
     assert f"{os.strerror(number)}, some/file; " in line
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "16-true"])
+def test_a_precision_that_rounds_labels_is_refused_before_anything_is_written(
+    tiny: Path, complaint: Complaint, precision: str
+) -> None:
+    run = tiny.parent / "run"
+    message = complaint("fit", "--config", tiny, "--run", run, f"--trainer.precision={precision}")
+    assert f"trainer.precision {precision}" in message
+    assert "bf16-mixed" in message
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"weight_decay": -3}, "weight_decay"),
+        ({"betas": [0.9, 1.5]}, "beta"),
+        ({"lr": float("nan")}, "learning rate"),
+    ],
+)
+def test_an_optimizer_that_refuses_its_arguments_leaves_no_run(
+    tiny: Path, complaint: Complaint, arguments: dict[str, object], told: str
+) -> None:
+    tree = yaml.safe_load(tiny.read_text())
+    tree["model"]["init_args"]["optimizer"] = {
+        "class_path": "torch.optim.AdamW",
+        "init_args": {"lr": 0.01, **arguments},
+    }
+    tiny.write_text(yaml.safe_dump(tree))
+    line = complaint("fit", "--config", tiny, "--run", tiny.parent / "run")
+    assert "model.init_args.optimizer" in line
+    assert told in line
+    assert not (tiny.parent / "run").exists()
+
+
+@pytest.mark.parametrize("logger", ["CometLogger", "MLFlowLogger"])
+def test_a_logger_whose_package_is_missing(tiny: Path, complaint: Complaint, logger: str) -> None:
+    run = tiny.parent / "run"
+    line = complaint("fit", "--config", tiny, "--run", run, "--trainer.logger", logger)
+    assert "install what it needs" in line
+    assert "Namespace" not in line
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [(7, "'7'"), (True, "'True'"), (1.5, "'1.5'"), (None, "'None'")],
+)
+def test_a_data_set_whose_name_yaml_reads_as_something_else(
+    tiny: Path, complaint: Complaint, key: object, told: str
+) -> None:
+    tree = yaml.safe_load(tiny.read_text())
+    sets = tree["data"]["init_args"]["val"]
+    sets[key] = sets.pop("faces")
+    tiny.write_text(yaml.safe_dump(tree))
+    line = complaint("fit", "--config", tiny, "--run", tiny.parent / "run")
+    assert f"write the name in quotes: {told}" in line
+
+
+def test_data_before_the_methods_own_is_not_lost_in_silence(
+    tiny: Path, complaint: Complaint
+) -> None:
+    data = tiny.parent / "own.yaml"
+    own = {"train": {"mine": {"class_path": "SyntheticFaces", "init_args": {"n": 5}}}}
+    data.write_text(yaml.safe_dump({"data": {"init_args": own}}))
+    line = complaint("fit", "--config", data, "--config", tiny)
+    assert all(text in line for text in (str(data), str(tiny), "method's file first"))
+    data.write_text(yaml.safe_dump({"data": {"init_args": {"test": own["train"]}}}))
+    with pytest.raises(AssertionError, match="0"):  # sets that nobody replaces stay
+        complaint("profile", data, tiny, "--repeats", "0")
+
+
+@pytest.mark.parametrize("verb", ["fit", "profile"])
+def test_settings_without_a_method(tiny: Path, complaint: Complaint, verb: str) -> None:
+    tree = yaml.safe_load(tiny.read_text())
+    del tree["model"]
+    tiny.write_text(yaml.safe_dump(tree))
+    assert "no method in these settings; add a method's config" in complaint(verb, "--config", tiny)
+
+
+@pytest.mark.parametrize("top", ["annotations", "shapes"])
+def test_a_file_of_annotations_given_as_settings(
+    tiny: Path, complaint: Complaint, top: str
+) -> None:
+    file = tiny.parent / "points.json"
+    file.write_text(f'{{"{top}": [], "images": []}}')
+    assert "faces or annotations, not settings" in complaint("fit", "--config", file)
+
+
+def test_a_run_whose_first_epoch_did_not_end(
+    tiny: Path, tmp_path: Path, complaint: Complaint
+) -> None:
+    """Each of the three ways to go on says one that works."""
+    run = tmp_path / "left"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text(tiny.read_text())
+    assert "remove this one" in complaint("fit", "--config", tiny, "--run", run)
+    line = complaint("fit", "--resume", run)
+    assert f"start anew with `fit --config {run / 'config.yaml'}`" in line
+    for verb in ("validate", "predict"):
+        assert "has no checkpoint yet" in complaint(verb, "--run", run)

@@ -215,7 +215,7 @@ def test_accents_composed_or_not(make_faces: MakeFaces, forms: tuple[str, str], 
     detected = Ibug300W(str(root), boxes="detector", detector_csv=str(root / "boxes.csv"))
     assert detected.index().box[0][2] == pytest.approx(x1 + 3, abs=1e-3)
     scheme = {"name": "accent3", "points": ["a", "b", "c"]}
-    face = {"image": f"{label}.JPG", "points": [[4, 4], [12, 5], [9, 11]]}
+    face = {"image": f"{label}.JPG", "points": [[40, 40], [62, 45], [49, 61]]}
     head = {"format": "lit_landmarks faces", "version": 1, "scheme": scheme, "faces": [face]}
     (root / "faces.json").write_text(json.dumps(head))
     assert Path(JsonFaces(str(root)).index().paths[0]).is_file()

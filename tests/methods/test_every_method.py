@@ -87,6 +87,36 @@ def test_two_steps_then_it_evaluates_predicts_and_reloads(
 
 @every_method
 @every_part
+@pytest.mark.parametrize("clip", [None, 1.0], ids=["free", "clipped"])
+def test_mixed_precision_keeps_coordinates_whole(
+    method: type[LandmarkModule],
+    part: str,
+    clip: float | None,
+    make_data: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """With a fused optimizer, which mixed precision alone would refuse to clip."""
+    data = make_data()
+
+    def fused(groups: Any) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, lr=1e-3, fused=True)
+
+    module = build(method, part, optimizer=fused)
+    trainer = quiet(tmp_path, max_epochs=2, precision="bf16-mixed", gradient_clip_val=clip)
+    trainer.fit(module, data)
+    assert trainer.callback_metrics["val/nme"].isfinite()
+    assert trainer.callback_metrics["train/loss"].dtype == torch.float32
+    (mixed,) = trainer.predict(module, data)
+    tensors = {k: v for k, v in vars(mixed).items() if isinstance(v, Tensor)}
+    assert not {k for k, v in tensors.items() if v.dtype == torch.bfloat16}
+    single = module.eval()(data.faces.inputs).points
+    # Eight bits would put points of 64 pixels a quarter of a pixel off; features may differ.
+    assert (mixed.points * 8 % 1 != 0).any(), "no grid of eighths of a pixel"
+    assert (mixed.points - single).abs().mean() < 1.0
+
+
+@every_method
+@every_part
 def test_every_parameter_has_a_gradient(
     method: type[LandmarkModule], part: str, make_data: Callable[..., Any]
 ) -> None:
@@ -269,3 +299,16 @@ def test_missing_or_broken_checkpoint_is_named(tmp_path: Path) -> None:
     broken.write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="no readable checkpoint"):
         load_weights(module, broken)
+
+
+@every_method
+def test_broken_weights_predict_and_do_not_crash(
+    method: type[LandmarkModule], make_data: Callable[..., Any]
+) -> None:
+    """Places that are no numbers must not become rows of a picture."""
+    module, faces = build(method).eval(), make_data().faces
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.fill_(value)
+            assert not module(faces.inputs).points.isfinite().all()

@@ -138,3 +138,75 @@ def test_a_loss_that_the_method_does_not_compute_is_named(
     method = module(phases=[Phase("all", 1.0, losses={"wing": 1.0})])
     with pytest.raises(UserError, match=r"phase 'all' weighs the loss wing.*it has l1, l2"):
         fit(method, make_data(2), tmp_path)
+
+
+def thirds() -> list[Phase]:
+    return [Phase("a", 0.25), Phase("b", 0.5), Phase("c", 1.0)]
+
+
+class Progress(Callback):
+    """Phase of each epoch, and learning rate after each step."""
+
+    def __init__(self, last: int = 10**6) -> None:
+        self.last = last
+        self.phases: list[str] = []
+        self.rates: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, TwoPhases)
+        self.phases.append(pl_module.phase.name)
+        trainer.should_stop |= trainer.current_epoch + 1 == self.last
+
+
+def endless(root: Path, *callbacks: Callback, **more: Any) -> Trainer:
+    return Trainer(
+        default_root_dir=root, accelerator="cpu", max_epochs=-1, callbacks=list(callbacks),
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, num_sanity_val_steps=0, limit_val_batches=0, **more,
+    )  # fmt: skip
+
+
+def test_without_an_end_phases_and_rates_are_those_of_a_hundred_epochs(
+    make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What early stopping leaves open; beyond the hundredth epoch the last rate goes on."""
+    method = TwoPhases.tiny(schedule=Cosine(end=0.1), phases=thirds())
+    progress = Progress(last=104)
+    endless(tmp_path, progress).fit(method, make_data(4, batch_size=2))
+    ends = [progress.phases.index(name) for name in "abc"]
+    assert ends == [0, 25, 50]
+    assert len(progress.phases) == 104
+    # Half the rate in the middle, between 2e-3 and a tenth of it; 2 steps an epoch.
+    assert progress.rates[99] == pytest.approx(0.55 * 2e-3)
+    assert progress.rates[199:] == pytest.approx([2e-4] * 9)
+
+
+def test_under_a_time_limit_phases_and_rates_go_by_the_clock(
+    make_data: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning.pytorch.callbacks import Timer
+
+    clock = iter(range(10**6))
+    # Every look at the clock is a second later; an epoch of two steps takes a few of them.
+    monkeypatch.setattr(Timer, "time_elapsed", lambda self, stage="train": float(next(clock)))
+    method = TwoPhases.tiny(schedule=Cosine(), phases=thirds())
+    progress = Progress()
+    endless(tmp_path, progress, max_time={"minutes": 2}).fit(method, make_data(4, batch_size=2))
+    assert [name for name, _ in itertools.groupby(progress.phases)] == ["a", "b", "c"]
+    assert progress.rates == sorted(progress.rates, reverse=True)
+    assert progress.rates[0] > 1.9e-3
+    assert progress.rates[-1] < 2e-4
+
+
+def test_steps_end_a_training_without_epochs(make_data: Callable[..., Any], tmp_path: Path) -> None:
+    method = TwoPhases.tiny(schedule=Cosine(), phases=thirds())
+    progress = Progress()
+    trainer = endless(tmp_path, progress, max_steps=8, accumulate_grad_batches=2)
+    trainer.fit(method, make_data(4, batch_size=2))
+    assert progress.phases == ["a", "a", "b", "b", "c", "c", "c", "c"], "one step an epoch"
+    assert progress.rates[-1] == pytest.approx(0.0, abs=1e-9)

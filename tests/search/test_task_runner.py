@@ -25,7 +25,7 @@ class RecordedTask:
     def costs(self, timed: bool) -> dict[str, float]:
         return {"compute/mma": 2.0 if timed else 1.0}
 
-    def fit(self, callbacks: Sequence[Any], monitor: str) -> dict[str, Any]:
+    def fit(self, callbacks: Sequence[Any], monitor: str, lock: bool) -> dict[str, Any]:
         return {"command": self.request.command(), "monitor": monitor}
 
 

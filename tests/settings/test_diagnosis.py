@@ -74,7 +74,7 @@ def message_of(folder: Path, tree: dict[str, Any], *overrides: str) -> str:
             {"data": {"init_args": {"train": {"a": FACES}, "augmentation": {"rotate": 1}}}},
             ["unknown setting of Augmentation 'rotate'"],
         ),
-        ({"seed_everything": "x"}, ["seed_everything: expected bool or int, got x"]),
+        ({"seed_everything": "x"}, ["seed_everything: expected int, got 'x'"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -49,6 +49,8 @@ def check_name(kind: str, name: str, where: str) -> str:
     Raises:
         UserError: it is empty or long, or has other characters.
     """
+    if not isinstance(name, str):  # YAML reads `300:`, `on:` and `2024-01-01:` as what they are
+        raise UserError(f"{kind} {name} is no text, {where}; write the name in quotes: '{name}'")
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{kind} {name[:40]!r} is no name, {where}; take up to 64 letters, digits, _, - or ."

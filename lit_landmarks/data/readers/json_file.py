@@ -15,6 +15,7 @@ from typing import Any, TextIO, TypeVar
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.readers.json_rows import UNITS
 from lit_landmarks.data.readers.text import decode_text
+from lit_landmarks.documents import refuse_repeated_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.pictures import GRIDS
@@ -113,13 +114,16 @@ def _opening(file: TextIO) -> dict[str, Any]:
 
 
 def _whole(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        document = _parsed(decode_text(path.read_bytes()))
+        text = decode_text(path.read_bytes())
+        document = _parsed(text)
     except OSError as error:
         raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
     except json.JSONDecodeError as error:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
+        refuse_repeated_json(text, path)
         message = str(error) if isinstance(error, UserError) else "no readable JSON"
         cure = "correct the file (null stands for a point that was not set)"
         raise UserError(f"{message}, {path}; {cure}") from error

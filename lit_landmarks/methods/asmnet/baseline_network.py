@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lit_landmarks.nets.backbone import InputScale, PooledBackbone
+from lit_landmarks.nets.precision import apply_in_single
 
 
 class PooledRegressor(nn.Module):
@@ -46,5 +47,5 @@ class PooledRegressor(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; their features (B, C)."""
         features = self.dropout(self.backbone(image))
-        pose = None if self.pose is None else self.pose(features)
-        return self.landmarks(features), pose, features
+        pose = None if self.pose is None else apply_in_single(self.pose, features)
+        return apply_in_single(self.landmarks, features), pose, features

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.backbone import InputNorm, InputScale, create_backbone, set_batch_norm
+from lit_landmarks.nets.precision import apply_in_single
 
 #: Blocks (Keras numbering) whose output is pooled into the feature vector.
 TAPS = (1, 3, 6, 10, 13, 15)
@@ -119,5 +120,5 @@ class ASMNetwork(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Landmarks (B, 2n), order x0, y0, x1, ...; pose (B, 3) or None; their features (B, C)."""
         features = self.dropout(self.features(image))
-        pose = None if self.pose is None else self.pose(features)
-        return self.landmarks(features), pose, features
+        pose = None if self.pose is None else apply_in_single(self.pose, features)
+        return apply_in_single(self.landmarks, features), pose, features

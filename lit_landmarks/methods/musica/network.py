@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import Sampling, Windows
 
 #: Side of a patch at every scale (paper, caption of figure 3).
@@ -159,9 +160,9 @@ class Iteration(nn.Module):
         batch, count = patches.shape[:2]
         descriptor = features.unflatten(0, (batch, count)).flatten(1)
         state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1) * self.scale))
-        out = self.head(state)
+        out = apply_in_single(self.head, state)
         attention = weights.mean(1).unflatten(0, (batch, count))
-        return state, out[:, :-1].unflatten(1, (self.n_points, 2)), out[:, -1], attention
+        return state, torch.unflatten(out[:, :-1], 1, (self.n_points, 2)), out[:, -1], attention
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,8 @@ class MuSiCaNet(nn.Module):
             image: (B, 3, S, S) RGB in [0, 1].
             iterations: number of stages to run; None for all.
             stop: (T - 1,) a face leaves after stage i if its predicted error is below
-                `stop[i]`; None: no face leaves. Faces that left cost nothing from then on.
+                `stop[i]`; (B, T - 1) has the limits of each face; None: no face leaves. Faces that
+                left cost nothing from then on.
             estimate: predicts the error from states (K, H) in place of the network's own output.
         """
         images = self.pyramid(image)
@@ -299,7 +301,10 @@ class MuSiCaNet(nn.Module):
                 )
             stages.append((points, error, attention))
             if stop is not None and i + 1 < len(steps):
-                stays = (predicted >= stop[i]).nonzero()[:, 0]
+                limit = stop[i] if stop.ndim == 1 else stop[:, i]
+                if stop.ndim > 1 and active is not None:
+                    limit = limit[active]
+                stays = (predicted >= limit).nonzero()[:, 0]
                 if len(stays) == len(predicted):
                     continue  # nobody leaves: nothing is to be picked out
                 active = stays if active is None else active[stays]

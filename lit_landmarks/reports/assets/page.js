@@ -1,7 +1,6 @@
 "use strict";
 // Sorting by a column: numbers by value, texts by alphabet, what is missing always last.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     const button = head.querySelector("button");
@@ -19,19 +18,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
         if (text === undefined || text === "") return null;
         return numeric ? Number(text) : text;
       };
-      const rows = [...body.rows].map((row) => [value(row), row]);
-      rows.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null);
-        return sign * (numeric ? a - b : a.localeCompare(b, undefined, { numeric: true }));
-      });
-      body.append(...rows.map(([, row]) => row));
+      // Rows of different groups are not comparable and stay apart.
+      for (const body of table.querySelectorAll("tbody:not(.heading)")) {
+        const rows = [...body.rows].map((row) => [value(row), row]);
+        rows.sort(([a], [b]) => {
+          if (a === null || b === null) return (a === null) - (b === null);
+          return sign * (numeric ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+        });
+        body.append(...rows.map(([, row]) => row));
+      }
     });
   });
 }
 // Filtering rows by any word in them.
 const filter = document.getElementById("filter");
 if (filter) {
-  const rows = [...document.querySelectorAll("#runs tbody tr")];
+  const rows = [...document.querySelectorAll("#runs tbody:not(.heading) tr")];
   const shown = document.getElementById("shown");
   filter.addEventListener("input", () => {
     const terms = filter.value.toLowerCase().split(/\s+/).filter(Boolean);

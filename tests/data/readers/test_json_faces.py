@@ -300,7 +300,7 @@ def test_bad_face_is_named_and_the_others_are_kept(
         ("", r"no JSON: .*, .*faces\.json:1; correct"),
         ('{"format":\n 1,}', r"no JSON: .*, .*faces\.json:2; correct"),
         ('{"format": NaN}', r"NaN is no number in JSON, .*faces\.json; correct"),
-        ('{"format": 1, "format": 2}', r"key 'format' stands twice in one object, .*; correct"),
+        ('{"format": 1, "format": 2}', r"key 'format' stands in row 1 and again, .*:1; remove"),
         ("[" * 100_000, r"no readable JSON|no JSON"),
         ("[1]", r'no "format"'),
         (

@@ -1,0 +1,86 @@
+"""Groups of rows whose figures can be compared: one scheme, one primary norm, the same faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.training.data_record import read_record
+from lit_landmarks.training.run_directory import RunDirectory
+
+#: Digits of a hash in headings.
+_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class MeasuredOn:
+    """What the figures of a run were measured on.
+
+    Attributes:
+        scheme: of the landmarks; None where it is not known, or differs by data set.
+        norms: role -> primary norms of its data sets; empty for runs of earlier versions.
+        names: role -> names of its data sets.
+        manifests: role -> hash of its faces and labels; empty for runs of earlier versions.
+        manifest: hash of all data sets; None where it is not known.
+    """
+
+    scheme: str | None = None
+    norms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    manifest: str | None = None
+
+    def key(self, role: str) -> tuple[Any, ...]:
+        """What has to be equal for figures of a role to be comparable."""
+        return self.scheme, self.norms.get(role, ()), self.manifests.get(role) or self.manifest
+
+    def describe(self, role: str) -> str:
+        """Scheme, norm and data sets in a few words."""
+        data = self.manifests.get(role) or self.manifest
+        names = ", ".join(f"{role}/{name}" for name in self.names.get(role, ()))
+        norms = ", ".join(dict.fromkeys(self.norms.get(role, ())))
+        parts = [self.scheme or "", f"{norms} NME" if norms else ""]
+        parts.append(f"{names or 'data'} {data[:_DIGITS]}" if data else "unknown data")
+        return ", ".join(part for part in parts if part)
+
+
+def read_measured_on(run: RunDirectory, result: Mapping[str, Any] | None = None) -> MeasuredOn:
+    """What a run was measured on, from result.json or, before its end, from data.json.
+
+    Args:
+        run: the run.
+        result: the content of its result.json, if it has one.
+    """
+    if result is not None:
+        data = result.get("data")
+        data = data if isinstance(data, Mapping) else {}
+        sets = [s for s in data.get("sets") or [] if isinstance(s, Mapping)]
+        pairs = [(str(s.get("role")), str(s.get("name")), s.get("norm")) for s in sets]
+        return _collect(result.get("scheme"), pairs, data)
+    try:
+        record = read_record(run)
+    except UserError:
+        record = None
+    if record is None:
+        return MeasuredOn()
+    schemes = {s.get("target") for s in record["sets"].values()}
+    pairs = [(*name.split("/", 1), s.get("norm")) for name, s in record["sets"].items()]
+    return _collect(schemes.pop() if len(schemes) == 1 else None, pairs, record)
+
+
+def _collect(
+    scheme: Any, sets: Sequence[tuple[str, str, Any]], data: Mapping[str, Any]
+) -> MeasuredOn:
+    roles = dict.fromkeys(role for role, _, _ in sets)
+    return MeasuredOn(
+        scheme=None if scheme is None else str(scheme),
+        norms={
+            role: tuple(str(norm) for r, _, norm in sets if r == role and norm is not None)
+            for role in roles
+        },
+        names={role: tuple(name for r, name, _ in sets if r == role) for role in roles},
+        manifests={str(k): str(v) for k, v in (data.get("roles") or {}).items()},
+        manifest=None if data.get("manifest") is None else str(data["manifest"]),
+    )

@@ -1,0 +1,79 @@
+"""Keys that stand twice in YAML and JSON are refused with file and row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_landmarks.documents import parse_json, parse_yaml
+from lit_landmarks.errors import UserError
+from lit_landmarks.reports.entries import read_config
+from lit_landmarks.reports.results import load_file
+from lit_landmarks.settings import compose
+from lit_landmarks.training.run_directory import RunDirectory
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("lr: 1\nlr: 1\n", (1, 2)),  # equal values too: one of them was meant to be another key
+        ("a:\n  - {x: 1}\n  - x: 1\n    y: 2\n    x: 3\n", (3, 5)),
+        ("'b': 1\nc: 2\nb: 3\n", (1, 3)),
+        ("1: a\n0x1: b\n", (1, 2)),
+        ("a: &m {k: 1, k: 2}\nb: *m\n", (1, 1)),
+        ("<<: {a: 1}\nb: 1\n<<: {c: 1}\n", (1, 3)),
+        ("{train: {}, val: {}, train: {}}", (1, 1)),
+    ],
+)
+def test_a_repeated_key_of_yaml(text: str, rows: tuple[int, int]) -> None:
+    first, row = rows
+    with pytest.raises(UserError, match=rf"stands in row {first} and again, f\.yaml:{row}; remove"):
+        parse_yaml(text, "f.yaml")
+
+
+def test_yaml_that_repeats_no_key() -> None:
+    text = "base: &b {a: 1, c: 2}\nx: {<<: *b, a: 3}\ny: [{a: 1}, {a: 2}]\n1: p\n'1': q\n"
+    assert parse_yaml(text, "f.yaml") == yaml.safe_load(text)
+    assert parse_yaml("", "f.yaml") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"a": 1,\n "b": {"a": 2},\n "a": 3}', (1, 3)),
+        ('[{"a": ":"},\n {"b": "{", "c": "\\"",\n "b": []}]', (2, 3)),
+        ('{"\\u0061": 1,\n\n"a"\n: 2}', (1, 3)),
+    ],
+)
+def test_a_repeated_key_of_json(text: str, rows: tuple[int, int]) -> None:
+    first, row = rows
+    with pytest.raises(UserError, match=rf"stands in row {first} and again, f\.json:{row}; remove"):
+        parse_json(text, "f.json")
+
+
+def test_json_that_repeats_no_key() -> None:
+    assert parse_json('{"a": {"a": "a"}, "b": [{"a": 1}, {"a": 2}]}', "f.json") == {
+        "a": {"a": "a"},
+        "b": [{"a": 1}, {"a": 2}],
+    }
+
+
+def test_every_file_of_settings_and_results_is_read_so(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("trainer:\n  max_epochs: 1\n  precision: 32\n  max_epochs: 2\n")
+    for read in (lambda path: compose([path]), read_config, load_file):
+        with pytest.raises(UserError, match=r"'max_epochs' stands in row 2 .*x\.yaml:4"):
+            read(file)
+    run = RunDirectory(tmp_path)
+    run.result.write_text('{"seed": 1,\n"metrics": {},\n"seed": 2}')
+    with pytest.raises(UserError, match=r"'seed' stands in row 1 and again, .*result\.json:3"):
+        run.read_result()
+
+
+def test_a_file_that_a_file_includes(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("model:\n  class_path: ASMNet\n  class_path: MuSiCa\n")
+    (tmp_path / "all.yaml").write_text("model: model.yaml\n")
+    with pytest.raises(UserError, match=r"'class_path' stands in row 2 and again, .*model\.yaml:3"):
+        compose([tmp_path / "all.yaml"])

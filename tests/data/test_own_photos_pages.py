@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lit_landmarks.data import LandmarkDataModule
+from lit_landmarks.data import LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.layouts import write_image
 from lit_landmarks.data.readers import json_file, json_rows
 from lit_landmarks.data.readers.json_faces import JsonFaces
@@ -75,7 +75,7 @@ def test_the_steps_of_the_page_give_data_that_trains(
     (tmp_path / "faces" / "faces.json").write_text(json.dumps({**head, "faces": faces}))
     page = list(blocks(ROOT / "OWN_PHOTOS.md"))
     (program,) = [block.text for block in page if block.language == "python"]
-    (config,) = [block.text for block in page if block.language == "yaml"]
+    config, rendered = [block.text for block in page if block.language == "yaml"]
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "OWN_PHOTOS.md", "exec"), {})
     arguments = yaml.safe_load(config)["data"]["init_args"]
@@ -87,6 +87,8 @@ def test_the_steps_of_the_page_give_data_that_trains(
         **sets, root=arguments["root"], scheme=arguments["scheme"], cache_dir=str(tmp_path / "c")
     )
     assert [(d.role, d.size) for d in data.spec.datasets] == [("train", 24), ("val", 6)]
+    source = yaml.safe_load(rendered)["data"]["init_args"]["train"]["own"]["init_args"]
+    assert SyntheticFaces(**{**source, "n": 3}).scheme == "ibug68"
     index = sets["val"]["mine"].index()
     np.testing.assert_allclose(index.points[0, 1], shapes[24, 42:48].mean(0), atol=1e-3)
     np.testing.assert_allclose(index.points[5, 2:], shapes[29, [30, 48, 54]], atol=1e-3)

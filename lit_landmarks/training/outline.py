@@ -32,7 +32,8 @@ class Outline(Callback):
             return
         self._console.print(describe_fit(trainer, pl_module, data.spec))
         steps = total_steps(trainer)
-        if steps is not None and steps < FEW_STEPS and pl_module.init_from is None:
+        fresh = pl_module.init_from is None and trainer.current_epoch == 0
+        if steps is not None and steps < FEW_STEPS and fresh:
             self._console.print(
                 f"note: {steps:,} steps in all are few for random weights; raise"
                 " trainer.max_epochs or data.init_args.epoch_faces, or start from trained weights"

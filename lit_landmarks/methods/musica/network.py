@@ -162,7 +162,7 @@ class Iteration(nn.Module):
         state = torch.tanh(self.recurrent(torch.cat([descriptor, state], 1) * self.scale))
         out = apply_in_single(self.head, state)
         attention = weights.mean(1).unflatten(0, (batch, count))
-        return state, out[:, :-1].unflatten(1, (self.n_points, 2)), out[:, -1], attention
+        return state, torch.unflatten(out[:, :-1], 1, (self.n_points, 2)), out[:, -1], attention
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,9 @@ def measure_mean_shape(data: LandmarkDataModule, role: Role) -> dict[str, float]
         role: val or test.
 
     Returns:
-        `{role}/{data set}/nme_mean_shape`, and the mean over data sets as `{role}/nme_mean_shape`;
-        a set whose scheme or norm leaves nothing to measure is left out.
+        `{role}/{data set}/nme_mean_shape`, and the mean over those data sets that `{role}/nme`
+        counts as `{role}/nme_mean_shape`; a set whose scheme or norm leaves nothing to measure is
+        left out.
     """
     means = mean_shapes(data)
     totals: dict[str, tuple[float, int]] = {}
@@ -78,8 +79,10 @@ def measure_mean_shape(data: LandmarkDataModule, role: Role) -> dict[str, float]
         for name, (total, count) in totals.items()
         if count
     }
-    if figures:
-        figures[f"{role}/{MEAN_SHAPE}"] = sum(figures.values()) / len(figures)
+    left_out = {d.name for d in data.spec.in_role(role) if role == "test" and d.chosen_on}
+    counted = [v for k, v in figures.items() if k.split("/")[1] not in left_out]
+    if counted:
+        figures[f"{role}/{MEAN_SHAPE}"] = sum(counted) / len(counted)
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,22 @@ def test_each_scheme_has_its_mean_where_a_batch_mixes_them(tmp_path: Path) -> No
     assert figures["val/square4/nme_mean_shape"] == pytest.approx(first, rel=1e-4)
     assert figures["val/row3/nme_mean_shape"] == pytest.approx(second, rel=1e-4)
     assert figures["val/nme_mean_shape"] == pytest.approx((first + second) / 2, rel=1e-4)
+
+
+def test_a_test_set_that_chose_the_checkpoint_is_left_out_of_the_mean(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    base = np.array([[60, 60], [140, 60], [150, 140], [50, 130]])
+    for name in ("a", "b"):
+        write(tmp_path / name, "square4", base + rng.normal(0, 6, (8, 4, 2)), "box")
+    sets = {name: JsonFaces(root=str(tmp_path / name), split="val") for name in ("a", "b")}
+    train = {"a": JsonFaces(root=str(tmp_path / "a"), split="train")}
+    data = LandmarkDataModule(train, test=sets, scheme="square4", cache_dir=str(tmp_path / "c"))
+    before = measure_mean_shape(data, "test")
+    alone = [before[f"test/{name}/nme_mean_shape"] for name in ("a", "b")]
+    assert before["test/nme_mean_shape"] == pytest.approx(sum(alone) / 2)
+    marked = [replace(d, chosen_on=d.name == "b") for d in data.spec.datasets]
+    data.spec = replace(data.spec, datasets=tuple(marked))
+    assert measure_mean_shape(data, "test") == {**before, "test/nme_mean_shape": alone[0]}
 
 
 def spec(*names: str) -> DataSpec:

@@ -128,7 +128,7 @@ def test_bench_of_the_stop(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     few = functools.partial(bench_cascade, faces=30, batch=8)
-    monkeypatch.setattr("lit_landmarks.cli.bench.bench_cascade", few)
+    monkeypatch.setattr("lit_landmarks.bench.cascade.bench_cascade", few)
     assert "run `analyse calibrate` on it first" in complaint("bench", "cascade", "--run", cascade)
     assert "give a run of a cascade" in complaint("bench", "cascade", "--run", finished)
     assert "needs --run" in complaint("bench", "cascade")

@@ -24,6 +24,7 @@ from lit_landmarks.search import (
     requeue_dead,
 )
 from lit_landmarks.search.study import EPOCHS, SEEDS
+from lit_landmarks.training.divergence import Diverged
 
 from .conftest import Make, costs, go, validate, value_of
 
@@ -297,3 +298,25 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
     assert "--model.init_args.early_exit.target_mma=20.0" in asked[1]
     trials = folder.open(folder.sweep()).get_trials()
     assert [t.constraints["compute/mma <= 20"] for t in trials] == [-5.0, 0.0]
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_trial_that_diverges_is_pruned_and_the_study_goes_on(
+    make_study: Make, epochs: int
+) -> None:
+    """Four that diverge alike are no fault of the study, which three alike failures would end."""
+    folder = make_study(trials=5, space={"model.width": {"int": [1, 15]}})
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        for epoch in range(epochs):
+            validate(callbacks, epoch, {"val/nme": 30.0})
+        if len(diverged) < 4:
+            diverged.append(words)
+            raise Diverged("training diverged in epoch 3, step 9: val/nme is inf; lower lr")
+        return plain(words, callbacks)
+
+    diverged: list[list[str]] = []
+    study = go(folder, fit)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.PRUNED] * 4 + [TrialState.COMPLETE]
+    assert "training diverged in epoch 3" in describe_outcome(study.trials[0])

@@ -261,3 +261,13 @@ def _flatten_keys(tree: Tree, prefix: str = "") -> Iterator[str]:
             for item in value:
                 if isinstance(item, dict):
                     yield from _flatten_keys(item, f"{name}.")
+
+
+def take_data_sets(tree: Tree) -> Tree:
+    """Takes the data sets out of a merged tree, in place, and gives them by role."""
+    data = tree.setdefault("data", {"class_path": DATA_CLASS})
+    arguments = data.setdefault("init_args", {})
+    roles = [key.rpartition(".")[2] for key in WHOLE]
+    sets: Tree = {role: arguments.get(role) for role in roles}
+    arguments.update(train={}, val={}, test={}, weights={})
+    return sets

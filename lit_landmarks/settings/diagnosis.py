@@ -7,11 +7,12 @@ an unknown setting or class, a value of another type, or a setting that must be 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
@@ -332,3 +333,14 @@ def _public_subclasses(base: type[Any]) -> list[type[Any]]:
     below = [cls for child in base.__subclasses__() for cls in (child, *_public_subclasses(child))]
     unique = dict.fromkeys(below)
     return [cls for cls in unique if not inspect.isabstract(cls) and cls.__name__[0] != "_"]
+
+
+@contextlib.contextmanager
+def trainer_errors() -> Iterator[None]:
+    """Context that puts errors of a trainer's arguments into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (MisconfigurationException, ValueError, ImportError) as error:
+        raise UserError(f"trainer: {error}; mend the trainer's settings") from error

@@ -11,6 +11,7 @@ What differs from plain LightningCLI:
 
 from __future__ import annotations
 
+import argparse
 import functools
 import inspect
 import operator
@@ -26,7 +27,10 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
-from lit_landmarks.settings.composition import LINKED, Tree
+from lit_landmarks.settings.composition import LINKED, Composed, Tree
+from lit_landmarks.settings.diagnosis import explain, reraise
+from lit_landmarks.settings.process_state import preserve_process_state
+from lit_landmarks.settings.request import Request
 from lit_landmarks.settings.verb_texts import (
     ACCEPT_HELP,
     CHECKPOINT_HELP,
@@ -154,3 +158,19 @@ def write_temporary_config(tree: Tree) -> Iterator[Path]:
 def print_help(verb: str, arguments: list[str]) -> None:
     """Prints `<verb> --help`, or `--model.help NAME` and its like: all that LightningCLI knows."""
     SettingsCLI(verb, arguments)
+
+
+def parse_settings(request: Request, composed: Composed) -> SettingsCLI:
+    """Parses the merged argument files and overriding settings of a request.
+
+    Raises:
+        UserError: what the parser or a class of the package refuses, in one line.
+    """
+    with write_temporary_config(composed.tree) as file, preserve_process_state():
+        try:
+            return SettingsCLI(request.verb, ["--config", str(file), *request.overrides])
+        except argparse.ArgumentError as error:
+            message = str(error).replace(str(file), "the configuration")
+            raise explain(request.verb, composed, request.overrides, message) from error
+        except ValueError as error:
+            reraise(error)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import split_overrides
 from lit_landmarks.settings.catalog import (
     DeclaredClass,
@@ -61,6 +62,7 @@ def check_settings(
     """
     composed = compose(configs)
     refuse_linked(overrides)
+    refuse_ambiguous(composed.tree, overrides)
     texts = split_overrides(overrides)
     check = _Check(verb, composed)
     check.arguments(texts)
@@ -142,7 +144,6 @@ class _Check:
                 self._value(cls.arguments[key.removesuffix("+")].hint, value, path)
         self._spec("method", list_methods(), tree.get("model"), "model", skip=LINKED)
         self._data(tree.get("data"), data_sets)
-        self._value(int, tree.get("seed_everything"), "seed_everything")
 
     def _data(self, spec: Any, data_sets: bool) -> None:
         """The data module and the classes and arguments of its data sets."""

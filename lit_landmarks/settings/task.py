@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,13 @@ from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
 from lit_landmarks.settings.composition import (
-    DATA_CLASS,
-    Composed,
-    Tree,
     compose,
     find_unset_variables,
+    take_data_sets,
 )
 from lit_landmarks.settings.costs import measure_costs
-from lit_landmarks.settings.diagnosis import (
-    explain,
-    refuse_unknown_names,
-    reraise,
-)
-from lit_landmarks.settings.parser import SettingsCLI, write_temporary_config
+from lit_landmarks.settings.diagnosis import refuse_unknown_names, reraise, trainer_errors
+from lit_landmarks.settings.parser import parse_settings
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
@@ -99,9 +92,9 @@ class Task:
         self.composed = compose(request.configs)
         refuse_linked(request.overrides)
         refuse_ambiguous(self.composed.tree, request.overrides)
-        self._sets_aside = None if data_sets else _take_data_sets(self.composed.tree)
+        self._sets_aside = None if data_sets else take_data_sets(self.composed.tree)
         refuse_unknown_names(self.composed)
-        parsed = _parse(request, self.composed)
+        parsed = parse_settings(request, self.composed)
         self._parser = parsed.parser
         self.settings: Namespace = parsed.config
 
@@ -277,7 +270,7 @@ class Task:
     ) -> dict[str, Any]:
         """Trains as planned and prints the results; see `fit`."""
         try:
-            with _trainer_errors():
+            with trainer_errors():
                 trainer, tracker = equip(arguments, plan, callbacks)
         except BaseException:
             if not is_follower():
@@ -405,7 +398,7 @@ class Task:
     @functools.cached_property
     def _trainer(self) -> Trainer:
         arguments = dict(self._build("trainer"))
-        with preserve_process_state(), _trainer_errors():
+        with preserve_process_state(), trainer_errors():
             return evaluation_trainer(arguments)
 
     def _build(self, key: str) -> Any:
@@ -493,34 +486,3 @@ class Task:
             origin = self.composed.origin_of("root")
             where = f" in {origin}" if origin else ""
             raise UserError(f"'{text}'{where} names a variable that is not set; export it first")
-
-
-def _parse(request: Request, composed: Composed) -> SettingsCLI:
-    with write_temporary_config(composed.tree) as file, preserve_process_state():
-        try:
-            return SettingsCLI(request.verb, ["--config", str(file), *request.overrides])
-        except argparse.ArgumentError as error:
-            message = str(error).replace(str(file), "the configuration")
-            raise explain(request.verb, composed, request.overrides, message) from error
-        except ValueError as error:
-            reraise(error)
-
-
-def _take_data_sets(tree: Tree) -> Tree:
-    """Takes the data sets out of a merged tree, in place, and gives them."""
-    data = tree.setdefault("data", {"class_path": DATA_CLASS})
-    arguments = data.setdefault("init_args", {})
-    sets: Tree = {role: arguments.get(role) for role in ROLES}
-    arguments.update(train={}, val={}, test={}, weights={})
-    return sets
-
-
-@contextlib.contextmanager
-def _trainer_errors() -> Iterator[None]:
-    """Errors of a trainer's arguments in one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (MisconfigurationException, ValueError, ImportError) as error:
-        raise UserError(f"trainer: {error}; mend the trainer's settings") from error

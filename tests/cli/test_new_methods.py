@@ -38,9 +38,10 @@ def two_schemes(tmp_path: Path) -> Path:
         return {"class_path": "SyntheticFaces", "init_args": arguments}
 
     sets = {"sixty": faces(4, 1, "ibug68"), "ninety": faces(4, 2, "wflw98")}
+    tests = {"sixty": faces(4, 3, "ibug68"), "ninety": faces(4, 4, "wflw98")}
     return config(
         tmp_path, "tests.support.any_query.AnyQuery", scheme=None, train=sets, val=sets,
-        test=sets, weights={},
+        test=tests, weights={},
     )  # fmt: skip
 
 

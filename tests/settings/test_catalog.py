@@ -87,7 +87,6 @@ def test_shipped_configs_pass(name: str) -> None:
         "--model.loss.pose_weight=0",
         "--data.num_workers=2",
         "--data.weights=null",
-        "--seed_everything=true",
         "--trainer.logger=CSVLogger",
         "--data.augmentation.rotation=3",
         '--trainer={"max_epochs": 3}',

@@ -42,7 +42,11 @@ def test_a_folder_with_content_is_refused_and_an_empty_one_taken(tmp_path: Path)
     assert create_run(folder, "x").root == folder
     assert create_run(folder, "x").root == folder
     (folder / "file").touch()
-    with pytest.raises(UserError, match="fit --resume"):
+    with pytest.raises(UserError, match="choose another --run$"):
+        create_run(folder, "x")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(UserError, match="or continue it: fit --resume"):
         create_run(folder, "x")
     with pytest.raises(UserError, match="exists"):
         create_run(folder / "file", "x")

@@ -209,8 +209,8 @@ _FREE_NAMES = {
         _sparse_coo_tensor_with_dims_and_tensors _sparse_broadcast_to_copy _sparse_mask_projection
         _spdiags split_copy split_with_sizes_copy squeeze_copy stack t_copy to_mkldnn
         to_padded_tensor transpose_copy tril triu unbind_copy unfold_copy unsafe_split
-        unfold_backward unsafe_split_with_sizes unsqueeze_copy values_copy view_as_complex_copy view_as_real_copy
-        view_copy where zero zeros_like im2col
+        unfold_backward unsafe_split_with_sizes unsqueeze_copy values_copy view_as_complex_copy
+        view_as_real_copy view_copy where zero zeros_like im2col
     """,
     "choosing and placing": """
         _index_put_impl _unsafe_index _unsafe_index_put _unsafe_masked_index

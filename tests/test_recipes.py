@@ -48,7 +48,9 @@ _FACES = {
     "version": 1,
     "scheme": "mouth4",
     "convention": "my_photos",
-    "faces": [{"image": "a.png", "points": [[1.0, 2.0], [2.0, 1.0], [3.0, 2.0], [2.0, 3.0]]}],
+    "faces": [
+        {"image": "a.png", "points": [[10.0, 20.0], [20.0, 10.0], [30.0, 20.0], [20.0, 30.0]]}
+    ],
 }
 
 #: Reads faces in the new scheme and convention.

@@ -269,17 +269,12 @@ class Task:
         self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
     ) -> dict[str, Any]:
         """Trains as planned and prints the results; see `fit`."""
-        try:
-            with trainer_errors():
-                trainer, tracker = equip(arguments, plan, callbacks)
-        except BaseException:
-            if not is_follower():
-                plan.run.remove_if_untrained()
-            raise
         method, data = self.method(), self.data()
         try:
             notice = count_mma(method, method.example()).notice()
-        except UserError:
+            with trainer_errors():  # last: what it opens in W&B, `run_fit` closes
+                trainer, tracker = equip(arguments, plan, callbacks)
+        except BaseException:
             if not is_follower():
                 plan.run.remove_if_untrained()
             raise

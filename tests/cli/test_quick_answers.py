@@ -159,7 +159,10 @@ def test_plain_mistakes_in_arguments(arguments: list[object], parts: list[str]) 
         ({"modle": {"class_path": "ASMNet"}}, ["unknown key 'modle.class_path'", "mine.yaml"]),
         ({"trainer": {"max_epoch": 2}}, ["unknown key 'trainer.max_epoch'", "mine.yaml"]),
         ({"trainer": {"max_epochs": 1.5}}, ["trainer.max_epochs: expected int, got 1.5"]),
-        ({"seed_everything": "lucky"}, ["seed_everything: expected bool or int, got lucky"]),
+        (
+            {"seed_everything": "lucky"},
+            ["seed_everything: expected int, got 'lucky'; give a whole number from 0"],
+        ),
         ({"model": {"class_path": "Musica"}}, ["unknown method 'Musica' in", "MuSiCa?"]),
         (
             {"model": {"class_path": "MuSiCa", "init_args": {"sampling": "fine"}}},

@@ -42,7 +42,7 @@ def test_a_folder_with_content_is_refused_and_an_empty_one_taken(tmp_path: Path)
     assert create_run(folder, "x").root == folder
     assert create_run(folder, "x").root == folder
     (folder / "file").touch()
-    with pytest.raises(UserError, match="choose another --run$"):
+    with pytest.raises(UserError, match=r"choose another --run$"):
         create_run(folder, "x")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").touch()

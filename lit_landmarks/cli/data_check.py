@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
         count += 1
         if options.all:
             print(f"== {name}")
-        checked.append(CheckedSet(name, "train" in re.split(r"[_/]", name), dataset))
+        checked.append(CheckedSet(name, _trains(options, name), dataset))
         bad += _check(options, name, dataset, checked[-1].fingerprints)
     shared = describe_shared([one for one in checked if one.fingerprints])
     print("".join(f"warning: {line}\n" for line in shared), end="")
@@ -131,6 +131,11 @@ def _check(
         print(empty)
         return [empty]
     return report.problems
+
+
+def _trains(options: argparse.Namespace, name: str) -> bool:
+    """Tells whether a set is trained on: by its role, or by its name where it has none."""
+    return name.startswith("train_") if options.config else "train" in re.split(r"[_/]", name)
 
 
 def _describe_place(dataset: FaceDataset) -> str:

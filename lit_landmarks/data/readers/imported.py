@@ -28,7 +28,7 @@ from lit_landmarks.data.index import (
     read_image,
 )
 from lit_landmarks.data.picture_size import picture_size
-from lit_landmarks.data.plausibility import drop_implausible
+from lit_landmarks.data.plausibility import CORNERS, drop_implausible
 from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
 from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Row, columns, read_row
 from lit_landmarks.errors import UserError
@@ -142,6 +142,8 @@ class ImportedFaces(FaceDataset):
     convention: str = "custom"
     source: ClassVar[str] = "your own, exported by an annotation tool"
     licence: ClassVar[str] = "that of the pictures"
+    #: What the four numbers of a box are in the files.
+    box_numbers: ClassVar[str] = CORNERS
 
     def __init__(
         self,
@@ -261,7 +263,7 @@ class ImportedFaces(FaceDataset):
                 value = self._value(face, order, picture)
                 row = read_row(value, len(order), self.boxes == "annotated", face.where)
             except UserError as error:
-                report(error)
+                report(UserError(str(error).replace(CORNERS, self.box_numbers)))
                 continue
             row.image = str(picture)
             rows.append(row)
@@ -273,6 +275,7 @@ class ImportedFaces(FaceDataset):
             None if self.units else ASK_UNITS,
             self.boxes == "annotated",
             self.grid,
+            self.box_numbers,
         )
         return select_faces(index, None, self.first, self.last, str(path))[0]
 

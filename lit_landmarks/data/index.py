@@ -298,6 +298,10 @@ class FaceDataset(ABC):
             digest.update(os.fsencode(f"{paths[row]}\0{stat.st_size}\0{times}\n"))
         return digest.hexdigest()
 
+    def parts(self) -> dict[str, FaceDataset]:
+        """The splits that the files of this set name, if it was asked for all of them together."""
+        return {}
+
     def person_names(self) -> list[str]:
         """The person of each face of the index, "" where the data set does not tell."""
         return [""] * len(self.index())

@@ -129,7 +129,7 @@ def describe_faces(data: LandmarkDataModule, columns: Columns) -> Columns:
     ):
         index = indices[number]
         boxes[place] = index.box[row]
-        images[place] = _relative(index.paths[row], data.root) if index.paths else ""
+        images[place] = relative_name(index.paths[row], data.root) if index.paths else ""
     return {**described, "images": np.array(images, str), "boxes": boxes}
 
 
@@ -168,7 +168,7 @@ def _format(value: Any) -> str:
     return f"{float(value):.4f}" if math.isfinite(value) else ""
 
 
-def _relative(path: str, root: str) -> str:
+def relative_name(path: str, root: str) -> str:
     """A path below the data root as seen from there; any other as it is."""
     # The picture may be a link to a file of another name: only its folder is resolved.
     folder, base = Path(path).parent.resolve(), Path(root).resolve()

@@ -48,7 +48,7 @@ _ROUNDED = 32.0
 _SPARSE = 12
 #: A coordinate of 0 was not set if the other points begin so many sides of the face away.
 _GAP = 0.5
-#: Faces from which the usual places of the points are taken.
+#: Fewer faces do not tell the usual places of the points, nor what most faces do.
 _FACES = 5
 #: Most faces do not reach beyond their pictures by more than this share of a side.
 _BEYOND = 0.02
@@ -259,7 +259,7 @@ def _at_corner(place: Floats, size: tuple[int, int] | None) -> Bools:
         return np.zeros(len(place), np.bool_)
     first = (place <= 0) & (place >= -_ABOUT)
     last = (place <= np.array(size)) & (place >= np.array(size) - _ABOUT)
-    corner: Bools = (first | last).all(1)
+    corner: Bools = np.asarray((first | last).all(1), np.bool_)
     if not corner.any() or (~corner).sum() < _FEWEST - 1:
         return np.zeros(len(place), np.bool_)
     others = place[~corner]
@@ -319,7 +319,7 @@ def find_beyond(
 ) -> str | None:
     """Whether most faces reach beyond their pictures, as those of a larger copy do."""
     known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
-    if not known:
+    if len(known) < _FACES:
         return None
     sides = np.array([sizes[index.paths[row]] for row in known], np.float64)[:, None]
     points = index.points[known].astype(np.float64)

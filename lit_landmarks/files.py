@@ -36,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file, text as UTF-8, through `atomic_path`."""
-    data = content.encode() if isinstance(content, str) else content
+    data = os.fsencode(content) if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 

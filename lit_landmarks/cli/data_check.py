@@ -20,7 +20,7 @@ from lit_landmarks.settings.preflight import ROLES, check_dataset_arguments, che
 if TYPE_CHECKING:
     from lit_landmarks.data import FaceDataset
     from lit_landmarks.data.check import CheckReport
-    from lit_landmarks.data.shared_faces import Fingerprint
+    from lit_landmarks.data.shared_faces import CheckedSet, Fingerprint
 
 _DESCRIPTION = """Reads every label and image of a data set and prints counts, quantiles, a pose
 histogram and the first bad rows with their cure; draws a contact sheet of overlays. Labels that
@@ -92,8 +92,10 @@ def _run(options: argparse.Namespace) -> int:
         count += 1
         if options.all:
             print(f"== {name}")
-        checked.append(CheckedSet(name, "train" in re.split(r"[_/]", name), dataset))
+        checked.append(CheckedSet(name, _trains(options, name), dataset))
         bad += _check(options, name, dataset, checked[-1].fingerprints)
+        if not options.config:  # whose roles say what is trained on
+            checked += _split_up(checked[-1])
     shared = describe_shared([one for one in checked if one.fingerprints])
     print("".join(f"warning: {line}\n" for line in shared), end="")
     if options.all:
@@ -131,6 +133,28 @@ def _check(
         print(empty)
         return [empty]
     return report.problems
+
+
+def _trains(options: argparse.Namespace, name: str) -> bool:
+    """Tells whether a set is trained on: by its role, or by its name where it has none."""
+    if options.config:
+        return name.startswith("train_")
+    return any(part.lower().startswith("train") for part in re.split(r"[_/\s-]", name))
+
+
+def _split_up(whole: CheckedSet) -> list[CheckedSet]:
+    """The splits of a set that was checked as a whole, with the fingerprints of their pictures."""
+    from lit_landmarks.data.shared_faces import CheckedSet
+
+    parts = []
+    for name, dataset in whole.dataset.parts().items():
+        paths = [path for path in dataset.scan()[0].paths if path in whole.fingerprints]
+        prints = {path: whole.fingerprints[path] for path in paths}
+        trains = name.lower().startswith("train")
+        parts.append(CheckedSet(f"{whole.name} {name}", trains, dataset, prints))
+    if parts:  # the whole would share its faces with its own parts
+        whole.fingerprints.clear()
+    return parts
 
 
 def _describe_place(dataset: FaceDataset) -> str:

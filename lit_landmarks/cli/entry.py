@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lit_landmarks.cli.signals import interrupt_on_signals
 from lit_landmarks.cli.verbs import run_verb
@@ -35,9 +37,23 @@ def main(args: Sequence[str] | None = None) -> int:
         by SIGTERM and 129 by SIGHUP.
     """
     verb, *arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
-    with interrupt_on_signals() as ending:
+    with _print_any_name(), interrupt_on_signals() as ending:
         status = _run(verb, arguments)
         return ending.status or status if status == INTERRUPTED else status
+
+
+@contextlib.contextmanager
+def _print_any_name() -> Iterator[None]:
+    """Prints names of files that are no UTF-8 with escapes instead of failing at them."""
+    stream = sys.stdout
+    strict = isinstance(stream, io.TextIOWrapper) and stream.errors == "strict"
+    if strict:
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        if strict:
+            stream.reconfigure(errors="strict")  # type: ignore[union-attr]
 
 
 def _run(verb: str, arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ or other folders. Its photos and its points are the same.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def face_keys(dataset: FaceDataset) -> Keys:
         if path.suffix.lower() in _PICTURES:
             if index.paths[row] not in sizes:
                 sizes[index.paths[row]] = path.stat().st_size if path.is_file() else -1
-            keys[row, 0] = _hash(f"{path.name} {sizes[index.paths[row]]}".encode())
+            keys[row, 0] = _hash(os.fsencode(f"{path.name} {sizes[index.paths[row]]}"))
     return keys
 
 
@@ -65,7 +66,7 @@ def group_keys(dataset: FaceDataset) -> Keys:
     if index.track is not None:
         source = f"{type(dataset).__name__} {sorted({Path(p).parent.name for p in index.paths})}"
         for row in np.flatnonzero(index.track >= 0):
-            keys[row] = _hash(f"{source} {index.track[row]}".encode())
+            keys[row] = _hash(os.fsencode(f"{source} {index.track[row]}"))
     return keys
 
 

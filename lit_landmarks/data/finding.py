@@ -22,7 +22,10 @@ from pathlib import Path
 from lit_landmarks.errors import UserError
 
 #: Picture files that are looked for beside labels that do not name theirs.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 
 _CLUTTER = {
     "thumbs.db",

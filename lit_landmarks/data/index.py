@@ -20,6 +20,7 @@ declare a scheme of their own overrides `declare`. A new convention is one more 
 from __future__ import annotations
 
 import hashlib
+import os
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -294,8 +295,12 @@ class FaceDataset(ABC):
                 raise missing_image(paths[row]) from error
             # The change time too: copying tools can give a new file the old time and size.
             times = f"{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
-            digest.update(f"{paths[row]}\0{stat.st_size}\0{times}\n".encode())
+            digest.update(os.fsencode(f"{paths[row]}\0{stat.st_size}\0{times}\n"))
         return digest.hexdigest()
+
+    def parts(self) -> dict[str, FaceDataset]:
+        """The splits that the files of this set name, if it was asked for all of them together."""
+        return {}
 
     def person_names(self) -> list[str]:
         """The person of each face of the index, "" where the data set does not tell."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -62,7 +63,7 @@ def code_version() -> str:
     digest = hashlib.sha256(np.__version__.encode())
     root = Path(geometry.__file__).parents[1]
     for file in label_code():
-        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+        digest.update(os.fsencode(file.relative_to(root).as_posix()) + file.read_bytes())
     return digest.hexdigest()
 
 

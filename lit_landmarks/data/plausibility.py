@@ -48,7 +48,7 @@ _ROUNDED = 32.0
 _SPARSE = 12
 #: A coordinate of 0 was not set if the other points begin so many sides of the face away.
 _GAP = 0.5
-#: Faces from which the usual places of the points are taken.
+#: Fewer faces do not tell the usual places of the points, nor what most faces do.
 _FACES = 5
 #: Most faces do not reach beyond their pictures by more than this share of a side.
 _BEYOND = 0.02
@@ -66,8 +66,11 @@ _FITS = 0.25
 _LONG = 0.3
 _UPPER = frozenset({"eye", "eyes", "brow", "eyebrow", "pupil", "iris", "eyelid", "forehead"})
 _LOWER = frozenset({"mouth", "lip", "lips", "chin"})
+#: What the four numbers of a box are in our own JSON.
+CORNERS = "x0, y0, x1, y1"
 #: Forms of a box: name and the corners x0, y0, x1, y1 that its four numbers mean.
 _FORMS: dict[str, Callable[[Floats], tuple[Any, Any, Any, Any]]] = {
+    CORNERS: lambda b: (b[0], b[1], b[2], b[3]),
     "x, y, width, height": lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]),
     "center x, center y, width, height": lambda b: (
         b[0] - b[2] / 2,
@@ -75,6 +78,7 @@ _FORMS: dict[str, Callable[[Floats], tuple[Any, Any, Any, Any]]] = {
         b[0] + b[2] / 2,
         b[1] + b[3] / 2,
     ),
+    "y, x, height, width": lambda b: (b[1], b[0], b[1] + b[3], b[0] + b[2]),
     "y0, x0, y1, x1": lambda b: (b[1], b[0], b[3], b[2]),
     "x0, x1, y0, y1": lambda b: (b[0], b[2], b[1], b[3]),
     "y0, x1, y1, x0 (top, right, bottom, left)": lambda b: (b[3], b[0], b[1], b[2]),
@@ -89,6 +93,7 @@ def drop_implausible(
     ask_units: str | None = None,
     own_boxes: bool = True,
     grid: Grid = "stored",
+    box_numbers: str = CORNERS,
 ) -> FaceIndex:
     """Report the faces whose labels cannot be meant, and leave them out.
 
@@ -101,6 +106,7 @@ def drop_implausible(
             that they are pixels.
         own_boxes: the boxes stand in the file and were meant to hold the points.
         grid: pixels on which the points lie.
+        box_numbers: what the numbers of a box are in the file, corners or a corner, width, height.
 
     Returns:
         The other faces.
@@ -112,6 +118,7 @@ def drop_implausible(
         box = index.box[row] if own_boxes else None
         if reason := _bad_face(index.points[row], index.mask[row], box, size, usual):
             what, _, cure = reason.partition("; ")
+            cure = cure.replace(CORNERS, box_numbers)
             report(UserError(f"{what}, {wheres[row]}; {cure}"))
             good[row] = False
     kept = index.select(good)
@@ -122,7 +129,7 @@ def drop_implausible(
         None if ask_units is None else find_corner(kept, sizes, ask_units),
         find_exchanged_axes(kept, point_names),
         None if ask_units is None else find_beyond(kept, sizes, ask_units),
-        find_box_form(kept) if own_boxes else None,
+        find_box_form(kept, box_numbers) if own_boxes else None,
         find_picture_boxes(kept, sizes) if own_boxes else None,
     ]
     for reason in found:
@@ -252,7 +259,7 @@ def _at_corner(place: Floats, size: tuple[int, int] | None) -> Bools:
         return np.zeros(len(place), np.bool_)
     first = (place <= 0) & (place >= -_ABOUT)
     last = (place <= np.array(size)) & (place >= np.array(size) - _ABOUT)
-    corner: Bools = (first | last).all(1)
+    corner: Bools = np.asarray((first | last).all(1), np.bool_)
     if not corner.any() or (~corner).sum() < _FEWEST - 1:
         return np.zeros(len(place), np.bool_)
     others = place[~corner]
@@ -312,7 +319,7 @@ def find_beyond(
 ) -> str | None:
     """Whether most faces reach beyond their pictures, as those of a larger copy do."""
     known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
-    if not known:
+    if len(known) < _FACES:
         return None
     sides = np.array([sizes[index.paths[row]] for row in known], np.float64)[:, None]
     points = index.points[known].astype(np.float64)
@@ -366,8 +373,13 @@ def find_exchanged_axes(index: FaceIndex, point_names: Sequence[str]) -> str | N
     return None
 
 
-def find_box_form(index: FaceIndex) -> str | None:
-    """Whether the boxes fit their points far better when their numbers are read in another form."""
+def find_box_form(index: FaceIndex, numbers: str = CORNERS) -> str | None:
+    """Whether the boxes fit their points far better when their numbers are read in another form.
+
+    Args:
+        index: the faces.
+        numbers: what the numbers of a box are in the file.
+    """
     points = index.points.astype(np.float64)
     annotated = index.mask[..., None]
     tight = np.concatenate(
@@ -380,19 +392,24 @@ def find_box_form(index: FaceIndex) -> str | None:
     box, tight = box[own], tight[own]
     as_read = float(np.median(_overlap(box, tight)))
     holds_as_read = float(_holds(box, tight).mean())
+    stored = box
+    if numbers != CORNERS:
+        stored = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)
     best, best_fit = "", 0.0
     for name, corners in _FORMS.items():
-        other = np.stack(corners(box.T), 1)
+        other = np.stack(corners(stored.T), 1)
         fit = float(np.median(_overlap(other, tight)))
         # Read as corners, a width that is larger than x0 still makes a box, which cuts the face.
         cuts = holds_as_read < 0.5 and float(_holds(other, tight).mean()) > 0.9 and fit > _FITS
-        if (cuts or fit > as_read + _BETTER) and fit > best_fit:
+        # Near the first pixel, corners and a corner with width and height are much the same.
+        better = fit > as_read + _BETTER and (name != CORNERS or fit > 2 * as_read)
+        if (cuts or better) and fit > best_fit:
             best, best_fit = name, fit
     if not best:
         return None
     return (
-        f"boxes look like {best} (overlap with the points {best_fit:.2f}, read as x0, y0, x1, y1"
-        f" {as_read:.2f}); write x0, y0, x1, y1, or take boxes: ground_truth"
+        f"boxes look like {best} (overlap with the points {best_fit:.2f}, read as {numbers}"
+        f" {as_read:.2f}); write {numbers}, or take boxes: ground_truth"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def describe_faces(data: LandmarkDataModule, columns: Columns) -> Columns:
     ):
         index = indices[number]
         boxes[place] = index.box[row]
-        images[place] = _relative(index.paths[row], data.root) if index.paths else ""
+        images[place] = relative_name(index.paths[row], data.root) if index.paths else ""
     return {**described, "images": np.array(images, str), "boxes": boxes}
 
 
@@ -167,7 +168,12 @@ def _format(value: Any) -> str:
     return f"{float(value):.4f}" if math.isfinite(value) else ""
 
 
-def _relative(path: str, root: str) -> str:
+def relative_name(path: str, root: str) -> str:
     """A path below the data root as seen from there; any other as it is."""
-    absolute, base = Path(path).resolve(), Path(root).resolve()
-    return absolute.relative_to(base).as_posix() if absolute.is_relative_to(base) else path
+    # The picture may be a link to a file of another name: only its folder is resolved.
+    folder, base = Path(path).parent.resolve(), Path(root).resolve()
+    for place in (Path(os.path.normpath(Path(path).absolute())), folder / Path(path).name):
+        for above in (Path(os.path.normpath(Path(root).absolute())), base):
+            if place.is_relative_to(above):
+                return place.relative_to(above).as_posix()
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -14,10 +15,12 @@ import pytest
 
 from lit_landmarks.data import (
     Aflw2000,
+    CocoKeypoints,
     FaceDataset,
     FaceSynthetics,
     Ibug300W,
     JsonFaces,
+    LabelMe,
     LaPa,
     Lp300W,
     MerlRav,
@@ -25,6 +28,7 @@ from lit_landmarks.data import (
     Wflw,
     YouTubeFaces,
 )
+from lit_landmarks.data.face_keys import face_keys, match_faces
 from lit_landmarks.data.finding import files_below, is_clutter, locate, match_files
 from lit_landmarks.data.layouts import LAYOUTS
 from lit_landmarks.data.recognize import walk
@@ -286,3 +290,72 @@ def test_empty_files_are_named(make_faces: MakeFaces) -> None:
     assert "face_00.pts" in str(problems[0])
     with pytest.raises(UserError, match=r"the file is empty, .*face_02\.jpg"):
         dataset.load([1])
+
+
+def _labelme(file: Path, image: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    places = [[9 + 20 * k, 12 + 17 * (k % 3)] for k in range(4)]
+    shapes = [
+        {"label": f"p{k}", "points": [place], "shape_type": "point", "group_id": None}
+        for k, place in enumerate(places)
+    ]
+    file.write_text(json.dumps({"flags": {}, "shapes": shapes, "imagePath": image}))
+
+
+def _coco(file: Path, image: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    face = {"image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 70, 12, 2, 30, 60, 1]}
+    category = {"id": 1, "name": "face", "keypoints": ["a", "b", "c"]}
+    images = [{"id": 1, "file_name": image}]
+    document = {"images": images, "annotations": [face], "categories": [category]}
+    file.write_text(json.dumps(document))
+
+
+def test_labels_of_annotation_tools_in_linked_folders_and_in_capitals(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    _labelme(root / "a.json", "a.png")
+    _labelme(elsewhere / "B.JSON", "..\\elsewhere\\b.png")
+    _labelme(root / "__MACOSX" / "c.json", "c.png")
+    (root / "._a.json").write_bytes(b"\0\5")
+    for picture in (root / "A.PNG", elsewhere / "b.png"):
+        write_image(picture, 90, (96, 96))
+    (root / "more").symlink_to(elsewhere)
+    (root / "more again").symlink_to(elsewhere)
+    index = LabelMe(str(root)).index()
+    assert [Path(path).relative_to(root).as_posix() for path in index.paths] == [
+        "A.PNG",
+        "more/b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "caf\u00e9 1.jpg",
+        "photos/CAFE\u0301 1.JPG",
+        "C:\\Users\\me\\caf\u00e9 1.jpg",
+        "https://host/x/caf%C3%A9%201.jpg?token=1",
+        "/data/local-files/?d=photos/caf%C3%A9%201.jpg",
+        "caf%C3%A9 1.jpg",
+    ],
+)
+def test_pictures_of_annotation_tools_by_whatever_name(tmp_path: Path, name: str) -> None:
+    _coco(tmp_path / "root" / "X.JSON", name)
+    elsewhere = tmp_path / "disk"
+    elsewhere.mkdir()
+    write_image(elsewhere / "cafe\u0301 1.JPG", 90, (96, 96))
+    (tmp_path / "root" / "photos").symlink_to(elsewhere)
+    for clutter in ("@eaDir", ".thumbnails", "__MACOSX"):
+        (tmp_path / "root" / clutter).mkdir()
+        write_image(tmp_path / "root" / clutter / "cafe\u0301 1.JPG", 90, (9, 9))
+    assert len(CocoKeypoints(str(tmp_path / "root")).index()) == 1
+
+
+def test_names_that_are_no_utf8(make_faces: MakeFaces) -> None:
+    root = make_faces(("",), n=2)
+    for file in sorted(root.iterdir())[:2]:
+        file.rename(root / (os.fsdecode(b"caf\xe9") + file.suffix))
+    data = Ibug300W(str(root))
+    assert len(data.index()) == 2
+    assert data.content_key([0, 1]) != data.content_key([1])
+    assert np.array_equal(match_faces(face_keys(data), face_keys(data)), [0, 1])

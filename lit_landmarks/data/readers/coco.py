@@ -48,6 +48,8 @@ class CocoKeypoints(ImportedFaces):
         ),
     )
 
+    box_numbers: ClassVar[str] = "x, y, width, height"
+
     def __init__(
         self,
         root: str,
@@ -69,7 +71,7 @@ class CocoKeypoints(ImportedFaces):
         images, rows, categories = (
             _table(document, key, path) for key in ("images", "annotations", "categories")
         )
-        pictures = {image.get("id"): image for image in images}
+        pictures = _pictures(images, path)
         annotated = {
             k: row
             for k, row in enumerate(rows)
@@ -82,7 +84,7 @@ class CocoKeypoints(ImportedFaces):
         annotations = Annotations(str(category.get("name", "face")), [])
         names = category.get("keypoints")
         for k, row in annotated.items():
-            if row.get("category_id") != category.get("id"):
+            if str(row.get("category_id")) != str(category.get("id")):
                 continue
             where = f"{path}:annotations[{k}]"
             try:
@@ -101,8 +103,8 @@ class CocoKeypoints(ImportedFaces):
         self, categories: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path
     ) -> dict[str, Any]:
         """The one category whose annotations are read."""
-        used = {row.get("category_id") for row in rows}
-        chosen = [c for c in categories if c.get("id") in used]
+        used = {str(row.get("category_id")) for row in rows}
+        chosen = [c for c in categories if str(c.get("id")) in used]
         if self.category is not None:
             chosen = [c for c in categories if c.get("name") == self.category]
         if len(chosen) == 1:
@@ -137,6 +139,24 @@ def _table(document: dict[str, Any], key: str, path: Path) -> list[dict[str, Any
     return rows
 
 
+def _pictures(images: list[dict[str, Any]], path: Path) -> dict[str, dict[str, Any]]:
+    """Pictures by number; some tools write numbers as text.
+
+    Raises:
+        UserError: two pictures have one number, as in files that were put together.
+    """
+    pictures: dict[str, dict[str, Any]] = {}
+    for k, image in enumerate(images):
+        other = pictures.setdefault(str(image.get("id")), image)
+        if other.get("file_name") != image.get("file_name"):
+            raise UserError(
+                f"pictures {str(other.get('file_name'))[:60]!r} and"
+                f" {str(image.get('file_name'))[:60]!r} have one id, {path}:images[{k}]; give each"
+                " picture its own, and its annotations with it"
+            )
+    return pictures
+
+
 def _names(value: Any, count: int, where: str) -> list[str]:
     """Names of the points: the category's, or numbers."""
     if isinstance(value, list) and value:
@@ -164,7 +184,7 @@ def _edges(value: Any, n_points: int, path: Path) -> list[tuple[int, int]]:
 
 
 def _face(
-    row: dict[str, Any], pictures: dict[Any, dict[str, Any]], names: list[str], where: str
+    row: dict[str, Any], pictures: dict[str, dict[str, Any]], names: list[str], where: str
 ) -> AnnotatedFace:
     values = row["keypoints"]
     if len(values) != 3 * len(names):
@@ -172,7 +192,7 @@ def _face(
             f"{len(values)} numbers in keypoints, not x, y, v of {len(names)} points, {where};"
             " export it again"
         )
-    picture = pictures.get(row.get("image_id"))
+    picture = pictures.get(str(row.get("image_id")))
     if picture is None or not isinstance(picture.get("file_name"), str):
         raise UserError(f"no image of id {row.get('image_id')!r}, {where}; export it again")
     face = AnnotatedFace(picture["file_name"], where, {})

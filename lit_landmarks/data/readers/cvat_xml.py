@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 from xml.etree.ElementTree import Element
 
+from lit_landmarks.data.finding import IMAGE_SUFFIXES, files_below
 from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.grouped import Box, Marks, common_count, group_marks
 from lit_landmarks.data.readers.imported import (
@@ -136,7 +137,7 @@ def _pictures(root: Element, folder: Path) -> Iterator[_Picture]:
         picture.shapes = list(image)
         yield picture
     tracks = root.findall("track")
-    frames = {f.stem: f for f in folder.rglob("frame_*")} if tracks else {}
+    frames = {f.stem: f for f in files_below(folder, IMAGE_SUFFIXES)} if tracks else {}
     for number, track in enumerate(tracks):
         for shape in track:
             if not shape.get("frame", "").isdecimal():

@@ -34,6 +34,8 @@ class DlibXml(ImportedFaces):
         ContentPattern(("*.xml",), texts=(b"<dataset", b"<images", b"<part")),
     )
 
+    box_numbers: ClassVar[str] = "left, top, width, height"
+
     def _parse(self, path: Path) -> Annotations:
         root = read_xml(path)
         if root.tag != "dataset":

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
+from lit_landmarks.data.finding import composed, files_below, locate, match_files
 from lit_landmarks.data.index import (
     Arguments,
     FaceDataset,
@@ -26,7 +28,7 @@ from lit_landmarks.data.index import (
     read_image,
 )
 from lit_landmarks.data.picture_size import picture_size
-from lit_landmarks.data.plausibility import drop_implausible
+from lit_landmarks.data.plausibility import CORNERS, drop_implausible
 from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
 from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Row, columns, read_row
 from lit_landmarks.errors import UserError
@@ -105,9 +107,9 @@ class ContentPattern(FilePattern):
 
     def matching(self, folder: Path) -> Iterator[Path]:
         """The files that match, sorted."""
-        files = sorted({f for mark in self.marks for f in folder.glob(mark) if f.is_file()})
-        visible = [f for f in files if not f.name.startswith(".")]
-        for file in visible[:_FILES_SNIFFED] if self.folders else visible:
+        found = {f for mark in self.marks for f in match_files(folder, mark)}
+        files = sorted(f for f in found if f.is_file())
+        for file in files[:_FILES_SNIFFED] if self.folders else files:
             try:
                 with file.open("rb") as stream:
                     content = stream.read(_SNIFFED)
@@ -140,6 +142,8 @@ class ImportedFaces(FaceDataset):
     convention: str = "custom"
     source: ClassVar[str] = "your own, exported by an annotation tool"
     licence: ClassVar[str] = "that of the pictures"
+    #: What the four numbers of a box are in the files.
+    box_numbers: ClassVar[str] = CORNERS
 
     def __init__(
         self,
@@ -259,7 +263,7 @@ class ImportedFaces(FaceDataset):
                 value = self._value(face, order, picture)
                 row = read_row(value, len(order), self.boxes == "annotated", face.where)
             except UserError as error:
-                report(error)
+                report(UserError(str(error).replace(CORNERS, self.box_numbers)))
                 continue
             row.image = str(picture)
             rows.append(row)
@@ -271,6 +275,7 @@ class ImportedFaces(FaceDataset):
             None if self.units else ASK_UNITS,
             self.boxes == "annotated",
             self.grid,
+            self.box_numbers,
         )
         return select_faces(index, None, self.first, self.last, str(path))[0]
 
@@ -310,18 +315,26 @@ def _check_size(face: AnnotatedFace, picture: Path) -> None:
 
 
 class _Pictures:
-    """Finds the pictures that an annotation file names, below one folder only."""
+    """Finds the pictures that an annotation file names, below one folder only.
+
+    Linked folders are searched as `finding` says; a linked picture must lie below the folder.
+    """
 
     def __init__(self, root: Path, path: Path) -> None:
-        self._root = root.resolve()
-        above = (path if path.is_dir() else path.parent).resolve()
+        self._root = root
         # Beside the file, below the root, and where CVAT, Roboflow and others put them.
-        folders = [above, self._root, above / "images", self._root / "images"]
+        folders = [self._below(path if path.is_dir() else path.parent), ".", "images"]
+        folders.append(f"{folders[0]}/images")
         if not path.is_dir():
-            folders += [above.parent / "images", self._root / "images" / path.stem]
-        inner = self._root / "images" / path.stem.removeprefix("person_keypoints_")
-        self._folders = [*folders, inner, inner.parent / "default"]
-        self._names: dict[str, list[Path]] | None = None
+            folders += [f"{folders[0]}/../images", f"images/{path.stem}"]
+        folders += [f"images/{path.stem.removeprefix('person_keypoints_')}", "images/default"]
+        self._folders = folders
+        self._names: dict[str, dict[str, list[Path]]] = {}
+
+    def _below(self, folder: Path) -> str:
+        """A folder as seen from the root, which it is below unless `file` is an absolute path."""
+        inside_root = folder.is_relative_to(self._root)
+        return folder.relative_to(self._root).as_posix() if inside_root else "."
 
     def find(self, name: str, where: str) -> Path:
         """The picture that a file calls `name`.
@@ -329,33 +342,64 @@ class _Pictures:
         Raises:
             UserError: there is none below the root, or several of that name and no folder told.
         """
-        plain = name.replace("\\", "/").removeprefix("file://")
-        last = PurePosixPath(plain).name
-        if not last or "\0" in plain:
-            raise UserError(f"picture {name[:80]!r} is no file name, {where}; correct it")
-        beside = Path(where.partition(":annotations[")[0]).parent
-        for folder in [beside, *self._folders]:
-            try:
-                path = (folder / plain).resolve()
-                if path.is_relative_to(self._root) and path.is_file():
-                    return inside(self._root, path.relative_to(self._root).as_posix(), where)
-            except (OSError, RuntimeError, ValueError):
-                continue
-        if self._names is None:
-            self._names = {}
-            for folder_name, _, files in os.walk(self._root):
-                for file in files:
-                    self._names.setdefault(file, []).append(Path(folder_name) / file)
-        others = self._names.get(last, [])
-        if len(others) > 1:
-            raise UserError(
-                f"{len(others)} pictures are called {last!r} below {self._root}, {where};"
-                " write the folder of each into the file"
-            )
-        if not others:
-            missing = missing_image(self._root / last)
-            raise UserError(str(missing).replace("; ", f", {where}; ", 1))
-        return inside(self._root, others[0].relative_to(self._root).as_posix(), where)
+        last = ""
+        beside = self._below(Path(where.partition(":annotations[")[0]).parent)
+        for plain in dict.fromkeys(_plain_names(name)):
+            last = PurePosixPath(plain).name
+            if not last or "\0" in plain:
+                raise UserError(f"picture {name[:80]!r} is no file name, {where}; correct it")
+            for folder in [beside, *self._folders]:
+                place = PurePosixPath(os.path.normpath(f"{folder}/{plain}"))
+                if place.is_absolute() or ".." in place.parts:
+                    continue
+                if _is_file(path := locate(self._root, place.as_posix())):
+                    return self._checked(path, where)
+            others = self._called(last)
+            if len(others) > 1:
+                raise UserError(
+                    f"{len(others)} pictures are called {last!r} below {self._root}, {where};"
+                    " write the folder of each into the file"
+                )
+            if others:
+                return self._checked(others[0], where)
+        missing = missing_image(self._root / last)
+        raise UserError(str(missing).replace("; ", f", {where}; ", 1))
+
+    def _called(self, name: str) -> list[Path]:
+        """Files of a name, at any depth; those in another case only if there is none in this."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in self._names:
+            files = self._names.setdefault(suffix, {})
+            for file in files_below(self._root, (suffix,)):
+                files.setdefault(composed(file.name).lower(), []).append(file)
+        alike = self._names[suffix].get(composed(name).lower(), [])
+        return [f for f in alike if composed(f.name) == composed(name)] or alike
+
+    def _checked(self, path: Path, where: str) -> Path:
+        """The path itself, unless it is a link to a picture elsewhere."""
+        if path.is_symlink() and not path.resolve().is_relative_to(self._root.resolve()):
+            return inside(self._root.resolve(), path.relative_to(self._root).as_posix(), where)
+        return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
+
+
+def _plain_names(name: str) -> Iterator[str]:
+    """What a tool's name of a picture may mean as a relative path, the likeliest first."""
+    plain = name.replace("\\", "/").removeprefix("file://")
+    yield plain
+    if "://" in plain or plain.startswith("/data/"):  # an address, such as Label Studio's
+        address = urlsplit(plain)
+        local = parse_qs(address.query).get("d")
+        plain = local[0] if local else address.path
+        yield plain
+    if "%" in plain:
+        yield unquote(plain)
 
 
 def parse_place(text: Any, what: str, where: str) -> float:

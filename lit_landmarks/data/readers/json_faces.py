@@ -122,6 +122,7 @@ class JsonFaces(FaceDataset):
         self.subset, self.first, self.last = subset, first, last
         self.pixel_grid = None if pixel_grid is None else choice("pixel_grid", pixel_grid, GRIDS)
         self._head: tuple[Path, dict[str, Any]] | None = None
+        self._splits: list[str] = []
 
     @classmethod
     def declare(cls, base: str | Path, **arguments: Any) -> None:
@@ -151,6 +152,14 @@ class JsonFaces(FaceDataset):
         grid: Grid = self.pixel_grid or self._header()["pixel_grid"]
         return grid
 
+    def parts(self) -> dict[str, FaceDataset]:
+        """A set for each `split` of the file, unless the argument chooses one."""
+        parts: dict[str, FaceDataset] = {}
+        for name in self._splits:
+            parts[name] = JsonFaces(self.root, self.file, name, units=self.units)
+            parts[name].start_from(self.base)
+        return parts
+
     def _header(self) -> dict[str, Any]:
         """All but the faces, read at most once."""
         path = self._path()
@@ -175,6 +184,8 @@ class JsonFaces(FaceDataset):
         if self.split is not None and not rows:
             raise UserError(f"no face of split {self.split!r} in {path}; correct split")
         scheme = get_scheme(self.scheme)
+        names = dict.fromkeys(row.split for row in rows if row.split is not None)
+        self._splits = [] if self.split is not None else list(names)
         index = drop_implausible(
             columns(rows, scheme.n_points),
             [row.where for row in rows],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lit_landmarks.data.finding import files_below
 from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.coco import read_document
 from lit_landmarks.data.readers.grouped import Marks, group_marks
@@ -38,12 +39,10 @@ class LabelMe(ImportedFaces):
     )
 
     def _parse(self, path: Path) -> Annotations:
-        files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+        files = files_below(path, (".json",)) if path.is_dir() else [path]
         annotations = Annotations("face", [])
         labels: list[str] = []
         for file in files:
-            if file.name.startswith("."):
-                continue
             try:
                 document = read_document(file)
                 if not {"shapes", "imagePath"} <= set(document):

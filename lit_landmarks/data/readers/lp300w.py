@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -163,4 +164,4 @@ def _labels(root: Path, folder: str) -> Path:
 def _validates(file: Path) -> bool:
     """By the photo: what stands before the last `_` is the same in all its poses."""
     photo = file.stem.rsplit("_", 1)[0]
-    return zlib.crc32(photo.encode()) % _VALIDATES == 0
+    return zlib.crc32(os.fsencode(photo)) % _VALIDATES == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,46 @@ def test_people_by_name(copies: Copies, make_faces: Make, tmp_path: Path) -> Non
     lines = [line for line in describe_shared(sets) if "by name" in line]
     assert len(lines) == 1
     assert "share 1 people by name" in lines[0]
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Training", "test")])
+@pytest.mark.parametrize("whole", ["--all", "--root"])
+def test_splits_of_one_file_are_compared(
+    make_faces: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, str],
+    whole: str,
+) -> None:
+    root = make_faces(n=4, root="ours")
+    shutil.copy(root / "face_01.jpg", root / "again.jpg")
+    pictures = ["face_00.jpg", "face_01.jpg", "face_02.jpg", "again.jpg"]
+    rows = [
+        {"image": name, "points": [[20, 30], [60, 31], [40, 66 + k]], "split": names[k // 2]}
+        for k, name in enumerate(pictures)
+    ]
+    header = {"format": "lit_landmarks faces", "version": 1}
+    scheme = {"name": "three_in_splits", "points": ["a", "b", "c"]}
+    (root / "faces.json").write_text(json.dumps({**header, "scheme": scheme, "faces": rows}))
+    for label in root.glob("*.pts"):
+        label.unlink()
+    arguments = ["data", "check", "--sheet", str(tmp_path / "sheet"), whole, str(root)]
+    assert main([*arguments, *([] if whole == "--all" else ["--dataset", "JsonFaces"])]) == 0
+    text = capsys.readouterr().out
+    assert f"{names[0]} and " in text
+    assert f"{names[1]} share 1 pictures with the same pixels" in text
+
+
+def test_the_role_says_what_is_trained_on(
+    make_faces: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_faces(n=3, root="ours")
+    entry = f"{{class_path: Ibug300W, init_args: {{root: {root}}}}}"
+    lines = [f"    train: {{a: {entry}}}", f"    val: {{b_train: {entry}}}"]
+    config = tmp_path / "c.yaml"
+    config.write_text("\n".join(["data:", "  init_args:", *lines]))
+    main(["data", "check", "--sheet", str(tmp_path / "sheet"), "--config", str(config)])
+    assert "train_a and val_b_train share 3 pictures" in capsys.readouterr().out
 
 
 @pytest.mark.real

@@ -141,16 +141,23 @@ def group_comparable(entries: Sequence[Entry], objective: str) -> list[Group]:
     unknown = MeasuredOn()
     rows: dict[Any, list[Entry]] = {}
     waiting = []
-    for entry in entries:
+    # How much of its data a row without a result was measured on is not known: it comes last.
+    for entry in sorted(entries, key=lambda e: e.state != "finished"):
         measured = entry.measured_on or unknown
-        if measured.key(role)[2] is None and not math.isfinite(entry.figure(objective)):
+        if measured.key(role)[0] is None and not math.isfinite(entry.figure(objective)):
             waiting.append(entry)
         else:
-            rows.setdefault(measured.key(role), []).append(entry)
+            key = measured.key(role)
+            if entry.state != "finished":
+                key = next((other for other in rows if other[:3] == key[:3]), key)
+            rows.setdefault(key, []).append(entry)
     if len(rows) < 2:
         return [Group("", entries)]
     ordered = sorted(rows.values(), key=len, reverse=True)
     ordered[0] += waiting
+    places = {id(entry): place for place, entry in enumerate(entries)}
+    for part in ordered:
+        part.sort(key=lambda e: places[id(e)])
     return [Group((part[0].measured_on or unknown).describe(role), part) for part in ordered]
 
 

@@ -33,6 +33,8 @@ Tree = dict[str, Any]
 
 #: Top-level keys that hold one class each, and what a user calls that class.
 CLASSES = {"model": "method", "data": "data module"}
+#: What may stand beside a class; any other key there is short for one of its `init_args`.
+_CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 #: Dicts that a file writes whole.
 WHOLE = ("data.init_args.train", "data.init_args.val", "data.init_args.test")
 #: Settings of the data that belong to the training sets of the file that names them.
@@ -144,7 +146,7 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
     """One file with the files that it includes; `sources` learns which file said what."""
     folder = path.resolve().parent
     given = nest_dotted_keys(read_yaml(path), path, path.read_text(encoding="utf-8"))
-    tree: Tree = rename_classes(_anchor(given, folder))
+    tree: Tree = rename_classes(_anchor(_write_out(given, path), folder))
     model = tree.get("model")
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
         name = str(model.get("class_path") or "")
@@ -171,6 +173,28 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
         # An unset variable is an error once the data is read: `profile` needs none.
         if not root.startswith("$"):
             arguments["root"] = str((folder / root).resolve())
+    return tree
+
+
+def _write_out(tree: Tree, path: Path) -> Tree:
+    """Settings with `model: {rank: 8}` as `model: {init_args: {rank: 8}}`, and so for the data."""
+    tree = {**tree}
+    for key in CLASSES:
+        group = tree.get(key)
+        if not isinstance(group, dict):
+            continue
+        short = {name: value for name, value in group.items() if name not in _CLASS_KEYS}
+        arguments = group.get("init_args")
+        if not short or not isinstance(arguments, dict | None):
+            continue
+        for name in short:
+            if name in (arguments or {}):
+                raise UserError(
+                    f"{key}.{name} and {key}.init_args.{name} are the same setting, {path};"
+                    " keep one of them"
+                )
+        rest = {name: value for name, value in group.items() if name in _CLASS_KEYS}
+        tree[key] = {**rest, "init_args": {**(arguments or {}), **short}}
     return tree
 
 

@@ -41,6 +41,10 @@ def row(name: str, nme: float, mma: float, measured: MeasuredOn | None) -> Entry
             "ibug68, interocular NME, val/helen bbbbbbbb",
         ),
         (replace(HELEN, manifests={}), "ibug68, interocular NME, val/helen ffffffff"),
+        (
+            replace(HELEN, parts={"val": ("helen (16 of 100 faces)",)}),
+            "ibug68, interocular NME, val/helen aaaaaaaa, only helen (16 of 100 faces)",
+        ),
         (MeasuredOn("ibug68"), "ibug68, unknown data"),
         (None, "unknown data"),
     ],
@@ -96,6 +100,39 @@ def test_trials_that_were_never_trained_stand_with_the_others() -> None:
     rows = [row("a", 5.0, 20.0, HELEN), row("x", 3.0, 9.0, None), row("b", 4.0, 40.0, HELEN)]
     groups = compare([*rows, costly]).groups
     assert [[e.name for e in group.entries] for group in groups] == [["b", "a", "c"], ["x"]]
+
+
+def test_means_over_other_test_sets_are_apart() -> None:
+    chosen = replace(HELEN, left_out=("afw",))
+    rows = [row("a", 5.0, 20.0, HELEN), row("b", 4.0, 40.0, chosen)]
+    assert len(compare(rows).groups) == 1
+    groups = compare(rows, objective="test/nme").groups
+    assert [group.heading for group in groups] == [
+        "ibug68, interocular NME, test/afw cccccccc, mean without afw",
+        "ibug68, interocular NME, test/afw cccccccc",
+    ]
+
+
+def test_an_unfinished_row_stands_with_those_of_its_data() -> None:
+    part = replace(HELEN, parts={"val": ("helen (16 of 100 faces)",)})
+    pruned = replace(row("p", 9.0, 20.0, HELEN), state="pruned")
+    rows = [row("a", 5.0, 20.0, part), row("x", 3.0, 9.0, None), pruned]
+    groups = compare(rows).groups
+    assert [[e.name for e in group.entries] for group in groups] == [["a", "p"], ["x"]]
+
+
+def test_what_was_measured_of_each_set_and_left_out(tmp_path: Path) -> None:
+    sets = [
+        {"role": "val", "name": "a", "faces": 64},
+        {"role": "val", "name": "b", "faces": 9},
+        {"role": "test", "name": "b", "faces": 9, "chosen_on": True},
+    ]
+    metrics = {"val/a/faces": 16.0, "val/b/faces": 9.0, "test/b/faces": 9.0}
+    measured = read_measured_on(
+        RunDirectory(tmp_path), {"metrics": metrics, "data": {"sets": sets}}
+    )
+    assert measured.parts == {"val": ("a (16 of 64 faces)",)}
+    assert measured.left_out == ("b",)
 
 
 def test_what_a_run_was_measured_on(tmp_path: Path) -> None:

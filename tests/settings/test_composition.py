@@ -101,6 +101,33 @@ def test_scheme_is_stated_once(tmp_path: Path) -> None:
         compose([path])
 
 
+def test_short_forms_are_arguments_of_the_class(tmp_path: Path) -> None:
+    text = "model: {class_path: ASMNet, dropout: 0.1}\nmodel.epochs: 3\n"
+    first = write(tmp_path, "a.yaml", text + "data: {root: faces, batch_size: 2}\n")
+    second = write(tmp_path, "b.yaml", "model: {dropout: 0.3}\n")
+    composed = compose([first, second])
+    arguments = {"dropout": 0.3, "epochs": 3}
+    assert composed.tree["model"] == {"class_path": "ASMNet", "init_args": arguments}
+    assert composed.tree["data"]["init_args"] == {"root": str(tmp_path / "faces"), "batch_size": 2}
+    assert composed.origin_of("model.init_args.dropout") == second
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {class_path: ASMNet, dropout: 0.1, init_args: {dropout: 0.2}}",
+        "model: {class_path: ASMNet, init_args: {dropout: 0.2}}\nmodel.dropout: 0.1",
+        "data: {batch_size: 2, init_args: {batch_size: 2}}",
+    ],
+)
+def test_short_and_long_forms_of_one_setting(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, "a.yaml", text)
+    with pytest.raises(
+        UserError, match=r"init_args\.\w+ are the same setting, .*a\.yaml; keep one"
+    ):
+        compose([path])
+
+
 def test_paths_start_at_the_folder_of_their_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def test_machines_that_start_together(server: Server, tmp_path: Path) -> None:
         made = study_on(server, tmp_path / str(machine), "fresh", storage=storage, trials=8)
         folders.append(made)
     workers = [start(folder, 0.02) for folder in folders]
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0, 0]
+    assert [worker.wait(timeout=180) for worker in workers] == [0, 0, 0, 0]
     study = folders[0].open(folders[0].sweep())
     assert len(list_counted_trials(study)) == 8
     assert all(t.state.is_finished() for t in study.get_trials())
@@ -78,7 +78,7 @@ def start(folder: StudyFolder, seconds: float) -> subprocess.Popen[bytes]:
 
 def at_work(study: optuna.Study, process: subprocess.Popen[bytes]) -> FrozenTrial:
     """Waits until a process is in the middle of a trial, a checkpoint behind it."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             mine = f"-{process.pid}-" in str(trial.user_attrs.get(OWNER))
@@ -169,8 +169,8 @@ def test_a_worker_that_was_frozen_finds_its_trial_given_away(
             assert time.monotonic() < end
             time.sleep(0.1)
         frozen.send_signal(signal.SIGCONT)
-        assert frozen.wait(timeout=60) == 0
-        assert other.wait(timeout=60) == 0
+        assert frozen.wait(timeout=180) == 0
+        assert other.wait(timeout=180) == 0
     done = [t for t in study.get_trials() if t.state == TrialState.COMPLETE]
     assert len(done) == len(list_counted_trials(study)) == 3
     for one in done:

@@ -68,7 +68,7 @@ def test_resume_reaches_the_same_total(
     run = folder.trials / "0000"
     wait_for_epochs(folder, run, first)
     first.send_signal(how)
-    told = first.communicate(timeout=60)[0]
+    told = first.communicate(timeout=180)[0]
     if how == signal.SIGKILL:
         assert first.returncode == -signal.SIGKILL
     else:

@@ -225,7 +225,7 @@ def test_killed_and_finished_by_another_process(
 ) -> None:
     root, cache = make_faces(n=60), tmp_path / "cache"
     words = [sys.executable, "-c", _KILLED, str(root), str(cache)]
-    killed = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    killed = subprocess.run(words, capture_output=True, text=True, timeout=180)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert {p.suffix for p in cache.iterdir()} == {".part", ".rows"}
     dataset, read = Ibug300W(str(root)), []

@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
 
 def format_rows(rows: Rows) -> Iterable[str]:
     """Lines with the names in one column and what they are beside them."""
-    width = max(len(name) for name, _ in rows) + 2
+    width = max((len(name) for name, _ in rows), default=0) + 2
     for name, text in rows:
         wrapped = textwrap.wrap(text, _WIDTH - width) or [""]
         yield f"{name:<{width}}{wrapped[0]}".rstrip()

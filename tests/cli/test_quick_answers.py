@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lit_landmarks.cli.listing import format_rows
 from lit_landmarks.cli.verbs import VERBS
 from tests.support.configs import tiny_config
 
@@ -195,3 +196,7 @@ def test_a_place_that_is_taken(tmp_path: Path, kind: str) -> None:
     else:
         run.write_text("mine")
     assert f"{run} exists" in answer("fit", "--config", "quick", "--run", run, status=2)
+
+
+def test_a_list_without_entries_has_no_lines() -> None:
+    assert list(format_rows([])) == []

@@ -21,6 +21,16 @@ from lit_landmarks.training.run_lock import lock_run
 if TYPE_CHECKING:
     from lit_landmarks.settings import Task
 
+#: Settings that do not change the figures: where else they go, and how the faces are shared out.
+_SAME_FIGURES = (
+    "output",
+    "ced",
+    "trainer.devices",
+    "trainer.strategy",
+    "trainer.num_nodes",
+    "trainer.enable_progress_bar",
+)
+
 
 def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
     """Runs a training verb; plain mistakes and help do not wait for torch."""
@@ -85,11 +95,10 @@ def _save(task: Task, metrics: Mapping[str, float]) -> Path:
     role: Literal["val", "test"] = "val" if request.verb == "validate" else "test"
     configs = [path for path in request.configs if path != RunDirectory(request.run).config]
     extra = [item for path in configs for item in ("--config", str(path))]
-    # Where else the figures go does not change them.
     settings = [
         f"--{key}={text}"
         for key, text in split_overrides(request.overrides).items()
-        if key not in ("output", "ced")
+        if key not in _SAME_FIGURES
     ]
     arguments = ["--run", str(request.run), "--ckpt_path", str(request.checkpoint), *extra]
     command = ["python", "-m", "lit_landmarks", request.verb, *arguments, *settings]

@@ -9,12 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 #: Plain attributes by which a module hangs on a training run; a copy for counting leaves them out.
 _HANDLES = ("_trainer", "_fabric")
 #: Methods by which re-parameterizable blocks merge their branches in place: timm's, RepVGG's,
 #: RepLKNet's.
 _MERGES = ("reparameterize", "switch_to_deploy", "merge_kernel")
+#: Hooks that compute a weight before each call; deployed, the weight is stored.
+_WEIGHT_HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
 
 
 def copy_module(module: nn.Module, device: str) -> nn.Module:
@@ -41,7 +47,9 @@ def deploy(module: nn.Module) -> nn.Module:
 
     Blocks that train several branches and run one (RepVGG, MobileOne, FastViT, GhostNetV3 and
     others) tell it by a method `reparameterize`, `switch_to_deploy` or `merge_kernel` without
-    arguments; timm's also by `fuse`, which gives a module to put in their place.
+    arguments; timm's also by `fuse`, which gives a module to put in their place. Weights that are
+    computed from others before each call (weight and spectral norm, pruning, whatever is registered
+    with `torch.nn.utils.parametrize`) are stored.
 
     Args:
         module: a copy that will not be trained any more, in eval mode.
@@ -57,6 +65,7 @@ def deploy(module: nn.Module) -> nn.Module:
         >>> before, after
         (44, 22)
     """
+    _store_weights(module)
     if (fuse := _get_fuse(module)) is not None and isinstance(merged := fuse(), nn.Module):
         module = merged.eval()
     for name in _MERGES:
@@ -75,9 +84,28 @@ def is_mergeable(module: nn.Module) -> bool:
     """Whether some block of a module is deployed in another form than it is trained in."""
     return any(
         _get_fuse(part) is not None
+        or parametrize.is_parametrized(part)
+        or _find_weight_hooks(part)
         or any(_takes_nothing(getattr(part, name, None)) for name in _MERGES)
         for part in module.modules()
     )
+
+
+def _store_weights(module: nn.Module) -> None:
+    """Puts computed weights of one module into the place of what they are computed from."""
+    if parametrize.is_parametrized(module):
+        parametrizations: Any = module.parametrizations
+        for name in list(parametrizations):
+            with torch.enable_grad():  # without, some weights would not count as parameters
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    for number, hook in _find_weight_hooks(module).items():
+        hook.remove(module)
+        del module._forward_pre_hooks[number]
+
+
+def _find_weight_hooks(module: nn.Module) -> dict[int, Any]:
+    hooks = module._forward_pre_hooks.items()
+    return {number: hook for number, hook in hooks if isinstance(hook, _WEIGHT_HOOKS)}
 
 
 def holds_packed_tensors(module: nn.Module) -> bool:

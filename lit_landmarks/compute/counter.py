@@ -58,6 +58,11 @@ class WorkCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             UncountedOperator: no table knows its work.
         """
         named = dict(kwargs or {})
+        if any(tensor.is_nested for tensor in iterate_tensors([args, named])):
+            raise UncountedOperator(
+                f"the multiply-adds of operator '{func}' on nested tensors are unknown; give a face"
+                " as plain tensors, padded if need be"
+            )
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args)
         if is_decomposable(func):
@@ -123,7 +128,9 @@ class _Functions(TorchFunctionMode):
         before, named = self.counter.work, kwargs or {}
         result = func(*args, **named)
         if (formula := _WHOLE_FUNCTIONS.get(func)) is not None:
-            tensors = iterate_tensors([args, named])
+            tensors = list(iterate_tensors([args, named]))
+            if any(map(torch._C._functorch.is_functorch_wrapped_tensor, tensors)):
+                return result  # inside `vmap` a tensor does not show its batch; its operators do
             self.counter.work = before.plus(Work(products=formula(*tensors)))
         return result
 

@@ -9,7 +9,8 @@ Formulas, n and m sizes, N the length of a transform:
   eigenvalues 2 n^3 / 3, with vectors 9 n^3 / 2 (8.3); singular values 2 m n^2 - 2 n^3 / 3, with
   vectors 2 m^2 n + 4 m n^2 + 9 n^3 / 2 (8.6), m >= n. Eigenvalues of general matrices and the
   matrix exponential depend on the values, and are refused.
-* Products of complex numbers are four of real ones.
+* Products of complex numbers are four of real ones; a complex convolution is the three of real
+  numbers as which PyTorch runs it.
 """
 
 from __future__ import annotations
@@ -112,6 +113,32 @@ def added_product(_: Any, left: Tensor, right: Tensor, *__: Any, **___: Any) -> 
 def packed_product(left: Tensor, *_: Any, result: Any, **__: Any) -> float:
     """A matrix product whose right side is packed: by its result."""
     return float(next(iterate_tensors([result])).numel()) * left.shape[-1]
+
+
+def packed_recurrence(gates: int) -> Formula:
+    """Quantized recurrent layers, one after the other, with so many gates; batches or packed."""
+
+    def count(values: Tensor, *rest: Any, **_: Any) -> float:
+        place = next(n for n, value in enumerate(rest) if isinstance(value, bool))  # biases
+        state, layers, both = rest[place - 2], rest[place + 1], rest[place + 4]
+        hidden = next(iterate_tensors([state])).shape[-1]
+        ways = 2 if both else 1
+        inputs = values.shape[-1] + (layers - 1) * ways * hidden + layers * hidden
+        return float(math.prod(values.shape[:-1])) * ways * gates * hidden * inputs
+
+    return count
+
+
+def packed_cell(gates: int) -> Formula:
+    """One step of a quantized recurrent layer with so many gates."""
+
+    def count(values: Tensor, state: Any, *_: Any, **__: Any) -> float:
+        hidden = next(iterate_tensors([state])).shape[-1]
+        return (
+            float(values.numel() // values.shape[-1]) * gates * hidden * (values.shape[-1] + hidden)
+        )
+
+    return count
 
 
 def sampled_product(pattern: Tensor, left: Tensor, *_: Any, **__: Any) -> float:

@@ -37,8 +37,10 @@ from lit_landmarks.compute.formulas import (
     iterate_tensors,
     lu_factors,
     matrix_product,
+    packed_cell,
     packed_convolution,
     packed_product,
+    packed_recurrence,
     packed_transposed,
     pair_distances,
     plain_convolution,
@@ -122,6 +124,12 @@ PRODUCTS: dict[str, Formula] = {
     "_linalg_svd": by_sides(singular_values),
     "_linalg_eigh": by_sides(symmetric_eigenvalues),
     "quantized::matmul": matrix_product,
+    "quantized_lstm": packed_recurrence(gates=4),
+    "quantized_gru": packed_recurrence(gates=3),
+    "quantized::quantized_lstm_cell_dynamic": packed_cell(gates=4),
+    "quantized::quantized_gru_cell_dynamic": packed_cell(gates=3),
+    "quantized::quantized_rnn_tanh_cell_dynamic": packed_cell(gates=1),
+    "quantized::quantized_rnn_relu_cell_dynamic": packed_cell(gates=1),
     **{
         f"quantized::linear{kind}": packed_product
         for kind in (
@@ -156,6 +164,10 @@ _INPUT_PRODUCTS = frozenset(
         *("mse_loss", "huber_loss", "smooth_l1_loss", "_weight_norm_interface"),
     )
 )
+#: Operators that may multiply the numbers which meet in one place, and the argument that has as
+#: many numbers as there are products then.
+_PLACING = {"scatter": 2, "scatter_reduce": 2, "index_reduce": 3, "segment_reduce": 0}
+_MULTIPLYING = frozenset(("prod", "multiply"))
 #: Additions whose factor `alpha` is a product too, unless it is 1.
 _SCALED_SUMS = frozenset(("add", "sub", "rsub", "index_add", "_add_relu"))
 
@@ -197,8 +209,8 @@ _FREE_NAMES = {
         _sparse_coo_tensor_with_dims_and_tensors _sparse_broadcast_to_copy _sparse_mask_projection
         _spdiags split_copy split_with_sizes_copy squeeze_copy stack t_copy to_mkldnn
         to_padded_tensor transpose_copy tril triu unbind_copy unfold_copy unsafe_split
-        unsafe_split_with_sizes unsqueeze_copy values_copy view_as_complex_copy view_as_real_copy
-        view_copy where zero zeros_like im2col
+        unfold_backward unsafe_split_with_sizes unsqueeze_copy values_copy view_as_complex_copy
+        view_as_real_copy view_copy where zero zeros_like im2col
     """,
     "choosing and placing": """
         _index_put_impl _unsafe_index _unsafe_index_put _unsafe_masked_index
@@ -346,6 +358,10 @@ def _count_elementwise(
         return Work(
             elementwise=float(each * sum(map(count_values, results)) * _factor_of(name, arguments))
         )
+    if name in _PLACING and _MULTIPLYING & {
+        value for value in (*arguments, *named.values()) if isinstance(value, str)
+    }:
+        return Work(elementwise=float(arguments[_PLACING[name]].numel()))
     if name in _INPUT_PRODUCTS:
         values = next(iterate_tensors(arguments))
         return Work(elementwise=float(count_values(values) * (2 if values.is_complex() else 1)))

@@ -15,7 +15,7 @@ _QUARTER = 5
 #: JPEG markers that open a frame and hold its size: all of C0 to CF but DHT, JPG and DAC.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: A picture without any of these has no orientation tag.
-_EXIF = (b"Exif", b"eXIf")
+_EXIF = (b"Exif", b"eXIf", b"Raw profile type")
 _HEAD = 1 << 16
 
 

@@ -1,14 +1,16 @@
 """Labels that cannot be meant: what annotation tools and their users write by habit.
 
-Of one face: points that were not set (0 0, -1 -1, 9999 9999, one place for several), points far
-away from the others or beyond the picture, a box that does not hold the points. Of all faces
-together: coordinates in percent or of a smaller copy, x and y exchanged, y counted from the bottom,
-boxes of another form. Pixels that count from 1 instead of 0 cannot be told by looking.
+Of one face: points that were not set (0 0, -1 -1, 9999 9999, one coordinate 0, a corner of the
+picture, one place for several), points far away from the others or beyond the picture, a box that
+does not hold the points. Of all faces together: coordinates in percent, of a smaller or larger
+copy or counted from the middle, x and y exchanged, y counted from the bottom, boxes of another form
+or of the whole picture. Pixels that count from 1 instead of 0 cannot be told by looking.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +27,10 @@ Floats = NDArray[np.float64]
 
 #: Numbers that stand for "none" in files that cannot say so.
 _NONE_VALUES = (999, 9999, 99999, 999999, 32767, 65535)
+#: What 0 becomes where files count from 0, from a corner, or from 1.
+_ZEROS = (0.0, -0.5, -1.0)
+#: The largest such shift, and as much again for files that end at the last pixel.
+_ABOUT = 2.0
 #: Times the median distance from the middle of a face beyond which no point of it lies; in every
 #: public data set at hand the largest is 5.
 _FAR = 15.0
@@ -33,6 +39,21 @@ _BLOCK = 4096
 #: Distance of a place that several points share from the next point, in sides of the face; on small
 #: faces rounding gives neighbours one place.
 _APART = 0.15
+#: Points that in most faces of the set lie so far apart, in sides of the face, share no place;
+#: the second holds for more than `_SPARSE` points.
+_APART_IN_MOST = (0.3, 0.5)
+#: On faces of fewer pixels, rounding gives different points inside the face one place.
+_ROUNDED = 32.0
+#: Up to so many points, each stands for another part of the face.
+_SPARSE = 12
+#: A coordinate of 0 was not set if the other points begin so many sides of the face away.
+_GAP = 0.5
+#: Faces from which the usual places of the points are taken.
+_FACES = 5
+#: Most faces do not reach beyond their pictures by more than this share of a side.
+_BEYOND = 0.02
+#: Boxes of the whole picture are meant where the points fill so much of its area.
+_FILLED = 0.1
 #: Share of the picture, from its first pixel, that a set fills whose points are of a smaller copy
 #: or in percent; the second where there are few pictures to judge by.
 _CORNER, _CORNER_OF_FEW, _FEW = 0.5, 0.34, 5
@@ -56,6 +77,7 @@ _FORMS: dict[str, Callable[[Floats], tuple[Any, Any, Any, Any]]] = {
     ),
     "y0, x0, y1, x1": lambda b: (b[1], b[0], b[3], b[2]),
     "x0, x1, y0, y1": lambda b: (b[0], b[2], b[1], b[3]),
+    "y0, x1, y1, x0 (top, right, bottom, left)": lambda b: (b[3], b[0], b[1], b[2]),
 }
 
 
@@ -84,11 +106,11 @@ def drop_implausible(
         The other faces.
     """
     sizes = {path: picture_size(path, grid) for path in dict.fromkeys(index.paths)}
-    good = np.ones(len(index), np.bool_)
+    good, usual = np.ones(len(index), np.bool_), _usual_places(index)
     for row in _rows_to_look_at(index, sizes):
         size = sizes[index.paths[row]] if index.paths else None
         box = index.box[row] if own_boxes else None
-        if reason := _bad_face(index.points[row], index.mask[row], box, size):
+        if reason := _bad_face(index.points[row], index.mask[row], box, size, usual):
             what, _, cure = reason.partition("; ")
             report(UserError(f"{what}, {wheres[row]}; {cure}"))
             good[row] = False
@@ -99,7 +121,9 @@ def drop_implausible(
     found = [
         None if ask_units is None else find_corner(kept, sizes, ask_units),
         find_exchanged_axes(kept, point_names),
+        None if ask_units is None else find_beyond(kept, sizes, ask_units),
         find_box_form(kept) if own_boxes else None,
+        find_picture_boxes(kept, sizes) if own_boxes else None,
     ]
     for reason in found:
         if reason is not None:
@@ -117,20 +141,20 @@ def _rows_to_look_at(index: FaceIndex, sizes: dict[str, tuple[int, int] | None])
         count = mask.sum(1)
         order: Floats = np.sort(points, axis=1)  # NaN comes last
         rows, last = np.arange(len(points)), (count - 1).clip(0)
-        low, high, middle = order[:, 0], order[rows, last], order[rows, last // 2]
+        middle = order[rows, last // 2]
         away = np.hypot(*(points - middle[:, None]).transpose(2, 0, 1))
         usual = np.sort(away, axis=1)[rows, last // 2]
         odd: Bools = np.where(mask, away, 0).max(1) > _FAR / 2 * usual
         odd |= np.asarray(points[..., 0] == points[..., 1], np.bool_).any(1)
-        for corner in (low, high, np.stack([low[:, 0], high[:, 1]], 1)):
-            odd |= (points == corner[:, None]).all(2).sum(1) > 1
-        odd |= (points == np.stack([high[:, 0], low[:, 1]], 1)[:, None]).all(2).sum(1) > 1
+        odd |= np.asarray((points <= 0) & (points >= -_ABOUT), np.bool_).any((1, 2))
+        places = np.sort(points[..., 0] + 1j * points[..., 1], axis=1)
+        odd |= np.asarray(places[:, 1:] == places[:, :-1], np.bool_).any(1)
         box = index.box[part, None].astype(np.float64)
         held = (points >= box[..., :2] - 1) & (points <= box[..., 2:] + 1)
         odd |= held.all(2).sum(1) < 0.5 * count
         if index.paths:
             sides = np.array([sizes[path] or (np.inf, np.inf) for path in index.paths[part]])
-            beyond: Bools = np.maximum(-points, points - sides[:, None]) > -0.5
+            beyond: Bools = np.maximum(-points, points - sides[:, None]) >= -_ABOUT
             odd |= beyond.reshape(len(points), -1).any(1)
         yield from (start + np.flatnonzero(odd)).tolist()
 
@@ -140,12 +164,14 @@ def _bad_face(
     mask: Bools,
     box: NDArray[np.float32] | None,
     size: tuple[int, int] | None,
+    usual: Floats | None,
 ) -> str | None:
     """What is wrong with the points of a face, and the cure; None if nothing is."""
     numbers, place = np.flatnonzero(mask), points[mask].astype(np.float64)
     if not len(place):
         return None
-    if (unset := _unset(place)) is not None:
+    unset = _unset(place, size, None if usual is None else usual[mask])
+    if unset is not None:
         x, y = place[unset]
         return f"point {numbers[unset]} ({x:g}, {y:g}) was not set; {_NOT_SET}"
     middle = np.median(place, axis=0)
@@ -164,7 +190,8 @@ def _bad_face(
             hint = "exchange x and y" if (swapped <= 0).all() else "correct them, or the picture"
             return (
                 f"{int((beyond > 0).sum())} of {len(place)} points lie beyond the"
-                f" {size[0]} x {size[1]} picture; {hint} (points of a larger copy must be scaled)"
+                f" {size[0]} x {size[1]} picture; {hint} (points of a larger copy must be scaled,"
+                " those that count from the middle shifted)"
             )
     if box is not None:
         x0, y0, x1, y1 = box.astype(np.float64)
@@ -181,22 +208,83 @@ def _bad_face(
 _NOT_SET = "leave it out (null in JSON, visibility 0 in COCO), or annotate it"
 
 
-def _unset(place: Floats) -> int | None:
+def _unset(place: Floats, size: tuple[int, int] | None, usual: Floats | None) -> int | None:
     """The first of the points (n, 2) that stands for "not set".
 
-    Such a place is a corner of the box around all points, where no point of a face lies.
+    Args:
+        place: points of a face.
+        size: width and height of the picture.
+        usual: (n, 2) where the points lie in most faces, in sides of the face.
     """
     low, high = place.min(0), place.max(0)
     equal = place[:, 0] == place[:, 1]
     at_low, at_high = (place == low).all(1), (place == high).all(1)
-    none = equal & ((at_low & (place[:, 0] <= 0)) | (at_high & np.isin(place[:, 0], _NONE_VALUES)))
+    # Files that count from 1, or from a corner, were shifted since.
+    named = (np.abs(place[:, :1] - np.array(_NONE_VALUES)) <= 1).any(1)
+    none = equal & ((at_low & (place[:, 0] <= 0)) | (at_high & named))
     if len(place) >= _FEWEST:
-        for corner in (low, high, [low[0], high[1]], [high[0], low[1]]):
-            here = (place == corner).all(1)
-            if here.sum() > 1 and not here.all():
-                apart = np.hypot(*(place[~here] - np.asarray(corner)).T).min()
-                none |= here & (apart > _APART * (high - low).max())
+        none |= _share_a_place(place, usual) | _at_corner(place, size) | _lacks_coordinate(place)
     return int(none.argmax()) if none.any() else None
+
+
+def _share_a_place(place: Floats, usual: Floats | None) -> Bools:
+    """Points that have one place with others, though it lies apart, or they do in most faces."""
+    shared = np.zeros(len(place), np.bool_)
+    groups, numbers, counts = np.unique(place, axis=0, return_inverse=True, return_counts=True)
+    numbers, side = numbers.reshape(-1), np.ptp(place, axis=0).max()
+    for k in np.flatnonzero(counts > 1):
+        here = numbers == k
+        corner = ((groups[k] == place.min(0)) | (groups[k] == place.max(0))).all()
+        if here.all() or not (corner or side >= _ROUNDED):
+            continue
+        apart = np.hypot(*(place[~here] - groups[k]).T).min() > _APART * side
+        spread = 0.0 if usual is None else float(np.ptp(usual[here], axis=0).max())
+        many = len(place) > _SPARSE  # of which a few may fall together in profile
+        meant = spread <= _APART_IN_MOST[many] or (many and counts[k] == 2)
+        if apart or not meant:
+            shared |= here
+    return shared
+
+
+def _at_corner(place: Floats, size: tuple[int, int] | None) -> Bools:
+    """Points in a corner of the picture that lie apart from the others."""
+    if size is None:
+        return np.zeros(len(place), np.bool_)
+    first = (place <= 0) & (place >= -_ABOUT)
+    last = (place <= np.array(size)) & (place >= np.array(size) - _ABOUT)
+    corner: Bools = (first | last).all(1)
+    if not corner.any() or (~corner).sum() < _FEWEST - 1:
+        return np.zeros(len(place), np.bool_)
+    others = place[~corner]
+    away = np.hypot(*(place[:, None] - others).transpose(2, 0, 1)).min(1)
+    return np.asarray(corner & (away > _APART * np.ptp(others, axis=0).max()))
+
+
+def _lacks_coordinate(place: Floats) -> Bools:
+    """Points with one coordinate of 0 (or what a shift of the first pixel made of it) far away."""
+    lacks = np.zeros(len(place), np.bool_)
+    for values in place.T:
+        here = np.isin(values, _ZEROS) & (values == values.min())
+        if not here.any() or (~here).sum() < _FEWEST - 1:
+            continue
+        gap = values[~here].min() - values.min()
+        lacks |= here & (gap > _GAP * np.ptp(place[~here], axis=0).max())
+    return lacks
+
+
+def _usual_places(index: FaceIndex) -> Floats | None:
+    """(N, 2) median places of the points in sides of their faces; None for few faces."""
+    if len(index) < _FACES:
+        return None
+    points = np.where(index.mask[..., None], index.points, np.nan).astype(np.float64)
+    some = points[np.linspace(0, len(points) - 1, min(len(points), _BLOCK)).astype(int)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a point that no face has
+        middle = np.nanmedian(some, axis=1, keepdims=True)
+        side = np.nanmedian(np.abs(some - middle), axis=1, keepdims=True).max(-1, keepdims=True)
+        places = np.nanmedian((some - middle) / np.maximum(side, 1e-9), axis=0)
+    extent = np.nanmax(places, axis=0) - np.nanmin(places, axis=0)
+    return np.asarray(places / max(float(extent.max()), 1e-9))
 
 
 def find_corner(
@@ -210,13 +298,48 @@ def find_corner(
     reach = np.where(index.mask[known][..., None], index.points[known], 0).max(1)
     share = float((reach / sides).max())
     pictures = len({index.paths[row] for row in known})
-    if share >= (_CORNER if pictures >= _FEW else _CORNER_OF_FEW):
+    if share <= 0 or share >= (_CORNER if pictures >= _FEW else _CORNER_OF_FEW):
         return None
     likely = "percent" if reach.max() <= 100 and (sides > 100).all() else "of a smaller copy"
     return (
         f"all points lie in the first {100 * share:.0f} % of the width and height of their"
         f" pictures and may be {likely}; {cure}"
     )
+
+
+def find_beyond(
+    index: FaceIndex, sizes: dict[str, tuple[int, int] | None], cure: str
+) -> str | None:
+    """Whether most faces reach beyond their pictures, as those of a larger copy do."""
+    known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
+    if not known:
+        return None
+    sides = np.array([sizes[index.paths[row]] for row in known], np.float64)[:, None]
+    points = index.points[known].astype(np.float64)
+    beyond = np.maximum(-points, points - sides) > _BEYOND * sides
+    reaching = (beyond.any(2) & index.mask[known]).any(1)
+    if 2 * int(reaching.sum()) <= len(known):
+        return None
+    return (
+        f"{int(reaching.sum())} of {len(known)} faces reach beyond their pictures, so the points"
+        f" may be of a larger copy or counted from the middle; {cure}"
+    )
+
+
+def find_picture_boxes(index: FaceIndex, sizes: dict[str, tuple[int, int] | None]) -> str | None:
+    """Whether the boxes are the whole pictures, of which the faces fill a small part."""
+    known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
+    if not known:
+        return None
+    whole = np.array([(0, 0, *(sizes[index.paths[row]] or (0, 0))) for row in known], np.float64)
+    annotated, points = index.mask[known][..., None], index.points[known].astype(np.float64)
+    low = np.where(annotated, points, np.inf).min(1)
+    high = np.where(annotated, points, -np.inf).max(1)
+    filled = (high - low).prod(1) / whole[:, 2:].prod(1)
+    are_pictures = (np.abs(index.box[known] - whole) <= _ABOUT).all(1) & (filled < _FILLED)
+    if 2 * int(are_pictures.sum()) <= len(known):
+        return None
+    return "boxes are the whole pictures; give boxes of the faces, or take boxes: ground_truth"
 
 
 def find_exchanged_axes(index: FaceIndex, point_names: Sequence[str]) -> str | None:

@@ -15,7 +15,7 @@ from lit_landmarks.pictures.problems import SAVE, PictureError, check_size
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
-_SCAN, _END, _TABLES = 0xDA, b"\xff\xd9", 0xC4
+_SCAN, _END, _TABLES, _QUANTIZATION = 0xDA, b"\xff\xd9", 0xC4, 0xDB
 #: Frame headers: all of C0 to CF but tables (C4), reserved (C8) and arithmetic conditioning (CC).
 _FRAMES = {*range(0xC0, 0xD0)} - {_TABLES, 0xC8, 0xCC}
 #: Frames whose scans hold whole blocks.
@@ -73,6 +73,8 @@ def check_jpeg(data: bytes) -> JpegHeader:
             header, frame = JpegHeader(width, height, components), marker
         elif marker == _TABLES:
             standard = standard or _STANDARD_AC in body
+        elif marker == _QUANTIZATION:
+            _check_quantization(body)
         elif marker == _SCAN and header is not None:
             if standard and frame in _SEQUENTIAL:
                 end = data.find(_END, at)
@@ -81,6 +83,23 @@ def check_jpeg(data: bytes) -> JpegHeader:
             check_size(header.width, header.height)
             return header
     raise PictureError("JPEG is truncated or damaged: no picture data")
+
+
+def _check_quantization(body: bytes) -> None:
+    """Check the tables of a segment, in which T.81 allows no 0.
+
+    Raises:
+        PictureError: a table is cut, or holds a 0.
+    """
+    at = 0
+    while at < len(body):
+        width = 1 + (body[at] >> 4)
+        steps = body[at + 1 : at + 1 + 64 * width]
+        if width > 2 or len(steps) < 64 * width:
+            raise PictureError("JPEG is truncated or damaged: a table is cut")
+        if 0 in struct.unpack(">64B" if width == 1 else ">64H", steps):
+            raise PictureError("JPEG is damaged: a quantization step of 0")
+        at += 1 + 64 * width
 
 
 class PngChunk(NamedTuple):

@@ -1,10 +1,14 @@
 """The orientation tag of a picture file, and turning pixels by it.
 
-Source: Exif 2.32 (CIPA DC-008), tag 274; PNG Extensions 1.5.0 (`eXIf`); WebP Container (`EXIF`).
+Source: Exif 2.32 (CIPA DC-008), tag 274; PNG Extensions 1.5.0 (`eXIf`); WebP Container (`EXIF`);
+the text "Raw profile type exif" in which ImageMagick and others keep the block of a PNG.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -18,6 +22,11 @@ GRIDS: tuple[Grid, ...] = ("stored", "shown")
 
 _APP1 = 0xE1
 _EXIF = b"Exif\0\0"
+#: PNG texts whose keyword is followed by "\n<name>\n<length>\n<hexadecimal digits>".
+_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1")
+_HEXADECIMAL = re.compile(rb"\n[^\n]*\n\s*\d+\n([0-9a-fA-F\s]*)")
+#: A longer profile is none of EXIF, which has at most 64 KiB.
+_LONGEST_PROFILE = 1 << 18
 
 
 def orientation_tag(data: bytes) -> int:
@@ -35,14 +44,31 @@ def orientation_tag(data: bytes) -> int:
         segments = (body for marker, _, body in jpeg_segments(data) if marker == _APP1)
         blocks = [body[len(_EXIF) :] for body in segments if body.startswith(_EXIF)]
     elif data.startswith(PNG):
-        blocks = [chunk.body for chunk in png_chunks(data) if chunk.kind == b"eXIf"]
+        blocks = list(_png_blocks(data))
     elif data[:4] == b"RIFF":
         blocks = [body.removeprefix(_EXIF) for kind, body in webp_chunks(data) if kind == b"EXIF"]
     else:
         blocks = []
-    directory = read_directory(blocks[0]) if blocks else None
-    tag = directory.value(ORIENTATION, 1) if directory else 1
+    directories = [directory for block in blocks if (directory := read_directory(block))]
+    tag = directories[0].value(ORIENTATION, 1) if directories else 1
     return tag if 1 <= tag <= 8 else 1
+
+
+def _png_blocks(data: bytes) -> Iterator[bytes]:
+    """EXIF blocks of a PNG file: those in a chunk of their own first."""
+    chunks = [c for c in png_chunks(data) if c.kind in (b"eXIf", b"tEXt", b"zTXt")]
+    yield from (chunk.body.removeprefix(_EXIF) for chunk in chunks if chunk.kind == b"eXIf")
+    for chunk in chunks:
+        keyword, _, text = chunk.body.partition(b"\0")
+        if chunk.kind == b"eXIf" or keyword not in _PROFILES:
+            continue
+        if chunk.kind == b"zTXt":  # a byte names the method, of which there is one
+            try:
+                text = zlib.decompressobj().decompress(text[1:], _LONGEST_PROFILE)
+            except zlib.error:
+                continue
+        digits = b"".join(match[1].split()) if (match := _HEXADECIMAL.match(text)) else b""
+        yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode()).removeprefix(_EXIF)
 
 
 def turn(image: NDArray[np.uint8], tag: int) -> NDArray[np.uint8]:

@@ -122,7 +122,9 @@ def check_tiff(data: bytes) -> TiffPicture:
     samples = directory.value(_SAMPLES, 1)
     formats = set(directory.values(_SAMPLE_FORMAT)) or {1}
     if formats != {1} or bits[0] not in (1, 2, 4, 8, 16) or len(set(bits)) > 1:
-        kind = "floating-point" if 3 in formats else "signed, 32-bit or mixed"
+        kind = "floating-point" if 3 in formats else "signed or mixed"
+        if formats == {1} and len(set(bits)) == 1:
+            kind = f"{bits[0]}-bit"
         raise PictureError(f"TIFF of {kind} samples", SAVE)
     colors = {_RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}.get(photometric, 1)
     wide = bits[0] == 16 and (

@@ -120,10 +120,9 @@ class Gallery:
         errors = measure_faces(prediction, batch, self.spec)
         sets, rows = batch.dataset_id.tolist(), batch.index.tolist()
         for place, (number, row, nme) in enumerate(zip(sets, rows, errors, strict=True)):
-            counted = self.errors.setdefault(number, {})
-            if row < 0 or row in counted or not np.isfinite(nme):
+            if row < 0 or row in self.errors.get(number, ()) or not np.isfinite(nme):
                 continue
-            counted[row] = nme
+            self.errors.setdefault(number, {})[row] = nme
             worst, best = self._worst.setdefault(number, []), self._best.setdefault(number, [])
             sampled = row % self._steps[number] == 0
             high = len(worst) < COUNTS["worst"] or nme > worst[0].nme

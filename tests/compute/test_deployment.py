@@ -150,3 +150,41 @@ def test_own_values_choose_the_way() -> None:
 
     assert count_mma(Bright(), torch.ones(1, 4)).mma * M == 12
     assert count_mma(Bright(), torch.zeros(1, 4)).mma == 0
+
+
+class _LowRank(nn.Module):
+    """A weight with a product of two thin matrices added to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.ones(4, 2)), nn.Parameter(torch.ones(2, 3))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.left @ self.right
+
+
+def _add_low_rank(layer: nn.Module) -> nn.Module:
+    nn.utils.parametrize.register_parametrization(layer, "weight", _LowRank())
+    return layer
+
+
+@pytest.mark.filterwarnings("ignore")  # the older forms are deprecated
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        nn.utils.parametrizations.orthogonal,
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 2),
+        _add_low_rank,
+    ],
+)
+def test_computed_weights_are_stored_when_deployed(wrap: Any) -> None:
+    layer = wrap(nn.Linear(3, 4))
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    cost = count_mma(layer, torch.zeros(1, 3))
+    assert (cost.mma * M, cost.mma_elementwise, cost.parameters) == (12, 0, 16)
+    assert layer.state_dict().keys() == before.keys()  # the module itself trains on
+    assert all(torch.equal(layer.state_dict()[name], before[name]) for name in before)

@@ -36,6 +36,11 @@ def counted(module: nn.Module | Function, *shapes: tuple[int, ...]) -> tuple[flo
     return tuple(pytest.approx(round(part * M, 3), rel=1e-6) for part in parts)  # type: ignore[return-value]
 
 
+def places(x: Tensor) -> Tensor:
+    """Places (1, 4, 4) into which values are put, some twice."""
+    return torch.tensor([0, 1, 1, 0], device=x.device).expand(1, 4, 4)
+
+
 def like(x: Tensor, *shape: int) -> Tensor:
     """A weight on the device of the input."""
     return x.new_ones(shape)
@@ -72,6 +77,8 @@ def like(x: Tensor, *shape: int) -> Tensor:
         (lambda x: torch.linalg.qr(x)[0], (1, 6, 3), 2 * (6 * 9 - 9)),
         (lambda x: torch.linalg.eigvalsh(x), (1, 6, 6), 144),
         (lambda x: torch.linalg.svdvals(x), (1, 6, 3), 2 * 6 * 9 - 18),
+        (lambda x: torch.vmap(torch.mm)(x, x.mT), (1, 6, 3), 6 * 6 * 3),
+        (lambda x: torch.vmap(torch.dot)(x[0], x[0]), (1, 6, 3), 18),
     ],
 )
 def test_products_by_hand(function: Function, shape: tuple[int, ...], expected: float) -> None:
@@ -105,6 +112,10 @@ def test_products_of_complex_numbers_are_four(function: Function, expected: floa
         (lambda x: x.clone().mul_(x), 24),
         (lambda x: torch.complex(x, x) * torch.complex(x, x), 96),
         (lambda x: torch.complex(x, x) * x, 48),
+        (lambda x: x.scatter_reduce(2, places(x), x[..., :4], "prod"), 16),
+        (lambda x: x.scatter(2, places(x), x[..., :4], reduce="multiply"), 16),
+        (lambda x: x.index_reduce(1, places(x)[0, 0, :2], x[:, :2], "prod"), 12),
+        (lambda x: x.scatter_reduce(2, places(x), x[..., :4], "sum"), 0),
         (lambda x: (x > 0) & (x < 1), 0),
         (lambda x: F.gelu(x).softmax(-1).amax(1).cumsum(0).sort().values, 0),
         (lambda x: F.layer_norm(x, (6,)) + x, 0),
@@ -173,6 +184,42 @@ def test_quantized_layers_count_as_others() -> None:
     layers = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
     twin = torch.ao.quantization.quantize_dynamic(layers, {nn.Linear})
     assert counted(twin, (1, 6)) == (30 + 10, 0, 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (nn.LSTM(3, 4), (1, 5, 3), 5 * 16 * 7),
+        (nn.GRU(3, 4, num_layers=2, bidirectional=True), (1, 5, 3), 5 * 2 * 12 * (7 + 12)),
+        (nn.LSTMCell(3, 4), (1, 3), 16 * 7),
+        (nn.RNNCell(3, 4), (1, 3), 4 * 7),
+    ],
+)
+def test_quantized_recurrent_layers_count_as_others(
+    layer: nn.Module, shape: tuple[int, ...], expected: float
+) -> None:
+    twin = torch.ao.quantization.quantize_dynamic(nn.Sequential(layer), {type(layer)})
+    for module in (twin, nn.Sequential(layer)):
+        assert counted(module, shape)[0] == expected
+
+
+def test_nested_tensors_are_refused() -> None:
+    def ragged(x: Tensor) -> Tensor:
+        faces = torch.nested.nested_tensor([x[0], x[0, :1]], layout=torch.jagged)
+        return torch.cat(F.linear(faces, like(x, 5, 3)).unbind())
+
+    with pytest.raises(UncountedOperator, match="on nested tensors are unknown; give a face as"):
+        counted(ragged, (1, 2, 3))
+
+
+def test_dot_products_inside_vmap_are_not_lost() -> None:
+    def rows(x: Tensor) -> Tensor:
+        out: Tensor = torch.vmap(torch.linalg.vecdot)(x[0], x[0])
+        return out
+
+    cost = count_mma(Call(rows), torch.rand(1, 4, 5))
+    assert (cost.mma + cost.mma_elementwise) * M == pytest.approx(20)
 
 
 def test_messages_of_a_graph_are_elementwise() -> None:

@@ -130,3 +130,13 @@ def test_sizes_beyond_any_decoder_in_jpeg_and_bmp() -> None:
     for data, size in ((jpeg, "60000 x 65000"), (bmp, "60000 x 30000")):
         with pytest.raises(UserError, match=rf"{size} pixels is too large .*, a; scale it down"):
             decode_image(bytes(data), "a")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg_optimized", "jpeg_progressive"])
+@pytest.mark.parametrize(("first", "count"), [(1, 1), (20, 12), (60, 5)])
+def test_quantization_steps_of_zero_are_damage(kind: str, first: int, count: int) -> None:
+    data = bytearray(ENCODERS[kind](photograph(4)))
+    at = data.index(b"\xff\xdb") + 4 + first
+    data[at : at + count] = bytes(count)
+    with pytest.raises(UserError, match=r"JPEG is damaged: a quantization step of 0, a; fetch"):
+        decode_image(bytes(data), "a")

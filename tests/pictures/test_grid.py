@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from lit_landmarks.data import Ibug300W, JsonFaces
 from lit_landmarks.data.cache import source_crops
@@ -185,3 +185,25 @@ def test_unknown_grid(tmp_path: Path, make: Callable[[str], JsonFaces]) -> None:
     root = own_faces(tmp_path, 1, pixel_grid="upright")
     with pytest.raises(UserError, match="pixel_grid"):
         make(str(root)).index()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_exif_in_a_text_of_a_png_is_heeded(compressed: bool, order: str) -> None:
+    form = "<" if order == "II" else ">"
+    entry = struct.pack(f"{form}HHIHH", 274, 3, 1, 8, 0)
+    block = order.encode() + struct.pack(f"{form}HIH", 42, 8, 1) + entry + bytes(4)
+    digits = (b"Exif\0\0" + block).hex()
+    lines = "\n".join(digits[k : k + 36] for k in range(0, len(digits), 36))
+    texts = PngImagePlugin.PngInfo()
+    text = f"\nexif\n{len(block) + 6:8d}\n{lines}\n"
+    texts.add_text("Raw profile type exif", text, zip=compressed)
+    data = by_pillow(stored(), "PNG", pnginfo=texts)
+    assert orientation_tag(data) == 8
+    assert corners(decode_image(data, "a", "shown")) == _SHOWN[8]
+
+
+def test_an_empty_exif_block_hides_no_other() -> None:
+    jpeg = tagged("JPEG", 6)
+    empty = b"\xff\xe1\x00\x08Exif\0\0"
+    assert orientation_tag(jpeg[:2] + empty + jpeg[2:]) == 6

@@ -169,3 +169,34 @@ def test_faces_of_several_processes_are_chosen_as_those_of_one(processes: int) -
     rows = [row for row in range(0, 300, 5) if 2 < errors[row] < 297]
     near = sorted((abs(errors[row] - 150.5), errors[row]) for row in rows)[:2]
     assert found["median"] == pytest.approx([error for _, error in near])
+
+
+def test_a_set_of_which_a_process_has_no_face_is_no_trouble() -> None:
+    spec = DataSpec("ibug68", 68, 128, "box", (dataset("many", "val", 3), dataset("one", "val", 1)))
+    shares = ([(0, 0), (0, 1), (1, 0)], [(0, 2), (1, -1)], [(1, -1)])  # -1 repeats a face
+    galleries = [Gallery(spec) for _ in shares]
+    for gallery, share in zip(galleries, shares, strict=True):
+        for number, row in share:
+            points = torch.zeros(1, 68, 2)
+            batch = face_batch(
+                points,
+                index=torch.tensor([row]),
+                dataset_id=torch.tensor([number]),
+                norms=torch.full((1, 5), 100.0),
+            )
+            moved = points + torch.tensor([row + 1.0, 0.0])
+            gallery.add(Prediction(points=moved), batch)
+    chosen = choose_faces([g.state() for g in galleries], spec, "val")
+    assert [(d.name, face.row) for d, _, face in chosen] == [
+        *[("many", 2), ("many", 1), ("many", 0)],
+        ("one", 0),
+    ]
+
+
+def test_a_set_without_a_measurable_face_has_no_pictures() -> None:
+    spec = DataSpec("ibug68", 68, 128, "box", (dataset("unmeasured", "val", 1),))
+    gallery = Gallery(spec)
+    points = torch.zeros(1, 68, 2)
+    norms = torch.full((1, 5), torch.nan)
+    gallery.add(Prediction(points=points), face_batch(points, index=torch.tensor([0]), norms=norms))
+    assert choose_faces([gallery.state()], spec, "val") == []

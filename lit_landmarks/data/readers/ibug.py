@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -40,9 +41,10 @@ from lit_landmarks.data.finding import (
     image_of,
     locate,
 )
-from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image
+from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image, read_image
 from lit_landmarks.data.plausibility import drop_implausible
 from lit_landmarks.data.readers.common import LARGEST, choice, tight_box
+from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Units
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import decode_text, number, read_ascii
 from lit_landmarks.errors import UserError
@@ -98,6 +100,9 @@ class Ibug300W(ListedFaces[_Entry]):
         pixel_grid: pixels on which the points lie: "shown" as viewers turn pictures by their
             orientation tag, or "stored" without it. If null, "stored" for the parts of 300W, which
             are known by the names of their folders, and "shown" for other folders.
+        units: of the coordinates: "pixels", or shares of the picture, "relative" (0 to 1) or
+            "percent". If null, they are pixels, and points in folders other than those of 300W
+            that look like another unit are refused.
     """
 
     scheme: str = "ibug68"
@@ -135,8 +140,10 @@ class Ibug300W(ListedFaces[_Entry]):
         jitter_scale: float = 0.1,
         convention: str = "300w",
         pixel_grid: Grid | None = None,
+        units: Units | None = None,
     ) -> None:
         super().__init__(root, subset, first, last)
+        self.units = None if units is None else choice("units", units, UNITS)
         self.boxes = boxes
         self.detector_csv = detector_csv
         self.jitter_shift = jitter_shift
@@ -176,7 +183,8 @@ class Ibug300W(ListedFaces[_Entry]):
         wheres = [str(Path(path).with_suffix(".pts")) for path in index.paths]
         names = get_scheme(self.scheme).point_names
         grid = self._grid_as_read()
-        return drop_implausible(index, wheres, report, names, own_boxes=False, grid=grid)
+        ask_units = None if self.units or self._published else ASK_UNITS
+        return drop_implausible(index, wheres, report, names, ask_units, False, grid)
 
     def photo_names(self) -> list[str]:
         """The photo of 300W by its part and name, as 300W-LP keeps them; "" in other folders."""
@@ -190,13 +198,18 @@ class Ibug300W(ListedFaces[_Entry]):
         return names
 
     def _face(self, entry: _Entry) -> FaceRow:
-        points = read_pts(entry.file, 68)
+        points = read_pts_rows(entry.file, 68)
         if entry.labels > 1:
             raise UserError(f"{entry.labels} label files of one name, {entry.file}; keep one")
         image = image_of(entry.file, entry.images)
         if image is None:
             raise missing_image(entry.file, IMAGE_SUFFIXES)
-        box = self._box(points, image, entry.detected, entry.name)
+        if self.units in ("relative", "percent"):
+            sides = read_image(image, self._grid_as_read()).shape[1::-1]
+            points = points * sides / (1 if self.units == "relative" else 100)
+        else:
+            points = points - 1
+        box = self._box(points, image, entry)
         return FaceRow(points=points, box=box, image=image, subsets=entry.subsets)
 
     def _select(self, root: Path, files: list[Path]) -> list[Path]:
@@ -214,12 +227,10 @@ class Ibug300W(ListedFaces[_Entry]):
         files = files[: self.first]
         return files[-self.last :] if self.last is not None else files
 
-    def _box(
-        self, points: Boxes, image: Path, detected: dict[str, list[Boxes]] | None, name: str
-    ) -> Boxes:
-        box = tight_box(points, str(image))
-        if detected is not None:
-            candidates = detected.get(str(image.resolve()), [])
+    def _box(self, points: Boxes, image: Path, entry: _Entry) -> Boxes:
+        box = tight_box(points, str(entry.file))
+        if entry.detected is not None:
+            candidates = entry.detected.get(str(image.resolve()), [])
             if not candidates:
                 raise UserError(
                     f"no detector box for {image} in {self.detector_csv};"
@@ -227,7 +238,7 @@ class Ibug300W(ListedFaces[_Entry]):
                 )
             return max(candidates, key=lambda b: _overlap(b, box))
         if self.boxes == "jittered":
-            key = torch.tensor([zlib.crc32(name.encode())])
+            key = torch.tensor([zlib.crc32(os.fsencode(entry.name))])
             u = uniform(0, 0, torch.zeros(1, dtype=torch.int64), key, 3)[0].double().numpy() * 2 - 1
             side = (box[2:] - box[:2]).max()
             center = (box[2:] + box[:2]) / 2 + u[:2] * self.jitter_shift * side

@@ -1,0 +1,123 @@
+"""Losses of dense 3D landmarks: Wing and adaptive Wing in pixels, and the authors' recipe.
+
+The published code (see README.md) takes a Wing loss with w = 10 and epsilon = 2, which are meant
+for pixels, of coordinates in [0, 1]: there it is 5 |d| to within a few percent, and the squared
+term of the 68 points is hundreds of times smaller. `faithful` is that recipe; the others measure
+differences in pixels of a crop of 256, so that the curve bends where its authors meant it to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.nets.losses import adaptive_wing, wing
+
+DenseDistance = Literal["wing", "adaptive_wing", "l1", "wing_unit", "faithful"]
+ContourRule = Literal["ignore", "frontal", "as_labeled"]
+
+#: Side of the crop in whose pixels Wing's constants are meant (Feng et al., CVPR 2018).
+WING_SIDE = 256.0
+#: Wing loss (Feng et al., CVPR 2018): w and epsilon.
+W, EPSILON = 10.0, 2.0
+#: Weights of Wing on all points and of the squared error on the 68 (authors' code).
+FAITHFUL_WING, FAITHFUL_SQUARED = 1.5, 0.5
+
+
+@dataclass(frozen=True)
+class DenseLossOptions:
+    """Choices of the loss.
+
+    Attributes:
+        distance: "wing" and "adaptive_wing" by their published formulas, in pixels of a crop of 256
+            and in crop sides; "l1" in pixels; "wing_unit" is Wing of coordinates in [0, 1], as in
+            the authors' code, and "faithful" their whole sum.
+        dense_weight: of all points of faces with 3D labels.
+        sparse_weight: of the 68 points of the same faces once more.
+        photo_weight: of faces with 2D labels only.
+        contour: what becomes of the 17 points of the jaw where a data set places them on the
+            visible contour, while the dense points are fixed to the skull: "ignore" them; take
+            them of "frontal" faces, where both are the same; or "as_labeled".
+        frontal: largest |yaw| in degrees of a frontal face.
+    """
+
+    distance: DenseDistance = "wing"
+    dense_weight: float = 1.0
+    sparse_weight: float = 0.5
+    photo_weight: float = 1.0
+    contour: ContourRule = "ignore"
+    frontal: float = 15.0
+
+    def __post_init__(self) -> None:
+        """Reject values that no choice has."""
+        for name, value, allowed in (
+            ("distance", self.distance, get_args(DenseDistance)),
+            ("contour", self.contour, get_args(ContourRule)),
+        ):
+            if value not in allowed:
+                raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
+        weights = (self.dense_weight, self.sparse_weight, self.photo_weight)
+        if min(weights) < 0.0 or max(weights) == 0.0:
+            raise UserError(f"loss weights are {weights}; give numbers from 0, not all of them 0")
+
+
+def measure_distance(predicted: Tensor, target: Tensor, distance: DenseDistance) -> Tensor:
+    """Loss of each coordinate.
+
+    Args:
+        predicted: any shape, in crop sides from the crop's center.
+        target: the same shape.
+        distance: see `DenseLossOptions`; "faithful" is its first term, without its weight.
+
+    Example:
+        >>> off = torch.tensor([2.0 / 256.0])
+        >>> measure_distance(off, torch.zeros(1), "wing").item()  # 10 ln 2
+        6.931471824645996
+    """
+    if distance == "adaptive_wing":
+        return adaptive_wing(predicted + 0.5, target + 0.5)
+    difference = predicted - target
+    if distance in ("wing_unit", "faithful"):
+        return wing(difference, W, EPSILON)
+    pixels = difference * WING_SIDE
+    return wing(pixels, W, EPSILON) if distance == "wing" else pixels.abs()
+
+
+def average_coordinates(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the coordinates of the masked points, each face weighing the same.
+
+    Args:
+        values: (B, N, D); undefined where masked out.
+        mask: (B, N) bool.
+
+    Returns:
+        A scalar; 0 (with a graph) if no face has a point.
+    """
+    count = mask.sum(dim=-1)
+    per_point = torch.where(mask[..., None], values, 0.0).mean(dim=-1)
+    per_face = per_point.sum(dim=-1) / count.clamp(min=1)
+    return per_face.sum() / (count > 0).sum().clamp(min=1)
+
+
+def faithful_loss(predicted: Tensor, target: Tensor, sparse: Tensor) -> Tensor:
+    """1.5 Wing of all coordinates and 0.5 the mean squared error of the 68 (authors' code).
+
+    Args:
+        predicted: (B, N, 3) in crop sides.
+        target: (B, N, 3).
+        sparse: (68,) indices of iBUG's points.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> off = torch.full((1, 520, 3), 0.05)
+        >>> round(faithful_loss(off, torch.zeros(1, 520, 3), torch.arange(68)).item(), 4)
+        0.3717
+    """
+    squared = (predicted[:, sparse] - target[:, sparse]).square().mean()
+    return FAITHFUL_WING * wing(predicted - target, W, EPSILON).mean() + FAITHFUL_SQUARED * squared

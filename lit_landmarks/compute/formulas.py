@@ -124,7 +124,7 @@ def packed_recurrence(gates: int) -> Formula:
         hidden = next(iterate_tensors([state])).shape[-1]
         ways = 2 if both else 1
         inputs = values.shape[-1] + (layers - 1) * ways * hidden + layers * hidden
-        return float(math.prod(values.shape[:-1])) * ways * gates * hidden * inputs
+        return float(math.prod(values.shape[:-1]) * ways * gates * hidden * inputs)
 
     return count
 

@@ -8,6 +8,7 @@ the same of the same mistake.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ def check_dataset_arguments(name: str, arguments: Sequence[str]) -> None:
     """Refuses plain mistakes in a data set's class name and its `--key value` arguments.
 
     Raises:
-        UserError: no such class, an argument that it does not have, or one that is missing.
+        UserError: no such class or folder, an argument that it does not have or that is missing.
     """
     datasets = list_datasets()
     if name not in datasets:
@@ -103,6 +104,11 @@ def check_dataset_arguments(name: str, arguments: Sequence[str]) -> None:
         if argument.required and key not in texts:
             value = "DIR" if key == "root" else "VALUE"
             raise UserError(f"{name} needs {key}; give --{key} {value}")
+    root = texts.get("root")
+    if root is not None and "root" in accepted and not Path(os.path.expandvars(root)).exists():
+        source = datasets[name].constants.get("source")
+        where = f", or fetch the data set: {source}" if source else ""
+        raise UserError(f"no folder {root}; correct root{where}")
 
 
 class _Check:

@@ -142,6 +142,7 @@ def _write(folder: Path, change: dict[str, object]) -> Path:
         (["compare", "a", "--output", "x.pdf"], ["give a .html, .csv or .json file"]),
         (["data", "check", "--dataset", "Wlfw"], ["unknown data set 'Wlfw'", "Wflw?"]),
         (["data", "check", "--dataset", "Wflw"], ["Wflw needs root"]),
+        (["data", "check", "--root", "no/such"], ["no folder no/such; correct root, or fetch"]),
         (["data", "convert", "LaPa", "--to", "x", "--layout", "ibgu"], ["unknown layout", "ibug"]),
         (["data", "synthesize", "x", "--source", "Wflw"], ["unknown source of rendered faces"]),
         (["results", "record", "runs/a", "--to", "a.yaml"], ["--table", "results record --help"]),

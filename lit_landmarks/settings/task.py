@@ -271,7 +271,6 @@ class Task:
         """Trains as planned and prints the results; see `fit`."""
         method, data = self.method(), self.data()
         try:
-            notice = count_mma(method, method.example()).notice()
             with trainer_errors():  # last: what it opens in W&B, `run_fit` closes
                 trainer, tracker = equip(arguments, plan, callbacks)
         except BaseException:
@@ -284,8 +283,6 @@ class Task:
         console = plain_console()
         for note in plan.notes:
             console.print(f"note: {note}")
-        if notice is not None:
-            console.print(f"note: {notice}")
         console.print(f"run directory: {plan.run.root}")
         result = run_fit(plan, trainer, method, data, tracker, reach_target_cost)
         print_metrics(result["metrics"], f"{plan.run.root}")
@@ -413,6 +410,7 @@ class Task:
     def _plan_fit(self, monitor: str) -> Fit:
         spec = self.connect()
         method, resume = self.method(), self.request.resume
+        cost = count_mma(method, method.example())
         changes = [] if resume is None else find_changes(resume, self.data())
         if resume is not None and changes and not self.request.accept_changed_data:
             raise UserError(
@@ -427,6 +425,7 @@ class Task:
             seed=self.seed,
             command=self.request.command(),
             tracking=self._build("wandb"),
+            cost=cost,
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
@@ -434,6 +433,7 @@ class Task:
                 *describe_missing_labels(method, spec),
                 *self._describe_finished(),
                 *(f"the data has changed: {change}" for change in changes),
+                *([] if (notice := cost.notice()) is None else [notice]),
             ),
             changes=tuple(changes),
         )

@@ -18,7 +18,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
-from lit_landmarks.compute import count_mma
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.data.face_keys import face_keys
 from lit_landmarks.errors import UserError
@@ -35,11 +34,11 @@ class Explanation(Callback):
 
     Args:
         command: how the fit was started.
+        mma: cost of the method.
     """
 
-    def __init__(self, command: str) -> None:
-        self.command = command
-        self._mma: float | None = None
+    def __init__(self, command: str, mma: float) -> None:
+        self.command, self.mma = command, mma
         self._faces: Tensor | None = None
 
     def on_save_checkpoint(
@@ -47,13 +46,11 @@ class Explanation(Callback):
     ) -> None:
         """Plain values only, so that `weights_only=True` reads them; the method adds its own."""
         assert isinstance(pl_module, LandmarkModule)
-        if self._mma is None:
-            self._mma = count_mma(pl_module, pl_module.example()).mma
         values = trainer.callback_metrics.items()
         data = getattr(trainer, "datamodule", None)
         checkpoint[IDENTITY] = {
             "metrics": {k: float(v) for k, v in values if k.startswith("val/")},
-            "mma": self._mma,
+            "mma": self.mma,
             "command": self.command,
         }
         if isinstance(data, LandmarkDataModule):

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
-from lit_landmarks.compute import Cost, count_mma
+from lit_landmarks.compute import Cost
 from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
@@ -74,6 +74,7 @@ class Fit:
         seed: the run's seed.
         command: the command line of the run, for result.json.
         tracking: W&B options.
+        cost: of the method.
         resume: continue from last.ckpt.
         monitor: the metric that best.ckpt follows.
         schemes: names of the schemes that the run has to declare, as only its data does.
@@ -87,6 +88,7 @@ class Fit:
     seed: int
     command: str
     tracking: WandbOptions
+    cost: Cost
     resume: bool = False
     monitor: str = MONITOR
     schemes: tuple[str, ...] = ()
@@ -145,8 +147,8 @@ def add_callbacks(plan: Fit, own: Sequence[Callback], progress: bool = True) -> 
     ours: list[Callback] = [
         RunState(),
         EpochSeed(plan.seed),
-        Explanation(plan.command),
-        Outline(),
+        Explanation(plan.command, plan.cost.mma),
+        Outline(plan.cost),
         EMA(),
         Media(),
         LearningRateMonitor("epoch"),
@@ -283,7 +285,7 @@ def describe(
     trainer: Trainer,
 ) -> dict[str, Any]:
     """The content of result.json."""
-    cost = count_mma(method, method.example())
+    cost = plan.cost
     return {
         "format": 1,
         "method": type(method).__name__,

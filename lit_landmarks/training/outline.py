@@ -8,7 +8,7 @@ import time
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from lit_landmarks.compute import count_mma
+from lit_landmarks.compute import Cost
 from lit_landmarks.console import plain_console
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.types import DataSpec
@@ -18,9 +18,14 @@ FEW_STEPS = 300
 
 
 class Outline(Callback):
-    """Prints the fit's outline before its first epoch, and after that epoch the time left."""
+    """Prints the fit's outline before its first epoch, and after that epoch the time left.
 
-    def __init__(self) -> None:
+    Args:
+        cost: of the method.
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
         self._console = plain_console()
         self._start: float | None = None
 
@@ -30,7 +35,7 @@ class Outline(Callback):
         data = getattr(trainer, "datamodule", None)
         if data is None or not isinstance(pl_module, LandmarkModule):
             return
-        self._console.print(describe_fit(trainer, pl_module, data.spec))
+        self._console.print(describe_fit(trainer, pl_module, data.spec, self._cost))
         steps = total_steps(trainer)
         fresh = pl_module.init_from is None and trainer.current_epoch == 0
         if steps is not None and steps < FEW_STEPS and fresh:
@@ -58,10 +63,9 @@ class Outline(Callback):
             self._console.print(f"about {format_duration(seconds * epochs)} left")
 
 
-def describe_fit(trainer: Trainer, method: LandmarkModule, spec: DataSpec) -> str:
+def describe_fit(trainer: Trainer, method: LandmarkModule, spec: DataSpec, cost: Cost) -> str:
     """One line: method, faces, cost, device, steps and epochs."""
     train, val = (sum(s.size for s in spec.in_role(role)) for role in ("train", "val"))
-    cost = count_mma(method, method.example())
     device = trainer.strategy.root_device.type
     devices = f"{trainer.world_size} x {device}" if trainer.world_size > 1 else device
     epochs = trainer.max_epochs

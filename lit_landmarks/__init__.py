@@ -11,8 +11,9 @@ Example:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lit_landmarks.lazy import import_on_use
 
 if TYPE_CHECKING:
     from lit_landmarks.data import DATASETS
@@ -34,9 +35,4 @@ _MODULES = {
     "load": "lit_landmarks.inference",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name of the Python door on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_on_use(__name__, _MODULES)

@@ -6,8 +6,9 @@ same bytes for the same input. Files appear under their name only when they are 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lit_landmarks.lazy import import_on_use
 
 if TYPE_CHECKING:
     from lit_landmarks.draw.files import Image, save_jpeg, save_png
@@ -52,9 +53,4 @@ _MODULES = {
     "contact_sheet": "lit_landmarks.draw.sheet",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a name on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_on_use(__name__, _MODULES)

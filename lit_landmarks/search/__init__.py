@@ -24,8 +24,9 @@ A new method joins by its argument file alone: name it under `methods` of a swee
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lit_landmarks.lazy import import_on_use
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -121,9 +122,4 @@ _MODULES = {
     "insert_measured_mma": "lit_landmarks.search.watch",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a name on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+__getattr__ = import_on_use(__name__, _MODULES)

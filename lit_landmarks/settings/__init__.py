@@ -18,8 +18,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lit_landmarks.lazy import import_on_use
 
 if TYPE_CHECKING:
     from lit_landmarks.settings.composition import Composed, compose
@@ -32,16 +33,11 @@ __all__ = ["Composed", "Request", "Task", "compose", "read_request"]
 #: Names and their modules, imported when they are first asked for: the parsers of the verbs do not
 #: wait for torch.
 _MODULES = {
-    "Composed": "composition",
-    "Request": "request",
-    "Task": "task",
-    "compose": "composition",
-    "read_request": "request",
+    "Composed": "lit_landmarks.settings.composition",
+    "Request": "lit_landmarks.settings.request",
+    "Task": "lit_landmarks.settings.task",
+    "compose": "lit_landmarks.settings.composition",
+    "read_request": "lit_landmarks.settings.request",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a name on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"lit_landmarks.settings.{_MODULES[name]}"), name)
+__getattr__ = import_on_use(__name__, _MODULES)

@@ -59,7 +59,26 @@ class ErrorFamily(MetricFamily):
         return [*(f"nme_{norm}" for norm in NORMS), *parts]
 
 
-class FailureFamily(MetricFamily):
+class ThresholdFamily(MetricFamily):
+    """A figure at each NME threshold of each norm; its names begin with that of the family."""
+
+    metric: ClassVar[type[classes.FailureRate | classes.AreaUnderCurve]]
+
+    def make(self, layout: SuiteLayout) -> classes.GroupedMetric:
+        """A column for each threshold."""
+        return self.metric([level for _, level in layout.thresholds], len(layout.faces))
+
+    def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
+        """Add a batch."""
+        norms = [norm for norm, _ in evaluated.layout.thresholds]
+        metric.update(evaluated.overall_under(norms), evaluated.members)
+
+    def names(self, layout: SuiteLayout, group: FaceGroup) -> Sequence[str | None]:
+        """Threshold by threshold."""
+        return [f"{self.name}{level:g}_{norm}" for norm, level in layout.thresholds]
+
+
+class FailureFamily(ThresholdFamily):
     """Failure rates at the NME thresholds of each norm."""
 
     name = "fr"
@@ -67,40 +86,14 @@ class FailureFamily(MetricFamily):
     patterns = ("fr{threshold}_{norm}",)
     meaning = "share of faces with an NME above the threshold, percent"
 
-    def make(self, layout: SuiteLayout) -> classes.GroupedMetric:
-        """A column for each threshold."""
-        return classes.FailureRate([level for _, level in layout.thresholds], len(layout.faces))
 
-    def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
-        """Add a batch."""
-        norms = [norm for norm, _ in evaluated.layout.thresholds]
-        metric.update(evaluated.overall_under(norms), evaluated.members)
-
-    def names(self, layout: SuiteLayout, group: FaceGroup) -> Sequence[str | None]:
-        """Threshold by threshold."""
-        return [f"fr{level:g}_{norm}" for norm, level in layout.thresholds]
-
-
-class AreaFamily(MetricFamily):
+class AreaFamily(ThresholdFamily):
     """Areas under the CED curve up to the NME thresholds of each norm."""
 
     name = "auc"
     metric = classes.AreaUnderCurve
     patterns = ("auc{threshold}_{norm}",)
     meaning = "area under the cumulative error distribution up to the threshold, percent"
-
-    def make(self, layout: SuiteLayout) -> classes.GroupedMetric:
-        """A column for each threshold."""
-        return classes.AreaUnderCurve([level for _, level in layout.thresholds], len(layout.faces))
-
-    def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
-        """Add a batch."""
-        norms = [norm for norm, _ in evaluated.layout.thresholds]
-        metric.update(evaluated.overall_under(norms), evaluated.members)
-
-    def names(self, layout: SuiteLayout, group: FaceGroup) -> Sequence[str | None]:
-        """Threshold by threshold."""
-        return [f"auc{level:g}_{norm}" for norm, level in layout.thresholds]
 
 
 class DistributionFamily(MetricFamily):

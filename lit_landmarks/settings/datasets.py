@@ -20,7 +20,7 @@ from lit_landmarks.settings.diagnosis import (
     explain_entry,
     reraise,
 )
-from lit_landmarks.settings.values import describe_unknown_name
+from lit_landmarks.settings.values import describe_unknown_name, refuse_arguments
 
 
 def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
@@ -42,14 +42,7 @@ def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
     cls = DATASETS[name]
     texts = split_overrides(arguments)
     accepted = class_arguments(cls)
-    for key in texts:
-        if key.split(".")[0] not in accepted:
-            flags = [f"--{argument}" for argument in sorted(accepted)]
-            raise UserError(describe_unknown_name("argument", f"--{key}", flags, None))
-    for key, argument in accepted.items():
-        if argument.required and key not in texts:
-            value = "DIR" if key == "root" else "VALUE"
-            raise UserError(f"{name} needs {key}; give --{key} {value}")
+    refuse_arguments(name, {key: item.required for key, item in accepted.items()}, texts)
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_class_arguments(cls, "set", fail_untyped=False)
     try:

@@ -32,6 +32,7 @@ from lit_landmarks.settings.values import (
     first_leaf,
     fits,
     list_own_keys,
+    refuse_arguments,
     refuse_linked,
 )
 
@@ -96,14 +97,7 @@ def check_dataset_arguments(name: str, arguments: Sequence[str]) -> None:
         raise UserError(describe_unknown_name("data set", name, sorted(datasets), None))
     accepted = datasets[name].arguments
     texts = split_overrides(arguments)
-    for key in texts:
-        if key.split(".")[0] not in accepted:
-            flags = [f"--{argument}" for argument in sorted(accepted)]
-            raise UserError(describe_unknown_name("argument", f"--{key}", flags, None))
-    for key, argument in accepted.items():
-        if argument.required and key not in texts:
-            value = "DIR" if key == "root" else "VALUE"
-            raise UserError(f"{name} needs {key}; give --{key} {value}")
+    refuse_arguments(name, {key: item.required for key, item in accepted.items()}, texts)
     root = texts.get("root")
     if root is not None and "root" in accepted and not Path(os.path.expandvars(root)).exists():
         source = datasets[name].constants.get("source")

@@ -131,3 +131,24 @@ def holds_class(value: Any) -> bool:
     if isinstance(value, dict):
         return "class_path" in value or any(map(holds_class, value.values()))
     return isinstance(value, list) and any(map(holds_class, value))
+
+
+def refuse_arguments(name: str, accepted: Mapping[str, bool], texts: Mapping[str, str]) -> None:
+    """Refuses arguments that a class does not have, and required ones that are missing.
+
+    Args:
+        name: of the class.
+        accepted: its arguments, and whether they are required.
+        texts: what was given, by dotted key.
+
+    Raises:
+        UserError: the first of them, in one line with the cure.
+    """
+    for key in texts:
+        if key.split(".")[0] not in accepted:
+            flags = [f"--{argument}" for argument in sorted(accepted)]
+            raise UserError(describe_unknown_name("argument", f"--{key}", flags, None))
+    for key, required in accepted.items():
+        if required and key not in texts:
+            value = "DIR" if key == "root" else "VALUE"
+            raise UserError(f"{name} needs {key}; give --{key} {value}")

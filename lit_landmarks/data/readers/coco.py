@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from lit_landmarks.data.index import FilePattern
 from lit_landmarks.data.readers.imported import (
@@ -17,7 +17,6 @@ from lit_landmarks.data.readers.imported import (
     stated_size,
 )
 from lit_landmarks.errors import UserError
-from lit_landmarks.pictures import Grid
 
 #: Visibility of a keypoint: not set, set but occluded, visible.
 _UNSET, _OCCLUDED, _VISIBLE = 0, 1, 2
@@ -36,9 +35,8 @@ class CocoKeypoints(ImportedFaces):
     first; tools that draw on a canvas count from its corner, see `first_pixel`.
 
     Args:
-        root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid: as in
-            `ImportedFaces`.
         category: name of the category to read; needed only where several have keypoints.
+        root, **shared: see `ImportedFaces`.
     """
 
     files: ClassVar[tuple[FilePattern, ...]] = (
@@ -50,20 +48,8 @@ class CocoKeypoints(ImportedFaces):
 
     box_numbers: ClassVar[str] = "x, y, width, height"
 
-    def __init__(
-        self,
-        root: str,
-        file: str | None = None,
-        scheme: str | None = None,
-        boxes: Literal["annotated", "ground_truth"] = "annotated",
-        first: int | None = None,
-        last: int | None = None,
-        first_pixel: float = 0.0,
-        units: Literal["pixels", "relative", "percent"] | None = None,
-        pixel_grid: Grid = "shown",
-        category: str | None = None,
-    ) -> None:
-        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid)
+    def __init__(self, root: str, *, category: str | None = None, **shared: Any) -> None:
+        super().__init__(root, **shared)
         self.category = category
 
     def _parse(self, path: Path) -> Annotations:

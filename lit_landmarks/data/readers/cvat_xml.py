@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 from xml.etree.ElementTree import Element
 
 from lit_landmarks.data.finding import IMAGE_SUFFIXES, files_below
@@ -23,7 +23,6 @@ from lit_landmarks.data.readers.imported import (
 )
 from lit_landmarks.data.readers.xml_file import LINE, read_xml
 from lit_landmarks.errors import UserError
-from lit_landmarks.pictures import Grid
 
 _TAG = re.compile(r"<(circle|line)\b([^>]*)>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
@@ -47,29 +46,16 @@ class CvatXml(ImportedFaces):
     `first_pixel`); coordinates are taken as they stand.
 
     Args:
-        root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid: as in
-            `ImportedFaces`.
         label: the skeleton or shape to read; needed only where several labels have points.
+        root, **shared: see `ImportedFaces`.
     """
 
     files: ClassVar[tuple[FilePattern, ...]] = (
         ContentPattern(("*.xml",), texts=(b"<annotations", b"points=")),
     )
 
-    def __init__(
-        self,
-        root: str,
-        file: str | None = None,
-        scheme: str | None = None,
-        boxes: Literal["annotated", "ground_truth"] = "annotated",
-        first: int | None = None,
-        last: int | None = None,
-        first_pixel: float = 0.0,
-        units: Literal["pixels", "relative", "percent"] | None = None,
-        pixel_grid: Grid = "shown",
-        label: str | None = None,
-    ) -> None:
-        super().__init__(root, file, scheme, boxes, first, last, first_pixel, units, pixel_grid)
+    def __init__(self, root: str, *, label: str | None = None, **shared: Any) -> None:
+        super().__init__(root, **shared)
         self.label = label
 
     def _parse(self, path: Path) -> Annotations:

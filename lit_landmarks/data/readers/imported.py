@@ -107,8 +107,8 @@ class ContentPattern(FilePattern):
 
     def matching(self, folder: Path) -> Iterator[Path]:
         """The files that match, sorted."""
-        found = {f for mark in self.marks for f in match_files(folder, mark)}
-        files = sorted(f for f in found if f.is_file())
+        candidates = {f for mark in self.marks for f in match_files(folder, mark)}
+        files = sorted(f for f in candidates if f.is_file())
         for file in files[:_FILES_SNIFFED] if self.folders else files:
             try:
                 with file.open("rb") as stream:

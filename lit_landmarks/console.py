@@ -41,11 +41,11 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.justify == "right"
-        words = [
+        widths = [
             Measurement.get(console, unlimited, cell).minimum
             for cell in (column.header, *column.cells)
         ]
-        column.min_width = max(words)  # else a long word is broken to keep a short text in one line
+        column.min_width = max(widths)  # else long words break to keep a short text in one line
     needed = Measurement.get(console, unlimited, table).minimum
     width = console.width
     try:

@@ -60,12 +60,14 @@ def find_folds(
     folds: Folds, data: LandmarkDataModule, role: str, records: FaceRecords
 ) -> NDArray[np.int64]:
     """(F,) fold of recorded faces of a role; -1 for faces that take no part."""
-    found = np.full(len(records), -1, np.int64)
+    folds_of = np.full(len(records), -1, np.int64)
     for number, spec in enumerate(data.spec.datasets):
         rows = records.dataset == number
         if spec.role == role and rows.any():
-            found[rows] = folds.find(face_keys(data.sets[spec.role][spec.name]))[records.row[rows]]
-    return found
+            folds_of[rows] = folds.find(face_keys(data.sets[spec.role][spec.name]))[
+                records.row[rows]
+            ]
+    return folds_of
 
 
 def choose_by_fold(

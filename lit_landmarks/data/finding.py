@@ -87,15 +87,15 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
         UserError: a folder cannot be read, or a link that may mean one leads nowhere.
     """
     files: list[Path] = []
-    waiting, linked, seen = [root], list[Path](), set[tuple[int, int]]()
+    waiting, linked, visited = [root], list[Path](), set[tuple[int, int]]()
     while waiting or linked:
         # Links last: a folder that is there by itself keeps its own name.
         folder = waiting.pop() if waiting else linked.pop(0)
         try:
             stat = folder.stat()
-            if (stat.st_dev, stat.st_ino) in seen:
+            if (stat.st_dev, stat.st_ino) in visited:
                 continue
-            seen.add((stat.st_dev, stat.st_ino))
+            visited.add((stat.st_dev, stat.st_ino))
             with os.scandir(folder) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:

@@ -121,22 +121,22 @@ def drop_implausible(
             cure = cure.replace(CORNERS, box_numbers)
             report(UserError(f"{what}, {wheres[row]}; {cure}"))
             good[row] = False
-    kept = index.select(good)
-    if not len(kept):
-        return kept
+    plausible = index.select(good)
+    if not len(plausible):
+        return plausible
     place = wheres[int(np.flatnonzero(good)[0])]
-    found = [
-        None if ask_units is None else find_corner(kept, sizes, ask_units),
-        find_exchanged_axes(kept, point_names),
-        None if ask_units is None else find_beyond(kept, sizes, ask_units),
-        find_box_form(kept, box_numbers) if own_boxes else None,
-        find_picture_boxes(kept, sizes) if own_boxes else None,
+    reasons = [
+        None if ask_units is None else find_corner(plausible, sizes, ask_units),
+        find_exchanged_axes(plausible, point_names),
+        None if ask_units is None else find_beyond(plausible, sizes, ask_units),
+        find_box_form(plausible, box_numbers) if own_boxes else None,
+        find_picture_boxes(plausible, sizes) if own_boxes else None,
     ]
-    for reason in found:
+    for reason in reasons:
         if reason is not None:
             what, _, cure = reason.partition("; ")
             report(UserError(f"{what}, {place} and others; {cure}"))
-    return kept
+    return plausible
 
 
 def _rows_to_look_at(index: FaceIndex, sizes: dict[str, tuple[int, int] | None]) -> Iterator[int]:
@@ -294,17 +294,22 @@ def _usual_places(index: FaceIndex) -> Floats | None:
     return np.asarray(places / max(float(extent.max()), 1e-9))
 
 
+def _rows_with_size(index: FaceIndex, sizes: dict[str, tuple[int, int] | None]) -> list[int]:
+    """Faces whose picture tells its size."""
+    return [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
+
+
 def find_corner(
     index: FaceIndex, sizes: dict[str, tuple[int, int] | None], cure: str
 ) -> str | None:
     """Whether all faces lie in the upper left part of their pictures, as percents do."""
-    known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
-    if not known:
+    rows = _rows_with_size(index, sizes)
+    if not rows:
         return None
-    sides = np.array([sizes[index.paths[row]] for row in known], np.float64)
-    reach = np.where(index.mask[known][..., None], index.points[known], 0).max(1)
+    sides = np.array([sizes[index.paths[row]] for row in rows], np.float64)
+    reach = np.where(index.mask[rows][..., None], index.points[rows], 0).max(1)
     share = float((reach / sides).max())
-    pictures = len({index.paths[row] for row in known})
+    pictures = len({index.paths[row] for row in rows})
     if share <= 0 or share >= (_CORNER if pictures >= _FEW else _CORNER_OF_FEW):
         return None
     likely = "percent" if reach.max() <= 100 and (sides > 100).all() else "of a smaller copy"
@@ -318,33 +323,33 @@ def find_beyond(
     index: FaceIndex, sizes: dict[str, tuple[int, int] | None], cure: str
 ) -> str | None:
     """Whether most faces reach beyond their pictures, as those of a larger copy do."""
-    known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
-    if len(known) < _FACES:
+    rows = _rows_with_size(index, sizes)
+    if len(rows) < _FACES:
         return None
-    sides = np.array([sizes[index.paths[row]] for row in known], np.float64)[:, None]
-    points = index.points[known].astype(np.float64)
+    sides = np.array([sizes[index.paths[row]] for row in rows], np.float64)[:, None]
+    points = index.points[rows].astype(np.float64)
     beyond = np.maximum(-points, points - sides) > _BEYOND * sides
-    reaching = (beyond.any(2) & index.mask[known]).any(1)
-    if 2 * int(reaching.sum()) <= len(known):
+    reaching = (beyond.any(2) & index.mask[rows]).any(1)
+    if 2 * int(reaching.sum()) <= len(rows):
         return None
     return (
-        f"{int(reaching.sum())} of {len(known)} faces reach beyond their pictures, so the points"
+        f"{int(reaching.sum())} of {len(rows)} faces reach beyond their pictures, so the points"
         f" may be of a larger copy or counted from the middle; {cure}"
     )
 
 
 def find_picture_boxes(index: FaceIndex, sizes: dict[str, tuple[int, int] | None]) -> str | None:
     """Whether the boxes are the whole pictures, of which the faces fill a small part."""
-    known = [row for row, path in enumerate(index.paths) if sizes.get(path) is not None]
-    if not known:
+    rows = _rows_with_size(index, sizes)
+    if not rows:
         return None
-    whole = np.array([(0, 0, *(sizes[index.paths[row]] or (0, 0))) for row in known], np.float64)
-    annotated, points = index.mask[known][..., None], index.points[known].astype(np.float64)
+    whole = np.array([(0, 0, *(sizes[index.paths[row]] or (0, 0))) for row in rows], np.float64)
+    annotated, points = index.mask[rows][..., None], index.points[rows].astype(np.float64)
     low = np.where(annotated, points, np.inf).min(1)
     high = np.where(annotated, points, -np.inf).max(1)
     filled = (high - low).prod(1) / whole[:, 2:].prod(1)
-    are_pictures = (np.abs(index.box[known] - whole) <= _ABOUT).all(1) & (filled < _FILLED)
-    if 2 * int(are_pictures.sum()) <= len(known):
+    are_pictures = (np.abs(index.box[rows] - whole) <= _ABOUT).all(1) & (filled < _FILLED)
+    if 2 * int(are_pictures.sum()) <= len(rows):
         return None
     return "boxes are the whole pictures; give boxes of the faces, or take boxes: ground_truth"
 

@@ -96,27 +96,30 @@ def frame_pose(
 def _pose_of(
     source: FaceBatch, moved: FaceBatch, image_to_crop: Tensor, scheme: str, size: int
 ) -> tuple[Tensor, Tensor]:
-    angles, known = source.pose[:, :3], source.has_pose
+    angles, has_pose = source.pose[:, :3], source.has_pose
     if not has_mean_face(scheme):
-        rotation = turned(euler_to_matrix(angles.masked_fill(~known[:, None], 0.0)), image_to_crop)
+        rotation = turned(
+            euler_to_matrix(angles.masked_fill(~has_pose[:, None], 0.0)), image_to_crop
+        )
         shift = torch.full_like(angles, torch.nan)
         pose = torch.cat([matrix_to_euler(rotation), shift], 1)
-        return torch.where(known[:, None], pose, 0.0), known
-    if not bool(known.all()):
+        return torch.where(has_pose[:, None], pose, 0.0), has_pose
+    if not bool(has_pose.all()):
         count = len(mean_face(scheme))
         points, mask = source.points[:, :count], source.mask[:, :count]
         made, ok = posit_angles(points, mask, scheme, source.focal)
-        angles = torch.where(known[:, None], angles, made)
-        known = known | ok
-    rotation = turned(euler_to_matrix(angles.masked_fill(~known[:, None], 0.0)), image_to_crop)
+        angles = torch.where(has_pose[:, None], angles, made)
+        has_pose = has_pose | ok
+    rotation = euler_to_matrix(angles.masked_fill(~has_pose[:, None], 0.0))
+    rotation = turned(rotation, image_to_crop)
     model, carries = _model(scheme, moved.points.device)
     focal, center = pose_camera(size)
     plane = (moved.points[:, : len(model)] - center) / focal
     mask = moved.mask[:, : len(model)] & carries
     shift, solved = translation(plane, mask, model @ rotation.mT)
-    known = known & solved
+    has_pose = has_pose & solved
     pose = torch.cat([matrix_to_euler(rotation), shift], 1)
-    return torch.where(known[:, None], pose, 0.0), known
+    return torch.where(has_pose[:, None], pose, 0.0), has_pose
 
 
 def posit_angles(

@@ -58,11 +58,11 @@ def _matches(folder: Path) -> list[tuple[type[FaceDataset], FilePattern]]:
     return matches
 
 
-def _below(folder: Path, depth: int, seen: set[Path]) -> Iterator[tuple[Path, FaceDataset]]:
-    """The data sets of a folder and those below it; what is in `seen` was looked at before."""
-    if (real := folder.resolve()) in seen:
+def _below(folder: Path, depth: int, visited: set[Path]) -> Iterator[tuple[Path, FaceDataset]]:
+    """The data sets of a folder and those below it; what is in `visited` was looked at before."""
+    if (real := folder.resolve()) in visited:
         return
-    seen.add(real)
+    visited.add(real)
     matches = _matches(folder)
     for cls, pattern in matches:
         make: Any = cls
@@ -75,4 +75,4 @@ def _below(folder: Path, depth: int, seen: set[Path]) -> Iterator[tuple[Path, Fa
     # Links last: a folder that is there by itself keeps its own name.
     for child in sorted(folder.iterdir(), key=lambda f: (f.is_symlink(), f)):
         if child.is_dir() and child.name not in covered and not is_clutter(child.name):
-            yield from _below(child, depth + 1, seen)
+            yield from _below(child, depth + 1, visited)

@@ -82,16 +82,16 @@ def describe_shared(sets: Sequence[CheckedSet]) -> list[str]:
 
 def _shared(train: CheckedSet, other: CheckedSet) -> list[tuple[int, str, str, str]]:
     """Counts of what two sets share, with one example each."""
-    found = []
+    pairs = []
     hashes = {print_.pixels: path for path, print_ in train.fingerprints.items()}
     same = {p: hashes[f.pixels] for p, f in other.fingerprints.items() if f.pixels in hashes}
     if same:
         path = next(iter(same))
-        found.append((len(same), "pictures with the same pixels", same[path], path))
+        pairs.append((len(same), "pictures with the same pixels", same[path], path))
     near = {p: q for p, q in _nearly_same(train, other).items() if p not in same}
     if near:
         path = next(iter(near))
-        found.append((len(near), "pictures that look nearly the same", near[path], path))
+        pairs.append((len(near), "pictures that look nearly the same", near[path], path))
     for kind, ours, theirs in (
         ("photos by name", train.dataset.photo_names(), other.dataset.photo_names()),
         ("people by name", person_names(train.dataset), person_names(other.dataset)),
@@ -100,8 +100,8 @@ def _shared(train: CheckedSet, other: CheckedSet) -> list[tuple[int, str, str, s
         if both:
             one = train.dataset.index().paths[ours.index(both[0])]
             two = other.dataset.index().paths[theirs.index(both[0])]
-            found.append((len(both), kind, one, two))
-    return found
+            pairs.append((len(both), kind, one, two))
+    return pairs
 
 
 def _nearly_same(train: CheckedSet, other: CheckedSet) -> dict[str, str]:

@@ -20,8 +20,8 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[ob
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
         torch.float32
     """
-    known = torch.amp.is_autocast_available(device.type)  # not on the meta device
-    if known and torch.is_autocast_enabled(device.type):
+    available = torch.amp.is_autocast_available(device.type)  # not on the meta device
+    if available and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
 

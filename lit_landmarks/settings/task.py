@@ -263,20 +263,20 @@ class Task:
             plan = self._plan_fit(monitor)
             held = lock and not is_follower()
             with lock_run(plan.run.root, "fit") if held else contextlib.nullcontext():
-                return self._train(plan, arguments, callbacks)
+                try:
+                    return self._train(plan, arguments, callbacks)
+                except BaseException:  # a signal may come at any line
+                    if not is_follower():
+                        plan.run.remove_if_untrained()
+                    raise
 
     def _train(
         self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
     ) -> dict[str, Any]:
         """Trains as planned and prints the results; see `fit`."""
         method, data = self.method(), self.data()
-        try:
-            with trainer_errors():  # last: what it opens in W&B, `run_fit` closes
-                trainer, tracker = equip(arguments, plan, callbacks)
-        except BaseException:
-            if not is_follower():
-                plan.run.remove_if_untrained()
-            raise
+        with trainer_errors():  # last: what it opens in W&B, `run_fit` closes
+            trainer, tracker = equip(arguments, plan, callbacks)
         if is_follower():
             run_fit(plan, trainer, method, data, tracker, reach_target_cost)
             return {}

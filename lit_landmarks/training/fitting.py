@@ -223,8 +223,6 @@ def run_fit(
         raise
     finally:
         _close(trainer, tracker, result.get("metrics", {}), failure)
-        if failure is not None and not is_follower():
-            plan.run.remove_if_untrained()
     return result
 
 

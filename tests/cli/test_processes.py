@@ -114,5 +114,6 @@ def test_a_fit(config: Path, start: tuple[int, str], tmp_path: Path) -> None:
     logged = [float(v) for v in (row.split(",")[column] for row in rows[1:]) if v]
     assert metrics["val/nme"] == pytest.approx(min(logged[:2]), rel=1e-6)
     assert sorted(p.name for p in (run / "overlays").iterdir()) == [
-        "test.png", "test_ced.png", "val.png", "val_ced.png",
+        "faces", "faces.json", "test.png", "test_ced.png", "test_worst.png",
+        "val.png", "val_ced.png", "val_worst.png",
     ]  # fmt: skip

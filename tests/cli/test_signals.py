@@ -86,6 +86,19 @@ def test_a_fit_that_has_trained_nothing_leaves_nothing(endless: Path, number: in
     assert not run.exists() or (run / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.parametrize("line", ["equip", "plain_console", "run_fit"])
+def test_nothing_is_left_wherever_a_signal_comes(
+    tiny: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    run = tiny.parent / "run"
+    monkeypatch.setattr(f"lit_landmarks.settings.task.{line}", interrupt)
+    assert main(["fit", "--config", str(tiny), "--run", str(run)]) == 130
+    assert not run.exists()
+
+
 @pytest.mark.slow
 def test_nohup_is_respected(endless: Path) -> None:
     run = endless.parent / "run"

@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         count = convert_to_coco(dataset, options.to)
         print(f"{count} faces in {options.to / 'annotations.json'}")
         return 0
-    layout = LAYOUTS[options.layout]()
+    layout = LAYOUTS[options.layout].of(dataset)
     written, left_out = convert(dataset, layout, options.to, options.workers)
     print(f"{written} faces in {options.to}, layout {options.layout}")
     if left_out:

@@ -18,6 +18,7 @@ programs written for that set read them. Goes on where a run was stopped; a larg
   python -m lit_landmarks data synthesize DIR --layout ibug --n 1000
   python -m lit_landmarks data synthesize DIR --layout wflw --n 500 --image_size 256
   python -m lit_landmarks data synthesize DIR --layout ibug --source IctFaces --head HEAD.npz
+  python -m lit_landmarks data synthesize DIR --layout columns --scheme dense520 --convention 3d
 
 Further --key value pairs are arguments of the source (seed, max_yaw, image_size ...)."""
 
@@ -44,18 +45,22 @@ def _run(options: argparse.Namespace) -> int:
             raise UserError(describe_unknown_name(kind, name, names, None))
     if options.n < 1 or (options.workers is not None and options.workers < 1):
         raise UserError("--n and --workers must be 1 or more; correct them")
-    for setting in options.settings:
-        if setting.split("=")[0] in ("--scheme", "--convention"):
-            raise UserError(f"the layout fixes scheme and convention; leave {setting} away")
+    # A layout without a scheme takes any.
+    if list_layouts()[options.layout].constants.get("scheme") is not None:
+        for setting in options.settings:
+            if setting.split("=")[0] in ("--scheme", "--convention"):
+                raise UserError(f"the layout fixes scheme and convention; leave {setting} away")
     check_dataset_arguments(options.source, options.settings)
     from lit_landmarks.data.layouts import LAYOUTS
     from lit_landmarks.data.synthesize import synthesize
     from lit_landmarks.settings.datasets import build_dataset
 
-    layout = LAYOUTS[options.layout]()
-    fixed = ["--n", str(options.n), "--scheme", layout.scheme, "--convention", layout.contour]
+    chosen = LAYOUTS[options.layout]
+    fixed = {"--n": str(options.n), "--scheme": chosen.scheme, "--convention": chosen.contour}
+    given = [text for key, value in fixed.items() if value is not None for text in (key, value)]
     start = time.monotonic()
-    dataset = build_dataset(options.source, [*options.settings, *fixed])
+    dataset = build_dataset(options.source, [*options.settings, *given])
+    layout = chosen.of(dataset)
     count = synthesize(dataset, layout, options.target, options.n, options.workers)
     duration = f" in {time.monotonic() - start:.0f} s" if count else ""
     print(

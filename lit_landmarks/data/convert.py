@@ -146,7 +146,7 @@ def convert(
     Raises:
         UserError: no map between the schemes, no complete face, or as `synthesize`.
     """
-    mapped = _Mapped(dataset, layout.scheme)
+    mapped = _Mapped(dataset, layout.scheme or dataset.scheme)
     n = len(mapped.index())
     synthesize(mapped, layout, target, n, workers)
     return n, len(dataset.index()) - n

@@ -10,19 +10,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lit_landmarks import geometry, rendering, schemes, splitmix, template
 from lit_landmarks.data.cache import cache_folder
+from lit_landmarks.data.columns import read_columns, write_columns
 from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import atomic_path
 
 #: Smaller sets are made again: it takes a second or two.
 _FEWEST = 200
@@ -30,7 +28,6 @@ _FEWEST = 200
 #: (which import this one, so that it cannot import them).
 _CODE = (geometry, rendering, schemes, splitmix, template)
 _BESIDE = ("synthetic.py", "ict.py")
-_SUBSET = "subset/"
 
 
 def cached(
@@ -53,7 +50,7 @@ def cached(
     if index is None or len(index) != n:
         index = make()
         with contextlib.suppress(UserError):
-            write_labels(path, index)
+            write_columns(path, index)
     return index
 
 
@@ -76,28 +73,10 @@ def label_code() -> list[Path]:
     return sorted(files)
 
 
-def write_labels(path: Path, index: FaceIndex) -> None:
-    """Write labels to an `.npz` file, atomically.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    columns: dict[str, Any] = {k: v for k, v in vars(index).items() if isinstance(v, np.ndarray)}
-    columns |= {_SUBSET + name: column for name, column in index.subsets.items()}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **columns)
-
-
 def read_labels(path: Path) -> FaceIndex | None:
-    """The labels, or None if there are none that can be read."""
+    """The labels of a file, or None if there are none that can be read."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            columns: dict[str, Any] = {name: file[name] for name in file.files}
-        subsets = {
-            name.removeprefix(_SUBSET): columns.pop(name)
-            for name in list(columns)
-            if name.startswith(_SUBSET)
-        }
-        return FaceIndex(**columns, subsets=subsets)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        index, _ = read_columns(path)
+    except (OSError, ValueError):
         return None
+    return index

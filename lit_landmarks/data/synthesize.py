@@ -26,8 +26,9 @@ from rich.console import Console
 from rich.progress import track
 
 from lit_landmarks.data.check import refuse_bad_faces
+from lit_landmarks.data.columns import write_columns
 from lit_landmarks.data.index import FaceDataset, FaceIndex
-from lit_landmarks.data.label_cache import code_version, read_labels, write_labels
+from lit_landmarks.data.label_cache import code_version, read_labels
 from lit_landmarks.data.layouts import Face, Layout
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
@@ -55,7 +56,7 @@ def synthesize(
     Raises:
         UserError: the folder holds something else, a file cannot be written, a worker died.
     """
-    if dataset.scheme != layout.scheme:
+    if layout.scheme not in (None, dataset.scheme):
         raise UserError(
             f"layout {layout.name!r} has scheme {layout.scheme!r}, the faces {dataset.scheme!r};"
             " make them in the layout's scheme"
@@ -196,7 +197,7 @@ def _block(dataset: FaceDataset, layout: Layout, target: Path, rows: range) -> N
     index = dataset.index_of(rows)
     for face, image in zip(_faces(index, rows), dataset.load(rows), strict=True):
         layout.write(target, Face(**(vars(face) | {"image": image})))
-    write_labels(_note(target / NOTES, rows), index)
+    write_columns(_note(target / NOTES, rows), index)
 
 
 def _listed(notes: Path, blocks: list[range]) -> Iterator[Face]:
@@ -222,4 +223,5 @@ def _faces(index: FaceIndex, rows: range) -> Iterator[Face]:
             points3d=None if index.points3d is None else index.points3d[i],
             pose=None if index.pose is None else index.pose[i],
             focal=None if index.focal is None else float(index.focal[i]),
+            subsets=tuple(name for name, inside in index.subsets.items() if inside[i]),
         )

@@ -3,6 +3,7 @@
 from lit_landmarks.data.layouts import (
     aflw,
     cofw,
+    columns,
     ibug,
     json_faces,
     large_pose,
@@ -26,6 +27,7 @@ __all__ = [
     "Layout",
     "aflw",
     "cofw",
+    "columns",
     "ibug",
     "json_faces",
     "large_pose",

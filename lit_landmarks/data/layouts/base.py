@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 
@@ -39,6 +40,7 @@ class Face:
         points3d: (N, 3) float32; x, y as `points`, z in pixels away from the camera; or None.
         pose: (3,) float32 yaw, pitch, roll in degrees, signs as in `geometry`; or None.
         focal: focal length in pixels, or None.
+        subsets: names of those to which the face belongs.
     """
 
     number: int
@@ -49,6 +51,7 @@ class Face:
     points3d: NDArray[np.float32] | None = None
     pose: NDArray[np.float32] | None = None
     focal: float | None = None
+    subsets: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -67,19 +70,25 @@ class Layout(ABC):
 
     Attributes:
         name: what `data synthesize --layout` takes.
-        scheme: the landmark scheme of its points.
-        contour: whether its jaw line follows the visible contour or is fixed to the skull.
+        scheme: the landmark scheme of its points; None for that of the faces.
+        contour: whether its jaw line follows the visible contour or is fixed to the skull; None for
+            whichever the faces have.
     """
 
     name: ClassVar[str]
-    scheme: ClassVar[str]
-    contour: ClassVar[Contour] = "visible"
+    scheme: ClassVar[str | None]
+    contour: ClassVar[Contour | None] = "visible"
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Register a layout under its name; a base for several layouts has none."""
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):
             LAYOUTS[cls.name] = cls
+
+    @classmethod
+    def of(cls, dataset: FaceDataset) -> Self:
+        """The layout for faces of a data set, for one whose files say what these are."""
+        return cls()
 
     @abstractmethod
     def write(self, root: Path, face: Face) -> None:

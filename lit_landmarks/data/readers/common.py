@@ -195,7 +195,7 @@ def select_faces(
             )
     rows = rows[:first]
     rows = rows[-last:] if last is not None else rows
-    chosen = index.select(rows)
+    chosen = index if len(rows) == len(index) else index.select(rows)
     members = {name: column for name, column in chosen.subsets.items() if column.any()}
     return replace(chosen, subsets=members), rows
 

@@ -60,7 +60,7 @@ def read_header(path: Path) -> dict[str, Any]:
             document = _opening(file)
     except (OSError, ValueError, RecursionError, OtherFormError):
         document = _whole(path)
-    return _checked(document, path)
+    return check_header(document, path)
 
 
 def faces_by_line(path: Path) -> Iterator[Any]:
@@ -82,7 +82,7 @@ def faces_by_line(path: Path) -> Iterator[Any]:
                 if not more:
                     raise OtherFormError
                 more = text.endswith(",")
-                yield _parsed(text.removesuffix(","))
+                yield parse_once(text.removesuffix(","))
     except (OSError, ValueError, RecursionError) as error:
         raise OtherFormError from error
     raise OtherFormError
@@ -105,7 +105,7 @@ def _opening(file: TextIO) -> dict[str, Any]:
     head: list[str] = []
     for line in file:
         if line.strip() == OPENING:
-            document = _parsed("".join(head) + OPENING + CLOSING)
+            document = parse_once("".join(head) + OPENING + CLOSING)
             if isinstance(document, dict):
                 return document
             break
@@ -117,7 +117,7 @@ def _whole(path: Path) -> dict[str, Any]:
     text = ""
     try:
         text = decode_text(path.read_bytes())
-        document = _parsed(text)
+        document = parse_once(text)
     except OSError as error:
         raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
     except json.JSONDecodeError as error:
@@ -132,11 +132,22 @@ def _whole(path: Path) -> dict[str, Any]:
     return document
 
 
-def _parsed(text: str) -> Any:
+def parse_once(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON.
+        UserError: a key stands twice in an object, or a number is none of JSON's.
+    """
     return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
 
 
-def _checked(document: dict[str, Any], path: Path) -> dict[str, Any]:
+def check_header(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What holds for all faces of a file, as `read_header` returns it, from its JSON object.
+
+    Raises:
+        UserError: a key or a value of it is wrong.
+    """
     if document.get("format") != FORMAT:
         raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
     odd = [key for key in document if key not in _KEYS]

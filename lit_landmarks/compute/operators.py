@@ -232,9 +232,9 @@ _FREE_NAMES = {
         _native_batch_norm_legit _native_batch_norm_legit_functional
         _native_batch_norm_legit_no_training _prelu_kernel _safe_softmax _softmax
         _sparse_log_softmax _sparse_softmax adaptive_max_pool2d adaptive_max_pool3d avg_pool2d
-        avg_pool3d batch_norm_elemt binary_cross_entropy binary_cross_entropy_with_logits
-        cudnn_batch_norm fractional_max_pool2d fractional_max_pool3d hardswish log_sigmoid_forward
-        max_pool2d_with_indices max_pool3d_with_indices max_unpool2d max_unpool3d
+        avg_pool3d batch_norm_elemt binary_cross_entropy binary_cross_entropy_with_logits celu
+        cudnn_batch_norm elu fractional_max_pool2d fractional_max_pool3d hardsigmoid hardswish
+        hardtanh leaky_relu log_sigmoid_forward selu max_pool2d_with_indices max_pool3d_with_indices max_unpool2d max_unpool3d
         native_batch_norm native_dropout native_group_norm native_layer_norm nll_loss2d_forward
         nll_loss_forward rrelu_with_noise rrelu_with_noise_functional soft_margin_loss
     """,
@@ -243,7 +243,7 @@ _FREE_NAMES = {
         log_normal multinomial normal normal_functional poisson random uniform
     """,
     "polar coordinates, quantization of values, bookkeeping": """
-        polar _empty_per_channel_affine_quantized _make_per_channel_quantized_tensor
+        polar _conj_physical _empty_per_channel_affine_quantized _make_per_channel_quantized_tensor
         _make_per_tensor_quantized_tensor dequantize empty_quantized int_repr q_per_channel_axis
         q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qscheme
         quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic

@@ -234,8 +234,9 @@ _FREE_NAMES = {
         _sparse_log_softmax _sparse_softmax adaptive_max_pool2d adaptive_max_pool3d avg_pool2d
         avg_pool3d batch_norm_elemt binary_cross_entropy binary_cross_entropy_with_logits celu
         cudnn_batch_norm elu fractional_max_pool2d fractional_max_pool3d hardsigmoid hardswish
-        hardtanh leaky_relu log_sigmoid_forward selu max_pool2d_with_indices max_pool3d_with_indices max_unpool2d max_unpool3d
-        native_batch_norm native_dropout native_group_norm native_layer_norm nll_loss2d_forward
+        hardtanh leaky_relu log_sigmoid_forward selu max_pool2d_with_indices
+        max_pool3d_with_indices max_unpool2d max_unpool3d native_batch_norm
+        native_dropout native_group_norm native_layer_norm nll_loss2d_forward
         nll_loss_forward rrelu_with_noise rrelu_with_noise_functional soft_margin_loss
     """,
     "random numbers": """

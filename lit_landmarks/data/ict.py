@@ -68,8 +68,9 @@ class IctFaces(SyntheticFaces):
         max_pitch: largest pitch in degrees.
         max_roll: largest roll in degrees.
         scheme: any scheme with points on the head.
-        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W) or
-            "synthetic_3d" (fixed to the skull). "visible" and "3d" are short for them.
+        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W),
+            "synthetic_3d" (fixed to the skull) or "300w_lp" (iBUG's points where 300W-LP and
+            AFLW2000-3D have them). "visible" and "3d" are short for the first two.
         image_size: side of the rendered picture in pixels.
         face_scale: side of the picture in face widths.
         backgrounds: folder of photographs to stand behind the faces; null paints walls.

@@ -25,7 +25,11 @@ from lit_landmarks.rendering.rng import CounterRng
 from lit_landmarks.schemes import get_scheme
 
 #: Names of the two conventions in `schemes.CONVENTIONS` and how each draws the jaw.
-_CONTOURS: dict[str, Contour] = {"synthetic_visible": "visible", "synthetic_3d": "3d"}
+_CONTOURS: dict[str, Contour] = {
+    "synthetic_visible": "visible",
+    "synthetic_3d": "3d",
+    "300w_lp": "300w_lp",
+}
 #: Rows whose labels are made together.
 _ROWS_AT_ONCE = 32
 
@@ -40,8 +44,9 @@ class SyntheticFaces(FaceDataset):
         max_pitch: largest pitch in degrees.
         max_roll: largest roll in degrees.
         scheme: any scheme with points on the head.
-        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W) or
-            "synthetic_3d" (fixed to the skull). "visible" and "3d" are short for them.
+        convention: "synthetic_visible" (the jaw follows the silhouette, as in 300W),
+            "synthetic_3d" (fixed to the skull) or "300w_lp" (iBUG's points where 300W-LP and
+            AFLW2000-3D have them). "visible" and "3d" are short for the first two.
         image_size: side of the rendered picture in pixels.
         face_scale: side of the picture in face widths.
         visibility: say of every point whether it is seen (the slow part of the labels).

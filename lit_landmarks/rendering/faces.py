@@ -57,6 +57,10 @@ class Head(Protocol):
         """The points of a scheme."""
         ...
 
+    def fitted_points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them."""
+        ...
+
     def contour(self, scheme: str) -> ContourPaths:
         """Silhouette paths of its jaw points."""
         ...

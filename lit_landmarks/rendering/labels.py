@@ -23,8 +23,9 @@ from lit_landmarks.template.position_maps import FaceLayout
 from lit_landmarks.template.surface_points import ContourPaths, SurfacePoints, blend
 
 #: "visible": far jaw points slide along the silhouette, as annotators of 300W place them.
-#: "3d": all jaw points stay fixed to the skull.
-Contour = Literal["visible", "3d"]
+#: "3d": all jaw points stay fixed to the skull, where a frontal face has its contour.
+#: "300w_lp": iBUG's points where the model fits of 300W-LP have them, the jaw farther back.
+Contour = Literal["visible", "3d", "300w_lp"]
 
 #: A jaw point leaves its place only for a gain of this many head units, so frontal faces agree
 #: in both conventions.
@@ -131,7 +132,10 @@ class PlacedHeads:
         Raises:
             UserError: the head has no place for a point of the scheme.
         """
-        surface: SurfacePoints = self.head.points(scheme)
+        fitted = contour == "300w_lp"
+        surface: SurfacePoints = (
+            self.head.fitted_points(scheme) if fitted else self.head.points(scheme)
+        )
         points, place = blend(self.vertices, surface), blend(self.camera, surface)
         if contour == "visible":
             paths = self.head.contour(scheme)

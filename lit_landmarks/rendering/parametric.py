@@ -18,6 +18,7 @@ from lit_landmarks.rendering.paint import build_paint
 from lit_landmarks.rendering.parameters import EXPRESSION, IDENTITY
 from lit_landmarks.rendering.parts import Block, Material
 from lit_landmarks.template import features, loft
+from lit_landmarks.template.fitted_points import move_to_fits
 from lit_landmarks.template.head import PUPILS
 from lit_landmarks.template.loft import Array
 from lit_landmarks.template.outlines import EYE_RADIUS
@@ -169,6 +170,11 @@ class ParametricHead:
             UserError: unknown scheme, or a point without a place on the head.
         """
         return self.finder.points(scheme)
+
+    def fitted_points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them."""
+        neutral = self.neutral.numpy()
+        return move_to_fits(scheme, self.points(scheme), neutral, self.skin.triangles)
 
     def contour(self, scheme: str) -> ContourPaths:
         """The silhouette paths of the jaw points of a scheme."""

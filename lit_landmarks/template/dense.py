@@ -18,6 +18,7 @@ from lit_landmarks.template import loft
 from lit_landmarks.template.head import TemplateHead, template_head
 from lit_landmarks.template.loft import Array
 from lit_landmarks.template.surface_points import SurfacePoints
+from lit_landmarks.template.surface_search import find_nearest
 from lit_landmarks.template.topology import Indices
 
 #: The face: from the hair line to the jaw line (row numbers of the loft), to before the ears
@@ -32,8 +33,6 @@ _STEPS = 6
 _SEAM_GAP = 0.015
 #: How far the spline may pass by its landmarks (head units, about).
 _SMOOTHING = 1e-3
-#: Triangles round so many of the nearest vertices are searched for the nearest surface point.
-_NEAR = 24
 
 
 def _candidates(head: TemplateHead) -> tuple[Array, Array]:
@@ -93,7 +92,11 @@ def farthest_places() -> tuple[Array, Array]:
 
 
 def transfer(
-    vertices: Array, triangles: Indices, landmarks: SurfacePoints, mirror: Indices | None = None
+    vertices: Array,
+    triangles: Indices,
+    landmarks: SurfacePoints,
+    mirror: Indices | None = None,
+    fitted: bool = False,
 ) -> SurfacePoints:
     """Transfer `dense520` to another head: the same places of the face.
 
@@ -106,6 +109,7 @@ def transfer(
         landmarks: its 68 points, fixed to the skull.
         mirror: (V,) index of the mirrored vertex of a symmetric head, which makes the points
             symmetric too; None for a head that is not.
+        fitted: `landmarks` lie where the fits of 300W-LP have them (`fitted_points`).
 
     Returns:
         520 points, of which the first 68 are `landmarks`; with `mirror`, extra points of the right
@@ -113,11 +117,11 @@ def transfer(
     """
     head = template_head()
     neutral = head.neutral.numpy()
-    own = head.points("dense520")
+    own = head.fitted_points("dense520") if fitted else head.points("dense520")
     source = (neutral[own.vertices] * own.weights[..., None]).sum(1)
     target = (vertices[landmarks.vertices] * landmarks.weights[..., None]).sum(1)
     bent = _warp_thin_plate(source[:68], target, source)
-    index, weight = _find_nearest(bent, vertices, triangles)
+    index, weight = find_nearest(bent, vertices, triangles)
     if mirror is not None:
         ends = np.cumsum([68, N_MIDDLE, N_SIDE, N_SIDE])
         middle, right, left = (slice(a, b) for a, b in pairwise(ends.tolist()))
@@ -165,7 +169,7 @@ def on_position_maps(
     ours = canonical * np.array([1.0, 1.0, -1.0])
     share = np.tile([1.0, 0.0, 0.0], (len(landmarks), 1))
     fixed = SurfacePoints(np.repeat(landmarks[:, None], 3, 1), share)
-    return transfer(ours, triangles, fixed)
+    return transfer(ours, triangles, fixed, fitted=True)
 
 
 def _onto_midline(
@@ -195,43 +199,3 @@ def _warp_thin_plate(source: Array, target: Array, points: Array) -> Array:
     weights = np.linalg.solve(system, np.concatenate([target, np.zeros((4, 3))]))
     base = np.concatenate([kernel(points), np.ones((len(points), 1)), points], 1)
     return np.asarray(base @ weights)
-
-
-def _find_nearest(points: Array, vertices: Array, triangles: Indices) -> tuple[Indices, Array]:
-    """Closest points of a surface: vertices (N, 3) and weights (N, 3)."""
-    used = np.unique(triangles)
-    index = np.empty((len(points), 3), np.int64)
-    weight = np.empty((len(points), 3))
-    for number, point in enumerate(points):
-        near = used[np.argsort(((vertices[used] - point) ** 2).sum(1))[:_NEAR]]
-        some = triangles[np.isin(triangles, near).any(1)]
-        shares = _closest_weights(point, vertices[some])
-        place = (vertices[some] * shares[..., None]).sum(1)
-        best = int(((place - point) ** 2).sum(1).argmin())
-        index[number], weight[number] = some[best], shares[best]
-    return index, weight
-
-
-def _closest_weights(point: Array, corners: Array) -> Array:
-    """Weights (T, 3) of the place nearest to `point` in each triangle (T, 3, 3)."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    ab, ac, ap = b - a, c - a, point - a
-    aa, bb, cross = (ab * ab).sum(1), (ac * ac).sum(1), (ab * ac).sum(1)
-    pa, pb = (ap * ab).sum(1), (ap * ac).sum(1)
-    det = np.maximum(aa * bb - cross**2, 1e-30)
-    v, w = (bb * pa - cross * pb) / det, (aa * pb - cross * pa) / det
-    best = np.stack([1 - v - w, v, w], -1)
-    outside = (best < 0).any(1)
-    least = np.where(outside, np.inf, 0.0)
-    for k in range(3):
-        # The nearest place of a triangle that does not hold the foot lies on one of its edges.
-        start, end = corners[:, k], corners[:, (k + 1) % 3]
-        edge = end - start
-        share = ((point - start) * edge).sum(1) / np.maximum((edge * edge).sum(1), 1e-30)
-        share = np.clip(share, 0.0, 1.0)
-        away = ((start + share[:, None] * edge - point) ** 2).sum(1)
-        shares = np.zeros_like(best)
-        shares[:, k], shares[:, (k + 1) % 3] = 1 - share, share
-        better = outside & (away < least)
-        best[better], least = shares[better], np.where(better, away, least)
-    return best

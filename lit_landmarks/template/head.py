@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lit_landmarks.template import features, loft
+from lit_landmarks.template.fitted_points import move_to_fits
 from lit_landmarks.template.outlines import EYE_CENTER, EYE_RADIUS
 from lit_landmarks.template.surface_points import SurfaceFinder, SurfacePoints
 from lit_landmarks.template.topology import build_skin
@@ -43,6 +44,15 @@ class TemplateHead:
             UserError: unknown scheme, or a point without a place on the head.
         """
         return self._finder.points(scheme)
+
+    def fitted_points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them.
+
+        Raises:
+            UserError: the scheme does not hold the 68 points, or a point has no place.
+        """
+        skin = self.neutral.numpy()
+        return move_to_fits(scheme, self.points(scheme), skin, self.skin.triangles)
 
 
 @lru_cache(maxsize=1)

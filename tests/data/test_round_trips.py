@@ -58,10 +58,14 @@ def _faces(scheme: str) -> list[Face]:
     ]
 
 
+def _scheme(layout: str) -> str:
+    return LAYOUTS[layout].scheme or "ibug68"
+
+
 def _read(layout: str, root: Path) -> tuple[list[Face], list[FaceDataset]]:
     """Faces written in a layout, and all data sets that are found in the folder."""
-    writer = LAYOUTS[layout]()
-    faces = _faces(writer.scheme)
+    writer = LAYOUTS[layout].of(SyntheticFaces(n=1))
+    faces = _faces(_scheme(layout))
     for face in faces:
         writer.write(root, face)
     writer.finish(root, faces)
@@ -88,7 +92,7 @@ def _rows(datasets: list[FaceDataset], scheme: str) -> Iterator[tuple[FaceDatase
 def test_file_to_sample_to_frame_and_back(layout: str, tmp_path: Path) -> None:
     faces, datasets = _read(layout, tmp_path / "set")
     assert datasets, "no reader declares these files"
-    scheme = LAYOUTS[layout].scheme
+    scheme = _scheme(layout)
     truth = np.stack([face.points for face in faces])
     tolerance = _ROUNDED.get(layout, 0.01)
     seen = set()

@@ -21,7 +21,7 @@ from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 
-Contour = Literal["visible", "3d"]
+Contour = Literal["visible", "3d", "300w_lp"]
 
 #: Every layout by its name; filled by `Layout.__init_subclass__`.
 LAYOUTS: dict[str, type[Layout]] = {}

@@ -22,7 +22,7 @@ class Lp300WLayout(Layout):
 
     name: ClassVar[str] = "300w_lp"
     scheme: ClassVar[str] = "ibug68"
-    contour: ClassVar[Contour] = "3d"
+    contour: ClassVar[Contour] = "300w_lp"
 
     def write(self, root: Path, face: Face) -> None:
         """Write the picture, its fit and its points."""
@@ -41,7 +41,7 @@ class Aflw2000Layout(Layout):
 
     name: ClassVar[str] = "aflw2000"
     scheme: ClassVar[str] = "ibug68"
-    contour: ClassVar[Contour] = "3d"
+    contour: ClassVar[Contour] = "300w_lp"
 
     def write(self, root: Path, face: Face) -> None:
         """Write the picture and its fit; a face without depth is flat."""

@@ -312,6 +312,10 @@ class IctHead:
         """
         return self.landmarks.points(scheme)
 
+    def fitted_points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them."""
+        return self.landmarks.fitted_points(scheme)
+
     def contour(self, scheme: str) -> ContourPaths:
         """The silhouette paths of the jaw points of a scheme."""
         return self.landmarks.contour(scheme)

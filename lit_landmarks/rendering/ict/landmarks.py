@@ -10,6 +10,7 @@ from lit_landmarks.rendering.ict.model import SKIN_END, Array, Indices
 from lit_landmarks.rendering.ict.sites import Places
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template.dense import transfer
+from lit_landmarks.template.fitted_points import move_to_fits
 from lit_landmarks.template.surface_points import ContourPaths, SurfacePoints
 
 #: As on the template: height, and how far towards the middle a jaw point may slide.
@@ -33,6 +34,7 @@ class Landmarks:
         names = get_scheme("ibug68").point_names
         self._exact = {name: int(v) for name, v in zip(names, model.ibug68, strict=True)}
         self._schemes: dict[str, SurfacePoints] = {}
+        self._fitted: dict[str, SurfacePoints] = {}
         self._contours: dict[str, ContourPaths] = {}
 
     def points(self, scheme: str) -> SurfacePoints:
@@ -40,6 +42,17 @@ class Landmarks:
         if scheme not in self._schemes:
             self._schemes[scheme] = self._find_points(scheme)
         return self._schemes[scheme]
+
+    def fitted_points(self, scheme: str) -> SurfacePoints:
+        """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them."""
+        if scheme not in self._fitted:
+            shown = np.flatnonzero(self._vertex_numbers >= 0)
+            drawn = np.empty((len(shown), 3))
+            drawn[self._vertex_numbers[shown]] = self._places.model.mean[shown]
+            triangles = self._vertex_numbers[self._places.outer.triangles]
+            skin = triangles[(triangles >= 0).all(1)]
+            self._fitted[scheme] = move_to_fits(scheme, self.points(scheme), drawn, skin)
+        return self._fitted[scheme]
 
     def _transfer_dense520(self) -> SurfacePoints:
         """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""

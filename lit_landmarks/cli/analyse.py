@@ -61,12 +61,21 @@ with an account of human attention. --keep M writes a config with the M patches 
   python -m lit_landmarks fit --config configs/musica.yaml --config attention/patches.yaml"""
 
 
+_MESHES = """Writes predicted faces as triangle meshes that 3D programs open: 000000.ply and so on,
+by the rows of the file of predictions. x goes to the picture's right, y up, z to the camera, in
+pixels.
+
+  python -m lit_landmarks predict --run RUN --output faces.npz
+  python -m lit_landmarks analyse meshes faces.npz --output meshes --format obj --rows 0 5"""
+
+
 def run(arguments: list[str]) -> int:
-    """Runs `analyse calibrate`, `analyse tradeoff` or `analyse attention`."""
+    """Runs `analyse calibrate`, `analyse tradeoff`, `analyse attention` or `analyse meshes`."""
     parts = Subcommands("analyse", _DESCRIPTION)
     _add_calibrate(parts)
     _add_tradeoff(parts)
     _add_attention(parts)
+    _add_meshes(parts)
     return parts.run(arguments)
 
 
@@ -306,4 +315,22 @@ def _measure_attention(options: argparse.Namespace) -> int:
         )
         console.print(f"patches: {file}")
     console.print(f"figures: {options.output}")
+    return 0
+
+
+def _add_meshes(parts: Subcommands) -> None:
+    parser = parts.add("meshes", "predicted 3D faces as .ply or .obj files", _write_meshes, _MESHES)
+    parser.add_argument("predictions", type=Path, help=".npz that predict has written")
+    parser.add_argument("--output", type=Path, default=Path("meshes"), help="folder")
+    parser.add_argument("--format", choices=("ply", "obj"), default="ply")
+    parser.add_argument("--rows", type=int, nargs="+", help="faces by their rows; all")
+
+
+def _write_meshes(options: argparse.Namespace) -> int:
+    from lit_landmarks.inference.meshes import write_predicted_meshes
+
+    paths = write_predicted_meshes(
+        options.predictions, options.output, options.format, options.rows
+    )
+    plain_console().print(f"{len(paths)} meshes: {options.output}")
     return 0

@@ -28,6 +28,7 @@ OCCLUDED: Color = (225, 225, 235)
 #: What the colors of labels and predictions mean, for `contact_sheet`.
 LEGEND: tuple[tuple[str, Color], ...] = (("label", TRUTH), ("prediction", PREDICTED))
 RESIDUAL: Color = (235, 235, 90)
+MESH: Color = (90, 200, 235)
 #: Head axes: x to the image's right, y down, and the direction of the nose.
 AXES: tuple[Color, ...] = ((230, 60, 60), (70, 200, 70), (80, 130, 255))
 #: Length of a drawn axis in head units (outer eye corners 1 apart).
@@ -71,6 +72,8 @@ class FaceAnnotator:
         scheme: its polylines join the points; None draws points only.
         zoom: enlarge the picture this many times before drawing.
         residuals: join each predicted point with its true one.
+        triangles: (T, 3) a mesh between the points, clockwise seen from outside: the sides of
+            those that face the camera are drawn below the points; None draws none.
 
     Example:
         >>> annotator = FaceAnnotator("ibug68", zoom=2)
@@ -81,6 +84,7 @@ class FaceAnnotator:
     scheme: LandmarkScheme | str | None = None
     zoom: int = 1
     residuals: bool = False
+    triangles: NDArray[np.int64] | None = None
 
     def annotate(
         self,
@@ -119,6 +123,8 @@ class FaceAnnotator:
                 canvas.segment(start, end, RESIDUAL)
         shown = next((p for p in (truth, guess) if p is not None and np.isfinite(p).any()), None)
         canvas.size_dots(shown)
+        if self.triangles is not None and shown is not None:
+            canvas.mesh(guess if guess is not None else shown, self.triangles)
         if truth is not None:
             occluded = None if visible is None else np.isin(_array(visible), (0, 2))
             canvas.shape(truth, TRUTH, scheme, occluded)
@@ -182,6 +188,15 @@ class _Canvas:
         if np.isfinite(start).all() and np.isfinite(end).all():
             ends = self._fixed(start), self._fixed(end)
             cv2.line(self.pixels, *ends, color, thickness, cv2.LINE_AA, _SHIFT)
+
+    def mesh(self, points: NDArray[np.float64], triangles: NDArray[np.int64]) -> None:
+        """Sides of the triangles that are seen from outside, each once."""
+        a, b, c = (points[triangles[:, k]] for k in range(3))
+        first, second = b - a, c - a
+        front = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > 0
+        sides = triangles[front][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+        for start, end in np.unique(np.sort(sides, axis=1), axis=0):
+            self.segment(points[start], points[end], MESH)
 
     def shape(
         self,

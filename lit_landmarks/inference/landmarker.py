@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import affine_scale, transform_points
+from lit_landmarks.inference.meshes import write_mesh
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import mean_face
@@ -29,6 +31,7 @@ class Face:
     Attributes:
         points: (N, 2) landmarks in pixels of the picture, pixel centres at integers.
         scheme: name of the scheme whose points they are, None for a user's queries.
+        convention: in which they lie, of a method that answers in several.
         box: (4,) x0 y0 x1 y1 that the face was cut by.
         error: predicted NME in percent.
         pose: (3,) yaw, pitch, roll in degrees against the line of sight to the face.
@@ -45,6 +48,17 @@ class Face:
     visibility: Array | None = None
     points3d: Array | None = None
     mma: float | None = None
+    convention: str | None = None
+
+    def save_mesh(self, path: str | Path) -> None:
+        """Write the 3D points as a mesh, .ply or .obj; see `write_mesh`.
+
+        Raises:
+            UserError: there are none, or as `write_mesh`.
+        """
+        if self.points3d is None or self.scheme is None:
+            raise UserError(f"no 3D points of a scheme for {path}; ask a method that predicts them")
+        write_mesh(path, self.points3d, self.scheme, self.convention)
 
 
 class Landmarker:
@@ -123,7 +137,7 @@ class Landmarker:
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
                 prediction = self.method(inputs.to(self.method.device)).detach()
-            faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme)
+            faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme, convention)
         return faces
 
     def _inputs(
@@ -139,7 +153,12 @@ class Landmarker:
         return inputs
 
     def _faces(
-        self, prediction: Prediction, to_image: Tensor, boxes: Tensor, scheme: str | None
+        self,
+        prediction: Prediction,
+        to_image: Tensor,
+        boxes: Tensor,
+        scheme: str | None,
+        convention: str | None,
     ) -> list[Face]:
         points = transform_points(to_image, prediction.points.float().cpu())
         scale = affine_scale(to_image)
@@ -147,6 +166,7 @@ class Landmarker:
         for k in range(len(points)):
             face: dict[str, Any] = {"points": points[k].numpy(), "scheme": scheme}
             face["box"] = boxes[k].numpy()
+            face["convention"] = self.method.answered_convention(convention)
             if prediction.error is not None:
                 face["error"] = float(prediction.error[-1, k])
             if prediction.pose is not None:

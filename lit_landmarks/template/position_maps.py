@@ -64,7 +64,7 @@ def face_layout(scheme: str = "dense520", size: int = 256) -> FaceLayout:
         [skin.triangles, *_triangulate_eyes(skin), _triangulate_strip(*skin.lips)]
     )
     with torch.device("cpu"):
-        return lay_out(_texture_coordinates(skin), triangles, head.points(scheme), size)
+        return lay_out(texture_coordinates(skin), triangles, head.points(scheme), size)
 
 
 def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 256) -> FaceLayout:
@@ -88,7 +88,7 @@ def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 25
     return FaceLayout(table.with_anchors(place, vertices, weights), place)
 
 
-def _texture_coordinates(skin: Skin) -> Array:
+def texture_coordinates(skin: Skin) -> Array:
     """(V, 2) texture coordinates u, v in [0, 1] on the face, v upwards."""
     plane = loft.unroll(skin.angle, skin.row)
     line = loft.unroll(skin.angle[skin.lips[0]], skin.row[skin.lips[0]])

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.files import atomic_path, write_atomic
-from lit_landmarks.geometry.crops import transform_points
+from lit_landmarks.geometry.crops import affine_scale, transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.metrics.functional import nme
@@ -61,12 +61,21 @@ class _Collector(Callback):
             "exit_stage": outputs.exit_stage,
             "pose": None if outputs.pose is None else outputs.pose[:, :3],
             "visibility": outputs.visibility,
+            "points3d": _in_image(batch.frame_to_image, outputs.points3d),
             "mma": outputs.mma,
         }
         for name, value in values.items():
             if value is not None:
                 value = value.float() if value.is_floating_point() else value
                 self.columns.setdefault(name, []).append(value.cpu().numpy())
+
+
+def _in_image(frame_to_image: Tensor, points3d: Tensor | None) -> Tensor | None:
+    """(B, N, 3) frame pixels in those of the image, depths scaled alike."""
+    if points3d is None:
+        return None
+    plane = transform_points(frame_to_image, points3d[..., :2])
+    return torch.cat((plane, points3d[..., 2:] * affine_scale(frame_to_image)[:, None, None]), -1)
 
 
 def save_points(
@@ -94,6 +103,7 @@ def save_points(
         )
     columns = gather_faces(collector.columns)
     columns |= describe_faces(data, columns)
+    columns |= _describe_points(method, data)
     if not trainer.is_global_zero:
         return len(columns.get("points", ()))
     with atomic_path(output) as temporary, temporary.open("wb") as file:
@@ -101,6 +111,14 @@ def save_points(
     if "points" in columns:
         write_atomic(output.with_suffix(".csv"), format_csv(columns))
     return len(columns.get("points", ()))
+
+
+def _describe_points(method: LandmarkModule, data: LandmarkDataModule) -> Columns:
+    """What the predicted points are: their scheme, and the convention of each data set's."""
+    sets = data.spec.datasets
+    scheme = method.scheme or data.spec.scheme or ""
+    answered = [method.answered_convention(s.convention) or s.convention for s in sets]
+    return {"scheme": np.array(scheme, str), "conventions": np.array(answered, str)}
 
 
 def describe_faces(data: LandmarkDataModule, columns: Columns) -> Columns:

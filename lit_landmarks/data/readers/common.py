@@ -253,6 +253,31 @@ def table(values: Any, shape: tuple[int, ...], name: str, path: Path) -> Numbers
     return array.astype(np.float64)
 
 
+def load_array(file: Path, shape: tuple[int, ...] | None, part: Any = ...) -> Numbers:
+    """Part of an `.npy` file of real numbers as float64.
+
+    Args:
+        file: written by NumPy, without pickled objects.
+        shape: that the whole array must have; None for any.
+        part: index of what is wanted.
+
+    Raises:
+        UserError: the file is missing, damaged or holds another kind or shape.
+    """
+    if not file.is_file():
+        raise UserError(f"no file {file}; restore it or correct its name")
+    try:
+        array: Any = np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # its header is parsed as Python: a damaged one can raise anything
+        raise UserError(f"no readable .npy array, {file}; write the file again") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"an archive, no .npy array, {file}; write the file again")
+    if shape is not None and array.shape != shape:
+        raise UserError(f"the array is {array.shape}, not {shape}, {file}; write the file again")
+    values = np.asarray(array[part])
+    return table(values, values.shape, "the array", file)
+
+
 def flags(values: Numbers, where: str) -> NDArray[np.bool_]:
     """Zeros and ones as bool.
 

@@ -18,8 +18,6 @@ The files count pixels from 1, as MATLAB does, with which they were made; 1 is s
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import zlib
@@ -39,26 +37,24 @@ from lit_landmarks.data.finding import (
     files_below,
     image_files,
     image_of,
-    locate,
 )
 from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image, read_image
 from lit_landmarks.data.plausibility import drop_implausible
-from lit_landmarks.data.readers.common import LARGEST, choice, tight_box
+from lit_landmarks.data.readers.common import LARGEST, Numbers, choice, tight_box
+from lit_landmarks.data.readers.detector_boxes import DetectedBoxes, best_box, read_detector_boxes
 from lit_landmarks.data.readers.json_rows import ASK_UNITS, UNITS, Units
 from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
-from lit_landmarks.data.readers.text import decode_text, number, read_ascii
+from lit_landmarks.data.readers.text import number, read_ascii
 from lit_landmarks.errors import UserError
 from lit_landmarks.pictures import GRIDS, Grid
 from lit_landmarks.schemes import get_scheme
 
 BoxSource = Literal["ground_truth", "detector", "jittered"]
-Boxes = NDArray[np.float64]
 
 _FOLDERS = ("helen", "lfpw", "afw", "ibug")
 #: Folders of the private test set by subset.
 _PRIVATE = {"indoor": ("01_Indoor", "indoor"), "outdoor": ("02_Outdoor", "outdoor")}
 _PRIVATE_SUBSETS = (*_PRIVATE, "private")
-_COLUMNS = ("x0", "y0", "x1", "y1")
 
 
 class _Entry(NamedTuple):
@@ -78,7 +74,7 @@ class _Entry(NamedTuple):
     images: dict[str, list[Path]]
     labels: int
     subsets: list[str]
-    detected: dict[str, list[Boxes]] | None
+    detected: DetectedBoxes | None
 
 
 class Ibug300W(ListedFaces[_Entry]):
@@ -169,7 +165,9 @@ class Ibug300W(ListedFaces[_Entry]):
         annotations = _annotations(root, self.source, private)
         self._published = bool(_subsets(root, annotations))
         files = self._select(root, annotations)
-        detected = _detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
+        detected = (
+            read_detector_boxes(self.resolve(self.detector_csv)) if self.detector_csv else None
+        )
         images = {folder: image_files(folder) for folder in {f.parent for f in files}}
         count = Counter(map(_stem, files))
         members = _subsets(root, files)
@@ -227,16 +225,16 @@ class Ibug300W(ListedFaces[_Entry]):
         files = files[: self.first]
         return files[-self.last :] if self.last is not None else files
 
-    def _box(self, points: Boxes, image: Path, entry: _Entry) -> Boxes:
+    def _box(self, points: Numbers, image: Path, entry: _Entry) -> Numbers:
         box = tight_box(points, str(entry.file))
         if entry.detected is not None:
-            candidates = entry.detected.get(str(image.resolve()), [])
-            if not candidates:
+            detected = best_box(entry.detected, image, box)
+            if detected is None:
                 raise UserError(
                     f"no detector box for {image} in {self.detector_csv};"
                     " add its row or choose boxes: ground_truth"
                 )
-            return max(candidates, key=lambda b: _overlap(b, box))
+            return detected
         if self.boxes == "jittered":
             key = torch.tensor([zlib.crc32(os.fsencode(entry.name))])
             u = uniform(0, 0, torch.zeros(1, dtype=torch.int64), key, 3)[0].double().numpy() * 2 - 1
@@ -247,7 +245,7 @@ class Ibug300W(ListedFaces[_Entry]):
         return box
 
 
-def read_pts(path: Path, n_points: int) -> Boxes:
+def read_pts(path: Path, n_points: int) -> Numbers:
     """Read one `.pts` file of iBUG.
 
     Args:
@@ -263,7 +261,7 @@ def read_pts(path: Path, n_points: int) -> Boxes:
     return read_pts_rows(path, n_points) - 1
 
 
-def read_pts_rows(path: Path, n_points: int) -> Boxes:
+def read_pts_rows(path: Path, n_points: int) -> Numbers:
     """As `read_pts`, but the numbers as they stand in the file."""
     try:
         lines = read_ascii(path).splitlines()
@@ -335,33 +333,3 @@ def _subsets(root: Path, files: list[Path]) -> dict[str, NDArray[np.bool_]]:
         member[name] = np.array([any(folder in p for folder in folders) for p in parts], bool)
     member["private"] = member["indoor"] | member["outdoor"]
     return {name: column for name, column in member.items() if column.any()}
-
-
-def _detector_boxes(path: Path) -> dict[str, list[Boxes]]:
-    """Boxes by resolved image path."""
-    boxes: dict[str, list[Boxes]] = {}
-    try:
-        text = decode_text(path.read_bytes())
-        # Where the comma is the decimal sign, spreadsheets write semicolons.
-        apart = ";" if ";" in text.partition("\n")[0] else ","
-        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=apart, skipinitialspace=True)
-        if not {"image", *_COLUMNS} <= set(rows.fieldnames or ()):
-            raise UserError(f"columns are not image,x0,y0,x1,y1, {path}:1; write that header")
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
-            try:
-                box = np.array([number(row[c]) for c in _COLUMNS])
-            except (TypeError, ValueError):
-                raise UserError(f"box is not four numbers, {where}; correct the row") from None
-            if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
-                raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
-            boxes.setdefault(str(locate(path.parent, row["image"]).resolve()), []).append(box)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
-    return boxes
-
-
-def _overlap(a: Boxes, b: Boxes) -> float:
-    """Intersection area of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(sides.clip(0).prod())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from lit_landmarks.data.readers.common import (
     Numbers,
     check_points,
     choice,
-    table,
+    load_array,
     tight_box,
 )
 from lit_landmarks.data.readers.large_pose import check_depth
@@ -173,31 +173,6 @@ class Places:
         check_depth(shape[:, 2], str(file))
         shape[filled, 2] = shape[filled, 2].mean() - shape[filled, 2] if filled.any() else 0
         return shape, filled
-
-
-def load_array(file: Path, shape: tuple[int, ...], part: Any = ...) -> Numbers:
-    """Part of an `.npy` file of real numbers as float64.
-
-    Args:
-        file: written by NumPy, without pickled objects.
-        shape: that the whole array must have.
-        part: index of what is wanted.
-
-    Raises:
-        UserError: the file is missing, damaged or holds another kind or shape.
-    """
-    if not file.is_file():
-        raise UserError(f"no file {file}; restore it or set layout_dir")
-    try:
-        array: Any = np.load(file, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # its header is parsed as Python: a damaged one can raise anything
-        raise UserError(f"no readable .npy array, {file}; write the file again") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"an archive, no .npy array, {file}; write the file again")
-    if array.shape != shape:
-        raise UserError(f"the array is {array.shape}, not {shape}, {file}; write the file again")
-    values = np.asarray(array[part])
-    return table(values, values.shape, "the array", file)
 
 
 def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:

@@ -316,3 +316,77 @@ def test_real_depth_turns_with_the_stored_pose(real_data: Path) -> None:
         "yaw_30_60": 4,
         "yaw_60_90": 2,
     }
+
+
+# ---- files that published results differ in ----------------------------------------------------
+
+
+def test_other_labels_and_yaws_follow_the_sorted_names(aflw: tuple[Path, list[Face]]) -> None:
+    root, faces = aflw
+    own = Aflw2000(str(root)).index()
+    assert own.points3d is not None
+    solid = np.stack([[*f.points.T, -f.points3d[:, 2]] for f in faces]).astype(np.float32)  # type: ignore[index]
+    np.save(root / "pts68.npy", solid)
+    same = Aflw2000(str(root), labels=str(root / "pts68.npy")).index()
+    assert np.allclose(same.points, own.points)
+    assert np.allclose(same.points3d, own.points3d, atol=1e-4)  # type: ignore[arg-type]
+    np.save(root / "flat.npy", solid[:, :2] + 3)
+    flat = Aflw2000(str(root), labels=str(root / "flat.npy"), first_pixel=1).index()
+    assert np.allclose(flat.points, own.points + 2)
+    assert flat.points3d is None
+    assert np.allclose(flat.box, np.concatenate([flat.points.min(1), flat.points.max(1)], 1))
+    yaws = np.array([-200.0, 30.0, 30.1, 60.0, 61.0, 0.0, -29.0, 45.0, 90.0])
+    np.save(root / "pose.npy", yaws)
+    index = Aflw2000(str(root), yaws=str(root / "pose.npy")).index()
+    assert index.subsets["yaw_0_30"].tolist() == (np.abs(yaws) <= 30).tolist()
+    assert index.subsets["yaw_60_90"].tolist() == (np.abs(yaws) > 60).tolist()
+    assert np.array_equal(index.pose, own.pose)  # type: ignore[arg-type]
+
+
+def test_files_of_other_sizes_are_refused(aflw: tuple[Path, list[Face]]) -> None:
+    root, _ = aflw
+    np.save(root / "few.npy", np.zeros((3, 2, 68)))
+    with pytest.raises(UserError, match=r"\(3, 2, 68\), not \(9, 2, 68\) or"):
+        Aflw2000(str(root), labels=str(root / "few.npy")).index()
+    with pytest.raises(UserError, match=r"not \(9,\), .*few\.npy; its rows follow the names"):
+        Aflw2000(str(root), yaws=str(root / "few.npy")).index()
+    broken = np.zeros((9, 2, 68))
+    broken[4, 1, 7] = np.nan
+    np.save(root / "broken.npy", broken)
+    with pytest.raises(UserError, match=r"all points lie|is no pixel"):
+        Aflw2000(str(root), labels=str(root / "broken.npy")).index()
+    with pytest.raises(UserError, match="no file"):
+        Aflw2000(str(root), labels="nowhere.npy").index()
+
+
+def test_folders_are_read_as_one_set(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written("aflw2000", tmp_path / name)
+    index = Aflw2000(str(tmp_path), folders=["a", "b"]).index()
+    assert len(index) == 2 * N
+    assert [Path(path).parent.name for path in index.paths] == ["a"] * N + ["b"] * N
+    with pytest.raises(UserError, match=r"no folder .*c; correct root"):
+        Aflw2000(str(tmp_path), folders=["a", "c"]).index()
+
+
+def test_faces_that_a_detector_misses_are_kept_and_counted(
+    aflw: tuple[Path, list[Face]],
+) -> None:
+    root, faces = aflw
+    rows = ["image,x0,y0,x1,y1"]
+    for number in range(0, N, 2):
+        x0, y0, x1, y1 = faces[number].box
+        rows += [f"image{number:05d}.jpg,{x0 - 3},{y0},{x1 + 5},{y1}"]
+        rows += [f"image{number:05d}.jpg,0,0,4,4"]  # something else that looks like a face
+    (root / "boxes.csv").write_text("\n".join(rows) + "\n")
+    index = Aflw2000(str(root), boxes="detector", detector_csv=str(root / "boxes.csv")).index()
+    truth = Aflw2000(str(root)).index()
+    detected = np.arange(N) % 2 == 0
+    assert len(index) == N
+    assert np.array_equal(index.subsets["detected"], detected)
+    assert np.array_equal(index.subsets["undetected"], ~detected)
+    assert np.array_equal(index.box[~detected], truth.box[~detected])
+    assert np.allclose(index.box[detected], truth.box[detected] + [-3, 0, 5, 0], atol=0.01)
+    assert not {"detected", "undetected"} & set(truth.subsets)
+    with pytest.raises(UserError, match="go together"):
+        Aflw2000(str(root), boxes="detector")

@@ -1,0 +1,69 @@
+"""Boxes of a face detector, in a CSV file beside the pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from lit_landmarks.data.finding import locate
+from lit_landmarks.data.readers.common import Numbers
+from lit_landmarks.data.readers.text import decode_text, number
+from lit_landmarks.errors import UserError
+
+#: Boxes (4,) by the resolved path of the picture.
+DetectedBoxes = dict[str, list[Numbers]]
+
+COLUMNS = ("x0", "y0", "x1", "y1")
+
+
+def read_detector_boxes(path: Path) -> DetectedBoxes:
+    """Boxes of a CSV file by resolved image path.
+
+    Args:
+        path: file with the columns image,x0,y0,x1,y1 in 0-based pixels; image paths start at its
+            folder.
+
+    Raises:
+        UserError: the file cannot be read, or a row is no box.
+    """
+    boxes: DetectedBoxes = {}
+    try:
+        text = decode_text(path.read_bytes())
+        # Where the comma is the decimal sign, spreadsheets write semicolons.
+        apart = ";" if ";" in text.partition("\n")[0] else ","
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=apart, skipinitialspace=True)
+        if not {"image", *COLUMNS} <= set(rows.fieldnames or ()):
+            raise UserError(f"columns are not image,x0,y0,x1,y1, {path}:1; write that header")
+        for row in rows:
+            where = f"{path}:{rows.line_num}"
+            try:
+                box = np.array([number(row[c]) for c in COLUMNS])
+            except (TypeError, ValueError):
+                raise UserError(f"box is not four numbers, {where}; correct the row") from None
+            if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+                raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
+            boxes.setdefault(str(locate(path.parent, row["image"]).resolve()), []).append(box)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
+    return boxes
+
+
+def best_box(detected: DetectedBoxes, image: Path, box: Numbers) -> Numbers | None:
+    """The detected box (4,) that overlaps most with the face's own; None if there is none.
+
+    Args:
+        detected: all boxes.
+        image: the picture.
+        box: (4,) the face's own.
+    """
+    candidates = detected.get(str(image.resolve()), [])
+    return max(candidates, key=lambda b: _overlap(b, box)) if candidates else None
+
+
+def _overlap(a: Numbers, b: Numbers) -> float:
+    """Intersection area of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    return float(sides.clip(0).prod())

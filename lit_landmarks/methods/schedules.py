@@ -136,6 +136,27 @@ class Steps(Schedule):
         return self.gamma ** sum(progress >= m for m in self.milestones)
 
 
+class Polynomial(Schedule):
+    """A power of what is left of training: (1 - progress) ** power.
+
+    Args:
+        power: above 0; 1 is a straight line to 0.
+
+    Example:
+        >>> Polynomial().factor(0.5)
+        0.25
+    """
+
+    def __init__(self, power: float = 2.0) -> None:
+        if not (math.isfinite(power) and power > 0.0):
+            raise UserError(f"schedule power is {power}; give a number above 0")
+        self.power = power
+
+    def factor(self, progress: float) -> float:
+        """See `Schedule.factor`."""
+        return float((1.0 - min(max(progress, 0.0), 1.0)) ** self.power)
+
+
 def _part(value: float, name: str) -> float:
     if not 0.0 <= value < 1.0:
         raise UserError(f"schedule {name} is {value}; it is a part of training and lies in [0, 1)")

@@ -56,7 +56,11 @@ def few_faces(tree: dict[str, object], path: Path) -> None:
     for role in ("train", "val", "test"):
         for spec in (settings.get(role) or {}).values():
             arguments = spec.setdefault("init_args", {})
-            if spec["class_path"] == "SyntheticFaces":
+            if spec["class_path"] == "ColumnFaces":  # heads that a user renders first
+                spec["class_path"] = "SyntheticFaces"
+                arguments.clear()
+                arguments.update(scheme="dense520", convention="300w_lp", visibility=False)
+            if spec["class_path"] in ("SyntheticFaces", "IctFaces"):
                 arguments.update(n=4, image_size=64)
             else:
                 arguments.pop("last", None)

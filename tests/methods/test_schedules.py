@@ -11,6 +11,7 @@ from lit_landmarks.methods.schedules import (
     Constant,
     Cosine,
     OneCycle,
+    Polynomial,
     Schedule,
     Steps,
     step_scheduler,
@@ -25,6 +26,8 @@ from lit_landmarks.methods.schedules import (
         (Cosine(end=0.2), {0.0: 1.0, 0.5: 0.6, 1.0: 0.2}),
         (Cosine(warmup=0.2), {0.1: 0.5, 0.2: 1.0, 0.6: 0.5, 1.0: 0.0}),
         (OneCycle(warmup=0.5, start=0.1, end=0.0), {0.0: 0.1, 0.25: 0.55, 0.5: 1.0, 0.75: 0.5}),
+        (Polynomial(), {0.0: 1.0, 0.5: 0.25, 1.0: 0.0}),
+        (Polynomial(power=1.0), {0.25: 0.75}),
         (Steps((0.5, 0.8), gamma=0.1), {0.4: 1.0, 0.5: 0.1, 0.9: 0.01}),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Schedule) else "",
@@ -36,7 +39,7 @@ def test_factors_by_hand(schedule: Schedule, expected: dict[float, float]) -> No
 
 @given(progress=st.floats(0, 1), warmup=st.floats(0, 0.99))
 def test_factor_never_passes_the_peak(progress: float, warmup: float) -> None:
-    for schedule in (Constant(warmup), Cosine(warmup), OneCycle(warmup)):
+    for schedule in (Constant(warmup), Cosine(warmup), OneCycle(warmup), Polynomial()):
         assert 0.0 <= schedule.factor(progress) <= 1.0 + 1e-12
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from lit_landmarks.compute import count_mma
+from lit_landmarks.data import Aflw2000, LandmarkDataModule, SyntheticFaces
+from lit_landmarks.data.layouts import LAYOUTS
+from lit_landmarks.data.synthesize import synthesize
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods.dense520 import Dense520, DenseLossOptions
 from lit_landmarks.methods.dense520.loss import faithful_loss, measure_distance
+from lit_landmarks.metrics import FaceMetrics
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch, FaceInputs
@@ -111,3 +117,33 @@ def test_bad_choices_are_refused() -> None:
         DenseLossOptions(dense_weight=-1.0)
     with pytest.raises(UserError, match=r"set data\.init_args\.scheme dense520"):
         Dense520(scheme=None)
+
+
+def test_the_68_among_the_520_score_alike_in_both_schemes(tmp_path: Path) -> None:
+    """A set of 68 points, mapped to the 520 or left as it is: the same error of the same points."""
+    source = SyntheticFaces(
+        n=6, image_size=96, convention="300w_lp", max_yaw=85, visibility=False, seed=3
+    )
+    synthesize(source, LAYOUTS["aflw2000"](), tmp_path / "aflw", 6, workers=1)
+    method = Dense520.tiny(scheme="dense520").eval()
+    figures = []
+    for scheme in ("dense520", "ibug68"):
+        data = LandmarkDataModule(
+            train={}, test={"aflw": Aflw2000(str(tmp_path / "aflw"))}, scheme=scheme,
+            frame_size=64, cache_dir=str(tmp_path / "cache"),
+        )  # fmt: skip
+        metrics = FaceMetrics(data.spec, "test")
+        for batch in data.batches("test"):
+            with torch.no_grad():
+                prediction = method(batch.inputs)
+            if scheme == "ibug68":
+                assert prediction.points3d is not None
+                solid = prediction.points3d[:, :68]
+                prediction = replace(prediction, points=prediction.points[:, :68], points3d=solid)
+            metrics.update(prediction, batch)
+        figures.append(metrics.compute())
+    dense, sparse = figures
+    shared = [key for key in sparse if key in dense and "nme" in key]
+    assert {"test/aflw/nme_box", "test/aflw/nme_box_yaw_bins", "test/aflw/nme3d_box"} <= set(shared)
+    for key in shared:
+        assert float(dense[key]) == pytest.approx(float(sparse[key]), rel=1e-5), key

@@ -106,7 +106,8 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
             raise missing_image(file, IMAGE_SUFFIXES)
         return FaceRow(
             points=shape[:, :2],
-            box=tight_box(shape[mask, :2], str(file)),
+            # That of the 68 points in every scheme, so that crops agree.
+            box=tight_box(shape[:68][mask[:68], :2], str(file)),
             image=image,
             mask=mask,
             points3d=shape,

@@ -30,6 +30,7 @@ from lit_landmarks.methods.landmark_axes import LandmarkAxis
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.schemes import CONVENTIONS, get_map, get_scheme, has_map
 from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.template.fitted_points import fitted_offsets
 from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
 DEFAULT_LOSS = DenseLossOptions()
@@ -90,11 +91,23 @@ class Dense520(LandmarkModule):
         ):
             self.register_buffer(name, value, persistent=False)
         template = mean_face(self.scheme) if has_mean_face(self.scheme) else None
-        inverse = None if template is None else torch.linalg.pinv(template - template.mean(0))
+        inverse = None if template is None else self._invert(template)
         self.register_buffer("template_inverse", inverse, persistent=False)
         if template is not None:
             self._start_at(template)
         self.attach(features=self.network.num_features)
+
+    def _invert(self, template: Tensor) -> Tensor:
+        """(3, N) least-squares inverse of the mean face, for the head pose of its points.
+
+        Points that conventions place differently have no share in it where there are others.
+        """
+        rows = torch.ones(len(template), dtype=torch.bool)
+        if len(template) > 2 * len(self.sparse):
+            rows[self.sparse[torch.from_numpy(fitted_offsets().any(1))]] = False
+        inverse = torch.zeros(3, len(template))
+        inverse[:, rows] = torch.linalg.pinv(template[rows] - template[rows].mean(0))
+        return inverse
 
     def _start_at(self, template: Tensor) -> None:
         """Lets the first prediction be the mean face in the middle of the crop."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ class IctFaces(SyntheticFaces):
         return load_ict_head(self.resolve(self.head))
 
     def _label_key(self) -> tuple[object, ...]:
-        return *super()._label_key(), self._stamps([self.resolve(self.head)])
+        return *super()._label_key(), _digest_head(self.resolve(self.head))
 
     def _photos(self) -> list[Path]:
         """Background files in the order of their names.
@@ -165,25 +166,35 @@ class IctFaces(SyntheticFaces):
         rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
         return self._drawn(rng, self._sample).cpu().numpy()
 
-    @staticmethod
-    def _stamps(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
-        """Name, size and time of files, which say whether they have changed."""
-        stamps = []
-        for path in paths:
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise UserError(
-                    f"cannot find {path}; `data convert ict-facekit` makes a head file"
-                ) from error
-            stamps.append((str(path), stat.st_size, stat.st_mtime_ns))
-        return stamps
-
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""
-        files = self._stamps([self.resolve(self.head), *self._photos()])
+        photos = [
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self._photos()
+        ]
+        files = _digest_head(self.resolve(self.head)), photos
         key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
         return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+def _digest_head(path: Path) -> str:
+    """A hash of a head file: the same wherever it lies and whenever it was copied.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        stat = path.stat()
+        return _digest_file(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise UserError(
+            f"cannot find {path}; `data convert ict-facekit` makes a head file"
+        ) from error
+
+
+@lru_cache(maxsize=8)
+def _digest_file(path: Path, size: int, time: int) -> str:
+    """A hash of a file, made anew when its size or time have changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _is_head(file: Path) -> bool:

@@ -138,9 +138,10 @@ def _hash(*columns: NDArray[Any]) -> str:
 
 
 def _plain(name: str, value: Any) -> bool:
-    # The number of faces may grow; where the cache lies changes nothing.
+    # The number of faces may grow; where cache and head file lie changes nothing, and what is in
+    # the head file is part of the content.
     plain = isinstance(value, str | int | float | bool | type(None) | list)
-    return plain and not name.startswith("_") and name not in ("n", "cache_dir", "device")
+    return plain and not name.startswith("_") and name not in ("n", "cache_dir", "device", "head")
 
 
 def _run(

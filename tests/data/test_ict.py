@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -83,3 +84,17 @@ def test_bad_arguments_are_told(file: str, tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not a head")
     with pytest.raises(UserError, match="cannot read the head file"):
         IctFaces(n=1, head=str(tmp_path / "bad.npz")).index()
+
+
+def test_a_copied_head_file_gives_the_same_faces(real_data: Path, tmp_path: Path) -> None:
+    """Its place and time are of no account, so that a set of 100,000 heads goes on elsewhere."""
+    source = real_data / "ict_facekit.npz"
+    copy = tmp_path / "head.npz"
+    copy.write_bytes(source.read_bytes())
+    keys = {IctFaces(head=str(path)).content_key([0, 1]) for path in (source, copy)}
+    os.utime(copy, (1, 1))
+    assert {IctFaces(head=str(copy)).content_key([0, 1])} == keys
+    copy.write_bytes(source.read_bytes() + b"\0")
+    assert IctFaces(head=str(copy)).content_key([0, 1]) not in keys
+    with pytest.raises(UserError, match=r"cannot find .*none"):
+        IctFaces(head=str(tmp_path / "none.npz")).content_key([0])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lit_landmarks.data.columns import read_arrays
 from lit_landmarks.errors import UserError
@@ -17,26 +16,8 @@ from lit_landmarks.template.mesh import scheme_triangles
 
 #: Kinds of files, by the endings of their names.
 MESH_FORMATS = ("ply", "obj")
-#: Conventions in which iBUG's points lie where the fits of 300W-LP have them.
-_FITTED = ("300w_lp", "position_map")
 #: From pixels, y down and z away from the camera, to the axes of 3D programs, y up and z to it.
 _AXES = np.array([1.0, -1.0, -1.0])
-
-
-def face_triangles(scheme: str, convention: str | None = None) -> NDArray[np.int64]:
-    """Triangles between the points of a scheme.
-
-    Args:
-        scheme: of the points, such as `dense520`.
-        convention: in which they lie; None for points that are fixed to the skull.
-
-    Returns:
-        (T, 3) int64, clockwise in the image when seen from outside.
-
-    Raises:
-        UserError: the scheme has a point without a place on the template head.
-    """
-    return scheme_triangles(scheme, convention in _FITTED)
 
 
 def write_mesh(path: str | Path, points3d: Any, scheme: str, convention: str | None = None) -> None:
@@ -75,7 +56,7 @@ def write_mesh(path: str | Path, points3d: Any, scheme: str, convention: str | N
     import trimesh
 
     # Clockwise with y down is counterclockwise with y up, which 3D programs take for the outside.
-    triangles = face_triangles(scheme, convention)[:, ::-1]
+    triangles = scheme_triangles(scheme, convention)[:, ::-1]
     mesh = trimesh.Trimesh(solid * _AXES, triangles, process=False)
     if kind == "ply":
         content = mesh.export(file_type=kind, vertex_normal=True)

@@ -23,6 +23,9 @@ from lit_landmarks.template.surface_points import SurfacePoints
 from lit_landmarks.template.surface_search import find_nearest
 from lit_landmarks.template.topology import Indices
 
+#: Conventions of `schemes.CONVENTIONS` whose labels are such points.
+FITTED_CONVENTIONS = ("300w_lp", "position_map")
+
 #: Name -> way from the point that is fixed to the skull to that of the fits, in distances of the
 #: outer eye corners: head frame, image's right half. Points that are not named agree.
 OFFSETS: dict[str, tuple[float, float, float]] = {

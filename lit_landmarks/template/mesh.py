@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.template.fitted_points import fitted_offsets
+from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS, fitted_offsets
 from lit_landmarks.template.head import template_head
 from lit_landmarks.template.loft import Array
 from lit_landmarks.template.position_maps import texture_coordinates
@@ -19,12 +19,13 @@ _OPENINGS = ("right_eye", "left_eye", "inner_lip")
 
 
 @cache
-def scheme_triangles(scheme: str, fitted: bool = False) -> Indices:
+def scheme_triangles(scheme: str, convention: str | None = None) -> Indices:
     """Triangles between the points of a scheme, by Delaunay in the plane of the unrolled face.
 
     Args:
         scheme: one with places on the template head.
-        fitted: of points in the convention of 300W-LP, whose jaw lies farther back.
+        convention: in which the points lie; None for points that are fixed to the skull. The jaw of
+            the fits of 300W-LP lies farther back.
 
     Returns:
         (T, 3) int64, clockwise in the image when seen from outside; eyes and mouth, where closed
@@ -37,6 +38,7 @@ def scheme_triangles(scheme: str, fitted: bool = False) -> Indices:
         >>> scheme_triangles("dense520").shape[1]
         3
     """
+    fitted = convention in FITTED_CONVENTIONS
     triangles = _triangulate(_in_plane(_points_on_template(scheme, fitted)))
     inside = np.zeros(len(triangles), np.bool_)
     for name, (points, closed) in get_scheme(scheme).polylines.items():

@@ -18,10 +18,14 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lit_landmarks.draw import FaceAnnotator, Image, save_jpeg
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face
+from lit_landmarks.template.mesh import scheme_triangles
 from lit_landmarks.training.run_directory import write_json
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
@@ -34,6 +38,8 @@ WIDTH = 192
 #: The median face is looked for among so many faces of a data set, evenly spread: all pictures of
 #: a large set would fill the memory.
 _SAMPLED = 64
+#: From so many points on a face is drawn as a mesh.
+_DENSE = 200
 _FORMAT = 1
 
 
@@ -88,7 +94,8 @@ def measure_faces(prediction: Prediction, batch: FaceBatch, spec: DataSpec) -> l
 
 def draw_face(prediction: Prediction, batch: FaceBatch, place: int, dataset: DatasetSpec) -> Image:
     """Draws one face of a batch with labels and prediction."""
-    annotator = FaceAnnotator(dataset.scheme, zoom=max(1, round(WIDTH / batch.image.shape[-1])))
+    zoom = max(1, round(WIDTH / batch.image.shape[-1]))
+    annotator = FaceAnnotator(dataset.scheme, zoom=zoom, triangles=_choose_mesh(dataset))
     return annotator.annotate(
         batch.image[place],
         batch.points[place],
@@ -96,6 +103,13 @@ def draw_face(prediction: Prediction, batch: FaceBatch, place: int, dataset: Dat
         predicted=prediction.points[place],
         pose=None if prediction.pose is None else prediction.pose[place],
     )
+
+
+def _choose_mesh(dataset: DatasetSpec) -> NDArray[np.int64] | None:
+    """Triangles between the points of a dense scheme; few points are joined by their lines."""
+    if get_scheme(dataset.scheme).n_points < _DENSE or not has_mean_face(dataset.scheme):
+        return None
+    return scheme_triangles(dataset.scheme, dataset.convention)
 
 
 class Gallery:

@@ -146,3 +146,21 @@ def test_dots_of_a_larger_face_are_larger() -> None:
         drawn = FaceAnnotator().annotate(canvas, face).max(axis=-1) > 100
         areas.append(drawn.sum() / side**2)
     assert areas == pytest.approx([areas[0]] * 3, rel=0.25)
+
+
+def test_a_mesh_shows_the_sides_that_face_the_camera() -> None:
+    points = np.array([[20.0, 20], [100, 20], [100, 100], [20, 100]])
+    clockwise = np.array([[0, 1, 2], [0, 2, 3]])
+    picture = FaceAnnotator(triangles=clockwise).annotate(BLACK, predicted=points)
+    assert picture[60, 60].sum() > 200  # the diagonal
+    assert picture[20, 60].sum() > 200
+    assert picture[40, 80].sum() == 0
+    turned = FaceAnnotator(triangles=clockwise[:, ::-1]).annotate(BLACK, predicted=points)
+    assert turned[60, 60].sum() == turned[20, 60].sum() == 0
+    half = FaceAnnotator(triangles=np.array([[0, 1, 2], [0, 3, 2]])).annotate(BLACK, points)
+    assert half[20, 60].sum() > 200
+    assert half[100, 60].sum() == 0
+    missing = points.copy()
+    missing[1] = np.nan
+    holed = FaceAnnotator(triangles=clockwise).annotate(BLACK, predicted=missing)
+    assert holed[20, 60].sum() == 0 < holed[100, 60].sum()

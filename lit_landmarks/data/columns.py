@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -51,9 +50,9 @@ def read_columns(path: Path) -> tuple[FaceIndex, Columns]:
     columns: dict[str, Any] = {name: more.pop(name) for name in _LABELS & more.keys()}
     members = [name for name in more if name.startswith(_SUBSET)]
     subsets = {name.removeprefix(_SUBSET): more.pop(name) for name in members}
-    if "points" not in columns and (solid := columns.get("points3d")) is not None:
-        columns["points"] = solid[..., :2]  # a view: with 520 points this is half of the memory
     try:
+        if "points" not in columns and (solid := columns.get("points3d")) is not None:
+            columns["points"] = solid[..., :2]  # a view: with 520 points half of the memory
         return FaceIndex(**columns, subsets=subsets), more
     except (TypeError, AttributeError, IndexError) as error:
         raise ValueError(str(error)) from error
@@ -73,5 +72,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> Columns:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files if names is None or name in names}
-    except (EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(str(error)) from error
+    except OSError:
+        raise
+    except Exception as error:  # zip, zlib and the parser of headers can raise anything
+        raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -58,7 +58,7 @@ def make_head_file(source: Path, target: Path) -> None:
 class IctFaces(SyntheticFaces):
     """Rendered ICT heads with 2D, 3D, visibility, pose and camera labels.
 
-    Both contour conventions label the same pictures: sets that differ only in `convention` show
+    All conventions label the same pictures: sets that differ only in `convention` show
     the same faces.
 
     Args:

@@ -12,7 +12,7 @@ from lit_landmarks.data.columns import read_arrays
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.schemes import get_scheme
-from lit_landmarks.template.mesh import scheme_triangles
+from lit_landmarks.template.mesh import fitting_triangles, scheme_triangles
 
 #: Kinds of files, by the endings of their names.
 MESH_FORMATS = ("ply", "obj")
@@ -27,7 +27,8 @@ def write_mesh(path: str | Path, points3d: Any, scheme: str, convention: str | N
         path: ends in .ply or .obj.
         points3d: (N, 3) x, y in pixels, z in the same unit, away from the camera.
         scheme: of the points.
-        convention: in which they lie; None for points that are fixed to the skull.
+        convention: in which they lie; None if that is not known: then the triangles are those of
+            which fewer are folded.
 
     The file has x to the picture's right, y up and z towards the camera, in the same unit.
 
@@ -56,8 +57,11 @@ def write_mesh(path: str | Path, points3d: Any, scheme: str, convention: str | N
     import trimesh
 
     # Clockwise with y down is counterclockwise with y up, which 3D programs take for the outside.
-    triangles = scheme_triangles(scheme, convention)[:, ::-1]
-    mesh = trimesh.Trimesh(solid * _AXES, triangles, process=False)
+    if convention is None:
+        triangles = fitting_triangles(solid, scheme)
+    else:
+        triangles = scheme_triangles(scheme, convention)
+    mesh = trimesh.Trimesh(solid * _AXES, triangles[:, ::-1], process=False)
     if kind == "ply":
         content = mesh.export(file_type=kind, vertex_normal=True)
     else:
@@ -94,14 +98,20 @@ def write_predicted_meshes(
         raise UserError(
             f"no {missing[0]} in {predictions}; predict with a method that gives points in 3D"
         )
-    solid = arrays["points3d"]
+    solid, numbers, conventions = (arrays[k] for k in ("points3d", "dataset_id", "conventions"))
+    fits = solid.ndim == 3 and solid.dtype.kind == "f" and numbers.shape == solid.shape[:1]
+    if not fits or numbers.dtype.kind not in "iu" or not (numbers < conventions.size).all():
+        raise UserError(f"no file of predictions, {predictions}; write it with predict")
     chosen = range(len(solid)) if rows is None else rows
     if wrong := [row for row in chosen if not 0 <= row < len(solid)]:
+        last = len(solid) - 1
+        raise UserError(f"no face {wrong[0]} in {predictions}; choose rows from 0 to {last}")
+    if broken := [row for row in chosen if not np.isfinite(solid[row]).all()]:
         raise UserError(
-            f"no face {wrong[0]} in {predictions}, which has {len(solid)}; choose others"
+            f"face {broken[0]} has points that are not finite, {predictions}; choose other --rows"
         )
     paths = [folder / f"{row:06d}.{kind}" for row in chosen]
     for row, path in zip(chosen, paths, strict=True):
-        convention = str(arrays["conventions"][arrays["dataset_id"][row]])
+        convention = str(conventions.reshape(-1)[numbers[row]]) or None
         write_mesh(path, solid[row], str(arrays["scheme"]), convention)
     return paths

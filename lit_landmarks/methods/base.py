@@ -87,6 +87,8 @@ class LandmarkModule(StageCosts, MethodSteps):
         self.init_from = init_from
         self.transferred: frozenset[str] = frozenset()
         self.normalizer = normalizer
+        if correction is not None:
+            correction.check_scheme(scheme)
         self.correction = correction
         self.error_head = None
         self.early_exit = None

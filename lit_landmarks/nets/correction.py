@@ -48,6 +48,13 @@ class SemanticCorrection(Component):
         # A constant of the constructor's argument, not state.
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
 
+    def check_scheme(self, scheme: str | None) -> None:
+        """Refuse the scheme of a method whose points this correction does not know.
+
+        Raises:
+            UserError: it does not know them.
+        """
+
     @abstractmethod
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
         """Offsets of the points from those of the reference convention.

@@ -109,7 +109,7 @@ def adaptive_wing(
     Args:
         predicted: any shape.
         target: the same shape, in [0, 1]: intensities of heat maps, or coordinates in units of the
-            crop. Without a gradient.
+            crop (outside of it the exponent is that of the border). Without a gradient.
         alpha: above 2, so that the slope is 0 where nothing is wrong.
         omega: height of the curve.
         epsilon: difference at which the logarithm begins to bend.
@@ -123,7 +123,7 @@ def adaptive_wing(
         tensor([0.0000, 3.9912])
     """
     target = target.detach()
-    power = alpha - target
+    power = alpha - target.clamp(0.0, 1.0)
     ratio = (theta / epsilon) ** power
     slope = omega / (1.0 + ratio) * power * (theta / epsilon) ** (power - 1.0) / epsilon
     offset = theta * slope - omega * torch.log1p(ratio)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS, fitted_offsets
 from lit_landmarks.template.head import template_head
@@ -14,8 +17,14 @@ from lit_landmarks.template.position_maps import texture_coordinates
 from lit_landmarks.template.surface_points import SurfacePoints
 from lit_landmarks.template.topology import Indices
 
-#: Closed lines of a scheme with nothing behind them.
+#: Closed lines of a scheme with nothing behind them, or an eye.
 _OPENINGS = ("right_eye", "left_eye", "inner_lip")
+#: A scheme of so many points covers the face evenly, so that a triangle with a longer side (in
+#: distances of the outer eye corners) spans a concavity.
+_DENSE, _LONGEST = 200, 0.5
+#: How far the lips are parted in the plane of the triangulation, fading over so much: the mouth is
+#: open there, so that no triangle joins the lips across it.
+_PARTED, _FADE = 0.10, 0.16
 
 
 @cache
@@ -29,7 +38,7 @@ def scheme_triangles(scheme: str, convention: str | None = None) -> Indices:
 
     Returns:
         (T, 3) int64, clockwise in the image when seen from outside; eyes and mouth, where closed
-        lines go round them, are open.
+        lines go round them, are open, and pupils have no triangle.
 
     Raises:
         UserError: the scheme has a point without a place on the head.
@@ -38,13 +47,48 @@ def scheme_triangles(scheme: str, convention: str | None = None) -> Indices:
         >>> scheme_triangles("dense520").shape[1]
         3
     """
-    fitted = convention in FITTED_CONVENTIONS
-    triangles = _triangulate(_in_plane(_points_on_template(scheme, fitted)))
-    inside = np.zeros(len(triangles), np.bool_)
-    for name, (points, closed) in get_scheme(scheme).polylines.items():
+    points = _points_on_template(scheme, convention in FITTED_CONVENTIONS)
+    plane = _in_plane(points, parted=_PARTED, fade=_FADE)
+    triangles = _triangulate(plane)
+    good = np.ones(len(triangles), np.bool_)
+    if get_scheme(scheme).n_points >= _DENSE:
+        skin = template_head().neutral.numpy()
+        solid = (skin[points.vertices] * points.weights[..., None]).sum(1)
+        corners = solid[list(get_scheme(scheme).eye_corners)]
+        sides = np.linalg.norm(solid[triangles] - solid[np.roll(triangles, 1, 1)], axis=2)
+        good = sides.max(1) < _LONGEST * np.linalg.norm(corners[0] - corners[1])
+    for name, (line, closed) in get_scheme(scheme).polylines.items():
         if closed and name in _OPENINGS:
-            inside |= np.isin(triangles, points).all(1)
-    return triangles[~inside]
+            good &= ~_is_inside(plane[triangles].mean(1), plane[list(line)])
+    return triangles[good]
+
+
+def fitting_triangles(points3d: Array, scheme: str) -> Indices:
+    """Triangles for points of an unknown convention: those of which fewer are folded over.
+
+    Args:
+        points3d: (N, 3) points of the scheme, z away from the camera.
+        scheme: of the points.
+
+    Raises:
+        UserError: the scheme has a point without a place on the head.
+    """
+    choices = [scheme_triangles(scheme)]
+    with contextlib.suppress(UserError):  # a scheme without the 68 points has one arrangement
+        choices.append(scheme_triangles(scheme, FITTED_CONVENTIONS[0]))
+    return min(choices, key=lambda triangles: count_folds(points3d, triangles))
+
+
+def count_folds(points3d: Array, triangles: Indices) -> int:
+    """Pairs of triangles with a common side whose outsides point away from one another."""
+    a, b, c = (points3d[triangles[:, k]] for k in range(3))
+    normals = np.cross(b - a, c - a)
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    sides = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1)
+    _, side, count = np.unique(sides, axis=0, return_inverse=True, return_counts=True)
+    owner = np.repeat(np.arange(len(triangles)), 3)[np.argsort(side.reshape(-1), kind="stable")]
+    first = (np.cumsum(count) - count)[count == 2]
+    return int(((normals[owner[first]] * normals[owner[first + 1]]).sum(1) < 0).sum())
 
 
 @cache
@@ -73,13 +117,24 @@ def _points_on_template(scheme: str, fitted: bool) -> SurfacePoints:
     return head.fitted_points(scheme) if fitted else head.points(scheme)
 
 
-def _in_plane(points: SurfacePoints) -> Array:
+def _in_plane(points: SurfacePoints, **lips: float) -> Array:
     """(N, 2) of points on the skin, rows downwards; the lips are parted, pupils amid the lids."""
     skin = template_head().skin
-    plane = texture_coordinates(skin) * np.array([1.0, -1.0])
+    plane = texture_coordinates(skin, **lips) * np.array([1.0, -1.0])
     pupils = [plane[loop].mean(0) for loop in skin.eye_loops]
     plane = np.concatenate([plane, pupils])
     return np.asarray((plane[points.vertices] * points.weights[..., None]).sum(1))
+
+
+def _is_inside(places: Array, line: Array) -> NDArray[np.bool_]:
+    """(T,) whether places (T, 2) lie inside a closed line (M, 2)."""
+    start, end = line, np.roll(line, -1, 0)
+    below = start[:, 1] > places[:, None, 1]
+    crosses = below != (end[:, 1] > places[:, None, 1])
+    rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
+    share = (places[:, None, 1] - start[:, 1]) / rise
+    right = places[:, None, 0] < start[:, 0] + share * (end[:, 0] - start[:, 0])
+    return np.asarray((crosses & right).sum(1) % 2 == 1)
 
 
 def _triangulate(plane: Array) -> Indices:

@@ -88,15 +88,21 @@ def lay_out(uv: Array, triangles: Indices, points: SurfacePoints, size: int = 25
     return FaceLayout(table.with_anchors(place, vertices, weights), place)
 
 
-def texture_coordinates(skin: Skin) -> Array:
-    """(V, 2) texture coordinates u, v in [0, 1] on the face, v upwards."""
+def texture_coordinates(skin: Skin, parted: float = _PARTED, fade: float = _FADE) -> Array:
+    """(V, 2) texture coordinates u, v in [0, 1] on the face, v upwards.
+
+    Args:
+        skin: of the template head.
+        parted: how far the lips are parted, in units of the plane.
+        fade: over how much that fades.
+    """
     plane = loft.unroll(skin.angle, skin.row)
     line = loft.unroll(skin.angle[skin.lips[0]], skin.row[skin.lips[0]])
     away = plane[:, 1] - np.interp(plane[:, 0], line[:, 0], line[:, 1])
     # On the slit itself both lips have one place; the vertex says to which of them it belongs.
     side = np.where(skin.lip != 0, skin.lip, np.sign(away))
     share = np.clip(1.0 - (plane[:, 0] / line[-1, 0]) ** 2, 0.0, None)
-    plane[:, 1] += side * share * _PARTED * np.exp(-((away / _FADE) ** 2))
+    plane[:, 1] += side * share * parted * np.exp(-((away / fade) ** 2))
     top, bottom = loft.unroll(np.zeros(2), np.array(_ROWS))[:, 1]
     wide = loft.ANGLE_SCALE * _ANGLE
     u = (plane[:, 0] + wide) / (2 * wide)

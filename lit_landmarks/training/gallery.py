@@ -25,7 +25,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face
-from lit_landmarks.template.mesh import scheme_triangles
+from lit_landmarks.template.mesh import fitting_triangles
 from lit_landmarks.training.run_directory import write_json
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
@@ -95,7 +95,8 @@ def measure_faces(prediction: Prediction, batch: FaceBatch, spec: DataSpec) -> l
 def draw_face(prediction: Prediction, batch: FaceBatch, place: int, dataset: DatasetSpec) -> Image:
     """Draws one face of a batch with labels and prediction."""
     zoom = max(1, round(WIDTH / batch.image.shape[-1]))
-    annotator = FaceAnnotator(dataset.scheme, zoom=zoom, triangles=_choose_mesh(dataset))
+    mesh = _choose_mesh(prediction, place, dataset)
+    annotator = FaceAnnotator(dataset.scheme, zoom=zoom, triangles=mesh)
     return annotator.annotate(
         batch.image[place],
         batch.points[place],
@@ -105,11 +106,14 @@ def draw_face(prediction: Prediction, batch: FaceBatch, place: int, dataset: Dat
     )
 
 
-def _choose_mesh(dataset: DatasetSpec) -> NDArray[np.int64] | None:
+def _choose_mesh(
+    prediction: Prediction, place: int, dataset: DatasetSpec
+) -> NDArray[np.int64] | None:
     """Triangles between the points of a dense scheme; few points are joined by their lines."""
-    if get_scheme(dataset.scheme).n_points < _DENSE or not has_mean_face(dataset.scheme):
+    dense = get_scheme(dataset.scheme).n_points >= _DENSE and has_mean_face(dataset.scheme)
+    if prediction.points3d is None or not dense:
         return None
-    return scheme_triangles(dataset.scheme, dataset.convention)
+    return fitting_triangles(prediction.points3d[place].double().cpu().numpy(), dataset.scheme)
 
 
 class Gallery:

@@ -117,7 +117,7 @@ def _describe_points(method: LandmarkModule, data: LandmarkDataModule) -> Column
     """What the predicted points are: their scheme, and the convention of each data set's."""
     sets = data.spec.datasets
     scheme = method.scheme or data.spec.scheme or ""
-    answered = [method.answered_convention(s.convention) or s.convention for s in sets]
+    answered = [method.answered_convention(s.convention) or "" for s in sets]
     return {"scheme": np.array(scheme, str), "conventions": np.array(answered, str)}
 
 

@@ -83,10 +83,10 @@ def test_detector_boxes_come_from_the_csv(make_faces: Make) -> None:
     root = make_faces(n=2)
     table = root / "boxes.csv"
     table.write_text(
-        "image,x0,y0,x1,y1\nface_00.jpg,1,2,30,40\nface_01.jpg,0,0,5,5\nface_01.jpg,20,20,80,80\n"
+        "image,x0,y0,x1,y1\nface_00.jpg,11,12,70,75\nface_01.jpg,0,0,5,5\nface_01.jpg,20,20,80,80\n"
     )
     boxes = Ibug300W(str(root), boxes="detector", detector_csv=str(table)).index().box
-    assert boxes[0].tolist() == [1, 2, 30, 40]
+    assert boxes[0].tolist() == [11, 12, 70, 75]
     assert boxes[1].tolist() == [20, 20, 80, 80], "of two boxes the one on the face counts"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 
 from lit_landmarks import load
 from lit_landmarks.cli import main
+from lit_landmarks.data import SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import write_mesh
 from lit_landmarks.template import mean_face
@@ -39,6 +41,11 @@ def test_the_jaw_of_the_fits_has_its_own_triangles(tmp_path: Path) -> None:
         write_mesh(tmp_path / f"{convention}.ply", face, "dense520", convention)
     content = {p.stem: p.read_bytes() for p in tmp_path.iterdir()}
     assert content["300w"] == content["None"] != content["300w_lp"]
+    fitted = SyntheticFaces(n=1, scheme="dense520", convention="300w_lp").labels(range(1))
+    for name, convention in (("known", "300w_lp"), ("unknown", None), ("other", "300w")):
+        write_mesh(tmp_path / f"{name}.ply", fitted.points3d[0], "dense520", convention)
+    content = {p.stem: p.read_bytes() for p in tmp_path.iterdir()}
+    assert content["known"] == content["unknown"] != content["other"]
 
 
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
@@ -127,4 +134,22 @@ def test_files_without_3d_points_are_refused(
     ):
         assert main(["analyse", "meshes", *arguments, *output]) == 2
         assert message in capsys.readouterr().err
+    with np.load(run / "predictions.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    bad = arrays["points3d"].copy()
+    bad[1, 3] = np.nan
+    for name, changes, message in (
+        ("nan", {"points3d": bad}, "face 1 has points that are not finite"),
+        ("ids", {"dataset_id": arrays["dataset_id"] + 5}, "no file of predictions"),
+        ("flat", {"points3d": np.float32(1)}, "no file of predictions"),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **{**arrays, **changes})
+        assert main(["analyse", "meshes", str(tmp_path / f"{name}.npz"), *output]) == 2
+        assert message in capsys.readouterr().err
+    data = bytearray((run / "predictions.npz").read_bytes())
+    with zipfile.ZipFile(run / "predictions.npz") as archive:
+        start = archive.getinfo("points3d.npy").header_offset
+    data[start + 300 : start + 900] = bytes(600)
+    (tmp_path / "damaged.npz").write_bytes(data)
+    assert main(["analyse", "meshes", str(tmp_path / "damaged.npz"), *output]) == 2
     assert not (tmp_path / "meshes").exists()

@@ -20,7 +20,7 @@ from lit_landmarks.methods.dense520.loss import faithful_loss, measure_distance
 from lit_landmarks.metrics import FaceMetrics
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import mean_face
-from lit_landmarks.types import FaceBatch, FaceInputs
+from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 
 
 def test_size_and_cost_are_the_published_ones() -> None:
@@ -147,3 +147,66 @@ def test_the_68_among_the_520_score_alike_in_both_schemes(tmp_path: Path) -> Non
     assert {"test/aflw/nme_box", "test/aflw/nme_box_yaw_bins", "test/aflw/nme3d_box"} <= set(shared)
     for key in shared:
         assert float(dense[key]) == pytest.approx(float(sparse[key]), rel=1e-5), key
+
+
+def test_faces_with_3d_labels_at_few_points_have_no_loss_where_all_is_right() -> None:
+    """Their depth counts from the mean of fewer points than that of a prediction."""
+    faces = SyntheticFaces(n=4, scheme="dense520", convention="300w_lp", max_yaw=80)
+    labels = faces.labels(range(4))
+    few = labels.points3d.clone()
+    few[:, 68:] = torch.nan
+    few[..., 2] -= few[:, :68, 2].mean(1, keepdim=True)
+    mask = torch.arange(520).expand(4, -1) < 68
+    for distance in ("wing", "l1", "adaptive_wing", "faithful"):
+        loss = DenseLossOptions(distance=distance)  # type: ignore[arg-type]
+        method = Dense520.tiny(scheme="dense520", loss=loss)
+        prediction = Prediction(points=labels.points, points3d=labels.points3d)
+        for points3d, labeled in ((few, mask), (labels.points3d, mask | True)):
+            batch = FaceBatch.of(
+                torch.zeros(4, 3, 64, 64), points3d[..., :2], mask=labeled, points3d=points3d
+            )
+            batch.has_points3d[:] = True
+            losses = method.losses(prediction, batch)
+            assert losses["photos"].item() == 0.0
+            assert losses["dense"].item() == pytest.approx(0.0, abs=1e-3), distance
+            moved = replace(prediction, points3d=labels.points3d + torch.tensor([0.0, 0.0, 5.0]))
+            assert method.losses(moved, batch)["dense"].item() == pytest.approx(0.0, abs=1e-3)
+            wrong = replace(prediction, points=labels.points + 2.0)
+            assert method.losses(wrong, batch)["dense"].item() > 0.01
+
+
+def test_the_pose_of_half_precision_is_that_of_single() -> None:
+    method = Dense520.tiny(scheme="dense520").eval()
+    turned = mean_face("dense520") @ euler_to_matrix(torch.tensor([[35.0, -10.0, 15.0]]))[0].mT
+    with torch.no_grad():
+        method.network.landmarks.weight.zero_()
+        method.network.landmarks.bias.copy_(0.3 * turned.flatten())
+        with torch.autocast("cpu", torch.bfloat16):
+            pose = method(FaceInputs(torch.rand(1, 3, 64, 64))).pose
+    assert pose is not None
+    assert pose[0, :3].tolist() == pytest.approx([35.0, -10.0, 15.0], abs=0.05)
+
+
+def test_features_laid_out_keep_where_things_are() -> None:
+    """One more bright spot at another place is another vector, though both average alike."""
+    method = Dense520.tiny(scheme="dense520", pooling="grid").eval()
+    assert method.network.num_features == 16 * 4**2 + 64 * 2**2
+    image = torch.rand(1, 3, 64, 64)
+    prediction = method(FaceInputs(image))
+    assert prediction.points.shape == (1, 520, 2)
+    assert prediction.features is not None
+    assert prediction.features.shape == (1, method.network.num_features)
+    with pytest.raises(UserError, match="multiple of 32 pixels, not 72"):
+        Dense520.tiny(scheme="dense520", pooling="grid", frame_size=72)
+
+
+def test_the_grid_build_is_under_100_mma() -> None:
+    method = Dense520(scheme="dense520", frame_size=128, pooling="grid")
+    assert count_mma(method, method.example()).mma < 100.0
+
+
+def test_the_authors_weights_are_part_of_their_recipe() -> None:
+    with pytest.raises(UserError, match="faithful has the authors' weights"):
+        DenseLossOptions(distance="faithful", dense_weight=2.0)
+    with pytest.raises(UserError, match="loss weights are"):
+        DenseLossOptions(photo_weight=float("nan"))

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from lit_landmarks.data import SyntheticFaces
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods import METHODS
 from lit_landmarks.methods.dense520 import Dense520, SurfaceCorrection
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.types import FaceBatch, Prediction
@@ -27,7 +29,6 @@ def of(name: str, count: int = 24) -> torch.Tensor:
 
 
 def test_annotators_points_are_found_on_heads_of_any_pose_and_identity() -> None:
-    """Depths of both begin at their own mean, which is moved with the jaw."""
     correction = SurfaceCorrection()
     fitted, skull = rendered("300w_lp"), rendered("3d")
     result = correction(fitted, of("300w"))
@@ -42,8 +43,8 @@ def test_annotators_points_are_found_on_heads_of_any_pose_and_identity() -> None
     assert float(after[:, :36].amax()) < 0.06
     assert torch.equal(result.points[:, 36:], fitted.points[:, 36:])
     assert torch.equal(result.points3d[..., :2], result.points)
-    depth = (skull.points3d - fitted.points3d)[:, 68:, 2].mean(1)  # of the two means
-    off = (result.points3d - skull.points3d)[:, :68, 2] + depth[:, None]
+    assert result.points3d[..., 2].mean(1).abs().max() < 1e-3
+    off = (result.points3d - skull.points3d)[:, :68, 2]
     assert float((off.abs() / side[:, None]).mean()) < 0.012
 
 
@@ -89,6 +90,19 @@ def test_photos_and_heads_learn_in_their_own_convention() -> None:
     heads = batch(method, "300w_lp", solid=True)
     dense = method.losses(method(heads.inputs), heads)["dense"]
     assert float(torch.autograd.grad(dense, bias)[0].view(520, 3)[:17].abs().min()) > 0.0
+
+
+@pytest.mark.parametrize("scheme", ["ibug68", "wflw98", "dense520_published", None])
+def test_other_points_are_refused(scheme: str | None) -> None:
+    method = Dense520 if scheme else METHODS["MuSiCa"]
+    with pytest.raises(UserError, match="reads points off dense520, not"):
+        method.tiny(scheme=scheme or "ibug68", correction=SurfaceCorrection())
+
+
+def test_the_first_convention_is_that_of_the_fits() -> None:
+    with pytest.raises(UserError, match="begins with '300w'"):
+        SurfaceCorrection(conventions=("300w", "300w_lp"))
+    assert "youtube_faces" in SurfaceCorrection().conventions
 
 
 def test_it_is_rebuilt_from_a_checkpoint_and_costs_next_to_nothing() -> None:

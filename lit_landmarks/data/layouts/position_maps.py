@@ -25,6 +25,7 @@ from lit_landmarks.data.layouts.base import (
     write_image,
     write_text,
 )
+from lit_landmarks.data.readers.position_maps import CONVENTION_FILE
 from lit_landmarks.geometry.position_map import UvTable, toward_camera
 from lit_landmarks.template.position_maps import face_layout
 
@@ -56,6 +57,8 @@ class PositionMapLayout(Layout):
         _write(root, "face_ind.txt", table.pixels.numpy()[:, None])
         _write(root, "uv_kpt_ind.txt", pixels[:68].T)
         _write(root, "dense520_ind.txt", pixels.T)
+        # Published maps have the 68 where the fits have them; these are fixed to the skull.
+        write_text(root / "layout" / CONVENTION_FILE, "synthetic_3d\n")
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,8 @@ from lit_landmarks.data.readers.mat5 import read_mat5
 from lit_landmarks.errors import UserError
 
 _POINTS = 68
+#: The largest yaw of a file in degrees is above this, in radians never.
+_LARGEST = 4.0
 
 
 class _Entry(NamedTuple):
@@ -116,6 +118,10 @@ class Aflw2000(ListedFaces[_Entry]):
     ) -> None:
         super().__init__(root, subset, first, last)
         choice("boxes", boxes, ("ground_truth", "detector"))
+        if first_pixel not in (0, 1):
+            raise UserError(f"first_pixel: {first_pixel}; the files count from 0 or 1")
+        if folders is not None and len(set(folders)) < len(folders):
+            raise UserError(f"folders names one twice: {folders}; name each once")
         if (boxes == "detector") != (detector_csv is not None):
             raise UserError("boxes: detector and detector_csv go together; give both or neither")
         self.first_pixel, self.folders, self.labels, self.yaws = first_pixel, folders, labels, yaws
@@ -124,12 +130,24 @@ class Aflw2000(ListedFaces[_Entry]):
     def _entries(self, root: Path) -> Iterator[_Entry]:
         folders = [root] if self.folders is None else [root / name for name in self.folders]
         files = [file for folder in folders for file in self._files(folder)]
+        if self.labels is not None or self.yaws is not None:
+            files.sort(key=lambda file: file.name)
         n = len(files)
         labels = self._rows(self.labels, ((n, 2, _POINTS), (n, 3, _POINTS)))
         yaws = self._rows(self.yaws, ((n,),))
         detected = None
         if self.detector_csv is not None:
             detected = read_detector_boxes(self.resolve(self.detector_csv))
+            if not any(str(_picture_of(file).resolve()) in detected for file in files):
+                raise UserError(
+                    f"no box of any picture of {root} in {self.resolve(self.detector_csv)}; its"
+                    " image column starts at the folder of the CSV"
+                )
+        if yaws is not None and not (np.isfinite(yaws).all() and np.abs(yaws).max() > _LARGEST):
+            raise UserError(
+                f"no yaws in degrees, {self.resolve(str(self.yaws))}; all must be finite, and not"
+                " in radians"
+            )
         for row, file in enumerate(files):
             yield _Entry(
                 file,
@@ -178,7 +196,7 @@ class Aflw2000(ListedFaces[_Entry]):
         box, subsets = tight_box(points, where), yaw_subsets(angles[0])
         if entry.yaw is not None:
             subsets = yaw_subsets(np.deg2rad([0.0, entry.yaw]))
-        image = locate(entry.file.parent, f"{entry.file.stem}.jpg")
+        image = _picture_of(entry.file)
         if entry.detected is not None:
             found = best_box(entry.detected, image, box)
             subsets = (*subsets, "undetected" if found is None else "detected")
@@ -191,3 +209,7 @@ class Aflw2000(ListedFaces[_Entry]):
             points3d=points3d,
             pose=to_our_pose(angles)[0],
         )
+
+
+def _picture_of(file: Path) -> Path:
+    return locate(file.parent, f"{file.stem}.jpg")

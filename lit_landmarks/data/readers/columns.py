@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.columns import read_arrays, read_columns
 from lit_landmarks.data.index import FaceDataset, FaceIndex, FilePattern, Report, missing_image
-from lit_landmarks.data.readers.common import LARGEST, inside, select_faces
+from lit_landmarks.data.readers.common import LARGEST, check_name, inside, select_faces
 from lit_landmarks.data.readers.json_file import check_header, parse_once
 from lit_landmarks.errors import UserError
 from lit_landmarks.pictures import Grid
@@ -27,7 +27,8 @@ class ColumnFaces(FaceDataset):
     `root`. Arrays of the file: `header`, the JSON object that `faces.json` has (`JsonFaces`)
     without its faces; `image` (n,) text, paths below `root`; and the columns of `FaceIndex` under
     their names: `box`, `mask`, `points` or `points3d` (whose first two are the points), and where
-    the set has them `visible`, `head3d`, `pose`, `focal`, `track`, `time` and `subset/NAME`.
+    they are known `visible`, `pose`, `focal` and `subset/NAME`. Files of other programs may also
+    have `head3d`, `track` and `time`.
 
     Args:
         root: folder of the file.
@@ -90,11 +91,14 @@ class ColumnFaces(FaceDataset):
                 document = parse_once(text)
             except FileNotFoundError as error:
                 raise UserError(f"no file {path}; {_CURE}") from error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise UserError(f"no readable columns, {path}; {_CURE}") from error
             if not isinstance(document, dict):
                 raise UserError(f"the header is no JSON object, {path}; {_CURE}")
-            self._head = path, check_header(document, path)
+            header = check_header(document, path)
+            if header["units"] not in (None, "pixels"):
+                raise UserError(f"units are pixels in columns, {path}; {_CURE}")
+            self._head = path, header
         return self._head[1]
 
     def _read(self, report: Report) -> FaceIndex:
@@ -114,6 +118,8 @@ class ColumnFaces(FaceDataset):
             )
         if images is None or images.dtype.kind != "U" or images.shape != (len(index),):
             raise UserError(f"image is no column of {len(index)} names, {path}; {_CURE}")
+        for name in index.subsets:
+            check_name("subset", name, str(path))
         good = self._check_labels(index, report)
         folders: dict[str, Path] = {}
         paths = [""] * len(index)
@@ -140,11 +146,23 @@ class ColumnFaces(FaceDataset):
                 values[masked] = 0
         possible = np.all(np.abs(index.points) < LARGEST, axis=2)
         box = np.isfinite(index.box).all(1) & (index.box[:, 2:] > index.box[:, :2]).all(1)
+        low = np.where(index.mask[..., None], index.points, np.inf).min(1)
+        high = np.where(index.mask[..., None], index.points, -np.inf).max(1)
         checks = {
             "a point is no pixel": np.all(possible, axis=1),
             "no point is annotated": index.mask.any(axis=1),
             "the box has no area": box,
+            "the box does not meet the points": (
+                (index.box[:, :2] < high) & (index.box[:, 2:] > low)
+            ).all(1),
         }
+        if index.visible is not None:
+            checks["visible is none of -1, 0, 1, 2"] = np.isin(index.visible, (-1, 0, 1, 2)).all(1)
+        if index.focal is not None:
+            checks["the focal length is not above 0"] = ~(index.focal <= 0) & ~np.isinf(index.focal)
+        for name in ("pose", "head3d"):
+            if (column := getattr(index, name)) is not None:
+                checks[f"{name} is infinite"] = ~np.isinf(column).reshape(len(column), -1).any(1)
         if index.points3d is not None:
             solid = np.abs(index.points3d[..., 2]) < LARGEST
             checks["a depth is not finite or far too large"] = np.all(solid, axis=1)
@@ -164,7 +182,7 @@ def _find_image(root: Path, name: str, folders: dict[str, Path]) -> str:
     """
     above, _, last = name.rpartition("/")
     if above not in folders:
-        folders[above] = inside(root, f"{above}/{last}", name).parent
+        folders[above] = inside(root, name, name).parent
     path = folders[above] / last
     if last in ("", ".", "..") or path.is_symlink():
         path = inside(root, name, name)

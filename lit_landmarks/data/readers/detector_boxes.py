@@ -16,6 +16,9 @@ from lit_landmarks.errors import UserError
 #: Boxes (4,) by the resolved path of the picture.
 DetectedBoxes = dict[str, list[Numbers]]
 
+#: Intersection over union from which a box is that of a face.
+_LEAST_OVERLAP = 0.2
+
 COLUMNS = ("x0", "y0", "x1", "y1")
 
 
@@ -43,16 +46,22 @@ def read_detector_boxes(path: Path) -> DetectedBoxes:
                 box = np.array([number(row[c]) for c in COLUMNS])
             except (TypeError, ValueError):
                 raise UserError(f"box is not four numbers, {where}; correct the row") from None
+            try:
+                image = str(locate(path.parent, row["image"]).resolve())
+            except (TypeError, ValueError):
+                raise UserError(f"no name of a picture, {where}; correct the row") from None
             if not (np.isfinite(box).all() and (box[2:] > box[:2]).all()):
                 raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
-            boxes.setdefault(str(locate(path.parent, row["image"]).resolve()), []).append(box)
+            boxes.setdefault(image, []).append(box)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
     return boxes
 
 
 def best_box(detected: DetectedBoxes, image: Path, box: Numbers) -> Numbers | None:
-    """The detected box (4,) that overlaps most with the face's own; None if there is none.
+    """The detected box (4,) of a face: that which overlaps most with its own, if by enough.
+
+    A box that covers another part of the picture is of another face, or of none.
 
     Args:
         detected: all boxes.
@@ -60,10 +69,12 @@ def best_box(detected: DetectedBoxes, image: Path, box: Numbers) -> Numbers | No
         box: (4,) the face's own.
     """
     candidates = detected.get(str(image.resolve()), [])
-    return max(candidates, key=lambda b: _overlap(b, box)) if candidates else None
+    best = max(candidates, key=lambda b: _overlap(b, box), default=None)
+    return None if best is None or _overlap(best, box) < _LEAST_OVERLAP else best
 
 
 def _overlap(a: Numbers, b: Numbers) -> float:
-    """Intersection area of two boxes."""
+    """Intersection over union of two boxes."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(sides.clip(0).prod())
+    shared = float(sides.clip(0).prod())
+    return shared / (float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - shared)

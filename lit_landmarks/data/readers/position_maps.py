@@ -25,6 +25,7 @@ from lit_landmarks.data.readers.listed import FaceRow, ListedFaces
 from lit_landmarks.data.readers.text import numbers, read_ascii
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.position_map import vertex_pixels
+from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.schemes.dense520 import N_DENSE, published_order
 from lit_landmarks.template.dense import on_position_maps
 
@@ -34,6 +35,8 @@ Pixels = NDArray[np.int64]
 MAP_SIZE = 256
 _SCHEMES = ("ibug68", "dense520", "dense520_published")
 _FIRST_LAYOUT = "layout"
+#: In the layout's folder: the convention of the points, where it is not that of published maps.
+CONVENTION_FILE = "convention.txt"
 
 
 class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
@@ -52,7 +55,9 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
       `vertices_520_sel_from_blender.txt` and `vertices_68_fil_520.txt` of dense3DFaceLandmarks.
     - `dense520` (ours, which can be mirrored): `face_ind.txt`, `uv_kpt_ind.txt` and
       `canonical_vertices.npy` of PRNet, on whose face the points are found once; or
-      `dense520_ind.txt`, like `uv_kpt_ind.txt`, in maps that this package wrote.
+      `dense520_ind.txt`, like `uv_kpt_ind.txt`, in maps that this package wrote. Published maps
+      have the 68 where the fits of 300W-LP have them, maps that this package wrote where they are
+      fixed to the skull: `convention.txt` says so.
 
     `points3d` counts depth away from the camera, from the mean of the points.
 
@@ -63,7 +68,6 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
         first, last: keep only so many faces from the start or the end of the list sorted by path.
     """
 
-    convention: str = "position_map"
     primary_norm: str = "box"
     source: ClassVar[str] = (
         "made from 300W-LP by https://github.com/yfeng95/face3d; layout files from"
@@ -85,11 +89,25 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
         super().__init__(root, None, first, last)
         self.layout_dir, self.scheme = layout_dir, scheme
 
+    @property
+    def convention(self) -> str:  # type: ignore[override]
+        """That of published maps, or what the layout's folder says."""
+        path = self._layout_folder() / CONVENTION_FILE
+        if not path.is_file():
+            return "position_map"
+        name = read_ascii(path).strip()
+        if name not in CONVENTIONS:
+            raise UserError(f"unknown convention {name[:40]!r}, {path}; write the maps again")
+        return name
+
+    def _layout_folder(self) -> Path:
+        own = self.resolve(self.root) / _FIRST_LAYOUT
+        return own if self.layout_dir is None else self.resolve(self.layout_dir)
+
     def _entries(self, root: Path) -> Iterator[tuple[Places, Path, dict[str, list[Path]]]]:
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root; the maps are {self.source}")
-        own = root / _FIRST_LAYOUT
-        folder = own if self.layout_dir is None else self.resolve(self.layout_dir)
+        folder = self._layout_folder()
         places = Places.of(folder, self.scheme, self.source)
         images: dict[Path, dict[str, list[Path]]] = {}
         for file in sorted((*match_files(root, "*.npy"), *match_files(root, "*/*.npy"))):

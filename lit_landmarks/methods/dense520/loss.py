@@ -8,6 +8,7 @@ differences in pixels of a crop of 256, so that the curve bends where its author
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -61,8 +62,14 @@ class DenseLossOptions:
             if value not in allowed:
                 raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
         weights = (self.dense_weight, self.sparse_weight, self.photo_weight)
-        if min(weights) < 0.0 or max(weights) == 0.0:
+        if not all(0.0 <= w < math.inf for w in weights) or max(weights) == 0.0:
             raise UserError(f"loss weights are {weights}; give numbers from 0, not all of them 0")
+        own = DenseLossOptions.dense_weight, DenseLossOptions.sparse_weight
+        if self.distance == "faithful" and weights[:2] != own:
+            raise UserError(
+                "loss.distance faithful has the authors' weights; leave dense_weight and"
+                " sparse_weight away"
+            )
 
 
 def measure_distance(predicted: Tensor, target: Tensor, distance: DenseDistance) -> Tensor:
@@ -103,13 +110,16 @@ def average_coordinates(values: Tensor, mask: Tensor) -> Tensor:
     return per_face.sum() / (count > 0).sum().clamp(min=1)
 
 
-def faithful_loss(predicted: Tensor, target: Tensor, sparse: Tensor) -> Tensor:
+def faithful_loss(
+    predicted: Tensor, target: Tensor, sparse: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """1.5 Wing of all coordinates and 0.5 the mean squared error of the 68 (authors' code).
 
     Args:
         predicted: (B, N, 3) in crop sides.
         target: (B, N, 3).
         sparse: (68,) indices of iBUG's points.
+        mask: (B, N) bool, the points that are labelled; None for all, as the authors have them.
 
     Returns:
         A scalar.
@@ -119,5 +129,9 @@ def faithful_loss(predicted: Tensor, target: Tensor, sparse: Tensor) -> Tensor:
         >>> round(faithful_loss(off, torch.zeros(1, 520, 3), torch.arange(68)).item(), 4)
         0.3716
     """
-    squared = (predicted[:, sparse] - target[:, sparse]).square().mean()
-    return FAITHFUL_WING * wing(predicted - target, W, EPSILON).mean() + FAITHFUL_SQUARED * squared
+    if mask is None:
+        mask = torch.ones(predicted.shape[:2], dtype=torch.bool, device=predicted.device)
+    difference = predicted - target
+    wings = average_coordinates(wing(difference, W, EPSILON), mask)
+    squared = average_coordinates(difference[:, sparse].square(), mask[:, sparse])
+    return FAITHFUL_WING * wings + FAITHFUL_SQUARED * squared

@@ -25,9 +25,10 @@ from lit_landmarks.methods.dense520.loss import (
     faithful_loss,
     measure_distance,
 )
-from lit_landmarks.methods.dense520.network import ColorOrder, DenseRegressor
+from lit_landmarks.methods.dense520.network import ColorOrder, DenseRegressor, Pooling
 from lit_landmarks.methods.landmark_axes import LandmarkAxis
 from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.schemes import CONVENTIONS, get_map, get_scheme, has_map
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.template.fitted_points import fitted_offsets
@@ -41,6 +42,8 @@ VISIBLE_CONTOUR = frozenset(CONVENTIONS) - {
     "position_map",
     "synthetic_3d",
 }
+#: More points than this tell a pose without those of jaw, brows and nose.
+_ENOUGH = 200
 #: Side of the crop in sides of the face's box, with which the first points are placed.
 _CROP_SCALE = 1.35
 
@@ -53,6 +56,8 @@ class Dense520(LandmarkModule):
         backbone: timm's name of the architecture (paper: mobilenetv2_100).
         colors: order of the channels (authors' code: "bgr").
         input_scale: normalisation of the input (authors' code: "unit").
+        pooling: "average" over the last feature map, as the authors, or "grid", which keeps where
+            in the picture a feature was and learns in fewer steps.
         **base: see `LandmarkModule`; `scheme` is dense520, dense520_published, or any other with a
             place on the template head.
     """
@@ -69,6 +74,7 @@ class Dense520(LandmarkModule):
         backbone: str = "mobilenetv2_100",
         colors: ColorOrder = "rgb",
         input_scale: InputScale = "unit",
+        pooling: Pooling = "average",
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -77,7 +83,12 @@ class Dense520(LandmarkModule):
         scheme = get_scheme(self.scheme)
         self.loss = loss
         self.network = DenseRegressor(
-            scheme.n_points, backbone=backbone, colors=colors, input_scale=input_scale
+            scheme.n_points,
+            backbone=backbone,
+            colors=colors,
+            input_scale=input_scale,
+            pooling=pooling,
+            size=self.crop_size,
         )
         sparse = list(range(scheme.n_points))
         if self.scheme != "ibug68" and has_map(self.scheme, "ibug68"):
@@ -103,7 +114,7 @@ class Dense520(LandmarkModule):
         Points that conventions place differently have no share in it where there are others.
         """
         rows = torch.ones(len(template), dtype=torch.bool)
-        if len(template) > 2 * len(self.sparse):
+        if len(template) > _ENOUGH:
             rows[self.sparse[torch.from_numpy(fitted_offsets().any(1))]] = False
         inverse = torch.zeros(3, len(template))
         inverse[:, rows] = torch.linalg.pinv(template[rows] - template[rows].mean(0))
@@ -144,8 +155,9 @@ class Dense520(LandmarkModule):
             features=features,
         )
         if self.template_inverse is not None:
-            rotation = fit_rotation(solid.detach(), self.template_inverse)
-            angles = matrix_to_euler(rotation)
+            with full_precision(inputs.image.device):
+                rotation = fit_rotation(solid.detach().float(), self.template_inverse)
+                angles = matrix_to_euler(rotation)
             prediction.pose = nn.functional.pad(angles, (0, 3), value=torch.nan)
         return prediction
 
@@ -159,21 +171,22 @@ class Dense520(LandmarkModule):
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`dense` and `sparse` of faces with 3D labels, `photos` of the others."""
         assert prediction.points3d is not None
-        # The points are the final ones, after a correction that knows of two dimensions only.
+        # The points are the final ones: a correction need not know of the third dimension.
         solid = torch.cat((prediction.points, prediction.points3d[..., 2:]), -1)
         predicted = self._in_crop(solid, prediction.crop)
         depth = torch.where(batch.has_points3d[:, None, None], batch.points3d[..., 2:], 0.0)
         target = self._in_crop(torch.cat((batch.points, depth.nan_to_num()), -1), prediction.crop)
         annotated = batch.mask & batch.has_points3d[:, None]
+        # Depth has no origin: it counts from the mean of the points that are compared.
+        predicted, target = (_center_depth(points, annotated) for points in (predicted, target))
         distance, sparse = self.loss.distance, self.sparse
-        values = measure_distance(predicted, target.nan_to_num(), distance)
+        values = measure_distance(predicted, target, distance)
         photos = average_coordinates(values[..., :2], self.photo_mask(batch))
         if distance == "faithful":
-            rows = annotated.all(1)
-            dense = predicted.sum() * 0.0
-            if rows.any():
-                dense = faithful_loss(predicted[rows], target[rows], sparse)
-            return {"dense": dense, "photos": photos}
+            return {
+                "dense": faithful_loss(predicted, target, sparse, annotated),
+                "photos": photos,
+            }
         return {
             "dense": average_coordinates(values, annotated),
             "sparse": average_coordinates(values[:, sparse], annotated[:, sparse]),
@@ -209,3 +222,11 @@ class Dense520(LandmarkModule):
             points = transform_points(inverse, points)
             depth = depth * affine_scale(inverse)[:, None, None]
         return torch.cat((to_centered(points, self.crop_size), depth / self.crop_size), -1)
+
+
+def _center_depth(points: Tensor, mask: Tensor) -> Tensor:
+    """(B, N, 3) with depths from the mean of the masked points; NaN counts as 0."""
+    points = points.nan_to_num()
+    weight = mask.to(points.dtype)
+    mean = (points[..., 2] * weight).sum(1) / weight.sum(1).clamp(min=1)
+    return torch.cat((points[..., :2], points[..., 2:] - mean[:, None, None]), -1)

@@ -8,7 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS
 from lit_landmarks.template.mesh import skull_places
 from lit_landmarks.types import Prediction
 
@@ -18,6 +20,7 @@ FITS_AND_HANDS = (
     "300w",
     "wflw",
     "cofw68",
+    "youtube_faces",
     "merl_rav",
     "lapa",
     "face_synthetics",
@@ -45,11 +48,24 @@ class SurfaceCorrection(SemanticCorrection):
 
     def __init__(self, *, conventions: Sequence[str] = FITS_AND_HANDS) -> None:
         super().__init__(conventions=conventions)
+        if self.conventions[0] not in FITTED_CONVENTIONS:
+            raise UserError(
+                f"correction.conventions begins with {self.conventions[0]!r}; the first is that of"
+                f" the dense points, one of {', '.join(FITTED_CONVENTIONS)}"
+            )
         moved, sources, weights = skull_places()
         # Constants of the template, not state: a checkpoint does not carry them.
         self.register_buffer("moved", torch.from_numpy(moved), persistent=False)
         self.register_buffer("sources", torch.from_numpy(sources), persistent=False)
         self.register_buffer("weights", torch.from_numpy(weights).float(), persistent=False)
+
+    def check_scheme(self, scheme: str | None) -> None:
+        """See `SemanticCorrection.check_scheme`: the blends are of `dense520`."""
+        if scheme != "dense520":
+            raise UserError(
+                f"SurfaceCorrection reads points off dense520, not {scheme}; set model.correction"
+                " null, or data.init_args.scheme dense520"
+            )
 
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
         """See `SemanticCorrection.displace`; the same for all conventions but the first."""
@@ -63,7 +79,8 @@ class SurfaceCorrection(SemanticCorrection):
             return result
         reference = (self.rows[convention] == 0).view(-1, 1, 1)
         offset = torch.where(reference, torch.zeros_like(solid), self._offsets(solid))
-        return replace(result, points3d=solid + offset)
+        depth = offset[..., 2:] - offset[..., 2:].mean(1, keepdim=True)  # its mean stays 0
+        return replace(result, points3d=solid + torch.cat((offset[..., :2], depth), -1))
 
     def _offsets(self, points: Tensor) -> Tensor:
         """(B, N, D) ways from dense points to where people have them; 0 for those that agree."""

@@ -83,19 +83,21 @@ def test_bad_rows_are_named_and_left_out(copy: Path) -> None:
     index, more = read_columns(copy / "faces.npz")
     solid, box = np.array(index.points3d), np.array(index.box)
     solid[1, 7, 0] = np.nan
+    box[5] = [200, 200, 220, 230]
     solid[2, 7, 2] = np.inf
     box[3] = [5, 5, 5, 9]
     images = more["image"].copy()
     images[4] = "images/000/000099.jpg"
     change(copy, points=None, points3d=solid, box=box, image=images)
     good, problems = faces(copy).scan()
-    assert len(good) == 2
+    assert len(good) == 1
     path = copy / "faces.npz"
     found = sorted(str(problem) for problem in problems)
     assert [text.partition(";")[0] for text in found] == [
         f"a depth is not finite or far too large, {path}:2",
         f"a point is no pixel, {path}:1",
         f"no image, {copy.resolve()}/images/000/000099.jpg ({path}:4)",
+        f"the box does not meet the points, {path}:5",
         f"the box has no area, {path}:3",
     ]
     with pytest.raises(UserError, match=r"faces\.npz:1; write it with"):
@@ -140,6 +142,13 @@ def test_what_is_no_such_file_is_refused_in_one_line(copy: Path) -> None:
         ({"header": json.dumps({**header, "scheme": "no_such"})}, "no_such"),
         ({"header": "[1]"}, "no JSON object"),
         ({"header": "{"}, "no readable columns"),
+        ({"header": "[" * 100_000}, "no readable columns"),
+        ({"header": json.dumps({**header, "units": "percent"})}, "units are pixels"),
+        ({"visible": np.full((6, 520), 7, np.int8)}, "visible is none of"),
+        ({"focal": np.full(6, -5.0, np.float32)}, "focal length is not above 0"),
+        ({"pose": np.full((6, 3), np.inf, np.float32)}, "pose is infinite"),
+        ({"subset/a/b": np.ones(6, np.bool_)}, "subset 'a/b' is no name"),
+        ({"points3d": np.float32(1), "points": None}, "no readable columns"),
         ({"header": None}, 'no "format"'),
         ({"image": None}, "image is no column"),
         ({"image": np.arange(6)}, "image is no column"),
@@ -168,3 +177,22 @@ def test_points_beside_other_3d_points_are_both_kept(tmp_path: Path) -> None:
     read, more = read_columns(tmp_path / "faces.npz")
     assert np.array_equal(read.points, index.points + 1)
     assert not more
+
+
+def test_pictures_may_lie_in_the_folder_itself(copy: Path) -> None:
+    (copy / "images/000/000000.jpg").rename(copy / "first.jpg")
+    names = read_columns(copy / "faces.npz")[1]["image"].copy()
+    names[0] = "first.jpg"
+    change(copy, image=names)
+    assert faces(copy).index().paths[0].endswith("first.jpg")
+
+
+def test_damage_of_a_compressed_file_is_one_line(copy: Path) -> None:
+    with np.load(copy / "faces.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    np.savez_compressed(copy / "faces.npz", **arrays)
+    data = bytearray((copy / "faces.npz").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    (copy / "faces.npz").write_bytes(data)
+    with pytest.raises(UserError, match="no readable columns"):
+        faces(copy).index()

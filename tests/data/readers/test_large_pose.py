@@ -350,13 +350,19 @@ def test_files_of_other_sizes_are_refused(aflw: tuple[Path, list[Face]]) -> None
         Aflw2000(str(root), labels=str(root / "few.npy")).index()
     with pytest.raises(UserError, match=r"not \(9,\), .*few\.npy; its rows follow the names"):
         Aflw2000(str(root), yaws=str(root / "few.npy")).index()
-    broken = np.zeros((9, 2, 68))
+    broken = Aflw2000(str(root)).index().points.transpose(0, 2, 1).copy()
     broken[4, 1, 7] = np.nan
     np.save(root / "broken.npy", broken)
-    with pytest.raises(UserError, match=r"all points lie|is no pixel"):
+    with pytest.raises(UserError, match=r"point 7 .*is no pixel, .*broken\.npy \(image00004\)"):
         Aflw2000(str(root), labels=str(root / "broken.npy")).index()
     with pytest.raises(UserError, match="no file"):
         Aflw2000(str(root), labels="nowhere.npy").index()
+    for name, yaws in (("nan", [np.nan] * 9), ("radians", np.linspace(-1.5, 1.5, 9))):
+        np.save(root / f"{name}.npy", yaws)
+        with pytest.raises(UserError, match="no yaws in degrees"):
+            Aflw2000(str(root), yaws=str(root / f"{name}.npy")).index()
+    with pytest.raises(UserError, match="first_pixel: 7"):
+        Aflw2000(str(root), first_pixel=7)  # type: ignore[arg-type]
 
 
 def test_folders_are_read_as_one_set(tmp_path: Path) -> None:
@@ -365,6 +371,8 @@ def test_folders_are_read_as_one_set(tmp_path: Path) -> None:
     index = Aflw2000(str(tmp_path), folders=["a", "b"]).index()
     assert len(index) == 2 * N
     assert [Path(path).parent.name for path in index.paths] == ["a"] * N + ["b"] * N
+    with pytest.raises(UserError, match="names one twice"):
+        Aflw2000(str(tmp_path), folders=["a", "a"])
     with pytest.raises(UserError, match=r"no folder .*c; correct root"):
         Aflw2000(str(tmp_path), folders=["a", "c"]).index()
 
@@ -388,5 +396,36 @@ def test_faces_that_a_detector_misses_are_kept_and_counted(
     assert np.array_equal(index.box[~detected], truth.box[~detected])
     assert np.allclose(index.box[detected], truth.box[detected] + [-3, 0, 5, 0], atol=0.01)
     assert not {"detected", "undetected"} & set(truth.subsets)
+    (root / "far.csv").write_text("image,x0,y0,x1,y1\nimage00000.jpg,0,0,5,5\n")
+    far = Aflw2000(str(root), boxes="detector", detector_csv=str(root / "far.csv")).index()
+    assert far.subsets["undetected"].all()
+    assert "detected" not in far.subsets
+    for text in ("", "other.jpg,0,0,50,50\n"):
+        (root / "none.csv").write_text(f"image,x0,y0,x1,y1\n{text}")
+        with pytest.raises(UserError, match=r"no box of any picture of .*none\.csv"):
+            Aflw2000(str(root), boxes="detector", detector_csv=str(root / "none.csv")).index()
+    (root / "bad.csv").write_text("image,x0,y0,x1,y1\na\0b.jpg,0,0,50,50\n")
+    with pytest.raises(UserError, match=r"no name of a picture, .*bad\.csv:2|cannot read"):
+        Aflw2000(str(root), boxes="detector", detector_csv=str(root / "bad.csv")).index()
     with pytest.raises(UserError, match="go together"):
         Aflw2000(str(root), boxes="detector")
+
+
+def test_rows_of_other_files_belong_to_names_whatever_the_folders(tmp_path: Path) -> None:
+    """The files of published labels are sorted by the names of all pictures."""
+    written("aflw2000", tmp_path / "a")
+    for kind in ("jpg", "mat"):
+        for number in range(0, N, 2):
+            name = f"image{number:05d}.{kind}"
+            (tmp_path / "b").mkdir(exist_ok=True)
+            (tmp_path / "a" / name).rename(tmp_path / "b" / name)
+    points = np.stack(
+        [Aflw2000(str(tmp_path / "ab"[k % 2 == 0])).index().points[k // 2].T for k in range(N)]
+    )
+    np.save(tmp_path / "labels.npy", points)
+    np.save(tmp_path / "yaws.npy", np.arange(N) * 10.0)
+    files = {"labels": str(tmp_path / "labels.npy"), "yaws": str(tmp_path / "yaws.npy")}
+    index = Aflw2000(str(tmp_path), folders=["b", "a"], **files).index()
+    assert [Path(path).stem for path in index.paths] == [f"image{k:05d}" for k in range(N)]
+    assert np.allclose(index.points, points.transpose(0, 2, 1))
+    assert index.subsets["yaw_0_30"].tolist() == [k <= 3 for k in range(N)]

@@ -2,8 +2,9 @@
 
 The same scheme is annotated differently by different hands: the jaw line of 300W follows the
 visible contour, that of FaceSynthetics is fixed to the skull where a frontal face has its contour,
-that of 300W-LP is the border of a fitted model; labels of videos are the output of a tracker. A method that corrects for such habits stores its codes by these names. The
-order is part of the format of checkpoints: append, never reorder.
+that of 300W-LP is the border of a fitted model; labels of videos are the output of a tracker. A
+method that corrects for such habits stores its codes by these names. The order is part of the
+format of checkpoints: append, never reorder.
 """
 
 from __future__ import annotations

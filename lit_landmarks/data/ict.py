@@ -26,6 +26,7 @@ from lit_landmarks.rendering.faces import FaceParameters, Head
 from lit_landmarks.rendering.ict import (
     ICT_VERSION,
     IctRenderer,
+    bare_faces,
     convert_facekit,
     load_ict_head,
     sample_ict,
@@ -77,6 +78,8 @@ class IctFaces(SyntheticFaces):
         backgrounds: folder of photographs to stand behind the faces; null paints walls.
         visibility: say of every point whether it is seen (the slow part of the labels).
         device: where to render; "auto" takes a GPU if there is one.
+        bare: bald heads that wear and hold nothing; else some have hair, hats, glasses, or a hand
+            before the face.
 
     Raises:
         UserError: an argument is out of range, a file is missing or broken, or the scheme has no
@@ -109,6 +112,7 @@ class IctFaces(SyntheticFaces):
         backgrounds: str | None = None,
         visibility: bool = True,
         device: str = "cpu",
+        bare: bool = False,
     ) -> None:
         super().__init__(
             n,
@@ -123,7 +127,7 @@ class IctFaces(SyntheticFaces):
             visibility,
             device,
         )
-        self.head, self.backgrounds = head, backgrounds
+        self.head, self.backgrounds, self.bare = head, backgrounds, bare
         self._drawn: IctRenderer | None = None
 
     def start_from(self, base: str | Path) -> None:
@@ -137,7 +141,7 @@ class IctFaces(SyntheticFaces):
         return load_ict_head(self.resolve(self.head))
 
     def _label_key(self) -> tuple[object, ...]:
-        return *super()._label_key(), _digest_head(self.resolve(self.head))
+        return *super()._label_key(), _digest_head(self.resolve(self.head)), self.bare
 
     def _photos(self) -> list[Path]:
         """Background files in the order of their names.
@@ -156,7 +160,8 @@ class IctFaces(SyntheticFaces):
         return files
 
     def _sample(self, rng: CounterRng) -> FaceParameters:
-        return sample_ict(rng, self._model, self._ranges)
+        faces = sample_ict(rng, self._model, self._ranges)
+        return bare_faces(faces) if self.bare else faces
 
     def render(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """(B, S, S, 3) uint8 RGB pictures of some faces."""
@@ -172,7 +177,7 @@ class IctFaces(SyntheticFaces):
             (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self._photos()
         ]
         files = _digest_head(self.resolve(self.head)), photos
-        key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, list(rows))
+        key = (RENDER_VERSION, ICT_VERSION, self.seed, self._ranges, files, self.bare, list(rows))
         return hashlib.sha256(repr(key).encode()).hexdigest()
 
 

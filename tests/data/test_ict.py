@@ -98,3 +98,19 @@ def test_a_copied_head_file_gives_the_same_faces(real_data: Path, tmp_path: Path
     assert IctFaces(head=str(copy)).content_key([0, 1]) not in keys
     with pytest.raises(UserError, match=r"cannot find .*none"):
         IctFaces(head=str(tmp_path / "none.npz")).content_key([0])
+
+
+def test_bare_heads_are_the_same_faces_with_nothing_before_them(real_data: Path) -> None:
+    more = {"head": str(real_data / "ict_facekit.npz"), "n": 24, "seed": 3, "image_size": 64}
+    worn, bare = IctFaces(**more), IctFaces(**more, bare=True)  # type: ignore[arg-type]
+    a, b = worn.index(), bare.index()
+    assert np.array_equal(a.points, b.points)
+    assert a.visible is not None
+    assert b.visible is not None
+    assert (a.visible == 0).any()  # hidden by hair, wear or a hand
+    assert not (b.visible == 0).any()
+    assert worn.content_key([0]) != bare.content_key([0])
+    rows = range(6)
+    assert any(
+        not np.array_equal(x, y) for x, y in zip(worn.load(rows), bare.load(rows), strict=True)
+    )

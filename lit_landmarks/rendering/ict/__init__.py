@@ -13,12 +13,13 @@ Adding a thing to wear (one file): a class with `triangles`, `texture`, `count` 
 from lit_landmarks.rendering.ict.convert import convert_facekit
 from lit_landmarks.rendering.ict.head import IctHead, load_ict_head
 from lit_landmarks.rendering.ict.renderer import ICT_VERSION, IctRenderer
-from lit_landmarks.rendering.ict.sampling import sample_ict
+from lit_landmarks.rendering.ict.sampling import bare_faces, sample_ict
 
 __all__ = [
     "ICT_VERSION",
     "IctHead",
     "IctRenderer",
+    "bare_faces",
     "convert_facekit",
     "load_ict_head",
     "sample_ict",

@@ -46,6 +46,17 @@ def sample_ict(rng: CounterRng, head: Head, ranges: Ranges) -> FaceParameters:
     )
 
 
+def bare_faces(faces: FaceParameters) -> FaceParameters:
+    """The same faces, bald and with nothing worn or held before them."""
+    style, glasses = faces.hair, faces.glasses.clone()
+    assert isinstance(style, IctStyle)
+    hat, prop = style.hat.clone(), style.prop.clone()
+    glasses[:, 0], hat[:, 0], prop[:, 0] = 0.0, 0.0, 0.0
+    none = torch.zeros_like(style.thickness)
+    style = replace(style, thickness=none, length=torch.zeros_like(none), hat=hat, prop=prop)
+    return replace(faces, hair=style, glasses=glasses)
+
+
 def sample_ict_expression(rng: CounterRng, names: tuple[str, ...], gaze: Tensor) -> Tensor:
     """(B, E) weights: a few of FaceKit's muscles at a time, lids that follow the gaze."""
     value = torch.zeros(len(rng), len(names), dtype=torch.float64)

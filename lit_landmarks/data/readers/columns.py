@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.columns import read_arrays, read_columns
-from lit_landmarks.data.index import FaceDataset, FaceIndex, FilePattern, Report, missing_image
+from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image
 from lit_landmarks.data.readers.common import LARGEST, check_name, inside, select_faces
+from lit_landmarks.data.readers.declared import DeclaredFaces
 from lit_landmarks.data.readers.json_file import check_header, parse_once
 from lit_landmarks.errors import UserError
 from lit_landmarks.pictures import Grid
@@ -20,7 +21,7 @@ from lit_landmarks.schemes import get_scheme
 _CURE = "write it with `data synthesize --layout columns`"
 
 
-class ColumnFaces(FaceDataset):
+class ColumnFaces(DeclaredFaces):
     """Rendered faces on disk in any scheme: 100,000 heads of 520 points are read in seconds.
 
     Layout: `root/faces.npz`, as `data synthesize --layout columns` writes it, and pictures below
@@ -49,28 +50,6 @@ class ColumnFaces(FaceDataset):
     ) -> None:
         self.root, self.subset, self.first, self.last = root, subset, first, last
         self._head: tuple[Path, dict[str, Any]] | None = None
-
-    @classmethod
-    def declare(cls, base: str | Path, **arguments: Any) -> None:
-        """Make known the scheme that the file declares."""
-        dataset = cls(**arguments)
-        dataset.start_from(base)
-        dataset._header()
-
-    @property
-    def scheme(self) -> str:  # type: ignore[override]
-        """Name of the scheme that the file names or declares."""
-        return str(self._header()["scheme"])
-
-    @property
-    def convention(self) -> str:  # type: ignore[override]
-        """Who placed the points, as the file says."""
-        return str(self._header()["convention"])
-
-    @property
-    def primary_norm(self) -> str:  # type: ignore[override]
-        """The norm of NME that the file asks for."""
-        return str(self._header()["primary_normaliser"])
 
     @property
     def grid(self) -> Grid:

@@ -16,6 +16,7 @@ from lit_landmarks.data.index import (
 )
 from lit_landmarks.data.plausibility import drop_implausible
 from lit_landmarks.data.readers.common import BOXES, choice, inside, select_faces
+from lit_landmarks.data.readers.declared import DeclaredFaces
 from lit_landmarks.data.readers.json_file import (
     OtherFormError,
     faces_at_once,
@@ -36,7 +37,7 @@ from lit_landmarks.pictures import GRIDS, Grid
 from lit_landmarks.schemes import get_scheme
 
 
-class JsonFaces(FaceDataset):
+class JsonFaces(DeclaredFaces):
     r"""Faces of one's own in any scheme, declared in the same file; `FACES_JSON.md` has every key.
 
     Layout: `root/faces.json`, and pictures anywhere below `root`. The file::
@@ -123,28 +124,6 @@ class JsonFaces(FaceDataset):
         self.pixel_grid = None if pixel_grid is None else choice("pixel_grid", pixel_grid, GRIDS)
         self._head: tuple[Path, dict[str, Any]] | None = None
         self._splits: list[str] = []
-
-    @classmethod
-    def declare(cls, base: str | Path, **arguments: Any) -> None:
-        """Make known the scheme that the file declares; its faces are not read."""
-        dataset = cls(**arguments)
-        dataset.start_from(base)
-        dataset._header()
-
-    @property
-    def scheme(self) -> str:  # type: ignore[override]
-        """Name of the scheme that the file names or declares."""
-        return str(self._header()["scheme"])
-
-    @property
-    def convention(self) -> str:  # type: ignore[override]
-        """Who placed the points, as the file says."""
-        return str(self._header()["convention"])
-
-    @property
-    def primary_norm(self) -> str:  # type: ignore[override]
-        """The norm of NME that the file asks for."""
-        return str(self._header()["primary_normaliser"])
 
     @property
     def grid(self) -> Grid:

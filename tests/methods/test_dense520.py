@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -75,7 +76,12 @@ def batch_of(conventions: list[str], solid: list[bool]) -> FaceBatch:
 
 @pytest.mark.parametrize(
     ("rule", "counts"),
-    [("ignore", [51, 51, 68]), ("frontal", [68, 51, 68]), ("as_labeled", [68, 68, 68])],
+    [
+        ("ignore", [51, 51, 68]),
+        ("frontal", [68, 51, 68]),
+        ("near", [68, 60, 68]),
+        ("as_labeled", [68, 68, 68]),
+    ],
 )
 def test_photos_teach_the_68_and_the_jaw_by_its_rule(rule: str, counts: list[int]) -> None:
     loss = DenseLossOptions(contour=rule)  # type: ignore[arg-type]
@@ -210,3 +216,26 @@ def test_the_authors_weights_are_part_of_their_recipe() -> None:
         DenseLossOptions(distance="faithful", dense_weight=2.0)
     with pytest.raises(UserError, match="loss weights are"):
         DenseLossOptions(photo_weight=float("nan"))
+
+
+def test_the_near_half_of_the_jaw_is_where_both_conventions_agree() -> None:
+    """Points that the rule keeps, on faces that are labelled in both conventions."""
+    more: dict[str, Any] = {"n": 60, "seed": 2, "max_yaw": 60, "max_pitch": 5, "max_roll": 5}
+    seen, fixed = (
+        SyntheticFaces(convention=name, visibility=False, **more).labels(range(60))
+        for name in ("visible", "3d")
+    )
+    off = (seen.points - fixed.points).norm(dim=-1)[:, :17]
+    points = torch.full((60, 520, 2), torch.nan)
+    points[:, :68] = seen.points
+    photos = FaceBatch.of(
+        torch.zeros(60, 3, 64, 64), points, pose=torch.cat((seen.pose, torch.zeros(60, 3)), 1),
+        convention_id=torch.full((60,), convention_index("300w")),
+    )  # fmt: skip
+    near = Dense520.tiny(scheme="dense520", loss=DenseLossOptions(contour="near"))
+    mask = near.photo_mask(photos)[:, :17]
+    assert mask.sum(1).unique().tolist() == [9, 17]
+    assert float(off[mask].max()) < 1.5
+    assert float(off[~mask].max()) > 10.0
+    photos.has_pose[:] = False
+    assert not near.photo_mask(photos)[:, :17].any()

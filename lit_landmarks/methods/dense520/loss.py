@@ -19,7 +19,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.nets.losses import adaptive_wing, wing
 
 DenseDistance = Literal["wing", "adaptive_wing", "l1", "wing_unit", "faithful"]
-ContourRule = Literal["ignore", "frontal", "as_labeled"]
+ContourRule = Literal["near", "frontal", "ignore", "as_labeled"]
 
 #: Side of the crop in whose pixels Wing's constants are meant (Feng et al., CVPR 2018).
 WING_SIDE = 256.0
@@ -41,8 +41,9 @@ class DenseLossOptions:
         sparse_weight: of the 68 points of the same faces once more.
         photo_weight: of faces with 2D labels only.
         contour: what becomes of the 17 points of the jaw where a data set places them on the
-            visible contour, while the dense points are fixed to the skull: "ignore" them; take
-            them of "frontal" faces, where both are the same; or "as_labeled".
+            visible contour, while the dense points are fixed to the skull. Both are the same on
+            frontal faces, and on turned ones along the half of the jaw that is "near" the camera:
+            take those; or those of "frontal" faces; "ignore" all; or take all "as_labeled".
         frontal: largest |yaw| in degrees of a frontal face.
     """
 
@@ -50,7 +51,7 @@ class DenseLossOptions:
     dense_weight: float = 1.0
     sparse_weight: float = 0.5
     photo_weight: float = 1.0
-    contour: ContourRule = "ignore"
+    contour: ContourRule = "near"
     frontal: float = 15.0
 
     def __post_init__(self) -> None:

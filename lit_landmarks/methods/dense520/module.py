@@ -65,6 +65,7 @@ class Dense520(LandmarkModule):
     template_inverse: Tensor | None
     sparse: Tensor
     contour: Tensor
+    contour_side: Tensor
     visible_contour: Tensor
 
     def __init__(
@@ -98,6 +99,7 @@ class Dense520(LandmarkModule):
         for name, value in (
             ("sparse", torch.tensor(sparse)),
             ("contour", torch.tensor(scheme.contour, dtype=torch.int64)),
+            ("contour_side", torch.tensor([_side(scheme.point_names[k]) for k in scheme.contour])),
             ("visible_contour", torch.tensor(visible)),
         ):
             self.register_buffer(name, value, persistent=False)
@@ -206,13 +208,18 @@ class Dense520(LandmarkModule):
         mask = batch.mask & ~batch.has_points3d[:, None]
         if self.loss.contour == "as_labeled":
             return mask
-        apart = self.visible_contour[batch.convention_id]
-        if self.loss.contour == "frontal":
-            frontal = batch.has_pose & (batch.pose[:, 0].abs() <= self.loss.frontal)
-            apart = apart & ~frontal
-        jaw = torch.zeros(mask.shape[1], dtype=torch.bool, device=mask.device)
-        jaw[self.contour] = True
-        return mask & ~(apart[:, None] & jaw)
+        apart = self.visible_contour[batch.convention_id][:, None]
+        if self.loss.contour != "ignore":
+            turned = torch.where(batch.has_pose, batch.pose[:, 0], torch.inf)[:, None]
+            if self.loss.contour == "near":
+                # To the right of the picture: then the left half of the jaw is the far one.
+                turned = torch.where(batch.has_pose[:, None], turned * self.contour_side, torch.inf)
+            apart = apart & (turned.abs() if self.loss.contour == "frontal" else turned).gt(
+                self.loss.frontal
+            )
+        jaw = torch.zeros_like(mask)
+        jaw[:, self.contour] = apart.expand(-1, len(self.contour))
+        return mask & ~jaw
 
     def _in_crop(self, solid: Tensor, crop: Tensor | None) -> Tensor:
         """(B, N, 3) input pixels in sides of the crop, from its center."""
@@ -230,3 +237,8 @@ def _center_depth(points: Tensor, mask: Tensor) -> Tensor:
     weight = mask.to(points.dtype)
     mean = (points[..., 2] * weight).sum(1) / weight.sum(1).clamp(min=1)
     return torch.cat((points[..., :2], points[..., 2:] - mean[:, None, None]), -1)
+
+
+def _side(name: str) -> float:
+    """1 for a point of the subject's left, -1 of the right, 0 of the middle."""
+    return {"left": 1.0, "right": -1.0}.get(name.partition("_")[0], 0.0)

@@ -156,8 +156,8 @@ class LandmarkModule(StageCosts, MethodSteps):
         """The convention of points that are asked for in one; None without a correction."""
         if self.correction is None:
             return None
-        known = self.correction.conventions
-        return asked if asked in known else known[0]
+        conventions = self.correction.conventions
+        return asked if asked in conventions else conventions[0]
 
     def optional_labels(self) -> Mapping[str, str]:
         """Labels that a part of the method learns from, beside those that it `needs`.

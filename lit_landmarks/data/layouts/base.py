@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.index import FaceDataset
+from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 
@@ -63,6 +63,27 @@ class Face:
         if self.image is None:
             raise ValueError(f"face {self.number} has labels only")
         return self.image
+
+
+def index_faces(faces: Sequence[Face]) -> FaceIndex:
+    """Faces as columns; a label has one if every face has it."""
+
+    def column(name: str) -> Any:
+        values = [getattr(face, name) for face in faces]
+        return None if any(v is None for v in values) else np.asarray(values, np.float32)
+
+    points = column("points")
+    names = dict.fromkeys(name for face in faces for name in face.subsets)
+    return FaceIndex(
+        points=points,
+        mask=np.ones(points.shape[:2], np.bool_),
+        box=column("box"),
+        visible=np.stack([face.visible for face in faces]),
+        points3d=column("points3d"),
+        pose=column("pose"),
+        focal=column("focal"),
+        subsets={name: np.array([name in face.subsets for face in faces]) for name in names},
+    )
 
 
 class Layout(ABC):

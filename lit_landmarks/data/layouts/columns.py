@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
-
-import numpy as np
+from typing import ClassVar, Self
 
 from lit_landmarks.data.columns import write_columns
-from lit_landmarks.data.index import FaceDataset, FaceIndex
-from lit_landmarks.data.layouts.base import Face, Layout, write_image
+from lit_landmarks.data.index import FaceDataset
+from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image
 from lit_landmarks.data.readers.json_file import FORMAT, VERSION
 from lit_landmarks.schemes import scheme_json
 
@@ -49,24 +47,10 @@ class ColumnsLayout(Layout):
         write_image(root / _name(face.number), face.pixels)
 
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
-        """Write the columns; a label is there if every face has it."""
-
-        def column(name: str, dtype: type = np.float32) -> Any:
-            values = [getattr(face, name) for face in faces]
-            return None if any(v is None for v in values) else np.asarray(values, dtype)
-
-        points, visible = column("points"), column("visible", np.int8)
-        names = dict.fromkeys(name for face in faces for name in face.subsets)
-        index = FaceIndex(
-            points=points,
-            mask=np.ones(points.shape[:2], np.bool_),
-            box=column("box"),
-            visible=visible if (visible >= 0).any() else None,
-            points3d=column("points3d"),
-            pose=column("pose"),
-            focal=column("focal"),
-            subsets={name: np.array([name in f.subsets for f in faces]) for name in names},
-        )
+        """Write the columns; without visibility if nothing is known of it."""
+        index = index_faces(faces)
+        if index.visible is not None and (index.visible < 0).all():
+            index = replace(index, visible=None)
         more = {"header": self.header, "image": [_name(face.number) for face in faces]}
         write_columns(root / "faces.npz", index, more)
 

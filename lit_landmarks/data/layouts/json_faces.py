@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image, write_text
 from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
 from lit_landmarks.pictures import Grid
 from lit_landmarks.schemes import scheme_json
@@ -54,7 +54,7 @@ class JsonLayout(Layout):
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
         """Write the list."""
         header = JsonHeader(self.scheme, "synthetic_visible")
-        index = _index(faces)
+        index = replace(index_faces(faces), subsets={})
         write_faces(root / "faces.json", index, [_name(face) for face in faces], header)
 
 
@@ -127,25 +127,6 @@ def _table(values: NDArray[Any], mask: NDArray[np.bool_]) -> list[list[float] | 
 
 def _rounded(values: NDArray[Any]) -> list[float]:
     return [round(v, _DECIMALS) for v in values.astype(np.float64).tolist()]
-
-
-def _index(faces: Sequence[Face]) -> FaceIndex:
-    """Faces to columns; a column is kept if every face has it."""
-
-    def column(name: str) -> Any:
-        values = [getattr(face, name) for face in faces]
-        return None if any(v is None for v in values) else np.asarray(values, np.float32)
-
-    points = column("points")
-    return FaceIndex(
-        points=points,
-        mask=np.ones(points.shape[:2], np.bool_),
-        box=column("box"),
-        visible=np.stack([face.visible for face in faces]),
-        points3d=column("points3d"),
-        pose=column("pose"),
-        focal=column("focal"),
-    )
 
 
 def _name(face: Face) -> str:

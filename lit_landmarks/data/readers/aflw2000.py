@@ -198,9 +198,9 @@ class Aflw2000(ListedFaces[_Entry]):
             subsets = yaw_subsets(np.deg2rad([0.0, entry.yaw]))
         image = _picture_of(entry.file)
         if entry.detected is not None:
-            found = best_box(entry.detected, image, box)
-            subsets = (*subsets, "undetected" if found is None else "detected")
-            box = box if found is None else found
+            detected = best_box(entry.detected, image, box)
+            subsets = (*subsets, "undetected" if detected is None else "detected")
+            box = box if detected is None else detected
         return FaceRow(
             points=points,
             box=box,

@@ -100,11 +100,11 @@ class ColumnFaces(DeclaredFaces):
         for name in index.subsets:
             check_name("subset", name, str(path))
         good = self._check_labels(index, report)
-        folders: dict[str, Path] = {}
+        root, folders = path.parent.resolve(), dict[str, Path]()
         paths = [""] * len(index)
         for row in np.flatnonzero(good):
             try:
-                paths[row] = _find_image(path.parent.resolve(), str(images[row]), folders)
+                paths[row] = _find_image(root, str(images[row]), folders)
             except UserError as error:
                 what, _, cure = str(error).partition("; ")
                 report(UserError(f"{what} ({path}:{row}); {cure}"))

@@ -210,13 +210,10 @@ class Dense520(LandmarkModule):
             return mask
         apart = self.visible_contour[batch.convention_id][:, None]
         if self.loss.contour != "ignore":
-            turned = torch.where(batch.has_pose, batch.pose[:, 0], torch.inf)[:, None]
-            if self.loss.contour == "near":
-                # To the right of the picture: then the left half of the jaw is the far one.
-                turned = torch.where(batch.has_pose[:, None], turned * self.contour_side, torch.inf)
-            apart = apart & (turned.abs() if self.loss.contour == "frontal" else turned).gt(
-                self.loss.frontal
-            )
+            yaw = batch.pose[:, :1]
+            # Turned to the right of the picture, the subject's left half of the jaw is far.
+            turned = yaw * self.contour_side if self.loss.contour == "near" else yaw.abs()
+            apart = apart & (~batch.has_pose[:, None] | (turned > self.loss.frontal))
         jaw = torch.zeros_like(mask)
         jaw[:, self.contour] = apart.expand(-1, len(self.contour))
         return mask & ~jaw

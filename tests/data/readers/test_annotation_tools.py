@@ -354,6 +354,40 @@ def labelme(path: Path, image: str, *shapes: tuple[str, list[list[float]], int |
     path.write_text(json.dumps(document, indent=2))
 
 
+LABELME_OF_LABELME = """{"version": "6.3.1", "flags": {}, "shapes": [
+{"label": "right_eye", "points": [[10.5, 12.25]], "group_id": 1,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null},
+{"label": "left_eye", "points": [[30.0, 11.75]], "group_id": 1,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null},
+{"label": "nose_tip", "points": [[20.125, 20.5]], "group_id": 1,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null},
+{"label": "right_eye", "points": [[30.5, 22.25]], "group_id": 2,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null},
+{"label": "left_eye", "points": [[50.0, 21.75]], "group_id": 2,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null},
+{"label": "nose_tip", "points": [[40.125, 30.5]], "group_id": 2,
+ "shape_type": "point", "flags": {}, "description": "", "mask": null}],
+"imagePath": "anna.png", "imageData": null, "imageHeight": 48, "imageWidth": 64}
+"""
+
+
+def test_labelme_of_labelme(tmp_path: Path) -> None:
+    """What labelme 6.3.1 (`LabelFile.save`) wrote of two faces, without its indents."""
+    write_image(tmp_path / "anna.png", 90, (48, 64))
+    (tmp_path / "anna.json").write_text(LABELME_OF_LABELME)
+    faces = LabelMe(str(tmp_path))
+    index = faces.index()
+    scheme = get_scheme(faces.scheme)
+    assert scheme.point_names == ("left_eye", "nose_tip", "right_eye")
+    assert scheme.flip == (2, 1, 0)
+    assert index.mask.all()
+    expected = [[30.0, 11.75], [20.125, 20.5], [10.5, 12.25]]
+    assert index.points[0].tolist() == expected
+    assert index.points[1].tolist() == [[x + 20, y + 10] for x, y in expected]
+    assert convert_to_json(faces, tmp_path / "out") == 2
+    assert np.array_equal(JsonFaces(str(tmp_path / "out")).index().points, index.points)
+
+
 def test_labelme_with_and_without_groups(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", 90)
     write_image(tmp_path / "pictures" / "b.jpg", 90)

@@ -26,7 +26,7 @@ _TRAINER = {
 _MACHINE = {
     "accelerator": "auto, cpu, gpu or mps",
     "devices": "how many, or a list of numbers",
-    "precision": "32-true, or 16-mixed and bf16-mixed on a GPU",
+    "precision": "32-true, or 16-mixed and bf16-mixed on a GPU, bf16-mixed on a CPU with AMX",
 }
 _STAGES = {"validate": "val", "test": "test", "predict": "predict"}
 _DATA = {

@@ -2,5 +2,5 @@
 
 `backbone` timm networks, to a vector or to maps; `windows` patches around points; `heatmaps` their
 targets and decoding; `losses` of points, heat maps and pose; `error_head` predicts one's own error;
-`precision` what stays in single precision under autocast.
+`precision` which layers stay in single precision under autocast.
 """

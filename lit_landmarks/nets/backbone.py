@@ -19,6 +19,7 @@ from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.nets.precision import replace_strided_depthwise
 
 #: All batch normalizations of torch; timm's are subclasses.
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -80,14 +81,17 @@ def create_backbone(
         close = difflib.get_close_matches(name, timm.list_models(), n=4)
         raise UserError(f"timm has no backbone '{name}'; did you mean {' or '.join(close) or '-'}?")
     more |= {"features_only": True} if features_only else {"num_classes": 0}
-    if not drop_path_rate:
-        return timm.create_model(name, pretrained=False, **more)
+    more |= {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
     try:
-        return timm.create_model(name, pretrained=False, drop_path_rate=drop_path_rate, **more)
+        network: nn.Module = timm.create_model(name, pretrained=False, **more)
     except TypeError as error:
+        if not drop_path_rate:
+            raise
         raise UserError(
             f"backbone '{name}' has no stochastic depth; set drop_path_rate to 0"
         ) from error
+    replace_strided_depthwise(network)
+    return network
 
 
 def set_batch_norm(

@@ -24,6 +24,9 @@ POSE_FOCAL = 1.5
 #: Middle of the face between brows and chin, half way to the ears; head frame.
 FACE_MIDDLE = (0.0, 0.45, 0.15)
 
+#: Rounds of `from_ray`: each brings ten times the accuracy at the distance of a tight crop.
+_RAY_ROUNDS = 8
+
 Scalar = float | Tensor
 
 
@@ -49,6 +52,34 @@ def against_ray(rotation: Tensor, translation: Tensor) -> Tensor:
         >>> against_ray(torch.eye(3)[None], beside)[0, 0]
         tensor([ 0.7071,  0.0000, -0.7071])
     """
+    return _turn_to_sight(rotation, translation).mT @ rotation
+
+
+def from_ray(rotation: Tensor, translation: Tensor) -> Tensor:
+    """Rotations in the axes of a camera, from those against the line of sight.
+
+    Args:
+        rotation: (B, 3, 3) against the line of sight, as `against_ray` gives them.
+        translation: (B, 3) head units, in front of the camera.
+
+    Returns:
+        (B, 3, 3).
+
+    Example:
+        >>> beside = torch.tensor([[1.0, -0.45, 3.0]])
+        >>> turned = from_ray(torch.eye(3)[None], beside)
+        >>> (against_ray(turned, beside) - torch.eye(3)).abs().max().item() < 1e-5
+        True
+    """
+    turned = rotation
+    # The middle of the face moves with the rotation, by far less than the head is away.
+    for _ in range(_RAY_ROUNDS):
+        turned = _turn_to_sight(turned, translation) @ rotation
+    return turned
+
+
+def _turn_to_sight(rotation: Tensor, translation: Tensor) -> Tensor:
+    """(B, 3, 3) shortest turns of the optical axis into the line to the middle of the face."""
     ray = torch.nn.functional.normalize(
         rotation @ rotation.new_tensor(FACE_MIDDLE) + translation, dim=-1
     )
@@ -57,7 +88,7 @@ def against_ray(rotation: Tensor, translation: Tensor) -> Tensor:
     block = torch.eye(2).to(ray) - across[:, :, None] * across[:, None] / (1 + along[..., None])
     upper = torch.cat((block, across[:, :, None]), 2)
     lower = torch.cat((-across, along), 1)[:, None]
-    return torch.cat((upper, lower), 1).mT @ rotation
+    return torch.cat((upper, lower), 1)
 
 
 def per_row(value: Scalar, like: Tensor) -> Tensor:

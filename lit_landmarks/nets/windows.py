@@ -87,14 +87,21 @@ class Windows:
         return windows.view(count, -1, side, side, self.channels)
 
 
-def sample_windows(maps: Tensor, centers: Tensor, side: int, step: float = 1.0) -> Tensor:
+def sample_windows(
+    maps: Tensor,
+    centers: Tensor,
+    side: int,
+    step: float = 1.0,
+    padding: Literal["zeros", "border"] = "zeros",
+) -> Tensor:
     """Windows of feature maps, bilinear, with gradients for maps and centers.
 
     Args:
-        maps: (B, C, H, W); zero outside.
+        maps: (B, C, H, W).
         centers: (B, M, 2) middles of the windows, in pixels of the maps.
         side: samples along each side of a window.
         step: distance of neighboring samples, in pixels of the maps.
+        padding: outside the maps are 0, or as at their border.
 
     Returns:
         (B, M, C, side, side).
@@ -109,5 +116,5 @@ def sample_windows(maps: Tensor, centers: Tensor, side: int, step: float = 1.0) 
     places = (torch.arange(side, device=maps.device) - (side - 1) / 2) * step
     offsets = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
     grid = to_unit(centers[:, :, None] + offsets, (width, height))
-    windows = F.grid_sample(maps, grid, align_corners=False)
+    windows = F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
     return windows.transpose(1, 2).reshape(*grid.shape[:2], -1, side, side)

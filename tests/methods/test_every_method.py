@@ -16,6 +16,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import METHODS, LandmarkModule
 from lit_landmarks.methods.identity import IDENTITY
+from lit_landmarks.methods.phases import Phase, Phases
 from lit_landmarks.methods.schedules import Constant
 from lit_landmarks.nets.early_exit import EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHeadOptions
@@ -125,6 +126,7 @@ def test_every_parameter_has_a_gradient(
         faces.convention_id[1] = convention_index("wflw")
     if module.needs.statistics:
         module.set_shape_statistics(make_data().shape_statistics())
+    module.phases = Phases([Phase("all", until=1.0)])  # what is learnt in any phase
     losses = module.phase_losses(module(faces.inputs), faces)
     module.total_loss(losses).backward()
     assert not [n for n, p in module.named_parameters() if p.grad is None or not p.grad.any()]

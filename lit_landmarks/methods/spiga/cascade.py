@@ -1,0 +1,328 @@
+"""The cascade of SPIGA: regressors of graph attention that move all landmarks, from coarse to fine.
+
+Each step cuts a window around every landmark out of the feature map, adds where the landmark stands
+among the others, lets the landmarks exchange messages, and moves each by at most half a window.
+Sizes are those of the authors' released model (README: paper, code and our choices apart).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_landmarks.nets.attention import AttentionForm, AttentionKind, LandmarkAttention
+from lit_landmarks.nets.precision import apply_in_single
+from lit_landmarks.nets.windows import sample_windows
+
+Squash = Literal["hardtanh", "tanh", "arctan"]
+
+
+@dataclass(frozen=True)
+class CascadeOptions:
+    """Sizes of the cascade; the defaults are those of the authors' code.
+
+    Attributes:
+        windows: side of the windows of each step, in sides of the crop; the number of steps.
+        samples: samples along each side of a window.
+        nodes: features of a landmark before the first layer of attention.
+        width: features behind it.
+        layers: of attention, in a step.
+        heads: of attention.
+        attention: see `nets.attention.LandmarkAttention`.
+        form: of the attention; the same function.
+        position: encode where a landmark stands among the others.
+        position_width: of the two layers between of that encoding.
+        decoder: widths between the attention and the move of a landmark.
+        squash: limits a move to half a window.
+        detach: keep the gradient of a step away from the landmarks that it starts from (the
+            authors let it through).
+    """
+
+    windows: Sequence[float] = (0.25, 0.125, 0.0625)
+    samples: int = 7
+    nodes: int = 512
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    attention: AttentionKind = "dot"
+    form: AttentionForm = "dense"
+    position: bool = True
+    position_width: int = 256
+    decoder: Sequence[int] = (256, 128, 64, 32)
+    squash: Squash = "hardtanh"
+    detach: bool = False
+
+
+class NodeNorm(nn.BatchNorm1d):
+    """Batch norm over the features of all landmarks of all faces, (B, N, C)."""
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """(B, N, C) as it came."""
+        flat: Tensor = super().forward(nodes.flatten(0, 1))
+        return flat.view_as(nodes)
+
+
+def perceptron(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers with batch norm and ReLU between them, for (B, N, C) nodes."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes[:-1]):
+        layers += [nn.Linear(before, after), NodeNorm(after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class GraphLayer(nn.Module):
+    """One layer of attention: messages, and a perceptron on a node beside what reached it.
+
+    Args:
+        inputs: features of a node in.
+        outputs: out.
+        options: see `CascadeOptions`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, options: CascadeOptions) -> None:
+        super().__init__()
+        self.attention = LandmarkAttention(
+            inputs, heads=options.heads, kind=options.attention, form=options.form
+        )
+        self.merge = nn.Linear(inputs, inputs)
+        self.update = perceptron((2 * inputs, 2 * inputs, outputs))
+        self.skip = nn.Identity() if inputs == outputs else nn.Linear(inputs, outputs)
+
+    def forward(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, inputs) to (B, N, outputs), and the weights (B, heads, N, N)."""
+        messages, weights = self.attention(nodes)
+        update = self.update(torch.cat((nodes, self.merge(messages)), -1))
+        return self.skip(nodes) + update, weights
+
+
+class Step(nn.Module):
+    """One step of the cascade, with weights of its own.
+
+    Args:
+        n_points: N.
+        channels: of the feature map.
+        window: side of the windows in sides of the crop.
+        options: see `CascadeOptions`.
+    """
+
+    others: Tensor
+
+    def __init__(
+        self, n_points: int, channels: int, window: float, options: CascadeOptions
+    ) -> None:
+        super().__init__()
+        self.window, self.samples, self.squash = window, options.samples, options.squash
+        self.encode = nn.Linear(channels * options.samples**2, options.nodes)
+        self.position: nn.Sequential | None = None
+        if options.position:
+            between = [options.position_width] * 2
+            self.position = perceptron((2 * (n_points - 1), *between, options.nodes))
+        everyone = torch.arange(n_points)
+        others = torch.stack([everyone[everyone != point] for point in range(n_points)])
+        self.register_buffer("others", others, persistent=False)
+        sizes = [options.nodes, *[options.width] * options.layers]
+        self.layers = nn.ModuleList(
+            GraphLayer(before, after, options) for before, after in pairwise(sizes)
+        )
+        self.decode = perceptron((options.width, *options.decoder, 2))
+        last = self.decode[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():  # the first answer is nearly the start
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+
+    def forward(self, maps: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Move the landmarks of each face.
+
+        Args:
+            maps: (B, C, h, h).
+            points: (B, N, 2) sides of the crop, from its top-left corner.
+
+        Returns:
+            The points moved; the nodes (B, N, width) behind; the weights (layers, B, heads, N, N).
+        """
+        nodes = self.encode(self.cut(maps, points).flatten(2))
+        if self.position is not None:
+            nodes = nodes + self.position(self.displacements(points))
+        weights: list[Tensor] = []
+        for layer in self.layers:
+            nodes, each = layer(nodes)
+            weights.append(each)
+        moves = apply_in_single(self.decode, nodes)
+        return points + self.window / 2 * squash(moves, self.squash), nodes, torch.stack(weights)
+
+    def cut(self, maps: Tensor, points: Tensor) -> Tensor:
+        """(B, N, C, samples, samples) windows; their outer samples are a pixel less apart."""
+        side = maps.shape[-1]
+        step = (self.window * side - 1) / (self.samples - 1)
+        return sample_windows(maps, points * side - 0.5, self.samples, step, padding="border")
+
+    def displacements(self, points: Tensor) -> Tensor:
+        """(B, N, 2 (N - 1)) from all other landmarks to each, in sides of the crop."""
+        difference = points[:, :, None] - points[:, self.others]
+        return difference.flatten(2)
+
+
+def squash(values: Tensor, kind: Squash) -> Tensor:
+    """Values brought into [-1, 1]: cut off, or bent by the hyperbolic or the arc tangent."""
+    if kind == "hardtanh":
+        return F.hardtanh(values)
+    return torch.tanh(values) if kind == "tanh" else torch.atan(values) * (2.0 / math.pi)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Landmarks after the start and after each of T steps.
+
+    Attributes:
+        points: (T + 1, B, N, 2) sides of the crop; a face that left keeps its last shape.
+        error: (T + 1, B) predicted error, a fraction of the norm; None without an estimate.
+        features: (T + 1, B, D + width) the pooled vector beside the mean node; 0 at the start.
+        attention: (T, B, N) mean weight that a landmark has for all, 1 where all are alike; NaN
+            where a step did not run.
+        exits: (B,) int64 index of the last stage that ran; 0 is the start.
+    """
+
+    points: Tensor
+    error: Tensor | None
+    features: Tensor
+    attention: Tensor
+    exits: Tensor
+
+
+class GraphCascade(nn.Module):
+    """Steps of graph attention from a start to the landmarks.
+
+    Args:
+        n_points: N.
+        channels: C of the feature map.
+        options: see `CascadeOptions`.
+
+    Example:
+        >>> small = CascadeOptions(nodes=8, width=8, layers=1, position_width=8, decoder=[8])
+        >>> cascade = GraphCascade(5, 4, small).eval()
+        >>> start = torch.full((2, 5, 2), 0.5)
+        >>> cascade(torch.zeros(2, 4, 16, 16), torch.zeros(2, 6), start).points.shape
+        torch.Size([4, 2, 5, 2])
+    """
+
+    def __init__(self, n_points: int, channels: int, options: CascadeOptions) -> None:
+        super().__init__()
+        self.detach, self.width = options.detach, options.width
+        self.steps = nn.ModuleList(
+            Step(n_points, channels, window, options) for window in options.windows
+        )
+
+    def forward(
+        self,
+        maps: Tensor,
+        vector: Tensor,
+        start: Tensor,
+        *,
+        steps: int | None = None,
+        stop: Tensor | None = None,
+        estimate: Callable[[Tensor], Tensor] | None = None,
+    ) -> Refinement:
+        """Refine the start.
+
+        Args:
+            maps: (B, C, h, h).
+            vector: (B, D) pooled features.
+            start: (B, N, 2) sides of the crop, from its top-left corner.
+            steps: how many are taken; None for all.
+            stop: (T,) a face leaves after stage i if its predicted error is below `stop[i]`;
+                (B, T) has the limits of each face; None: no face leaves.
+            estimate: predicts the error from features (K, D + width).
+        """
+        batch, count = start.shape[:2]
+        rest = torch.zeros((batch, self.width), dtype=vector.dtype, device=vector.device)
+        stages = _Stages(start, torch.cat((vector, rest), 1), estimate)
+        attention: list[Tensor] = []
+        every = list(self.steps)
+        for index, step in enumerate(every[:steps]):
+            if stop is not None and not stages.let_leave(stop[..., index]):
+                break
+            rows = stages.active
+            before = stages.pick(stages.points[-1])
+            points, nodes, weights = step(
+                stages.pick(maps), before.detach() if self.detach else before
+            )
+            received = weights.mean((0, 2, 3)) * count
+            features = torch.cat((stages.pick(vector), nodes.mean(1)), 1)
+            stages.add(points, features)
+            if rows is not None:
+                empty = received.new_full((batch, count), torch.nan)
+                received = empty.index_copy(0, rows, received)
+            attention.append(received)
+        missing = (len(every) if steps is None else min(steps, len(every))) - len(attention)
+        stages.repeat(missing)
+        attention += [start.new_full((batch, count), torch.nan)] * missing
+        empty = start.new_zeros((0, batch, count))
+        return Refinement(
+            torch.stack(stages.points),
+            torch.stack(stages.errors) if stages.errors else None,
+            torch.stack(stages.features),
+            torch.stack(attention) if attention else empty,
+            stages.exits,
+        )
+
+
+class _Stages:
+    """Shapes, features and errors of all faces while some of them leave.
+
+    Args:
+        start: (B, N, 2).
+        features: (B, C) of the start.
+        estimate: predicts errors from features; None for none.
+    """
+
+    def __init__(
+        self, start: Tensor, features: Tensor, estimate: Callable[[Tensor], Tensor] | None
+    ) -> None:
+        self.estimate = estimate
+        self.points, self.features = [start], [features]
+        self.errors: list[Tensor] = [] if estimate is None else [estimate(features)]
+        self.exits = torch.zeros(start.shape[0], dtype=torch.int64, device=start.device)
+        #: Rows of the faces that are still there; None for all.
+        self.active: Tensor | None = None
+
+    def pick(self, values: Tensor) -> Tensor:
+        """The rows of the faces that are still there."""
+        return values if self.active is None else values[self.active]
+
+    def let_leave(self, limit: Tensor) -> bool:
+        """Drop the faces whose error is below the limit; whether any face is left."""
+        assert self.errors, "faces leave by their predicted error"
+        limit = limit if limit.ndim == 0 else self.pick(limit)
+        predicted = self.pick(self.errors[-1])
+        stays = (predicted >= limit).nonzero()[:, 0]
+        if len(stays) < len(predicted):
+            self.active = stays if self.active is None else self.active[stays]
+        return len(stays) > 0
+
+    def add(self, points: Tensor, features: Tensor) -> None:
+        """Take the next stage of the faces that are still there."""
+        errors = None if self.estimate is None else self.estimate(features)
+        stage = len(self.points)
+        if self.active is None:
+            self.exits = torch.full_like(self.exits, stage)
+        else:
+            self.exits = self.exits.index_fill(0, self.active, stage)
+        columns = (self.points, points), (self.features, features), (self.errors, errors)
+        for column, values in columns:
+            if values is not None and self.active is not None:
+                values = column[-1].index_copy(0, self.active, values)
+            if values is not None:
+                column.append(values)
+
+    def repeat(self, count: int) -> None:
+        """Stages that no face reached are as the last one."""
+        for column in (self.points, self.features, self.errors):
+            column += column[-1:] * count

@@ -1,0 +1,307 @@
+"""SPIGA for training: backbone, pose and cascade as three phases of one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.camera import against_ray, from_ray
+from lit_landmarks.geometry.crops import invert_affine, transform_points
+from lit_landmarks.geometry.rotations import euler_to_matrix, matrix_to_euler
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.landmark_axes import LandmarkAxis
+from lit_landmarks.methods.phases import Phase
+from lit_landmarks.methods.schedules import Steps
+from lit_landmarks.methods.spiga.cascade import CascadeOptions
+from lit_landmarks.methods.spiga.fields import Answer, edge_lines
+from lit_landmarks.methods.spiga.light import LightBackbone
+from lit_landmarks.methods.spiga.loss import (
+    SPIGALossOptions,
+    coordinate_loss,
+    map_loss,
+    pose_loss,
+    sum_over_stacks,
+)
+from lit_landmarks.methods.spiga.network import Cascaded, SPIGANet, Start
+from lit_landmarks.methods.spiga.stacked_hourglass import StackedHourglass
+from lit_landmarks.methods.spiga.targets import draw_edges, pose_targets
+from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.error_head import percent_factor
+from lit_landmarks.nets.heatmaps import Heatmaps
+from lit_landmarks.nets.precision import full_precision
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
+
+HOURGLASS = "hourglass"
+Training = Literal["phases", "joint"]
+ColorOrder = Literal["rgb", "bgr"]
+
+DEFAULT_CASCADE = CascadeOptions()
+DEFAULT_LOSS = SPIGALossOptions()
+#: Losses of the backbone's own landmarks.
+_LANDMARK_LOSSES = ("points", "heatmaps", "edges")
+#: Epochs of the three phases and of the drop of the learning rate in each (readers of the paper).
+_EPOCHS = ((450, 380), (150, 100), (150, 100))
+
+
+class SPIGA(LandmarkModule):
+    """Cascade of graph-attention regressors that starts at the head pose.
+
+    Args:
+        backbone: "hourglass", the paper's, or timm's name of an architecture.
+        stacks, hourglass_channels: size of the paper's backbone.
+        strides: of the maps of a timm network that are brought together; the finest is that of the
+            feature map.
+        channels: of the feature map of a timm network.
+        cascade: sizes of the cascade.
+        loss: weights and open points of the loss.
+        start: where the cascade begins: at the mean face in the predicted "pose" (the paper), at
+            the backbone's own answer ("heatmaps"), or at the "mean" face looking ahead.
+        training: "phases" (the paper): the backbone's landmarks, then its pose with them, then the
+            cascade on the frozen backbone; or all of it "joint".
+        colors: order of the channels (authors' code: "bgr").
+        input_scale: normalisation of the input of a timm network.
+        **base: see `LandmarkModule`.
+
+    The stages of a prediction are the start and the landmarks after each step.
+    """
+
+    network: SPIGANet
+    pose_points: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = HOURGLASS,
+        stacks: int = 4,
+        hourglass_channels: int = 256,
+        strides: list[int] | None = None,
+        channels: int = 64,
+        cascade: CascadeOptions = DEFAULT_CASCADE,
+        loss: SPIGALossOptions = DEFAULT_LOSS,
+        start: Start = "pose",
+        training: Training = "phases",
+        colors: ColorOrder = "rgb",
+        input_scale: InputScale = "unit",
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.joint = training == "joint"
+        if self.scheme is None:
+            raise UserError("SPIGA predicts fixed points; set data.init_args.scheme")
+        scheme = get_scheme(self.scheme)
+        template = mean_face(self.scheme) if has_mean_face(self.scheme) else None
+        if template is None and start != "heatmaps":
+            raise UserError(
+                f"scheme '{self.scheme}' has no 3D mean face to start from; "
+                "set model.start heatmaps"
+            )
+        self.loss, self.colors = loss, colors
+        self.lines = edge_lines(scheme) if backbone == HOURGLASS else ()
+        field: StackedHourglass | LightBackbone
+        if backbone == HOURGLASS:
+            field = StackedHourglass(
+                scheme.n_points,
+                self.lines,
+                size=self.crop_size,
+                stacks=stacks,
+                channels=hourglass_channels,
+            )
+        else:
+            field = LightBackbone(
+                backbone,
+                scheme.n_points,
+                strides=strides or (4, 8, 16, 32),
+                channels=channels,
+                input_scale=input_scale,
+            )
+        self.network = SPIGANet(field, cascade, scheme.n_points, start, template)
+        self.register_buffer("pose_points", scheme.pose_mask(), persistent=False)
+        features = field.num_features + cascade.width
+        self.attach(features=features, stages=len(cascade.windows) + 1)
+
+    def own_phases(self) -> list[Phase]:
+        """Three phases, or one: see `training`."""
+        if self.joint:
+            return super().own_phases()
+        parts = [
+            name
+            for name in ("normalizer", "correction")
+            if any(True for _ in getattr(getattr(self, name), "parameters", tuple)())
+        ]
+        weights = self.all_weights()
+        landmarks = {name: weights[name] for name in _LANDMARK_LOSSES if name in weights}
+        with_pose = {name: weights[name] for name in (*landmarks, "pose") if name in weights}
+        cascade = {name: w for name, w in weights.items() if name in ("cascade", "error")}
+        body = ["network.backbone", *parts]
+        behind = ["network.cascade", *([] if self.error_head is None else ["error_head"])]
+        total = sum(epochs for epochs, _ in _EPOCHS)
+        first, second = _EPOCHS[0][0] / total, (_EPOCHS[0][0] + _EPOCHS[1][0]) / total
+        drops = [Steps([drop / epochs]) for epochs, drop in _EPOCHS]
+        return [
+            Phase("landmarks", first, body, landmarks, drops[0], judged=False),
+            Phase("pose", second, body, with_pose, drops[1], judged=False),
+            Phase("cascade", 1.0, behind, cascade, drops[2]),
+        ]
+
+    def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
+        """Heat maps and offsets of each landmark; the cascade depends on the scheme as a whole."""
+        if isinstance(self.network.backbone, LightBackbone):
+            prefix, heads = "network.backbone", {"heatmaps": 1, "offsets": 2}
+            return {
+                f"{prefix}.{name}.{part}": LandmarkAxis(0, block)
+                for name, block in heads.items()
+                for part in ("weight", "bias")
+            }
+        return {
+            f"network.backbone.heads.{stack}.{name}.{part}": LandmarkAxis(0, 1)
+            for stack in range(len(self.network.backbone.heads))
+            for name in ("points", "features")
+            for part in ("weight", "bias")
+        }
+
+    # ---- prediction ------------------------------------------------------------------------
+
+    @property
+    def needs(self) -> Needs:
+        """Faces cut tight, or a wide frame for a normalizer."""
+        frame: FrameKind = "tight" if self.normalizer is None else "wide"
+        return Needs(frame=frame)
+
+    @classmethod
+    def tiny(cls, **more: Any) -> Self:
+        """One narrow hourglass, two steps with one layer of attention each, 64 px."""
+        cascade = CascadeOptions(
+            windows=(0.25, 0.125),
+            nodes=16,
+            width=16,
+            layers=1,
+            heads=2,
+            position_width=16,
+            decoder=(16,),
+        )
+        small = {"frame_size": 64, "stacks": 1, "hourglass_channels": 16, "cascade": cascade}
+        return cls(**{**small, **more})
+
+    def predict(self, inputs: FaceInputs) -> Prediction:
+        """Run backbone and cascade; see `LandmarkModule.predict`.
+
+        `inputs.points` or `inputs.pose` replace the start.
+        """
+        early_exit = self.early_exit
+        assert early_exit is not None
+        thresholds, steps = early_exit.thresholds, early_exit.last_stage
+        if self.training and not (self.computes("cascade") or self.computes("error")):
+            steps = 0
+        size = inputs.size
+        cascaded: Cascaded = self.network(
+            inputs.image.flip(1) if self.colors == "bgr" else inputs.image,
+            start=None if inputs.points is None else (inputs.points + 0.5) / size,
+            pose=None if inputs.pose is None else self._in_camera(inputs.pose),
+            steps=steps,
+            stop=None if thresholds is None else thresholds / percent_factor(),
+            estimate=self.error_head,
+        )
+        refinement = cascaded.refinement
+        stages = refinement.points * size - 0.5
+        prediction = Prediction(
+            points=stages[-1],
+            stages=stages,
+            exit_stage=refinement.exits,
+            attention=refinement.attention,
+            features=refinement.features,
+            aux=cascaded.field,
+        )
+        if refinement.error is not None:
+            prediction.error = refinement.error * percent_factor()
+        if self.network.template is not None:
+            prediction.pose = inputs.pose
+            if inputs.pose is None:
+                prediction.pose = self._against_sight(cascaded.field.pose)
+        return prediction
+
+    @torch.no_grad()
+    def estimate_pose(self, inputs: FaceInputs) -> Tensor:
+        """(B, 6) head poses of `Prediction.pose`, without the cascade."""
+        image = inputs.image.flip(1) if self.colors == "bgr" else inputs.image
+        return self._against_sight(self.network.backbone(image).pose)
+
+    def _against_sight(self, pose: Tensor) -> Tensor:
+        """(B, 6) with angles against the line of sight, from those in the axes of the camera."""
+        with full_precision(pose.device):
+            rotation = against_ray(euler_to_matrix(pose[:, :3].float()), pose[:, 3:].float())
+            return torch.cat((matrix_to_euler(rotation), pose[:, 3:]), 1)
+
+    def _in_camera(self, pose: Tensor) -> Tensor:
+        """(B, 6) with angles in the axes of the camera; the inverse of `_against_sight`."""
+        rotation = from_ray(euler_to_matrix(pose[:, :3]), pose[:, 3:])
+        return torch.cat((matrix_to_euler(rotation), pose[:, 3:]), 1)
+
+    # ---- learning --------------------------------------------------------------------------
+
+    def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """`points`, `heatmaps`, `edges`, `pose` of the backbone; `cascade` of the steps."""
+        assert prediction.stages is not None
+        size = self.crop_size
+        to_crop = None if prediction.crop is None else invert_affine(prediction.crop.detach())
+        target = batch.points if to_crop is None else transform_points(to_crop, batch.points)
+        places, options = (target + 0.5) / size, self.loss
+        losses: dict[str, Tensor] = {}
+        answers: tuple[Answer, ...] = ()
+        if any(self.computes(name) for name in (*_LANDMARK_LOSSES, "pose")):
+            answers = self.network.backbone.answer(prediction.aux)
+        if any(self.computes(name) for name in _LANDMARK_LOSSES):
+            shapes = torch.stack([answer.points for answer in answers])
+            losses["points"] = sum_over_stacks(
+                list(coordinate_loss(shapes, places, batch.mask, options))
+            )
+            losses |= self._map_losses(answers, target, batch.mask)
+        if self.network.template is not None and self.computes("pose"):
+            made, ok = pose_targets(
+                target, batch.mask, self.network.template, self.pose_points, size
+            )
+            losses["pose"] = sum_over_stacks(
+                [pose_loss(answer.pose, made, ok, options.pose_units) for answer in answers]
+            )
+        if len(prediction.stages) > 1:
+            steps = prediction.stages[1:]
+            if to_crop is not None:
+                steps = transform_points(to_crop, steps)
+            steps = (steps + 0.5) / size
+            losses["cascade"] = coordinate_loss(steps, places, batch.mask, options).sum()
+        return losses
+
+    def _map_losses(
+        self, answers: tuple[Answer, ...], target: Tensor, mask: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of the maps that the backbone answers; a landmark outside the crop has none."""
+        size, stride = self.crop_size, self.network.backbone.stride
+        heatmaps = Heatmaps(size, stride, self.loss.sigma)
+        inside = mask & ((target > -0.5) & (target < size - 0.5)).all(-1)
+        losses: dict[str, Tensor] = {}
+        if self.loss.heatmaps:
+            maps = heatmaps.encode(target, inside)
+            losses["heatmaps"] = sum_over_stacks(
+                [map_loss(answer.heatmaps, maps, inside) for answer in answers]
+            )
+        edges = [answer.edges for answer in answers if answer.edges is not None]
+        if self.loss.edges and edges:
+            lines, drawn = draw_edges(
+                heatmaps.to_map(target), mask, self.lines, heatmaps.side, self.loss.edge_sigma
+            )
+            losses["edges"] = sum_over_stacks([map_loss(each, lines, drawn) for each in edges])
+        return losses
+
+    def loss_weights(self) -> dict[str, float]:
+        """See `SPIGALossOptions`; timm networks have no edges, not all schemes a pose."""
+        weights = self.loss.weights()
+        if not self.lines:
+            weights.pop("edges", None)
+        if self.network.template is None:
+            weights.pop("pose", None)
+        return weights

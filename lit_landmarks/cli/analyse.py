@@ -30,7 +30,8 @@ what that costs, and where the method looks.
 
   python -m lit_landmarks analyse calibrate --run runs/musica-synthetic-001
   python -m lit_landmarks analyse tradeoff --run RUN68 --run RUN34
-  python -m lit_landmarks analyse attention --run runs/musica-synthetic-001"""
+  python -m lit_landmarks analyse attention --run runs/musica-synthetic-001
+  python -m lit_landmarks analyse reliability --run runs/spiga"""
 
 _CALIBRATE = """Finds the predicted error below which a face leaves the cascade, and the one above
 which it counts as failed, on the validation sets of a run (or of another data config), and stores
@@ -61,6 +62,14 @@ with an account of human attention. --keep M writes a config with the M patches 
   python -m lit_landmarks fit --config configs/musica.yaml --config attention/patches.yaml"""
 
 
+_RELIABILITY = """Is the attention that a landmark receives from the others evidence that it can be
+trusted? For the runs of a SPIGA: how well it tells visible landmarks from occluded ones (where the
+data say so), and its correlation with the error, by data set and step, each landmark compared with
+itself on other faces. Writes reliability.json and sheets of the faces with most hidden landmarks.
+
+  python -m lit_landmarks analyse reliability --run runs/spiga --output reliability
+  python -m lit_landmarks analyse reliability --run runs/spiga --config more_data.yaml"""
+
 _MESHES = """Writes predicted faces as triangle meshes that 3D programs open: 000000.ply and so on,
 by the rows of the file of predictions. x goes to the picture's right, y up, z to the camera, in
 pixels.
@@ -70,11 +79,12 @@ pixels.
 
 
 def run(arguments: list[str]) -> int:
-    """Runs `analyse calibrate`, `analyse tradeoff`, `analyse attention` or `analyse meshes`."""
+    """Runs `analyse calibrate`, `tradeoff`, `attention`, `reliability` or `meshes`."""
     parts = Subcommands("analyse", _DESCRIPTION)
     _add_calibrate(parts)
     _add_tradeoff(parts)
     _add_attention(parts)
+    _add_reliability(parts)
     _add_meshes(parts)
     return parts.run(arguments)
 
@@ -315,6 +325,50 @@ def _measure_attention(options: argparse.Namespace) -> int:
         )
         console.print(f"patches: {file}")
     console.print(f"figures: {options.output}")
+    return 0
+
+
+def _add_reliability(parts: Subcommands) -> None:
+    summary = "whether attention tells which landmarks can be trusted"
+    parser = parts.add(
+        "reliability", summary, _measure_reliability, _RELIABILITY, takes_settings=True
+    )
+    parser.add_argument("--run", type=Path, required=True, help="run directory")
+    _add_config(parser)
+    parser.add_argument("--output", type=Path, default=Path("reliability"), help="folder")
+    parser.add_argument("--faces", type=int, default=24, help="faces of a sheet")
+
+
+def _measure_reliability(options: argparse.Namespace) -> int:
+    if options.faces < 1:
+        raise UserError(f"--faces is {options.faces}; give 1 or more")
+    request = _read_run_request(options.run, options)
+    from lit_landmarks.analysis.reliability import (
+        Reliability,
+        draw_received,
+        measure_reliability,
+        print_reliability,
+        record_landmarks,
+        write_reliability,
+    )
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.draw.files import Image
+    from lit_landmarks.settings import Task
+    from lit_landmarks.types import Role
+
+    method, data = Task(request).load_trained()
+    results: dict[str, list[Reliability]] = {}
+    sheets: dict[str, Image] = {}
+    roles: tuple[Role, ...] = ("val", "test")
+    for role in roles:
+        if data.sets[role]:
+            records = record_landmarks(method, data, role, default_device())
+            results |= {f"{role}/{name}": measure_reliability(r) for name, r in records.items()}
+            sheets[role] = draw_received(method, data, role, options.faces, default_device())
+    console = plain_console()
+    print_reliability(results, console)
+    write_reliability(results, sheets, options.output)
+    console.print(f"report: {options.output}")
     return 0
 
 

@@ -207,3 +207,52 @@ def test_bad_target_costs(
 ) -> None:
     config, run = cascade / "config.yaml", tmp_path / "run"
     assert told in complaint("fit", "--config", config, "--run", run, *words)
+
+
+@pytest.fixture(scope="module")
+def graph_run(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]) -> Path:
+    """A finished run of a small SPIGA with an error head."""
+    folder = tmp_path_factory.mktemp("graph")
+    small = {"nodes": 8, "width": 8, "layers": 1, "position_width": 8, "decoder": [8]}
+    tree["model"] = {
+        "class_path": "SPIGA",
+        "init_args": {
+            "backbone": "mobilenetv3_small_050",
+            "strides": [8, 32],
+            "channels": 8,
+            "start": "heatmaps",
+            "training": "joint",
+            "cascade": {**small, "windows": [0.25, 0.125]},
+            "error_head": {"weight": 0.1},
+        },
+    }
+    tree["trainer"] = {**tree["trainer"], "max_epochs": 1}  # type: ignore[dict-item]
+    config = folder / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    assert main(["fit", "--config", str(config), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_reliability_of_attention(
+    graph_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "reliability"
+    words = ["analyse", "reliability", "--run", str(graph_run), "--output", str(output)]
+    assert main([*words, "--faces", "2"]) == 0
+    assert "AUROC visible" in capsys.readouterr().out
+    report = json.loads((output / "reliability.json").read_text())
+    assert len(report["val/faces"]) == 2  # steps
+    assert (output / "received_val.jpg").stat().st_size > 1000
+
+
+def test_reliability_of_a_method_without_attention_among_landmarks(
+    cascade: Path, complaint: Callable[..., str]
+) -> None:
+    assert "SPIGA" in complaint("analyse", "reliability", "--run", str(cascade))
+
+
+def test_a_graph_cascade_leaves_early(graph_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(graph_run, tmp_path / "run"))
+    assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
+    report = json.loads((copy / "calibration.json").read_text())
+    assert report["chosen_on_val"]["exits"][0] == 1.0  # all at the start

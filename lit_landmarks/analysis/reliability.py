@@ -1,0 +1,215 @@
+"""Whether attention tells which landmarks can be trusted: against visibility and error.
+
+The attention that a landmark receives differs between landmarks whatever the face. So a landmark is
+compared with itself on other faces: the question is whether it receives less where it is occluded,
+and less where its predicted place is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.stats import rankdata, spearmanr
+
+from lit_landmarks.analysis.attention import draw_weights
+from lit_landmarks.analysis.records import Array
+from lit_landmarks.console import print_table
+from lit_landmarks.data import LandmarkDataModule
+from lit_landmarks.draw.files import Image, save_jpeg
+from lit_landmarks.draw.overlay import to_image
+from lit_landmarks.draw.sheet import contact_sheet
+from lit_landmarks.errors import UserError
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.nets.early_exit import run_all_stages
+from lit_landmarks.nets.error_head import error_norm
+from lit_landmarks.training.run_directory import write_json
+from lit_landmarks.types import Role
+
+#: A landmark is compared with itself from this many faces of either kind on.
+LEAST_FACES = 5
+
+
+@dataclass(frozen=True)
+class LandmarkRecords:
+    """F faces with the attention that each landmark received, and how it turned out.
+
+    Attributes:
+        attention: (T, F, N) weight received in each step; 1 is that of all landmarks alike.
+        visible: (F, N) 1 visible, 0 occluded or turned away, NaN where not labelled.
+        error: (F, N) distance from the label, percent of the norm of NME; NaN where not labelled.
+    """
+
+    attention: Array
+    visible: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What the attention of one step says about landmarks.
+
+    Attributes:
+        auroc: probability that a landmark receives more where it is visible than where it is not,
+            a mean over landmarks by their number of such pairs of faces; NaN without labels.
+        error_correlation: Spearman's correlation of attention and error over the faces of a
+            landmark, mean over landmarks.
+        received_visible: mean weight of visible landmarks.
+        received_hidden: mean weight of the others.
+        landmarks: how many had both visible and hidden faces.
+    """
+
+    auroc: float
+    error_correlation: float
+    received_visible: float
+    received_hidden: float
+    landmarks: int
+
+
+def record_landmarks(
+    method: LandmarkModule,
+    data: LandmarkDataModule,
+    role: Role,
+    device: torch.device | str = "cpu",
+) -> dict[str, LandmarkRecords]:
+    """Runs a cascade with attention over all faces of a role, by data set.
+
+    Args:
+        method: weights loaded.
+        data: the data module.
+        role: train, val or test; without augmentation.
+        device: where to run.
+
+    Raises:
+        UserError: the method gives no attention of its landmarks.
+    """
+    method.to(device).eval()
+    columns: dict[str, list[NDArray[np.float64]]] = {}
+    names = [entry.name for entry in data.spec.datasets]
+    with torch.no_grad(), run_all_stages(method.early_exit):
+        count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
+        for batch in track(data.batches(role), f"faces of {role}", count, transient=True):
+            faces = batch.to(torch.device(device))
+            prediction = method(faces.inputs)
+            weights = prediction.attention
+            if weights is None or weights.shape[-1] != prediction.points.shape[1]:
+                raise UserError(
+                    f"{type(method).__name__} has no attention among landmarks; give a SPIGA"
+                )
+            labels = faces.visible.double()
+            distance = torch.linalg.vector_norm(prediction.points - faces.points, dim=-1)
+            error = 100 * distance / error_norm(faces)[:, None]
+            for name, value in (
+                ("set", faces.dataset_id),
+                ("attention", weights.transpose(0, 1)),
+                ("visible", torch.where(labels < 0, torch.nan, (labels == 1).double())),
+                ("error", torch.where(faces.mask, error, torch.nan)),
+            ):
+                columns.setdefault(name, []).append(value.double().cpu().numpy())
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    records: dict[str, LandmarkRecords] = {}
+    for number in np.unique(joined["set"]).astype(int):
+        rows = joined["set"] == number
+        attention = np.moveaxis(joined["attention"][rows], 1, 0)
+        records[names[number]] = LandmarkRecords(
+            attention, joined["visible"][rows], joined["error"][rows]
+        )
+    return records
+
+
+def measure_reliability(records: LandmarkRecords) -> list[Reliability]:
+    """What the attention of each step says; see `Reliability`."""
+    return [_measure(step, records.visible, records.error) for step in records.attention]
+
+
+def _measure(attention: Array, visible: Array, error: Array) -> Reliability:
+    wins = pairs = 0.0
+    landmarks, correlations = 0, []
+    for received, seen, wrong in zip(attention.T, visible.T, error.T, strict=True):
+        labelled = np.isfinite(wrong) & np.isfinite(received)
+        if labelled.sum() >= LEAST_FACES and np.ptp(received[labelled]) > 0:
+            correlations.append(spearmanr(received[labelled], wrong[labelled]).statistic)
+        shown, hidden = received[seen == 1], received[seen == 0]
+        if min(len(shown), len(hidden)) >= LEAST_FACES:
+            landmarks += 1
+            count = len(shown) * len(hidden)
+            ranks = rankdata(np.concatenate((shown, hidden)))
+            wins += ranks[: len(shown)].sum() - len(shown) * (len(shown) + 1) / 2
+            pairs += count
+    return Reliability(
+        auroc=wins / pairs if pairs else float("nan"),
+        error_correlation=float(np.mean(correlations)) if correlations else float("nan"),
+        received_visible=_mean(attention[visible == 1]),
+        received_hidden=_mean(attention[visible == 0]),
+        landmarks=landmarks,
+    )
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def draw_received(
+    method: LandmarkModule,
+    data: LandmarkDataModule,
+    role: Role,
+    count: int,
+    device: torch.device | str = "cpu",
+) -> Image:
+    """Sheet of the faces with most hidden landmarks, dots as large as what a landmark receives.
+
+    Without labels of visibility the first faces are drawn.
+
+    Args:
+        method: a cascade with attention among landmarks.
+        data: the data module.
+        role: whose faces.
+        count: of faces.
+        device: where to run.
+    """
+    drawn: list[tuple[float, Image]] = []
+    with torch.no_grad(), run_all_stages(method.eval().early_exit):
+        for batch in data.batches(role):
+            faces = batch.to(torch.device(device))
+            prediction = method(faces.inputs)
+            assert prediction.attention is not None
+            weights = prediction.attention[-1].double().cpu().numpy()
+            hidden = ((faces.visible == 0) | (faces.visible == 2)).sum(1).tolist()
+            for row, number in enumerate(hidden):
+                lowest = min((each for each, _ in drawn), default=-1.0)
+                if len(drawn) < count or number > lowest:
+                    points = prediction.points[row].double().cpu().numpy()
+                    picture = draw_weights(to_image(faces.image[row]), points, weights[row])
+                    drawn.append((float(number), picture))
+                    drawn = sorted(drawn, key=lambda entry: -entry[0])[:count]
+    return contact_sheet([picture for _, picture in drawn])
+
+
+def print_reliability(results: Mapping[str, list[Reliability]], console: Console) -> None:
+    """Prints a row for each data set and step."""
+    table = Table(title="attention that landmarks receive", title_justify="left")
+    for column in ("data set", "step", "AUROC visible", "correlation with error"):
+        table.add_column(column, justify="left" if column == "data set" else "right")
+    for name, steps in results.items():
+        for number, step in enumerate(steps, 1):
+            table.add_row(name, str(number), f"{step.auroc:.3f}", f"{step.error_correlation:.3f}")
+    print_table(table, console)
+
+
+def write_reliability(
+    results: Mapping[str, list[Reliability]], sheets: Mapping[str, Image], folder: Path
+) -> None:
+    """Writes reliability.json, and a sheet of faces of each role."""
+    write_json(
+        folder / "reliability.json",
+        {name: [vars(step) for step in steps] for name, steps in results.items()},
+    )
+    for role, sheet in sheets.items():
+        save_jpeg(sheet, folder / f"received_{role}.jpg")

@@ -27,7 +27,11 @@ SHORT = {
     "wandb": {"mode": "disabled"},
 }
 #: Arguments that make a method small.
-NARROW: dict[str, dict[str, float]] = {"MuSiCa": {"hidden": 32}, "ASMNet": {"width": 0.35}}
+NARROW: dict[str, dict[str, float]] = {
+    "MuSiCa": {"hidden": 32},
+    "ASMNet": {"width": 0.35},
+    "SPIGA": {"hourglass_channels": 32},
+}
 
 
 def needs_real_faces(path: Path) -> bool:

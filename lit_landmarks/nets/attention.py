@@ -81,7 +81,8 @@ class LandmarkAttention(nn.Module):
             self._split(layer(features))
             for layer in (self.conv.lin_query, self.conv.lin_key, self.conv.lin_value)
         )
-        logits = query @ key.mT / query.shape[-1] ** 0.5
+        # Scaled before the product: N times fewer values than after it.
+        logits = (query * query.shape[-1] ** -0.5) @ key.mT
         return self._gather(logits.softmax(-1), value)
 
     def _additive(self, features: Tensor) -> tuple[Tensor, Tensor]:

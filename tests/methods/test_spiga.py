@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lit_landmarks.compute import count_mma
@@ -318,6 +322,54 @@ def test_three_phases_as_one_fit() -> None:
     epochs = (0, 379, 380, 449, 450, 549, 550, 600, 699, 700)
     drops = [rate((epoch + 0.5) / 750) for epoch in epochs]
     assert drops == pytest.approx([1, 1, 0.1, 0.1, 1, 1, 0.1, 1, 1, 0.1])
+
+
+class AfterEpochs(Callback):
+    """The state after each epoch, and which losses there were."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Tensor]] = []
+        self.losses: list[set[str]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.states.append({k: v.detach().clone() for k, v in pl_module.state_dict().items()})
+        named = {k.split("loss_")[1] for k in trainer.callback_metrics if "train/loss_" in k}
+        self.losses.append(named)
+
+
+def test_each_phase_teaches_its_part_alone(make_data: Callable[..., Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method, watch = SPIGA.tiny(), AfterEpochs()
+    before = {k: v.clone() for k, v in method.state_dict().items()}
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_epochs=5,  # three of landmarks, one with the pose, one of the cascade
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[watch],
+    )
+    trainer.fit(method, make_data(4))
+
+    def changed(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
+        names = {k for k, v in first.items() if not torch.equal(v, second[k])}
+        return {".".join(name.split(".")[:2]) for name in names}
+
+    states = [before, *watch.states]
+    assert [changed(a, b) for a, b in pairwise(states)] == [
+        *[{"network.backbone"}] * 4,
+        {"network.cascade"},
+    ]
+    unmoved = [name for name in before if name.startswith("network.backbone.pose.")]
+    assert all(torch.equal(before[name], states[3][name]) for name in unmoved)
+    assert not all(torch.equal(before[name], states[4][name]) for name in unmoved)
+    landmarks = {"points", "heatmaps", "edges"}
+    assert watch.losses[0] == landmarks
+    assert watch.losses[3] == {*landmarks, "pose"}
+    assert "cascade" in watch.losses[4]
 
 
 def test_faces_leave_after_any_stage() -> None:

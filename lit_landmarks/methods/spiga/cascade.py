@@ -112,8 +112,6 @@ class Step(nn.Module):
         options: see `CascadeOptions`.
     """
 
-    others: Tensor
-
     def __init__(
         self, n_points: int, channels: int, window: float, options: CascadeOptions
     ) -> None:
@@ -124,9 +122,6 @@ class Step(nn.Module):
         if options.position:
             between = [options.position_width] * 2
             self.position = perceptron((2 * (n_points - 1), *between, options.nodes))
-        everyone = torch.arange(n_points)
-        others = torch.stack([everyone[everyone != point] for point in range(n_points)])
-        self.register_buffer("others", others, persistent=False)
         sizes = [options.nodes, *[options.width] * options.layers]
         self.layers = nn.ModuleList(
             GraphLayer(before, after, options) for before, after in pairwise(sizes)
@@ -166,8 +161,11 @@ class Step(nn.Module):
 
     def displacements(self, points: Tensor) -> Tensor:
         """(B, N, 2 (N - 1)) from all other landmarks to each, in sides of the crop."""
-        difference = points[:, :, None] - points[:, self.others]
-        return difference.flatten(2)
+        count = points.shape[1]
+        every = (points[:, :, None] - points[:, None]).flatten(1, 2)
+        # Without the first, each row of N + 1 ends with a displacement of a landmark to itself.
+        rows = every[:, 1:].view(-1, count - 1, count + 1, 2)
+        return rows[:, :, :-1].reshape(-1, count, 2 * (count - 1))
 
 
 def squash(values: Tensor, kind: Squash) -> Tensor:

@@ -28,12 +28,13 @@ from lit_landmarks.draw.overlay import to_image
 from lit_landmarks.draw.sheet import contact_sheet
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.spiga import SPIGA
 from lit_landmarks.nets.early_exit import run_all_stages
 from lit_landmarks.nets.error_head import error_norm
 from lit_landmarks.training.run_directory import write_json
 from lit_landmarks.types import Role
 
-#: A landmark is compared with itself from this many faces of either kind on.
+#: A landmark is compared with itself where it has this many faces of either kind.
 LEAST_FACES = 5
 
 
@@ -43,12 +44,13 @@ class LandmarkRecords:
 
     Attributes:
         attention: (T, F, N) weight received in each step; 1 is that of all landmarks alike.
-        visible: (F, N) 1 visible, 0 occluded or turned away, NaN where not labelled.
-        error: (F, N) distance from the label, percent of the norm of NME; NaN where not labelled.
+        visible: (F, N) as in `FaceBatch`: 0 occluded, 1 visible, 2 self-occluded, -1 unknown.
+        error: (F, N) distance from the label in percent of the eye distance (half the box where it
+            is undefined); NaN where not labelled.
     """
 
     attention: Array
-    visible: Array
+    visible: NDArray[np.int64]
     error: Array
 
 
@@ -57,20 +59,21 @@ class Reliability:
     """What the attention of one step says about landmarks.
 
     Attributes:
-        auroc: probability that a landmark receives more where it is visible than where it is not,
-            a mean over landmarks by their number of such pairs of faces; NaN without labels.
+        auroc_occluded: probability that a landmark receives more where it is visible than where
+            something is in front of it, a mean over landmarks by their number of such pairs of
+            faces; NaN without labels.
+        auroc_turned: the same against faces that hide it by their own turn (self-occlusion).
+        received_occluded: weight of occluded landmarks less that of the same ones where visible.
+        received_turned: the same of self-occluded landmarks.
         error_correlation: Spearman's correlation of attention and error over the faces of a
             landmark, mean over landmarks.
-        received_visible: mean weight of visible landmarks.
-        received_hidden: mean weight of the others.
-        landmarks: how many had both visible and hidden faces.
     """
 
-    auroc: float
+    auroc_occluded: float
+    auroc_turned: float
+    received_occluded: float
+    received_turned: float
     error_correlation: float
-    received_visible: float
-    received_hidden: float
-    landmarks: int
 
 
 def record_landmarks(
@@ -90,6 +93,10 @@ def record_landmarks(
     Raises:
         UserError: the method gives no attention of its landmarks.
     """
+    if not isinstance(method, SPIGA) or not len(method.network.cascade.steps):
+        raise UserError(
+            f"{type(method).__name__} has no attention among landmarks; give a SPIGA with steps"
+        )
     method.to(device).eval()
     columns: dict[str, list[NDArray[np.float64]]] = {}
     names = [entry.name for entry in data.spec.datasets]
@@ -98,18 +105,13 @@ def record_landmarks(
         for batch in track(data.batches(role), f"faces of {role}", count, transient=True):
             faces = batch.to(torch.device(device))
             prediction = method(faces.inputs)
-            weights = prediction.attention
-            if weights is None or weights.shape[-1] != prediction.points.shape[1]:
-                raise UserError(
-                    f"{type(method).__name__} has no attention among landmarks; give a SPIGA"
-                )
-            labels = faces.visible.double()
+            assert prediction.attention is not None
             distance = torch.linalg.vector_norm(prediction.points - faces.points, dim=-1)
             error = 100 * distance / error_norm(faces)[:, None]
             for name, value in (
                 ("set", faces.dataset_id),
-                ("attention", weights.transpose(0, 1)),
-                ("visible", torch.where(labels < 0, torch.nan, (labels == 1).double())),
+                ("attention", prediction.attention.transpose(0, 1)),
+                ("visible", faces.visible),
                 ("error", torch.where(faces.mask, error, torch.nan)),
             ):
                 columns.setdefault(name, []).append(value.double().cpu().numpy())
@@ -119,7 +121,7 @@ def record_landmarks(
         rows = joined["set"] == number
         attention = np.moveaxis(joined["attention"][rows], 1, 0)
         records[names[number]] = LandmarkRecords(
-            attention, joined["visible"][rows], joined["error"][rows]
+            attention, joined["visible"][rows].astype(np.int64), joined["error"][rows]
         )
     return records
 
@@ -129,31 +131,38 @@ def measure_reliability(records: LandmarkRecords) -> list[Reliability]:
     return [_measure(step, records.visible, records.error) for step in records.attention]
 
 
-def _measure(attention: Array, visible: Array, error: Array) -> Reliability:
-    wins = pairs = 0.0
-    landmarks, correlations = 0, []
-    for received, seen, wrong in zip(attention.T, visible.T, error.T, strict=True):
-        labelled = np.isfinite(wrong) & np.isfinite(received)
-        if labelled.sum() >= LEAST_FACES and np.ptp(received[labelled]) > 0:
-            correlations.append(spearmanr(received[labelled], wrong[labelled]).statistic)
-        shown, hidden = received[seen == 1], received[seen == 0]
-        if min(len(shown), len(hidden)) >= LEAST_FACES:
-            landmarks += 1
-            count = len(shown) * len(hidden)
-            ranks = rankdata(np.concatenate((shown, hidden)))
-            wins += ranks[: len(shown)].sum() - len(shown) * (len(shown) + 1) / 2
-            pairs += count
+def _measure(attention: Array, visible: NDArray[np.int64], error: Array) -> Reliability:
+    correlations = []
+    for received, deviation in zip(attention.T, error.T, strict=True):
+        rows = np.isfinite(deviation) & np.isfinite(received)
+        constant = rows.sum() < LEAST_FACES or not np.ptp(received[rows])
+        if not constant and np.ptp(deviation[rows]) > 0:
+            correlations.append(spearmanr(received[rows], deviation[rows]).statistic)
+    occluded, turned = (_compare(attention, visible, hidden) for hidden in (0, 2))
     return Reliability(
-        auroc=wins / pairs if pairs else float("nan"),
+        auroc_occluded=occluded[0],
+        auroc_turned=turned[0],
+        received_occluded=occluded[1],
+        received_turned=turned[1],
         error_correlation=float(np.mean(correlations)) if correlations else float("nan"),
-        received_visible=_mean(attention[visible == 1]),
-        received_hidden=_mean(attention[visible == 0]),
-        landmarks=landmarks,
     )
 
 
-def _mean(values: Array) -> float:
-    return float(values.mean()) if values.size else float("nan")
+def _compare(attention: Array, visible: NDArray[np.int64], hidden: int) -> tuple[float, float]:
+    """AUROC and mean difference of hidden from visible landmarks, each compared with itself."""
+    wins, differences, pairs = [], [], []
+    for received, labels in zip(attention.T, visible.T, strict=True):
+        shown, covered = received[labels == 1], received[labels == hidden]
+        shown, covered = shown[np.isfinite(shown)], covered[np.isfinite(covered)]
+        if min(len(shown), len(covered)) < LEAST_FACES:
+            continue
+        ranks = rankdata(np.concatenate((shown, covered)))[: len(shown)]
+        wins.append(ranks.sum() - len(shown) * (len(shown) + 1) / 2)
+        pairs.append(len(shown) * len(covered))
+        differences.append(covered.mean() - shown.mean())
+    if not pairs:
+        return float("nan"), float("nan")
+    return float(sum(wins) / sum(pairs)), float(np.average(differences, weights=pairs))
 
 
 def draw_received(
@@ -193,13 +202,15 @@ def draw_received(
 
 
 def print_reliability(results: Mapping[str, list[Reliability]], console: Console) -> None:
-    """Prints a row for each data set and step."""
+    """Prints a row for each data set and step; an AUROC of 0.5 says nothing, 1 tells all."""
     table = Table(title="attention that landmarks receive", title_justify="left")
-    for column in ("data set", "step", "AUROC visible", "correlation with error"):
-        table.add_column(column, justify="left" if column == "data set" else "right")
+    table.add_column("data set")
+    for column in ("step", "AUROC occluded", "AUROC turned away", "correlation with error"):
+        table.add_column(column, justify="right")
     for name, steps in results.items():
         for number, step in enumerate(steps, 1):
-            table.add_row(name, str(number), f"{step.auroc:.3f}", f"{step.error_correlation:.3f}")
+            figures = (step.auroc_occluded, step.auroc_turned, step.error_correlation)
+            table.add_row(name, str(number), *(f"{figure:.3f}" for figure in figures))
     print_table(table, console)
 
 

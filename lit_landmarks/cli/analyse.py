@@ -62,13 +62,15 @@ with an account of human attention. --keep M writes a config with the M patches 
   python -m lit_landmarks fit --config configs/musica.yaml --config attention/patches.yaml"""
 
 
-_RELIABILITY = """Is the attention that a landmark receives from the others evidence that it can be
-trusted? For the runs of a SPIGA: how well it tells visible landmarks from occluded ones (where the
-data say so), and its correlation with the error, by data set and step, each landmark compared with
-itself on other faces. Writes reliability.json and sheets of the faces with most hidden landmarks.
+_RELIABILITY = """Is the attention that a landmark receives evidence that it can be trusted? For the
+run of a SPIGA: how well it tells visible landmarks from occluded ones and from those that the head
+turns away (where the data say so), and its correlation with the error, by data set and step, each
+landmark compared with itself on other faces. Writes reliability.json and sheets of the faces with
+most hidden landmarks.
 
   python -m lit_landmarks analyse reliability --run runs/spiga --output reliability
-  python -m lit_landmarks analyse reliability --run runs/spiga --config more_data.yaml"""
+  python -m lit_landmarks analyse reliability --run runs/spiga \\
+      --config configs/data/visibility.yaml"""
 
 _MESHES = """Writes predicted faces as triangle meshes that 3D programs open: 000000.ply and so on,
 by the rows of the file of predictions. x goes to the picture's right, y up, z to the camera, in

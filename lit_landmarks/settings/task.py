@@ -436,6 +436,7 @@ class Task:
                 *([] if (notice := cost.notice()) is None else [notice]),
             ),
             changes=tuple(changes),
+            phased=len(method.phases.phases) > 1,
         )
 
     def _describe_finished(self) -> tuple[str, ...]:

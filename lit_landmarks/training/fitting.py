@@ -48,7 +48,7 @@ from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.outline import Outline
-from lit_landmarks.training.processes import start_by_command
+from lit_landmarks.training.processes import allow_unused_parameters, start_by_command
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
@@ -80,6 +80,7 @@ class Fit:
         schemes: names of the schemes that the run has to declare, as only its data does.
         notes: what the user should know before it starts, a line each.
         changes: what has changed in the data since the run that is resumed was begun.
+        phased: training has phases, in which parts of the method may not be computed.
     """
 
     run: RunDirectory
@@ -94,6 +95,7 @@ class Fit:
     schemes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    phased: bool = False
 
 
 def equip(
@@ -135,6 +137,8 @@ def equip(
                 "enable_model_summary": False,
             }
         )
+        if plan.phased:
+            allow_unused_parameters(trainer.strategy)
     except BaseException:
         close_tracker(tracker, exit_code=1)
         raise

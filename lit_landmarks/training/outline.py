@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lit_landmarks.compute import Cost
 from lit_landmarks.console import plain_console
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.phases import Phases
 from lit_landmarks.types import DataSpec
 
 #: Fewer steps than this have not brought any shipped method to a useful error from random weights.
@@ -36,6 +37,8 @@ class Outline(Callback):
         if data is None or not isinstance(pl_module, LandmarkModule):
             return
         self._console.print(describe_fit(trainer, pl_module, data.spec, self._cost))
+        if len(pl_module.phases.phases) > 1:
+            self._console.print(describe_phases(pl_module.phases, pl_module.total_epochs))
         steps = total_steps(trainer)
         fresh = pl_module.init_from is None and trainer.current_epoch == 0
         if steps is not None and steps < FEW_STEPS and fresh:
@@ -79,6 +82,26 @@ def describe_fit(trainer: Trainer, method: LandmarkModule, spec: DataSpec, cost:
         f"{type(method).__name__}: {train:,} faces for training, {val:,} for validation; "
         f"{cost.mma:.1f} MMA, {parameters:,} parameters; {devices}; {length}"
     )
+
+
+def describe_phases(phases: Phases, epochs: int) -> str:
+    """One line: the epochs of each phase, counted from 1.
+
+    Example:
+        >>> from lit_landmarks.methods.phases import Phase
+        >>> phases = Phases([Phase("body", until=0.6), Phase("pose", 0.8), Phase("head", 1.0)])
+        >>> describe_phases(phases, 10)
+        'phases: body 1-6, pose 7-8, head 9-10'
+        >>> describe_phases(phases, 2)
+        'phases: body 1-2, pose none, head none; raise trainer.max_epochs to train them all'
+    """
+    ends = phases.ends(epochs)
+    parts, short = [], False
+    for phase, begin, end in zip(phases.phases, [0, *ends], ends, strict=False):
+        short |= end == begin
+        parts.append(f"{phase.name} {f'{begin + 1}-{end}' if end > begin else 'none'}")
+    cure = "; raise trainer.max_epochs to train them all" if short else ""
+    return f"phases: {', '.join(parts)}{cure}"
 
 
 def steps_per_epoch(trainer: Trainer) -> int:

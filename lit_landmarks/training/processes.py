@@ -60,6 +60,12 @@ def gather_faces(columns: Mapping[str, Sequence[NDArray[Any]]]) -> dict[str, NDA
     return {name: rows[order] for name, rows in joined.items()}
 
 
+def allow_unused_parameters(strategy: Strategy) -> None:
+    """Let processes agree on gradients though a phase does not compute all parts of a method."""
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs["find_unused_parameters"] = True
+
+
 def start_by_command(strategy: Strategy | str | None) -> Strategy | str | None:
     """The strategy with processes that repeat the command line.
 

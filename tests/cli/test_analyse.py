@@ -239,7 +239,7 @@ def test_reliability_of_attention(
     output = tmp_path / "reliability"
     words = ["analyse", "reliability", "--run", str(graph_run), "--output", str(output)]
     assert main([*words, "--faces", "2"]) == 0
-    assert "AUROC visible" in capsys.readouterr().out
+    assert "AUROC occluded" in capsys.readouterr().out
     report = json.loads((output / "reliability.json").read_text())
     assert len(report["val/faces"]) == 2  # steps
     assert (output / "received_val.jpg").stat().st_size > 1000

@@ -117,3 +117,24 @@ def test_a_fit(config: Path, start: tuple[int, str], tmp_path: Path) -> None:
         "faces", "faces.json", "test.png", "test_ced.png", "test_worst.png",
         "val.png", "val_ced.png", "val_worst.png",
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_phases_that_leave_parts_out(tmp_path: Path) -> None:
+    """Three phases of SPIGA, of which the first two do not compute the cascade."""
+    tree = settings()
+    small = {"nodes": 8, "width": 8, "layers": 1, "position_width": 8, "decoder": [8]}
+    tree["model"] = {
+        "class_path": "SPIGA",
+        "init_args": {
+            "stacks": 1,
+            "hourglass_channels": 16,
+            "cascade": {**small, "windows": [0.25, 0.125]},
+        },
+    }
+    tree["data"]["init_args"]["frame_size"] = 64
+    tree["trainer"]["max_epochs"] = 5
+    config, run = tmp_path / "settings.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump(tree))
+    command("fit", "--config", config, "--run", run, *several(2, "ddp"))
+    assert (run / "result.json").is_file()

@@ -62,6 +62,7 @@ def test_two_steps_then_it_evaluates_predicts_and_reloads(
     method: type[LandmarkModule], part: str, make_data: Callable[..., Any], tmp_path: Path
 ) -> None:
     module, data = build(method, part), make_data()
+    module.phases = Phases([Phase("all", until=1.0)])  # two steps of all that any phase teaches
     trainer = quiet(tmp_path, max_epochs=2)
     trainer.fit(module, data)
     end = trainer.callback_metrics
@@ -103,6 +104,7 @@ def test_mixed_precision_keeps_coordinates_whole(
         return torch.optim.AdamW(groups, lr=1e-3, fused=True)
 
     module = build(method, part, optimizer=fused)
+    module.phases = Phases([Phase("all", until=1.0)])
     trainer = quiet(tmp_path, max_epochs=2, precision="bf16-mixed", gradient_clip_val=clip)
     trainer.fit(module, data)
     assert trainer.callback_metrics["val/nme"].isfinite()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from onnxruntime import InferenceSession
 from torch import Tensor
+from torch.export import Dim
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
@@ -19,7 +24,7 @@ from lit_landmarks.geometry.camera import against_ray, from_ray, pose_camera, pr
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.methods.spiga import SPIGA
 from lit_landmarks.methods.spiga.cascade import CascadeOptions, GraphCascade, GraphLayer, Step
-from lit_landmarks.methods.spiga.fields import edge_lines
+from lit_landmarks.methods.spiga.fields import Answer, edge_lines
 from lit_landmarks.methods.spiga.light import LightBackbone, expected_points
 from lit_landmarks.methods.spiga.loss import (
     SPIGALossOptions,
@@ -33,10 +38,14 @@ from lit_landmarks.methods.spiga.targets import draw_edges, pose_targets
 from lit_landmarks.nets.attention import LandmarkAttention
 from lit_landmarks.nets.error_head import ErrorHeadOptions
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.settings import Task
+from lit_landmarks.settings.request import read_request
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceInputs
+from tests.methods.test_every_method import PointsOf
 
 SMALL = CascadeOptions(nodes=8, width=8, layers=1, heads=2, position_width=8, decoder=(8,))
+TINY = replace(SMALL, windows=(0.5, 0.25))
 
 
 def count(module: torch.nn.Module) -> int:
@@ -98,15 +107,14 @@ def test_there_are_13_edges_of_68_points_and_15_of_98() -> None:
 # ---- windows, moves, attention -----------------------------------------------------------------
 
 
-def test_windows_are_where_the_published_code_cuts_them() -> None:
-    side = 64
+def test_samples_of_a_window_are_as_far_apart_as_published() -> None:
     column, row = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
     maps = torch.stack((column, row))[None]
-    points = torch.tensor([[[0.5, 0.375]]])
+    # The landmark at pixel 127.5 of a crop of 256 lies between pixels 31 and 32 of 64.
+    points = torch.tensor([[[128 / 256, 96.0 / 256]]])
     for window, spacing in ((0.25, 2.5), (0.125, 7 / 6), (0.0625, 0.5)):
-        cut = Step(1 + 1, 2, window, SMALL).cut(maps, points)[0, 0]
-        middle = points[0, 0] * side - 0.5
-        assert torch.allclose(cut[:, 3, 3], middle)
+        cut = Step(2, 2, window, SMALL).cut(maps, points)[0, 0]
+        assert torch.allclose(cut[:, 3, 3], torch.tensor([31.5, 23.5]))
         assert torch.allclose(cut[0, 0].diff(), torch.tensor(spacing), atol=1e-5)
         assert torch.allclose(cut[1, :, 0].diff(), torch.tensor(spacing), atol=1e-5)
 
@@ -139,7 +147,7 @@ def test_no_weights_no_move() -> None:
     assert torch.equal(points, start.expand(4, -1, -1, -1))
 
 
-@pytest.mark.parametrize("kind", ["dot", "additive", "uniform"])
+@pytest.mark.parametrize("kind", ["dot", "additive"])
 def test_dense_attention_is_that_of_torch_geometric(kind: Any) -> None:
     torch.manual_seed(0)
     attention = LandmarkAttention(32, heads=4, kind=kind)
@@ -155,6 +163,16 @@ def test_dense_attention_is_that_of_torch_geometric(kind: Any) -> None:
     for dense, graph in zip(*results, strict=True):
         assert torch.allclose(dense, graph, atol=1e-5)
     assert torch.allclose(weights.sum(-1), torch.tensor(1.0))
+    assert weights.std() > 1e-3
+
+
+def test_uniform_attention_is_the_mean_of_the_values() -> None:
+    torch.manual_seed(0)
+    attention, nodes = LandmarkAttention(8, heads=2, kind="uniform"), torch.randn(2, 5, 8)
+    messages, weights = attention(nodes)
+    expected = attention.conv(nodes.mean(1, keepdim=True)).expand(-1, 5, -1)
+    assert torch.allclose(messages, expected, atol=1e-6)
+    assert torch.equal(weights, torch.full((2, 2, 5, 5), 0.2))
 
 
 def test_layers_treat_all_landmarks_alike_and_a_step_does_not() -> None:
@@ -227,9 +245,18 @@ def test_the_pose_alone_is_that_of_the_prediction_and_costs_no_cascade() -> None
     method = SPIGA.tiny().eval()
     inputs = FaceInputs(torch.rand(2, 3, 64, 64))
     assert torch.equal(method.estimate_pose(inputs), method(inputs).pose)
-    costs = method.stage_costs()
-    assert costs == sorted(costs)
-    assert len(costs) == 3
+    counted = count_mma(_PoseAlone(method), method.example()).mma
+    assert counted == pytest.approx(method.stage_costs()[0])
+    assert counted < method.stage_costs()[1]
+
+
+class _PoseAlone(torch.nn.Module):
+    def __init__(self, method: SPIGA) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, inputs: FaceInputs) -> Tensor:
+        return self.method.estimate_pose(inputs)
 
 
 # ---- targets and losses --------------------------------------------------------------------------
@@ -389,6 +416,160 @@ def test_faces_leave_after_any_stage() -> None:
     assert early.attention[0][first].isnan().all()
 
 
-def test_crops_that_hourglasses_cannot_halve_are_refused() -> None:
-    with pytest.raises(UserError, match="frame_size"):
-        SPIGA.tiny(frame_size=100)
+def test_some_faces_leave_and_some_stay() -> None:
+    torch.manual_seed(0)
+    method = SPIGA.tiny(error_head=ErrorHeadOptions()).eval()
+    inputs = FaceInputs(torch.rand(6, 3, 64, 64))
+    whole = method(inputs)
+    errors = whole.error.detach()
+    first = errors[0] <= errors[0].sort().values[1]
+    second = ~first & (errors[1] <= errors[1][~first].median())
+    limits = [errors[0][first].max() + 1e-6, errors[1][second].max() + 1e-6]
+    method.early_exit.set_thresholds([float(limit) for limit in limits])
+    early = method(inputs)
+    expected = torch.where(first, 0, torch.where(second, 1, 2))
+    assert sorted(set(expected.tolist())) == [0, 1, 2]
+    assert torch.equal(early.exit_stage, expected)
+    stopped = whole.stages[expected, torch.arange(6)]
+    assert torch.allclose(early.points, stopped, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": "mean"},
+        {"start": "heatmaps"},
+        {"colors": "bgr"},
+        {"loss": SPIGALossOptions(coordinates="wing", pose_units="degrees")},
+        *({"cascade": replace(TINY, squash=squash)} for squash in ("tanh", "arctan")),
+        *({"cascade": replace(TINY, attention=kind)} for kind in ("additive", "uniform")),
+        {"cascade": replace(TINY, detach=True, position=False)},
+        {"cascade": replace(TINY, form="pyg")},
+        {"cascade": replace(TINY, windows=())},
+        {"backbone": "mobilenetv3_small_050", "strides": [8, 32], "channels": 8},
+    ],
+    ids=str,
+)
+def test_every_option_learns(options: dict[str, Any], make_faces: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    method = SPIGA.tiny(training="joint", **options).train()
+    faces = make_faces(4)
+    optimizer = torch.optim.Adam(method.parameters(), lr=2e-3)
+    totals = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        total = method.total_loss(method.phase_losses(method(faces.inputs), faces))
+        total.backward()
+        optimizer.step()
+        totals.append(float(total.detach()))
+    assert totals[-1] < 0.9 * totals[0]
+    unmoved = [name for name, p in method.named_parameters() if p.grad is None]
+    assert not unmoved
+
+
+def test_a_loss_without_weight_is_not_learnt(make_faces: Callable[..., Any]) -> None:
+    faces = make_faces(2)
+    method = SPIGA.tiny(training="joint", loss=SPIGALossOptions(pose=0.0, edges=0.0, cascade=2.0))
+    losses = method.phase_losses(method(faces.inputs), faces)
+    assert set(losses) == {"points", "heatmaps", "cascade"}
+    expected = 4 * losses["points"] + 50 * losses["heatmaps"] + 2 * losses["cascade"]
+    assert torch.allclose(method.total_loss(losses), expected)
+    names = [phase.name for phase in SPIGA.tiny(loss=SPIGALossOptions(cascade=0.0)).phases.phases]
+    assert names == ["landmarks", "pose"]
+
+
+def test_a_normalizer_learns_where_the_backbone_sees_landmarks(
+    make_faces: Callable[..., Any],
+) -> None:
+    """The gradient of its crop is that of finite differences, in pixels of the same crop."""
+    torch.manual_seed(0)
+    faces = make_faces(2)
+    shape = torch.rand(2, 68, 2)
+    crop = torch.tensor([[[1.2, 0.1, 3.0], [-0.1, 1.2, 5.0]]]).expand(2, -1, -1).clone()
+    method = SPIGA.tiny(loss=SPIGALossOptions(heatmaps=0.0, edges=0.0, pose=0.0))
+    answer = Answer(shape, torch.zeros(2, 68, 16, 16), torch.zeros(2, 6))
+
+    def loss(zoom: Tensor) -> Tensor:
+        moved = torch.cat((crop[..., :2] * zoom, crop[..., 2:]), -1)
+        unit = SimpleNamespace(detach=lambda: crop)  # the crop in whose pixels it is measured
+        moved.detach = unit.detach  # type: ignore[method-assign]
+        return method._backbone_losses((answer,), moved, faces)["points"]
+
+    zoom = torch.tensor(1.0, dtype=torch.float32, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(zoom), zoom)
+    step = 1e-2
+    finite = (loss(torch.tensor(1 + step)) - loss(torch.tensor(1 - step))) / (2 * step)
+    assert slope.item() == pytest.approx(finite.item(), rel=0.02)
+
+
+def test_an_unfinished_pose_from_outside_gives_way_to_the_networks_own() -> None:
+    method, image = SPIGA.tiny().eval(), torch.rand(2, 3, 64, 64)
+    pose = torch.tensor([[10.0, 0.0, 0.0, 0.0, -0.4, 3.5], [10.0, 0.0, 0.0, *[torch.nan] * 3]])
+    stages = method(FaceInputs(image, pose=pose)).stages
+    own = method(FaceInputs(image)).stages
+    assert torch.allclose(stages[0, 1], own[0, 1])
+    assert not torch.allclose(stages[0, 0], own[0, 0], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"frame_size": 100}, "frame_size"),
+        ({"cascade": replace(TINY, windows=(0.0625,))}, "a window of 0.0625"),
+        ({"stacks": 0}, "0 hourglasses"),
+        ({"loss": SPIGALossOptions(sigma=0.3)}, "sigma 0.3"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        SPIGA.tiny(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"samples": 1}, "cascade.samples is 1"),
+        ({"layers": 0}, "cascade.layers is 0"),
+        ({"windows": (0.25, -1.0)}, "windows"),
+        ({"squash": "sigmoid"}, "choose one of"),
+    ],
+)
+def test_cascades_that_cannot_be_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        CascadeOptions(**options)
+
+
+def test_hourglasses_do_not_learn_from_one_face(make_faces: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="batch_size to 2"):
+        SPIGA.tiny().train()(make_faces(1).inputs)
+
+
+def test_named_builds_keep_their_limits() -> None:
+    config = Path(__file__).resolve().parents[2] / "configs" / "spiga_100mma.yaml"
+    method = Task(read_request("fit", ["--config", str(config)])).build_method()
+    mma = count_mma(method, method.example()).mma
+    assert mma < 100.0
+    assert 20_901 / mma > 200
+
+
+def test_a_light_build_as_onnx(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    light = {"backbone": "mobilenetv3_small_050", "strides": [8, 32], "channels": 8}
+    method = PointsOf(SPIGA.tiny(start="heatmaps", **light)).eval()
+    image = torch.rand(3, 3, 64, 64)
+    program = torch.onnx.export(
+        method,
+        (image[:2],),
+        input_names=["image"],
+        dynamo=True,
+        dynamic_shapes={"image": {0: Dim("batch", min=1)}},
+        verbose=False,
+    )
+    assert program is not None
+    program.save(tmp_path / "light.onnx")
+    session = InferenceSession(tmp_path / "light.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        (points,) = session.run(None, {"image": image[:count].numpy()})
+        with torch.inference_mode():
+            expected = method(image[:count]).numpy()
+        assert np.abs(points - expected).max() < 0.01

@@ -11,12 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.nets.attention import AttentionForm, AttentionKind, LandmarkAttention
 from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import sample_windows
@@ -29,17 +30,17 @@ class CascadeOptions:
     """Sizes of the cascade; the defaults are those of the authors' code.
 
     Attributes:
-        windows: side of the windows of each step, in sides of the crop; the number of steps.
+        windows: side of the windows of each step, in sides of the crop; as many steps, or none.
         samples: samples along each side of a window.
         nodes: features of a landmark before the first layer of attention.
         width: features behind it.
-        layers: of attention, in a step.
-        heads: of attention.
+        layers: layers of attention in a step.
+        heads: heads of attention.
         attention: see `nets.attention.LandmarkAttention`.
         form: of the attention; the same function.
         position: encode where a landmark stands among the others.
-        position_width: of the two layers between of that encoding.
-        decoder: widths between the attention and the move of a landmark.
+        position_width: width of the two hidden layers of that encoding.
+        decoder: widths of the hidden layers from a node to the move of its landmark.
         squash: limits a move to half a window.
         detach: keep the gradient of a step away from the landmarks that it starts from (the
             authors let it through).
@@ -58,6 +59,46 @@ class CascadeOptions:
     decoder: Sequence[int] = (256, 128, 64, 32)
     squash: Squash = "hardtanh"
     detach: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no cascade."""
+        for name, value, allowed in (
+            ("attention", self.attention, get_args(AttentionKind)),
+            ("form", self.form, get_args(AttentionForm)),
+            ("squash", self.squash, get_args(Squash)),
+        ):
+            if value not in allowed:
+                raise UserError(f"cascade.{name} is '{value}'; choose one of {list(allowed)}")
+        if not all(0.0 < window <= 1.0 for window in self.windows):
+            raise UserError(
+                f"cascade.windows is {list(self.windows)}; give shares of the crop's side, to 1"
+            )
+        for name, least in (
+            ("samples", 2),
+            ("nodes", 1),
+            ("width", 1),
+            ("layers", 1),
+            ("heads", 1),
+            ("position_width", 1),
+        ):
+            if getattr(self, name) < least:
+                raise UserError(f"cascade.{name} is {getattr(self, name)}; give {least} or more")
+
+    def check_map(self, side: int) -> None:
+        """Refuse windows whose samples fall together.
+
+        Args:
+            side: of the feature map, pixels.
+
+        Raises:
+            UserError: a window of at most one pixel of the map.
+        """
+        for window in self.windows:
+            if window * side <= 1.0:
+                raise UserError(
+                    f"a window of {window} of the crop is {window * side:g} pixels of a feature "
+                    f"map of {side}; take a larger window, frame_size or a finer stride"
+                )
 
 
 class NodeNorm(nn.BatchNorm1d):
@@ -148,8 +189,8 @@ class Step(nn.Module):
             nodes = nodes + self.position(self.displacements(points))
         weights: list[Tensor] = []
         for layer in self.layers:
-            nodes, each = layer(nodes)
-            weights.append(each)
+            nodes, of_layer = layer(nodes)
+            weights.append(of_layer)
         moves = apply_in_single(self.decode, nodes)
         return points + self.window / 2 * squash(moves, self.squash), nodes, torch.stack(weights)
 
@@ -162,9 +203,9 @@ class Step(nn.Module):
     def displacements(self, points: Tensor) -> Tensor:
         """(B, N, 2 (N - 1)) from all other landmarks to each, in sides of the crop."""
         count = points.shape[1]
-        every = (points[:, :, None] - points[:, None]).flatten(1, 2)
+        difference = (points[:, :, None] - points[:, None]).flatten(1, 2)
         # Without the first, each row of N + 1 ends with a displacement of a landmark to itself.
-        rows = every[:, 1:].view(-1, count - 1, count + 1, 2)
+        rows = difference[:, 1:].view(-1, count - 1, count + 1, 2)
         return rows[:, :, :-1].reshape(-1, count, 2 * (count - 1))
 
 
@@ -243,8 +284,8 @@ class GraphCascade(nn.Module):
         rest = torch.zeros((batch, self.width), dtype=vector.dtype, device=vector.device)
         stages = _Stages(start, torch.cat((vector, rest), 1), estimate)
         attention: list[Tensor] = []
-        every = list(self.steps)
-        for index, step in enumerate(every[:steps]):
+        wanted = list(self.steps)[:steps]
+        for index, step in enumerate(wanted):
             if stop is not None and not stages.let_leave(stop[..., index]):
                 break
             rows = stages.active
@@ -259,7 +300,7 @@ class GraphCascade(nn.Module):
                 empty = received.new_full((batch, count), torch.nan)
                 received = empty.index_copy(0, rows, received)
             attention.append(received)
-        missing = (len(every) if steps is None else min(steps, len(every))) - len(attention)
+        missing = len(wanted) - len(attention)
         stages.repeat(missing)
         attention += [start.new_full((batch, count), torch.nan)] * missing
         empty = start.new_zeros((0, batch, count))

@@ -1,4 +1,4 @@
-"""What a backbone of SPIGA gives: a feature map for windows, a vector for the pose, and answers."""
+"""Outputs of SPIGA's backbones: features for the cascade, a pose, and landmarks of their own."""
 
 from __future__ import annotations
 
@@ -31,17 +31,23 @@ class VisualField:
     """Features of B faces.
 
     Attributes:
-        features: (B, C, h, w) that the cascade cuts its windows from.
-        vector: (B, D) pooled features.
-        pose: (B, 6) as in `Answer`, in the axes of the pose camera.
-        stacks: map and vector of each stack of hourglasses, the last those above; one pair from
-            other backbones.
+        stacks: feature map (B, C, h, w) and pooled features (B, D) of each stack of hourglasses;
+            one pair from other backbones.
+        pose: (B, 6) as in `Answer`.
     """
 
-    features: Tensor
-    vector: Tensor
-    pose: Tensor
     stacks: tuple[tuple[Tensor, Tensor], ...]
+    pose: Tensor
+
+    @property
+    def features(self) -> Tensor:
+        """(B, C, h, w) map of the last stack, which the cascade cuts its windows from."""
+        return self.stacks[-1][0]
+
+    @property
+    def vector(self) -> Tensor:
+        """(B, D) pooled features of the last stack."""
+        return self.stacks[-1][1]
 
 
 def edge_lines(scheme: LandmarkScheme) -> tuple[tuple[int, ...], ...]:

@@ -72,10 +72,10 @@ class LightBackbone(nn.Module):
         maps, vector = self.maps(image)
         features = F.relu(self.norm(self._bring_together(maps)))
         pose = apply_in_single(self.pose, vector)
-        return VisualField(features, vector, pose, ((features, vector),))
+        return VisualField(((features, vector),), pose)
 
-    def answer(self, field: VisualField) -> tuple[Answer, ...]:
-        """The answer of the heat maps, in single precision."""
+    def answer(self, field: VisualField, *, last: bool = False) -> tuple[Answer, ...]:
+        """Landmarks of the heat maps, in single precision; there is one stack, the last."""
         logits = apply_in_single(self.heatmaps, field.features)
         offsets = apply_in_single(self.offsets, field.features)
         with full_precision(logits.device):
@@ -114,6 +114,6 @@ def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:
     x = torch.arange(width, device=logits.device) + 0.5
     y = torch.arange(height, device=logits.device) + 0.5
     middle = torch.stack((weights.sum(-2) @ x, weights.sum(-1) @ y), -1)
-    aside = (weights[:, :, None] * torch.unflatten(offsets, 1, (-1, 2))).sum((-1, -2))
-    places: Tensor = (middle + aside) / torch.tensor([width, height], device=logits.device)
+    offset = (weights[:, :, None] * torch.unflatten(offsets, 1, (-1, 2))).sum((-1, -2))
+    places: Tensor = (middle + offset) / torch.tensor([width, height], device=logits.device)
     return places

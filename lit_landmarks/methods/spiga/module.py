@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
@@ -26,13 +27,13 @@ from lit_landmarks.methods.spiga.loss import (
     pose_loss,
     sum_over_stacks,
 )
-from lit_landmarks.methods.spiga.network import Cascaded, SPIGANet, Start
+from lit_landmarks.methods.spiga.network import SPIGANet, SPIGAOutput, Start
 from lit_landmarks.methods.spiga.stacked_hourglass import StackedHourglass
 from lit_landmarks.methods.spiga.targets import draw_edges, pose_targets
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.error_head import percent_factor
 from lit_landmarks.nets.heatmaps import Heatmaps
-from lit_landmarks.nets.precision import full_precision
+from lit_landmarks.nets.precision import full_precision, is_half
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
@@ -45,6 +46,19 @@ DEFAULT_CASCADE = CascadeOptions()
 DEFAULT_LOSS = SPIGALossOptions()
 #: Losses of the backbone's own landmarks.
 _LANDMARK_LOSSES = ("points", "heatmaps", "edges")
+#: Name of each phase, prefix of what it trains, its losses.
+_PHASES = (
+    ("landmarks", "network.backbone", _LANDMARK_LOSSES),
+    ("pose", "network.backbone", (*_LANDMARK_LOSSES, "pose")),
+    ("cascade", "network.cascade", ("cascade", "error")),
+)
+#: Parts of any method that learn in a phase, where there are such. A normalizer does not once the
+#: backbone is frozen, which knows the crops as they were.
+_PARTS = {
+    "landmarks": ("normalizer", "correction"),
+    "pose": ("normalizer", "correction"),
+    "cascade": ("correction", "error_head"),
+}
 #: Epochs of the three phases and of the drop of the learning rate in each (readers of the paper).
 _EPOCHS = ((450, 380), (150, 100), (150, 100))
 
@@ -120,6 +134,8 @@ class SPIGA(LandmarkModule):
                 channels=channels,
                 input_scale=input_scale,
             )
+        self.heatmaps = Heatmaps(self.crop_size, field.stride, loss.sigma)
+        cascade.check_map(self.heatmaps.side)
         self.network = SPIGANet(field, cascade, scheme.n_points, start, template)
         self.register_buffer("pose_points", scheme.pose_mask(), persistent=False)
         features = field.num_features + cascade.width
@@ -129,40 +145,46 @@ class SPIGA(LandmarkModule):
         """Three phases, or one: see `training`."""
         if self.joint:
             return super().own_phases()
-        parts = [
-            name
-            for name in ("normalizer", "correction")
-            if any(True for _ in getattr(getattr(self, name), "parameters", tuple)())
-        ]
         weights = self.all_weights()
-        landmarks = {name: weights[name] for name in _LANDMARK_LOSSES if name in weights}
-        with_pose = {name: weights[name] for name in (*landmarks, "pose") if name in weights}
-        cascade = {name: w for name, w in weights.items() if name in ("cascade", "error")}
-        body = ["network.backbone", *parts]
-        behind = ["network.cascade", *([] if self.error_head is None else ["error_head"])]
         total = sum(epochs for epochs, _ in _EPOCHS)
-        first, second = _EPOCHS[0][0] / total, (_EPOCHS[0][0] + _EPOCHS[1][0]) / total
-        drops = [Steps([drop / epochs]) for epochs, drop in _EPOCHS]
-        return [
-            Phase("landmarks", first, body, landmarks, drops[0], judged=False),
-            Phase("pose", second, body, with_pose, drops[1], judged=False),
-            Phase("cascade", 1.0, behind, cascade, drops[2]),
-        ]
+        phases: list[Phase] = []
+        until = 0
+        for (name, part, losses), (epochs, drop) in zip(_PHASES, _EPOCHS, strict=True):
+            until += epochs
+            prefixes = [
+                prefix
+                for prefix in (part, *_PARTS[name])
+                if any(key.startswith(prefix) for key, _ in self.named_parameters())
+            ]
+            weighed = {key: weight for key, weight in weights.items() if key in losses}
+            if weighed and prefixes:
+                end, judged = until / total, name == "cascade"
+                phases.append(
+                    Phase(name, end, prefixes, weighed, Steps([drop / epochs]), judged=judged)
+                )
+        if not phases:
+            raise UserError("every loss of SPIGA weighs 0; give model.loss a weight")
+        # The last one that there is ends the training, and chooses its checkpoint.
+        phases[-1] = replace(phases[-1], until=1.0, judged=True)
+        return phases
 
     def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
         """Heat maps and offsets of each landmark; the cascade depends on the scheme as a whole."""
         if isinstance(self.network.backbone, LightBackbone):
             prefix, heads = "network.backbone", {"heatmaps": 1, "offsets": 2}
             return {
-                f"{prefix}.{name}.{part}": LandmarkAxis(0, block)
+                f"{prefix}.{name}.{part}": LandmarkAxis(0, block, output=False)
                 for name, block in heads.items()
                 for part in ("weight", "bias")
             }
         return {
-            f"network.backbone.heads.{stack}.{name}.{part}": LandmarkAxis(0, 1)
+            f"network.backbone.heads.{stack}.{name}.{part}": LandmarkAxis(0, 1, output=False)
             for stack in range(len(self.network.backbone.heads))
             for name in ("points", "features")
             for part in ("weight", "bias")
+        } | {
+            f"network.backbone.from_heads.{stack}.weight": LandmarkAxis(1, 1, output=False)
+            for stack in range(len(self.network.backbone.from_heads))
         }
 
     # ---- prediction ------------------------------------------------------------------------
@@ -177,7 +199,7 @@ class SPIGA(LandmarkModule):
     def tiny(cls, **more: Any) -> Self:
         """One narrow hourglass, two steps with one layer of attention each, 64 px."""
         cascade = CascadeOptions(
-            windows=(0.25, 0.125),
+            windows=(0.5, 0.25),
             nodes=16,
             width=16,
             layers=1,
@@ -191,15 +213,16 @@ class SPIGA(LandmarkModule):
     def predict(self, inputs: FaceInputs) -> Prediction:
         """Run backbone and cascade; see `LandmarkModule.predict`.
 
-        `inputs.points` or `inputs.pose` replace the start.
+        `inputs.points` or `inputs.pose` replace the start. A pose is one of the crop: with a
+        normalizer, which chooses the crop, it is left out (`SpatialNormalizer`).
         """
         early_exit = self.early_exit
         assert early_exit is not None
         thresholds, steps = early_exit.thresholds, early_exit.last_stage
-        if self.training and not (self.computes("cascade") or self.computes("error")):
+        if self.training and not (self._learns("cascade") or self._learns("error")):
             steps = 0
         size = inputs.size
-        cascaded: Cascaded = self.network(
+        output: SPIGAOutput = self.network(
             inputs.image.flip(1) if self.colors == "bgr" else inputs.image,
             start=None if inputs.points is None else (inputs.points + 0.5) / size,
             pose=None if inputs.pose is None else self._in_camera(inputs.pose),
@@ -207,7 +230,7 @@ class SPIGA(LandmarkModule):
             stop=None if thresholds is None else thresholds / percent_factor(),
             estimate=self.error_head,
         )
-        refinement = cascaded.refinement
+        refinement = output.refinement
         stages = refinement.points * size - 0.5
         prediction = Prediction(
             points=stages[-1],
@@ -215,86 +238,119 @@ class SPIGA(LandmarkModule):
             exit_stage=refinement.exits,
             attention=refinement.attention,
             features=refinement.features,
-            aux=cascaded.field,
+            aux=output.field,
         )
         if refinement.error is not None:
             prediction.error = refinement.error * percent_factor()
         if self.network.template is not None:
             prediction.pose = inputs.pose
             if inputs.pose is None:
-                prediction.pose = self._against_sight(cascaded.field.pose)
+                prediction.pose = self._against_sight(output.field.pose)
         return prediction
 
     @torch.no_grad()
     def estimate_pose(self, inputs: FaceInputs) -> Tensor:
-        """(B, 6) head poses of `Prediction.pose`, without the cascade."""
-        image = inputs.image.flip(1) if self.colors == "bgr" else inputs.image
-        return self._against_sight(self.network.backbone(image).pose)
+        """Head poses without the cascade: (B, 6) as `Prediction.pose`.
+
+        Raises:
+            UserError: the scheme has no mean face, and the method no pose.
+        """
+        assert self.early_exit is not None
+        with self.early_exit.force_exit(0):
+            prediction: Prediction = self(inputs)
+        if prediction.pose is None:
+            raise UserError(f"scheme '{self.scheme}' has no 3D mean face, so there is no pose")
+        return prediction.pose
 
     def _against_sight(self, pose: Tensor) -> Tensor:
         """(B, 6) with angles against the line of sight, from those in the axes of the camera."""
         with full_precision(pose.device):
-            rotation = against_ray(euler_to_matrix(pose[:, :3].float()), pose[:, 3:].float())
+            rotation = against_ray(euler_to_matrix(pose[:, :3]), pose[:, 3:])
             return torch.cat((matrix_to_euler(rotation), pose[:, 3:]), 1)
 
     def _in_camera(self, pose: Tensor) -> Tensor:
         """(B, 6) with angles in the axes of the camera; the inverse of `_against_sight`."""
-        rotation = from_ray(euler_to_matrix(pose[:, :3]), pose[:, 3:])
-        return torch.cat((matrix_to_euler(rotation), pose[:, 3:]), 1)
+        with full_precision(pose.device):
+            pose = pose.float() if is_half(pose) else pose
+            rotation = from_ray(euler_to_matrix(pose[:, :3]), pose[:, 3:])
+            return torch.cat((matrix_to_euler(rotation), pose[:, 3:]), 1)
 
     # ---- learning --------------------------------------------------------------------------
+
+    def _learns(self, loss: str) -> bool:
+        """Whether the named loss has a weight now: in this phase, or the method's own."""
+        return loss in (self.phase.losses or self.all_weights())
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points`, `heatmaps`, `edges`, `pose` of the backbone; `cascade` of the steps."""
         assert prediction.stages is not None
-        size = self.crop_size
-        to_crop = None if prediction.crop is None else invert_affine(prediction.crop.detach())
-        target = batch.points if to_crop is None else transform_points(to_crop, batch.points)
-        places, options = (target + 0.5) / size, self.loss
         losses: dict[str, Tensor] = {}
-        answers: tuple[Answer, ...] = ()
-        if any(self.computes(name) for name in (*_LANDMARK_LOSSES, "pose")):
+        if any(self._learns(name) for name in (*_LANDMARK_LOSSES, "pose")):
             answers = self.network.backbone.answer(prediction.aux)
-        if any(self.computes(name) for name in _LANDMARK_LOSSES):
-            shapes = torch.stack([answer.points for answer in answers])
-            losses["points"] = sum_over_stacks(
-                list(coordinate_loss(shapes, places, batch.mask, options))
-            )
-            losses |= self._map_losses(answers, target, batch.mask)
-        if self.network.template is not None and self.computes("pose"):
-            made, ok = pose_targets(
+            losses |= self._backbone_losses(answers, prediction.crop, batch)
+        if self._learns("cascade") and len(prediction.stages) > 1:
+            steps = self._to_crop(prediction.stages[1:], prediction.crop)
+            target = self._to_crop(batch.points, prediction.crop)
+            losses["cascade"] = coordinate_loss(steps, target, batch.mask, self.loss).sum()
+        return losses
+
+    def _to_crop(self, points: Tensor, crop: Tensor | None) -> Tensor:
+        """(..., N, 2) input pixels in sides of the crop, from its top-left corner."""
+        if crop is not None:
+            points = transform_points(invert_affine(crop.detach()), points)
+        return (points + 0.5) / self.crop_size
+
+    def _backbone_losses(
+        self, answers: tuple[Answer, ...], crop: Tensor | None, batch: FaceBatch
+    ) -> dict[str, Tensor]:
+        """Losses of what the backbone answers by itself.
+
+        Its landmarks take the way of a prediction, by which parts of the method learn. Maps and
+        pose are compared in the crop, in the reference convention.
+        """
+        size, options = self.crop_size, self.loss
+        shapes = torch.stack([answer.points for answer in answers]) * size - 0.5
+        plain = moved = Prediction(points=shapes[-1], stages=shapes)
+        if crop is not None:
+            plain = moved = plain.transform(crop, (size, self.frame_size))
+        if self.correction is not None:
+            moved = self.correction(plain, batch.convention_id)
+        assert moved.stages is not None
+        losses: dict[str, Tensor] = {}
+        if self._learns("points"):
+            placed, target = (self._to_crop(p, crop) for p in (moved.stages, batch.points))
+            each = coordinate_loss(placed, target, batch.mask, options)
+            losses["points"] = sum_over_stacks(list(each))
+        reference = batch.points - (moved.points - plain.points).detach()
+        target = self._to_crop(reference, crop) * size - 0.5
+        losses |= self._map_losses(answers, target, batch.mask)
+        if self._learns("pose") and self.network.template is not None:
+            pose, ok = pose_targets(
                 target, batch.mask, self.network.template, self.pose_points, size
             )
             losses["pose"] = sum_over_stacks(
-                [pose_loss(answer.pose, made, ok, options.pose_units) for answer in answers]
+                [pose_loss(answer.pose, pose, ok, options.pose_units) for answer in answers]
             )
-        if len(prediction.stages) > 1:
-            steps = prediction.stages[1:]
-            if to_crop is not None:
-                steps = transform_points(to_crop, steps)
-            steps = (steps + 0.5) / size
-            losses["cascade"] = coordinate_loss(steps, places, batch.mask, options).sum()
         return losses
 
     def _map_losses(
         self, answers: tuple[Answer, ...], target: Tensor, mask: Tensor
     ) -> dict[str, Tensor]:
         """Losses of the maps that the backbone answers; a landmark outside the crop has none."""
-        size, stride = self.crop_size, self.network.backbone.stride
-        heatmaps = Heatmaps(size, stride, self.loss.sigma)
-        inside = mask & ((target > -0.5) & (target < size - 0.5)).all(-1)
+        inside = mask & ((target > -0.5) & (target < self.crop_size - 0.5)).all(-1)
         losses: dict[str, Tensor] = {}
-        if self.loss.heatmaps:
-            maps = heatmaps.encode(target, inside)
+        if self._learns("heatmaps"):
+            maps = self.heatmaps.encode(target, inside)
             losses["heatmaps"] = sum_over_stacks(
                 [map_loss(answer.heatmaps, maps, inside) for answer in answers]
             )
         edges = [answer.edges for answer in answers if answer.edges is not None]
-        if self.loss.edges and edges:
-            lines, drawn = draw_edges(
-                heatmaps.to_map(target), mask, self.lines, heatmaps.side, self.loss.edge_sigma
+        if self._learns("edges") and edges:
+            places = self.heatmaps.to_map(target)
+            lines, complete = draw_edges(
+                places, mask, self.lines, self.heatmaps.side, self.loss.edge_sigma
             )
-            losses["edges"] = sum_over_stacks([map_loss(each, lines, drawn) for each in edges])
+            losses["edges"] = sum_over_stacks([map_loss(each, lines, complete) for each in edges])
         return losses
 
     def loss_weights(self) -> dict[str, float]:
@@ -304,4 +360,6 @@ class SPIGA(LandmarkModule):
             weights.pop("edges", None)
         if self.network.template is None:
             weights.pop("pose", None)
+        if not len(self.network.cascade.steps):
+            weights.pop("cascade", None)
         return weights

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.camera import POSE_FOCAL, to_camera
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.methods.spiga.cascade import CascadeOptions, GraphCascade, Refinement
@@ -31,8 +32,8 @@ _CROP_SCALE = 1.35
 
 
 @dataclass(frozen=True)
-class Cascaded:
-    """A backbone's answer and what the cascade made of it."""
+class SPIGAOutput:
+    """Features of the backbone, and the landmarks that the cascade refined."""
 
     field: VisualField
     refinement: Refinement
@@ -88,13 +89,13 @@ class SPIGANet(nn.Module):
         steps: int | None = None,
         stop: Tensor | None = None,
         estimate: Callable[[Tensor], Tensor] | None = None,
-    ) -> Cascaded:
+    ) -> SPIGAOutput:
         """Landmarks of every stage.
 
         Args:
             image: (B, 3, S, S) RGB in [0, 1].
             start: (B, N, 2) sides of the crop from its top-left corner, instead of the network's.
-            pose: (B, 6) in the axes of the pose camera, instead of the network's.
+            pose: (B, 6) in the axes of the pose camera, instead of the network's where finite.
             steps: see `GraphCascade.forward`.
             stop: see there.
             estimate: see there.
@@ -105,16 +106,22 @@ class SPIGANet(nn.Module):
         refinement = self.cascade(
             field.features, field.vector, start, steps=steps, stop=stop, estimate=estimate
         )
-        return Cascaded(field, refinement)
+        return SPIGAOutput(field, refinement)
 
     def _begin(self, field: VisualField, pose: Tensor | None) -> Tensor:
         """(B, N, 2) where the cascade begins, sides of the crop from its top-left corner."""
         if pose is None and self.start == "heatmaps":
-            return self.backbone.answer(field)[-1].points
+            return self.backbone.answer(field, last=True)[-1].points
+        if self.template is None:
+            raise UserError(
+                "a pose places the mean face, and the scheme has none; give points to start from"
+            )
+        own = field.pose if self.start == "pose" else self.first_pose.expand_as(field.pose)
         if pose is None:
-            pose = field.pose if self.start == "pose" else self.first_pose.expand_as(field.pose)
-        assert self.template is not None
-        return project_face(self.template, pose)
+            return project_face(self.template, own)
+        # A method or a tracker may know the angles alone.
+        placed = pose.isfinite().all(-1, keepdim=True)
+        return project_face(self.template, torch.where(placed, pose, own))
 
 
 def project_face(template: Tensor, pose: Tensor) -> Tensor:
@@ -128,8 +135,8 @@ def project_face(template: Tensor, pose: Tensor) -> Tensor:
         (B, N, 2) sides of the crop, from its top-left corner.
     """
     with full_precision(pose.device):
-        seen = to_camera(template, euler_to_matrix(pose[:, :3]), pose[:, 3:])
-        return seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST) * POSE_FOCAL + 0.5
+        head = to_camera(template, euler_to_matrix(pose[:, :3]), pose[:, 3:])
+        return head[..., :2] / head[..., 2:].clamp(min=_NEAREST) * POSE_FOCAL + 0.5
 
 
 def _frontal_pose(template: Tensor) -> Tensor:

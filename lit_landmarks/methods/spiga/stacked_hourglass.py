@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.spiga.fields import Answer, VisualField
 from lit_landmarks.nets.hourglass import Bottleneck, Coordinates, Hourglass, halve
-from lit_landmarks.nets.precision import apply_in_single, full_precision
+from lit_landmarks.nets.precision import apply_in_single, full_precision, is_half
 
 #: Side of the smallest maps, which the branch of the pose halves twice.
 _SMALLEST = 4
@@ -24,7 +24,7 @@ _LEAST_SUM = 1e-6
 
 
 class AttentionHeads(nn.Module):
-    """Maps of points, edges and features, and what they give together for each landmark.
+    """Maps of points, edges and features, and their product for each landmark (as ADNet).
 
     Args:
         channels: of the map that is read.
@@ -52,11 +52,12 @@ class AttentionHeads(nn.Module):
         self.register_buffer("on_edge", on_edge, persistent=False)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, h, w) to both together (B, N, h, w), points (B, N, h, w), edges (B, E, h, w)."""
+        """Maps of (B, C, h, w): product (B, N, h, w), points (B, N, h, w), edges (B, E, h, w)."""
         points, edges = torch.sigmoid(self.points(maps)), torch.sigmoid(self.edges(maps))
-        every = torch.cat((edges, torch.ones_like(edges[:, :1])), 1)
-        near = F.conv2d(every, self.on_edge.to(every.dtype)[:, :, None, None]).clamp(max=1.0)
-        return self.features(maps) * points * near, points, edges
+        with_ones = torch.cat((edges, torch.ones_like(edges[:, :1])), 1)
+        weights = self.on_edge.to(with_ones.dtype)[:, :, None, None]
+        edge_of_landmark = F.conv2d(with_ones, weights).clamp(max=1.0)
+        return self.features(maps) * points * edge_of_landmark, points, edges
 
 
 class Stack(nn.Module):
@@ -85,6 +86,11 @@ class Stack(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) to the output map of that shape, and a vector (B, C)."""
+        if self.training and maps.shape[0] == 1:
+            raise UserError(
+                "hourglasses cannot learn from one face at a time, which a batch norm of 1 x 1 "
+                "pixels has no spread of; set data.init_args.batch_size to 2 or more"
+            )
         low, innermost = self.hourglass(maps)
         return self.output(low), self.pose(innermost).mean((2, 3))
 
@@ -127,6 +133,14 @@ class StackedHourglass(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = self.num_features = channels
+        if not lines:
+            raise UserError(
+                "hourglasses learn edges, and the scheme has no lines; take a timm backbone"
+            )
+        if stacks < 1 or channels < 4 or channels % 4:
+            raise UserError(
+                f"{stacks} hourglasses of {channels} channels; give 1 or more and a multiple of 4"
+            )
         depth = max(int(math.log2(size / (self.stride * _SMALLEST))), 0)
         if depth < 1 or size % (self.stride * 2**depth):
             raise UserError(
@@ -163,19 +177,19 @@ class StackedHourglass(nn.Module):
             stacks.append(stack(maps))
             if index < len(self.from_heads):
                 output = stacks[-1][0]
-                together, _, _ = self.heads[index](output)
-                maps = maps + self.from_heads[index](together) + self.from_output[index](output)
-        output, vector = stacks[-1]
-        return VisualField(output, vector, apply_in_single(self.pose, vector), tuple(stacks))
+                product, _, _ = self.heads[index](output)
+                maps = maps + self.from_heads[index](product) + self.from_output[index](output)
+        return VisualField(tuple(stacks), apply_in_single(self.pose, stacks[-1][1]))
 
-    def answer(self, field: VisualField) -> tuple[Answer, ...]:
-        """What each stack answers, in single precision."""
+    def answer(self, field: VisualField, *, last: bool = False) -> tuple[Answer, ...]:
+        """Landmarks of each stack by its own heads, or of the last alone; in single precision."""
         answers: list[Answer] = []
-        for heads, (output, vector) in zip(self.heads, field.stacks, strict=True):
+        pairs = list(zip(self.heads, field.stacks, strict=True))
+        for heads, (output, vector) in pairs[-1:] if last else pairs:
             with full_precision(output.device):
-                together, points, edges = heads(output.float())
-                pose = self.pose(vector.float())
-                answers.append(Answer(expected_places(together), points, pose, edges))
+                product, points, edges = heads(output.float() if is_half(output) else output)
+            pose = apply_in_single(self.pose, vector)
+            answers.append(Answer(expected_places(product), points, pose, edges))
         return tuple(answers)
 
 

@@ -218,11 +218,11 @@ def graph_run(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object])
         "class_path": "SPIGA",
         "init_args": {
             "backbone": "mobilenetv3_small_050",
-            "strides": [8, 32],
+            "strides": [4, 32],
             "channels": 8,
             "start": "heatmaps",
             "training": "joint",
-            "cascade": {**small, "windows": [0.25, 0.125]},
+            "cascade": {**small, "windows": [0.5, 0.25]},
             "error_head": {"weight": 0.1},
         },
     }

@@ -129,7 +129,7 @@ def test_phases_that_leave_parts_out(tmp_path: Path) -> None:
         "init_args": {
             "stacks": 1,
             "hourglass_channels": 16,
-            "cascade": {**small, "windows": [0.25, 0.125]},
+            "cascade": {**small, "windows": [0.5, 0.25]},
         },
     }
     tree["data"]["init_args"]["frame_size"] = 64

@@ -26,7 +26,7 @@ from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_f
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.template import mean_face
-from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
+from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
 #: Every concrete method by class name, filled as their modules are imported.
 METHODS: dict[str, type[LandmarkModule]] = {}
@@ -127,6 +127,11 @@ class LandmarkModule(StageCosts, MethodSteps):
     def needs(self) -> Needs:
         """What the data must bring; a normalizer takes wide frames."""
         return Needs(frame=None if self.normalizer is None else "wide")
+
+    @property
+    def tight_frame(self) -> FrameKind:
+        """The kind of frame of a method that wants tight crops: a normalizer cuts them itself."""
+        return "tight" if self.normalizer is None else "wide"
 
     @property
     def crop_size(self) -> int:

@@ -25,6 +25,8 @@ from lit_landmarks.nets.precision import replace_strided_depthwise
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 InputScale = Literal["unit", "symmetric", "imagenet"]
+#: Order of the channels that a network is given; images are RGB.
+ColorOrder = Literal["rgb", "bgr"]
 
 #: (mean, standard deviation) per RGB channel of an image in [0, 1].
 INPUT_SCALES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {

@@ -170,14 +170,33 @@ class Heatmaps:
             (B, N, 2) input pixels.
         """
         weights = logits.flatten(2).float().softmax(-1).view_as(logits)
-        places = torch.arange(self.side, device=logits.device, dtype=weights.dtype)
-        x, y = weights.sum(-2) @ places, weights.sum(-1) @ places
-        return self.from_map(torch.stack([x, y], -1))
+        return self.from_map(mean_places(weights))
 
     def _distances(self, points: Tensor) -> Tensor:
         """(B, N, 2, side) from each column and each row to the points, in map pixels."""
         places = torch.arange(self.side, device=points.device, dtype=points.dtype)
         return self.to_map(points)[..., None] - places
+
+
+def mean_places(weights: Tensor, first: float = 0.0) -> Tensor:
+    """Weighted means of the places of map pixels.
+
+    Args:
+        weights: (B, N, h, w), of each map with sum 1.
+        first: coordinate of the first pixel: 0 counts from its middle, 0.5 from its border.
+
+    Returns:
+        (B, N, 2) map pixels.
+
+    Example:
+        >>> mean_places(torch.full((1, 1, 2, 4), 1 / 8))
+        tensor([[[1.5000, 0.5000]]])
+    """
+    y, x = (
+        torch.arange(n, device=weights.device, dtype=weights.dtype) + first
+        for n in weights.shape[-2:]
+    )
+    return torch.stack((weights.sum(-2) @ x, weights.sum(-1) @ y), -1)
 
 
 def _parabola_peak(values: Tensor, floor: Tensor) -> Tensor:

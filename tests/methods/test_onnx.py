@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from onnxruntime import InferenceSession
+from torch import Tensor
 from torch.export import Dim
 
 from lit_landmarks.methods import LandmarkModule
@@ -26,8 +27,15 @@ def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_
             layer.inplace = False
     torch.manual_seed(1)
     image = torch.rand(7, *module.example().image.shape[1:])
+    check_any_batch(PointsOf(module).eval(), image, tmp_path, counts=(1, 3, 7))
+
+
+def check_any_batch(
+    points_of: torch.nn.Module, image: Tensor, folder: Path, counts: tuple[int, ...]
+) -> None:
+    """Export with two faces; the graph gives the same points of so many of `image` as torch."""
     program = torch.onnx.export(
-        PointsOf(module).eval(),
+        points_of,
         (image[:2],),
         input_names=["image"],
         dynamo=True,
@@ -35,11 +43,11 @@ def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_
         verbose=False,
     )
     assert program is not None
-    program.save(tmp_path / "method.onnx")
-    session = InferenceSession(tmp_path / "method.onnx", providers=["CPUExecutionProvider"])
-    for count in (1, 3, 7):
+    program.save(folder / "method.onnx")
+    session = InferenceSession(folder / "method.onnx", providers=["CPUExecutionProvider"])
+    for count in counts:
         (points,) = session.run(None, {"image": image[:count].numpy()})
         with torch.inference_mode():
-            expected = PointsOf(module)(image[:count]).numpy()
+            expected = points_of(image[:count]).numpy()
         assert points.shape == (count, 68, 2)
         assert np.abs(points - expected).max() < 0.01, f"batch of {count}, in pixels"

@@ -9,13 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from onnxruntime import InferenceSession
 from torch import Tensor
-from torch.export import Dim
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
@@ -30,6 +27,7 @@ from lit_landmarks.settings import Task
 from lit_landmarks.settings.request import read_request
 from lit_landmarks.types import FaceInputs
 from tests.methods.test_every_method import PointsOf
+from tests.methods.test_onnx import check_any_batch
 
 SMALL = CascadeOptions(nodes=8, width=8, layers=1, heads=2, position_width=8, decoder=(8,))
 TINY = replace(SMALL, windows=(0.5, 0.25))
@@ -258,19 +256,4 @@ def test_a_light_build_as_onnx(tmp_path: Path) -> None:
     light = {"backbone": "mobilenetv3_small_050", "strides": [8, 32], "channels": 8}
     method = PointsOf(SPIGA.tiny(start="heatmaps", **light)).eval()
     image = torch.rand(3, 3, 64, 64)
-    program = torch.onnx.export(
-        method,
-        (image[:2],),
-        input_names=["image"],
-        dynamo=True,
-        dynamic_shapes={"image": {0: Dim("batch", min=1)}},
-        verbose=False,
-    )
-    assert program is not None
-    program.save(tmp_path / "light.onnx")
-    session = InferenceSession(tmp_path / "light.onnx", providers=["CPUExecutionProvider"])
-    for count in (1, 3):
-        (points,) = session.run(None, {"image": image[:count].numpy()})
-        with torch.inference_mode():
-            expected = method(image[:count]).numpy()
-        assert np.abs(points - expected).max() < 0.01
+    check_any_batch(method, image, tmp_path, counts=(1, 3))

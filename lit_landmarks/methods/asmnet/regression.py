@@ -29,7 +29,6 @@ from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import (
     FaceBatch,
     FaceInputs,
-    FrameKind,
     Needs,
     Prediction,
     ShapeStatistics,
@@ -68,8 +67,7 @@ class ASMRegression(LandmarkModule, abstract=True):
     @property
     def needs(self) -> Needs:
         """Faces cut tight, or a wide frame for a normalizer; shape statistics for A(x)."""
-        frame: FrameKind = "tight" if self.normalizer is None else "wide"
-        return Needs(frame=frame, statistics=True)
+        return Needs(frame=self.tight_frame, statistics=True)
 
     def landmark_axes(self) -> Mapping[str, LandmarkAxis]:
         """The rows of the landmark head."""

@@ -25,14 +25,14 @@ from lit_landmarks.methods.dense520.loss import (
     faithful_loss,
     measure_distance,
 )
-from lit_landmarks.methods.dense520.network import ColorOrder, DenseRegressor, Pooling
+from lit_landmarks.methods.dense520.network import DenseRegressor, Pooling
 from lit_landmarks.methods.landmark_axes import LandmarkAxis
-from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.backbone import ColorOrder, InputScale
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.schemes import CONVENTIONS, get_map, get_scheme, has_map
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.template.fitted_points import fitted_offsets
-from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
+from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
 DEFAULT_LOSS = DenseLossOptions()
 #: Conventions whose jaw line follows the visible contour; that of 3D labels is fixed to the skull.
@@ -138,8 +138,7 @@ class Dense520(LandmarkModule):
     @property
     def needs(self) -> Needs:
         """Faces cut tight, or a wide frame for a normalizer."""
-        frame: FrameKind = "tight" if self.normalizer is None else "wide"
-        return Needs(frame=frame)
+        return Needs(frame=self.tight_frame)
 
     @classmethod
     def tiny(cls, **more: Any) -> Self:

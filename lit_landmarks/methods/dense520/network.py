@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.nets.backbone import FeatureMaps, InputScale, PooledBackbone
+from lit_landmarks.nets.backbone import ColorOrder, FeatureMaps, InputScale, PooledBackbone
 from lit_landmarks.nets.precision import apply_in_single
 
-ColorOrder = Literal["rgb", "bgr"]
 Pooling = Literal["average", "grid"]
 
 #: Channels that each map of a stride is squeezed to before it is laid out as a vector.

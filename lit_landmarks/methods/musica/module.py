@@ -18,7 +18,6 @@ from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import (
     FaceBatch,
     FaceInputs,
-    FrameKind,
     Needs,
     Prediction,
     ShapeStatistics,
@@ -126,8 +125,7 @@ class MuSiCa(LandmarkModule):
     @property
     def needs(self) -> Needs:
         """Faces cut tight, or a wide frame for a normalizer; the mean shape to start from."""
-        frame: FrameKind = "tight" if self.normalizer is None else "wide"
-        return Needs(frame=frame, statistics=True)
+        return Needs(frame=self.tight_frame, statistics=True)
 
     @classmethod
     def tiny(cls, **more: Any) -> Self:

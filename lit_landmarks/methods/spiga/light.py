@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.methods.spiga.fields import Answer, VisualField
 from lit_landmarks.nets.backbone import FeatureMaps, InputScale
+from lit_landmarks.nets.heatmaps import mean_places
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 
 #: Logarithm of the odds that a pixel is a landmark, before anything is learnt.
@@ -111,9 +112,7 @@ def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:
     """
     height, width = logits.shape[-2:]
     weights = logits.flatten(2).softmax(-1).view_as(logits)
-    x = torch.arange(width, device=logits.device) + 0.5
-    y = torch.arange(height, device=logits.device) + 0.5
-    middle = torch.stack((weights.sum(-2) @ x, weights.sum(-1) @ y), -1)
+    middle = mean_places(weights, first=0.5)
     offset = (weights[:, :, None] * torch.unflatten(offsets, 1, (-1, 2))).sum((-1, -2))
     places: Tensor = (middle + offset) / torch.tensor([width, height], device=logits.device)
     return places

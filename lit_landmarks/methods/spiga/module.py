@@ -30,17 +30,16 @@ from lit_landmarks.methods.spiga.loss import (
 from lit_landmarks.methods.spiga.network import SPIGANet, SPIGAOutput, Start
 from lit_landmarks.methods.spiga.stacked_hourglass import StackedHourglass
 from lit_landmarks.methods.spiga.targets import draw_edges, pose_targets
-from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.backbone import ColorOrder, InputScale
 from lit_landmarks.nets.error_head import percent_factor
 from lit_landmarks.nets.heatmaps import Heatmaps
 from lit_landmarks.nets.precision import full_precision, is_half
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face, mean_face
-from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
+from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
 HOURGLASS = "hourglass"
 Training = Literal["phases", "joint"]
-ColorOrder = Literal["rgb", "bgr"]
 
 DEFAULT_CASCADE = CascadeOptions()
 DEFAULT_LOSS = SPIGALossOptions()
@@ -192,8 +191,7 @@ class SPIGA(LandmarkModule):
     @property
     def needs(self) -> Needs:
         """Faces cut tight, or a wide frame for a normalizer."""
-        frame: FrameKind = "tight" if self.normalizer is None else "wide"
-        return Needs(frame=frame)
+        return Needs(frame=self.tight_frame)
 
     @classmethod
     def tiny(cls, **more: Any) -> Self:

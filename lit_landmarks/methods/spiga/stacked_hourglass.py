@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.spiga.fields import Answer, VisualField
+from lit_landmarks.nets.heatmaps import mean_places
 from lit_landmarks.nets.hourglass import Bottleneck, Coordinates, Hourglass, halve
 from lit_landmarks.nets.precision import apply_in_single, full_precision, is_half
 
@@ -210,5 +211,6 @@ def expected_places(maps: Tensor) -> Tensor:
     """
     weights = F.relu(F.instance_norm(maps))
     weights = weights / weights.sum((2, 3), keepdim=True).clamp(min=_LEAST_SUM)
-    y, x = ((torch.arange(n, device=maps.device) + 0.5) / n for n in maps.shape[-2:])
-    return torch.stack((weights.sum(-2) @ x, weights.sum(-1) @ y), -1)
+    height, width = maps.shape[-2:]
+    places = mean_places(weights, first=0.5)
+    return places / places.new_tensor([width, height])

@@ -147,13 +147,15 @@ class MethodSteps(Built, PhasedOptimization):
     def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of named losses."""
         weights = self.phase.losses or self.all_weights()
-        if unknown := set(weights) - set(losses):
+        if unknown := {name for name, weight in weights.items() if weight} - set(losses):
             raise KeyError(f"weights for losses that do not exist: {sorted(unknown)}")
         return torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum()
 
     def computes(self, loss: str) -> bool:
-        """Whether this phase weighs the named loss; a method may skip computing one it does not."""
-        return not self.phase.losses or loss in self.phase.losses
+        """Whether the named loss has a weight now; a method may leave out one that has none."""
+        if self.phase.losses:
+            return loss in self.phase.losses
+        return self.all_weights().get(loss, 1.0) != 0.0
 
     # ---- data ------------------------------------------------------------------------------
 

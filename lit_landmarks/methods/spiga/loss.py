@@ -26,6 +26,8 @@ GRID = 64.0
 _WING = 10.0 / 4.0, 2.0 / 4.0
 #: Degrees and head units per unit of a scaled pose loss: standard deviations of faces in crops.
 _POSE_SCALE = (10.0, 10.0, 10.0, 0.1, 0.1, 0.3)
+#: Names of the losses, each with a weight among the options.
+_LOSSES = ("points", "heatmaps", "edges", "pose", "cascade")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class SPIGALossOptions:
         ):
             if value not in allowed:
                 raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
-        for name in ("points", "heatmaps", "edges", "pose", "cascade"):
+        for name in _LOSSES:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise UserError(f"loss.{name} is {getattr(self, name)}; give a weight from 0 on")
         for name in ("beta", "sigma", "edge_sigma"):
@@ -73,9 +75,8 @@ class SPIGALossOptions:
                 raise UserError(f"loss.{name} is {getattr(self, name)}; give a number above 0")
 
     def weights(self) -> dict[str, float]:
-        """Weight of each loss that is computed."""
-        names = ("points", "heatmaps", "edges", "pose", "cascade")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        """Weight of each loss; one without is not computed."""
+        return {name: getattr(self, name) for name in _LOSSES}
 
 
 def coordinate_loss(

@@ -155,7 +155,7 @@ class SPIGA(LandmarkModule):
                 for prefix in (part, *_PARTS[name])
                 if any(key.startswith(prefix) for key, _ in self.named_parameters())
             ]
-            weighed = {key: weight for key, weight in weights.items() if key in losses}
+            weighed = {loss: weights[loss] for loss in losses if weights.get(loss)}
             if weighed and prefixes:
                 end, judged = until / total, name == "cascade"
                 phases.append(
@@ -217,7 +217,7 @@ class SPIGA(LandmarkModule):
         early_exit = self.early_exit
         assert early_exit is not None
         thresholds, steps = early_exit.thresholds, early_exit.last_stage
-        if self.training and not (self._learns("cascade") or self._learns("error")):
+        if self.training and not (self.computes("cascade") or self.computes("error")):
             steps = 0
         size = inputs.size
         output: SPIGAOutput = self.network(
@@ -275,18 +275,14 @@ class SPIGA(LandmarkModule):
 
     # ---- learning --------------------------------------------------------------------------
 
-    def _learns(self, loss: str) -> bool:
-        """Whether the named loss has a weight now: in this phase, or the method's own."""
-        return loss in (self.phase.losses or self.all_weights())
-
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points`, `heatmaps`, `edges`, `pose` of the backbone; `cascade` of the steps."""
         assert prediction.stages is not None
         losses: dict[str, Tensor] = {}
-        if any(self._learns(name) for name in (*_LANDMARK_LOSSES, "pose")):
+        if any(self.computes(name) for name in (*_LANDMARK_LOSSES, "pose")):
             answers = self.network.backbone.answer(prediction.aux)
             losses |= self._backbone_losses(answers, prediction.crop, batch)
-        if self._learns("cascade") and len(prediction.stages) > 1:
+        if self.computes("cascade") and len(prediction.stages) > 1:
             steps = self._to_crop(prediction.stages[1:], prediction.crop)
             target = self._to_crop(batch.points, prediction.crop)
             losses["cascade"] = coordinate_loss(steps, target, batch.mask, self.loss).sum()
@@ -315,14 +311,14 @@ class SPIGA(LandmarkModule):
             moved = self.correction(plain, batch.convention_id)
         assert moved.stages is not None
         losses: dict[str, Tensor] = {}
-        if self._learns("points"):
+        if self.computes("points"):
             placed, target = (self._to_crop(p, crop) for p in (moved.stages, batch.points))
             each = coordinate_loss(placed, target, batch.mask, options)
             losses["points"] = sum_over_stacks(list(each))
         reference = batch.points - (moved.points - plain.points).detach()
         target = self._to_crop(reference, crop) * size - 0.5
         losses |= self._map_losses(answers, target, batch.mask)
-        if self._learns("pose") and self.network.template is not None:
+        if self.computes("pose") and self.network.template is not None:
             pose, ok = pose_targets(
                 target, batch.mask, self.network.template, self.pose_points, size
             )
@@ -337,13 +333,13 @@ class SPIGA(LandmarkModule):
         """Losses of the maps that the backbone answers; a landmark outside the crop has none."""
         inside = mask & ((target > -0.5) & (target < self.crop_size - 0.5)).all(-1)
         losses: dict[str, Tensor] = {}
-        if self._learns("heatmaps"):
+        if self.computes("heatmaps"):
             maps = self.heatmaps.encode(target, inside)
             losses["heatmaps"] = sum_over_stacks(
                 [map_loss(answer.heatmaps, maps, inside) for answer in answers]
             )
         edges = [answer.edges for answer in answers if answer.edges is not None]
-        if self._learns("edges") and edges:
+        if self.computes("edges") and edges:
             places = self.heatmaps.to_map(target)
             lines, complete = draw_edges(
                 places, mask, self.lines, self.heatmaps.side, self.loss.edge_sigma

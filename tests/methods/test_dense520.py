@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.data import Aflw2000, LandmarkDataModule, SyntheticFaces
@@ -18,6 +19,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods.dense520 import Dense520, DenseLossOptions
 from lit_landmarks.methods.dense520.loss import faithful_loss, measure_distance
+from lit_landmarks.methods.dense520.network import SpatialSoftmaxFeatures
 from lit_landmarks.metrics import FaceMetrics
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import mean_face
@@ -193,21 +195,41 @@ def test_the_pose_of_half_precision_is_that_of_single() -> None:
     assert pose[0, :3].tolist() == pytest.approx([35.0, -10.0, 15.0], abs=0.05)
 
 
-def test_features_laid_out_keep_where_things_are() -> None:
-    """One more bright spot at another place is another vector, though both average alike."""
-    method = Dense520.tiny(scheme="dense520", pooling="grid").eval()
-    assert method.network.num_features == 16 * 4**2 + 64 * 2**2
-    image = torch.rand(1, 3, 64, 64)
-    prediction = method(FaceInputs(image))
-    assert prediction.points.shape == (1, 520, 2)
+def test_the_spatial_softmax_says_where_a_map_responds() -> None:
+    features = SpatialSoftmaxFeatures("mobilenetv3_small_050").eval()
+    with torch.no_grad():
+        features.maps.weight.zero_()
+        features.maps.weight[0, 0] = 100.0
+
+    class Trunk(torch.nn.Module):
+        num_features = 3
+
+        def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+            fused = torch.zeros(1, 64, 8, 8)
+            fused[0, 0, 2, 5] = 1.0
+            return fused, torch.ones(1, self.num_features)
+
+    features.trunk = Trunk()  # type: ignore[assignment]
+    vector = features(torch.rand(1, 3, 64, 64))[0]
+    assert (vector[:2] / 4.0).tolist() == pytest.approx([5.5 / 8 - 0.5, 2.5 / 8 - 0.5], abs=1e-5)
+    assert vector[2:4].tolist() == pytest.approx([0.0, 0.0], abs=1e-5)  # a map without peak
+    assert vector[256:].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_places_stay_in_single_precision() -> None:
+    method = Dense520.tiny(scheme="dense520", pooling="spatial_softmax").eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = method(FaceInputs(torch.rand(2, 3, 64, 64)))
+    assert prediction.points.shape == (2, 520, 2)
     assert prediction.features is not None
-    assert prediction.features.shape == (1, method.network.num_features)
-    with pytest.raises(UserError, match="multiple of 32 pixels, not 72"):
-        Dense520.tiny(scheme="dense520", pooling="grid", frame_size=72)
+    assert prediction.features.shape == (2, method.network.num_features)
+    assert prediction.features.dtype == torch.float32
+    with pytest.raises(UserError, match="pooling is 'grid'"):
+        Dense520.tiny(scheme="dense520", pooling="grid")
 
 
-def test_the_grid_build_is_under_100_mma() -> None:
-    method = Dense520(scheme="dense520", frame_size=128, pooling="grid")
+def test_the_build_with_a_spatial_softmax_is_under_100_mma() -> None:
+    method = Dense520(scheme="dense520", frame_size=128, pooling="spatial_softmax")
     assert count_mma(method, method.example()).mma < 100.0
 
 

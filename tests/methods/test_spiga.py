@@ -15,7 +15,7 @@ from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.methods.spiga import SPIGA
 from lit_landmarks.methods.spiga.cascade import CascadeOptions, GraphCascade, GraphLayer, Step
 from lit_landmarks.methods.spiga.fields import edge_lines
-from lit_landmarks.methods.spiga.light import LightBackbone, expected_points
+from lit_landmarks.methods.spiga.light import expected_points
 from lit_landmarks.methods.spiga.loss import (
     SPIGALossOptions,
     coordinate_loss,
@@ -297,20 +297,3 @@ def test_pixels_point_to_landmarks_between_them() -> None:
     offsets = torch.zeros(1, 2, 8, 8)
     offsets[0, :, 2, 3] = torch.tensor([0.25, -0.5])
     assert torch.allclose(expected_points(logits, offsets)[0, 0] * 8, torch.tensor([3.75, 2.0]))
-
-
-def test_projecting_before_interpolating_is_the_same_function() -> None:
-    torch.manual_seed(0)
-    network = LightBackbone("mobilenetv3_small_050", 5, strides=(8, 16, 32), channels=16).eval()
-    image = torch.rand(2, 3, 64, 64)
-    maps, _ = network.maps(image)
-    other: Tensor | None = None
-    for index, stride in enumerate(network.maps.strides):
-        grown = maps[stride]
-        for _ in range(index):
-            size = [2 * n for n in grown.shape[-2:]]
-            grown = torch.nn.functional.interpolate(grown, size=size, mode="bilinear")
-        part = network.project[index](grown)
-        other = part if other is None else other + part
-    assert other is not None
-    assert torch.allclose(network._bring_together(maps), other, atol=1e-5)

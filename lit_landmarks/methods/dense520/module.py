@@ -56,8 +56,8 @@ class Dense520(LandmarkModule):
         backbone: timm's name of the architecture (paper: mobilenetv2_100).
         colors: order of the channels (authors' code: "bgr").
         input_scale: normalisation of the input (authors' code: "unit").
-        pooling: "average" over the last feature map, as the authors, or "grid", which keeps where
-            in the picture a feature was and learns in fewer steps.
+        pooling: "average" over the last feature map, as the authors, or "spatial_softmax", which
+            adds where in the picture features were, and learns in fewer steps.
         **base: see `LandmarkModule`; `scheme` is dense520, dense520_published, or any other with a
             place on the template head.
     """
@@ -89,7 +89,6 @@ class Dense520(LandmarkModule):
             colors=colors,
             input_scale=input_scale,
             pooling=pooling,
-            size=self.crop_size,
         )
         sparse = list(range(scheme.n_points))
         if self.scheme != "ibug68" and has_map(self.scheme, "ibug68"):

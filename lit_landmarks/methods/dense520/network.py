@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.nets.backbone import ColorOrder, FeatureMaps, InputScale, PooledBackbone
-from lit_landmarks.nets.precision import apply_in_single
+from lit_landmarks.nets.backbone import ColorOrder, InputScale, PooledBackbone
+from lit_landmarks.nets.fused_map import FusedMap
+from lit_landmarks.nets.heatmaps import mean_places
+from lit_landmarks.nets.precision import apply_in_single, full_precision
 
-Pooling = Literal["average", "grid"]
+Pooling = Literal["average", "spatial_softmax"]
 
-#: Channels that each map of a stride is squeezed to before it is laid out as a vector.
-_SQUEEZED = {16: 16, 32: 64}
+#: Maps of the spatial softmax, and channels of the feature map that they are made of.
+_MAPS, _CHANNELS = 128, 64
+#: Places are stretched by this, so that they vary about as much as features do.
+_STRETCH = 4.0
 
 
-class GridFeatures(nn.Module):
-    """Feature vector that keeps where things are: maps of two strides, squeezed and laid out.
+class SpatialSoftmaxFeatures(nn.Module):
+    """Pooled features, and where in the picture each of 128 maps responds (Levine, JMLR 2016).
+
+    Pooled features lose where something was; the mean place of a map under its softmax is that
+    alone, to a fraction of a pixel.
 
     Args:
         backbone: timm's name.
-        size: side S of the images, a multiple of 32.
         input_scale: see `nets.backbone.InputNorm`.
 
     Attributes:
         num_features: length of the vector.
+
+    Example:
+        >>> features = SpatialSoftmaxFeatures("mobilenetv3_small_050").eval()
+        >>> features(torch.zeros(1, 3, 64, 64)).shape[1] == features.num_features
+        True
     """
 
-    def __init__(self, backbone: str, size: int, *, input_scale: InputScale = "unit") -> None:
+    def __init__(self, backbone: str, *, input_scale: InputScale = "unit") -> None:
         super().__init__()
-        if size % 32:
-            raise UserError(f"pooling grid needs a crop of a multiple of 32 pixels, not {size}")
-        self.maps = FeatureMaps(backbone, strides=tuple(_SQUEEZED), input_scale=input_scale)
-        self.squeeze = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(self.maps.channels[s], c, 1, bias=False), nn.BatchNorm2d(c))
-            for s, c in _SQUEEZED.items()
-        )
-        self.num_features = sum(c * (size // s) ** 2 for s, c in _SQUEEZED.items())
+        self.trunk = FusedMap(backbone, channels=_CHANNELS, input_scale=input_scale)
+        self.maps = nn.Conv2d(_CHANNELS, _MAPS, 1)
+        self.num_features = 2 * _MAPS + self.trunk.num_features
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, num_features) of (B, 3, S, S) RGB in [0, 1]."""
-        maps, _ = self.maps(image)
-        laid_out = [
-            torch.relu(squeeze(maps[stride])).flatten(1)
-            for squeeze, stride in zip(self.squeeze, _SQUEEZED, strict=True)
-        ]
-        return torch.cat(laid_out, 1)
+        """(B, num_features) of (B, 3, S, S) RGB in [0, 1]; S is a multiple of 32."""
+        features, vector = self.trunk(image)
+        with full_precision(image.device):
+            logits = apply_in_single(self.maps, features)
+            weights = logits.flatten(2).softmax(-1).view_as(logits)
+            places = mean_places(weights, first=0.5) / logits.shape[-1] - 0.5
+            return torch.cat((_STRETCH * places.flatten(1), vector.float()), 1)
 
 
 class DenseRegressor(nn.Module):
@@ -58,8 +64,7 @@ class DenseRegressor(nn.Module):
         backbone: timm's name.
         colors: order in which the backbone is given the channels (authors' code: "bgr").
         input_scale: see `nets.backbone.InputNorm`.
-        pooling: "average" over the last map, as the authors; "grid" keeps places (`GridFeatures`).
-        size: side of the images, which "grid" needs.
+        pooling: "average" over the last map, as the authors, or `SpatialSoftmaxFeatures`.
 
     Attributes:
         num_features: length of the vector.
@@ -78,13 +83,14 @@ class DenseRegressor(nn.Module):
         colors: ColorOrder = "rgb",
         input_scale: InputScale = "unit",
         pooling: Pooling = "average",
-        size: int = 256,
     ) -> None:
         super().__init__()
         self.n_points = n_points
         self.colors = colors
-        if pooling == "grid":
-            self.backbone: nn.Module = GridFeatures(backbone, size, input_scale=input_scale)
+        if pooling not in get_args(Pooling):
+            raise UserError(f"pooling is '{pooling}'; choose one of {list(get_args(Pooling))}")
+        if pooling == "spatial_softmax":
+            self.backbone: nn.Module = SpatialSoftmaxFeatures(backbone, input_scale=input_scale)
         else:
             self.backbone = PooledBackbone(backbone, input_scale=input_scale)
         self.num_features = int(self.backbone.num_features)

@@ -1,20 +1,15 @@
-"""Light backbones (ours): maps of a timm network, brought together at one stride.
-
-Each map is projected before it is brought to the finer stride: a 1 x 1 convolution and bilinear
-interpolation commute, so this is the function of the other order, for a quarter of the
-multiply-adds at each halving.
-"""
+"""Light backbones (ours): one feature map of a timm network, with heat maps and a head pose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_landmarks.methods.spiga.fields import Answer, VisualField
-from lit_landmarks.nets.backbone import FeatureMaps, InputScale
+from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.fused_map import FusedMap
 from lit_landmarks.nets.heatmaps import mean_places
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 
@@ -54,14 +49,9 @@ class LightBackbone(nn.Module):
         input_scale: InputScale = "unit",
     ) -> None:
         super().__init__()
-        self.maps = FeatureMaps(name, strides=strides, input_scale=input_scale)
-        self.stride = self.maps.strides[0]
-        self.channels, self.num_features = channels, self.maps.num_features
-        self.project = nn.ModuleList(
-            nn.Conv2d(self.maps.channels[stride], channels, 1, bias=False)
-            for stride in self.maps.strides
-        )
-        self.norm = nn.BatchNorm2d(channels)
+        self.trunk = FusedMap(name, strides=strides, channels=channels, input_scale=input_scale)
+        self.stride, self.channels = self.trunk.stride, channels
+        self.num_features = self.trunk.num_features
         self.heatmaps = nn.Conv2d(channels, n_points, 1)
         self.offsets = nn.Conv2d(channels, 2 * n_points, 1)
         self.pose = nn.Linear(self.num_features, 6)
@@ -70,8 +60,7 @@ class LightBackbone(nn.Module):
 
     def forward(self, image: Tensor) -> VisualField:
         """Features and pose of (B, 3, S, S) RGB in [0, 1]; the largest stride divides S."""
-        maps, vector = self.maps(image)
-        features = F.relu(self.norm(self._bring_together(maps)))
+        features, vector = self.trunk(image)
         pose = apply_in_single(self.pose, vector)
         return VisualField(((features, vector),), pose)
 
@@ -82,15 +71,6 @@ class LightBackbone(nn.Module):
         with full_precision(logits.device):
             points = expected_points(logits, offsets)
             return (Answer(points, torch.sigmoid(logits), field.pose),)
-
-    def _bring_together(self, maps: dict[int, Tensor]) -> Tensor:
-        """Sum of the projected maps, each step from coarse to fine on the way of all before."""
-        strides = self.maps.strides
-        total: Tensor = self.project[-1](maps[strides[-1]])
-        for index in range(len(strides) - 2, -1, -1):
-            finer = self.project[index](maps[strides[index]])
-            total = F.interpolate(total, size=finer.shape[-2:], mode="bilinear") + finer
-        return total
 
 
 def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ escapes is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from typing import Literal, get_args, get_origin, get_type_hints
+
 
 class UserError(ValueError):
-    """Bad input, told in one line: what, where (file and row), and the cure."""
+    """Bad input, in one line: what, where (file and row), and the cure."""
 
 
 class SharedError(UserError):
@@ -28,3 +30,30 @@ def first_line(error: BaseException, named: bool = False) -> str:
         return name
     line = text.splitlines()[0]
     return f"{name}: {line}" if named else line
+
+
+def check_literals(options: object, name: str) -> None:
+    """Refuse options of which a field holds none of the values of its `Literal`.
+
+    Args:
+        options: an object whose class has type hints.
+        name: of the options in a configuration.
+
+    Raises:
+        UserError: with the name of the field, and the values that it can have.
+
+    Example:
+        >>> class Options:
+        ...     unit: Literal["px", "mm"] = "px"
+        >>> options = Options()
+        >>> check_literals(options, "loss")
+        >>> options.unit = "m"
+        >>> check_literals(options, "loss")
+        Traceback (most recent call last):
+        ...
+        lit_landmarks.errors.UserError: loss.unit is 'm'; choose one of ['px', 'mm']
+    """
+    for field, hint in get_type_hints(type(options)).items():
+        value = getattr(options, field)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise UserError(f"{name}.{field} is '{value}'; choose one of {list(get_args(hint))}")

@@ -14,11 +14,11 @@ at G, which `alpha_schedule="to_zero"` mends. Coordinates are centred frame unit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.losses import Distance
 
 AlphaSchedule = Literal["thirds", "to_zero", "constant", "off"]
@@ -66,13 +66,7 @@ class ASMLossOptions:
 
     def __post_init__(self) -> None:
         """Reject values that no schedule or distance has."""
-        for name, value, allowed in (
-            ("alpha_schedule", self.alpha_schedule, get_args(AlphaSchedule)),
-            ("distance", self.distance, get_args(Distance)),
-            ("smooth", self.smooth, get_args(SmoothTarget)),
-        ):
-            if value not in allowed:
-                raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
+        check_literals(self, "loss")
         if not 0.0 < self.share <= 1.0:
             raise UserError(f"loss.share is {self.share}; it must lie in (0, 1]")
         if self.pose_scale <= 0.0:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.losses import adaptive_wing, wing
 
 DenseDistance = Literal["wing", "adaptive_wing", "l1", "wing_unit", "faithful"]
@@ -56,12 +56,7 @@ class DenseLossOptions:
 
     def __post_init__(self) -> None:
         """Reject values that no choice has."""
-        for name, value, allowed in (
-            ("distance", self.distance, get_args(DenseDistance)),
-            ("contour", self.contour, get_args(ContourRule)),
-        ):
-            if value not in allowed:
-                raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
+        check_literals(self, "loss")
         weights = (self.dense_weight, self.sparse_weight, self.photo_weight)
         if not all(0.0 <= w < math.inf for w in weights) or max(weights) == 0.0:
             raise UserError(f"loss weights are {weights}; give numbers from 0, not all of them 0")

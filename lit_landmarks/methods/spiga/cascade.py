@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.attention import AttentionForm, AttentionKind, LandmarkAttention
 from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import sample_windows
@@ -62,13 +62,7 @@ class CascadeOptions:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no cascade."""
-        for name, value, allowed in (
-            ("attention", self.attention, get_args(AttentionKind)),
-            ("form", self.form, get_args(AttentionForm)),
-            ("squash", self.squash, get_args(Squash)),
-        ):
-            if value not in allowed:
-                raise UserError(f"cascade.{name} is '{value}'; choose one of {list(allowed)}")
+        check_literals(self, "cascade")
         if not all(0.0 < window <= 1.0 for window in self.windows):
             raise UserError(
                 f"cascade.windows is {list(self.windows)}; give shares of the crop's side, to 1"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.losses import adaptive_wing, wing
 
 PoseUnits = Literal["degrees", "scaled"]
@@ -61,12 +61,7 @@ class SPIGALossOptions:
 
     def __post_init__(self) -> None:
         """Reject values that no choice has."""
-        for name, value, allowed in (
-            ("pose_units", self.pose_units, get_args(PoseUnits)),
-            ("coordinates", self.coordinates, get_args(CoordinateLoss)),
-        ):
-            if value not in allowed:
-                raise UserError(f"loss.{name} is '{value}'; choose one of {list(allowed)}")
+        check_literals(self, "loss")
         for name in _LOSSES:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise UserError(f"loss.{name} is {getattr(self, name)}; give a weight from 0 on")

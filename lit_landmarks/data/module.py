@@ -68,6 +68,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
         epoch_faces: smallest number of training faces in an epoch: where there are fewer, each is
             drawn several times, augmented anew, so that epochs mean the same for 20 photos and for
             2000; None draws each face as `weights` says.
+        yaw_bins: name of a validation or test set -> edges in whole degrees of bins of |yaw|, such
+            as [0, 30, 60, 90], that are measured alone: by the pose of the labels, or of POSIT.
         batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
         source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
         source_scale: side of the source crops in box sides; None is `types.SOURCE_MARGIN` frames.
@@ -92,6 +94,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         root: str = ".",
         weights: dict[str, float] | None = None,
         epoch_faces: int | None = None,
+        yaw_bins: dict[str, list[float]] | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         source_size: int | None = None,
@@ -115,6 +118,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.root = root
         self.weights = weights or {}
         self.epoch_faces = epoch_faces
+        self.yaw_bins = {name: tuple(edges) for name, edges in (yaw_bins or {}).items()}
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or 2 * batch_size
         self.source_scale = source_scale or self.crop.source_scale
@@ -146,6 +150,13 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 raise UserError(f"weights names {name!r}, no training set; known: {names}")
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
+        measured = {*self.sets["val"], *self.sets["test"]}
+        for name in self.yaw_bins:
+            if name not in measured:
+                raise UserError(
+                    f"yaw_bins names {name!r}, no validation or test set; known: "
+                    + ", ".join(sorted(measured))
+                )
         if self.epoch_faces is not None and self.epoch_faces < 1:
             raise UserError(
                 f"data.init_args.epoch_faces is {self.epoch_faces}; give a number of faces, or null"
@@ -179,6 +190,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                         labels=index.labels,
                         # A subset with every face would repeat each figure of its set.
                         subsets=tuple(n for n, inside in index.subsets.items() if not inside.all()),
+                        yaw_bins=() if role == "train" else self.yaw_bins.get(name, ()),
                     )
                 )
         n_points = max(get_scheme(d.scheme).n_points for d in described)

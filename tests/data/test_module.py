@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.data import Augmentation, FaceDataset, LandmarkDataModule
+from lit_landmarks.data import Augmentation, FaceDataset, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMS
-from lit_landmarks.types import FaceBatch
+from lit_landmarks.metrics import NORMS, FaceMetrics
+from lit_landmarks.types import FaceBatch, Prediction
 
 Make = Callable[..., Path]
 MakeSet = Callable[..., FaceDataset]
@@ -166,6 +166,7 @@ def test_workers_change_nothing(dot_faces: MakeSet, tmp_path: Path) -> None:
         ({"scheme": "dlib5"}, "dlib5"),
         ({"weights": {"b": 1.0}}, "'b', no training set; known: a"),
         ({"weights": {"a": 0.0}}, "weight of 'a'"),
+        ({"yaw_bins": {"a": [0.0, 90.0]}}, "'a', no validation or test set; known: $"),
     ],
 )
 def test_bad_arguments(dot_faces: MakeSet, kwargs: dict[str, Any], message: str) -> None:
@@ -219,3 +220,26 @@ def test_weights_reach_the_order(dot_faces: MakeSet, tmp_path: Path) -> None:
     )
     ids = torch.cat([b.dataset_id for b in module.batches("train", random=True)])
     assert torch.bincount(ids).tolist() == [3, 12]
+
+
+def test_bins_of_yaw_are_measured_alone(tmp_path: Path) -> None:
+    faces = SyntheticFaces(n=24, seed=3, max_yaw=80.0, image_size=64, visibility=False)
+    module = LandmarkDataModule(
+        train={"heads": faces},
+        test={"heads": faces},
+        yaw_bins={"heads": [0.0, 30.0, 90.0]},
+        cache_dir=str(tmp_path),
+        frame_size=64,
+    )
+    assert [d.yaw_bins for d in module.spec.datasets] == [(), (0.0, 30.0, 90.0)]
+    metrics = FaceMetrics(module.spec, "test")
+    batch = next(module.batches("test"))
+    turned = batch.pose[:, 0].abs() > 30.0
+    shift = torch.where(turned, 2.0, 1.0)[:, None, None]
+    metrics.update(Prediction(batch.points + shift), batch)
+    values = metrics.compute()
+    box = batch.points.amax(1) - batch.points.amin(1)
+    errors = 100 * shift[:, 0, 0] * 2**0.5 / box.prod(-1).sqrt()
+    for name, members in (("yaw_0_30", ~turned), ("yaw_30_90", turned)):
+        wanted = float(errors[members].mean())
+        assert values[f"test/heads/nme_box/{name}"] == pytest.approx(wanted, rel=1e-4)

@@ -144,6 +144,9 @@ def test_bad_choices_are_refused() -> None:
         DenseLossOptions(distance="huber")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="loss weights are"):
         DenseLossOptions(dense_weight=-1.0)
+    for frontal in (-5.0, math.nan):
+        with pytest.raises(UserError, match=r"loss\.frontal is .*; give degrees from 0"):
+            DenseLossOptions(frontal=frontal)
     with pytest.raises(UserError, match=r"set data\.init_args\.scheme dense520"):
         Dense520(scheme=None)
 

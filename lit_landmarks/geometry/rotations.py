@@ -65,7 +65,10 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     Yaw and roll lie in (-180, 180], pitch in [-90, 90]. At |pitch| = 90 only yaw and roll together
     are defined: roll is then 0.
     """
-    cos_pitch = torch.hypot(matrix[..., 0, 2], matrix[..., 2, 2])
+    x, z = matrix[..., 0, 2], matrix[..., 2, 2]
+    # ONNX has no hypot; elsewhere its last bit stays as it is.
+    exported = torch.compiler.is_exporting()
+    cos_pitch = torch.sqrt(x * x + z * z) if exported else torch.hypot(x, z)
     pitch = torch.atan2(matrix[..., 1, 2], cos_pitch)
     locked = cos_pitch < _GIMBAL
     yaw = torch.where(

@@ -25,6 +25,7 @@ SHOWN = {
     "nme": "NME",
     "nme_interocular": "NME io",
     "nme_box": "NME box",
+    "nme_box_yaw_bins": "NME bins",
     "nme_mean_shape": "mean shape",
     "fr10_interocular": "FR10 io",
     "auc10_interocular": "AUC10 io",

@@ -99,6 +99,27 @@ def test_photos_teach_the_68_and_the_jaw_by_its_rule(rule: str, counts: list[int
     assert losses["dense"].item() > 0.0
 
 
+@pytest.mark.parametrize("distance", ["wing", "adaptive_wing", "l1", "wing_unit", "faithful"])
+def test_a_prediction_that_is_no_number_is_no_finite_loss(distance: str) -> None:
+    """Or a training that has diverged would go on."""
+    loss = DenseLossOptions(distance=distance)  # type: ignore[arg-type]
+    method = Dense520.tiny(scheme="dense520", loss=loss)
+    for convention, solid, names in (
+        ("300w_lp", True, set(method.loss_weights()) - {"photos"}),
+        ("300w", False, {"photos"}),
+    ):
+        batch = batch_of([convention], [solid])
+        prediction = method.eval()(batch.inputs)
+        assert prediction.points3d is not None
+        broken = replace(
+            prediction,
+            points=torch.full_like(prediction.points, torch.nan),
+            points3d=torch.full_like(prediction.points3d, torch.nan),
+        )
+        losses = method.losses(broken, batch)
+        assert {name for name, value in losses.items() if value.isnan()} == names
+
+
 def test_it_starts_at_the_mean_face_and_its_pose_is_that_of_its_points() -> None:
     method = Dense520.tiny(scheme="dense520").eval()
     with torch.no_grad():
@@ -123,6 +144,9 @@ def test_bad_choices_are_refused() -> None:
         DenseLossOptions(distance="huber")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="loss weights are"):
         DenseLossOptions(dense_weight=-1.0)
+    for frontal in (-5.0, math.nan):
+        with pytest.raises(UserError, match=r"loss\.frontal is .*; give degrees from 0"):
+            DenseLossOptions(frontal=frontal)
     with pytest.raises(UserError, match=r"set data\.init_args\.scheme dense520"):
         Dense520(scheme=None)
 

@@ -11,7 +11,12 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 from torch.export import Dim
 
+from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import LandmarkModule
+from lit_landmarks.methods.dense520 import Dense520, SurfaceCorrection
+from lit_landmarks.schemes import convention_index
+from lit_landmarks.template import mean_face
+from lit_landmarks.types import FaceInputs
 from tests.methods.test_every_method import PARTS, PointsOf, build, every_method
 
 
@@ -51,3 +56,50 @@ def check_any_batch(
             expected = points_of(image[:count]).numpy()
         assert points.shape == (count, 68, 2)
         assert np.abs(points - expected).max() < 0.01, f"batch of {count}, in pixels"
+
+
+class SolidOf(torch.nn.Module):
+    """3D points and head pose in the convention of 300W."""
+
+    def __init__(self, method: LandmarkModule) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        asked = torch.full(image.shape[:1], convention_index("300w"), device=image.device)
+        prediction = self.method(FaceInputs(image, convention=asked))
+        assert prediction.points3d is not None
+        assert prediction.pose is not None
+        return prediction.points3d, prediction.pose[:, :3]
+
+
+@pytest.mark.parametrize(
+    "looks", ["at_the_frame", pytest.param("at_a_crop_of_it", marks=pytest.mark.slow)]
+)
+def test_points_in_3d_and_head_pose_are_in_the_graph_too(looks: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    parts = PARTS["normalizer"]() if looks == "at_a_crop_of_it" else {}
+    method = Dense520.tiny(scheme="dense520", correction=SurfaceCorrection(), **parts).eval()
+    turned = mean_face("dense520") @ euler_to_matrix(torch.tensor([[35.0, -10.0, 15.0]]))[0].mT
+    with torch.no_grad():
+        method.network.landmarks.bias.copy_(0.3 * turned.flatten())
+    solid_of = SolidOf(method).eval()
+    image = torch.rand(3, *method.example().image.shape[1:])
+    program = torch.onnx.export(
+        solid_of,
+        (image[:2],),
+        input_names=["image"],
+        dynamo=True,
+        dynamic_shapes={"image": {0: Dim("batch", min=1)}},
+        verbose=False,
+    )
+    assert program is not None
+    program.save(tmp_path / "method.onnx")
+    session = InferenceSession(tmp_path / "method.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        solid, pose = session.run(None, {"image": image[:count].numpy()})
+        with torch.inference_mode():
+            expected, angles = (values.numpy() for values in solid_of(image[:count]))
+        assert np.abs(solid - expected).max() < 0.01, f"batch of {count}, in pixels"
+        assert np.abs(pose - angles).max() < 0.01, f"batch of {count}, in degrees"
+        assert np.abs(pose).min() > 1.0

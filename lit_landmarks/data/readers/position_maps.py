@@ -110,11 +110,20 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
         folder = self._layout_folder()
         places = Places.of(folder, self.scheme, self.source)
         images: dict[Path, dict[str, list[Path]]] = {}
-        for file in sorted((*match_files(root, "*.npy"), *match_files(root, "*/*.npy"))):
-            if file.parent.resolve() != folder.resolve():
-                if file.parent not in images:
-                    images[file.parent] = image_files(file.parent)
-                yield places, file, images[file.parent]
+        files = [
+            file
+            for file in sorted((*match_files(root, "*.npy"), *match_files(root, "*/*.npy")))
+            if file.parent.resolve() != folder.resolve()
+        ]
+        if not files:
+            raise UserError(
+                f"no .npy file in {root} or in a folder right below it; correct root; the maps are"
+                f" {self.source}"
+            )
+        for file in files:
+            if file.parent not in images:
+                images[file.parent] = image_files(file.parent)
+            yield places, file, images[file.parent]
 
     def _face(self, entry: tuple[Places, Path, dict[str, list[Path]]]) -> FaceRow:
         places, file, images = entry

@@ -60,6 +60,8 @@ class DenseLossOptions:
         weights = (self.dense_weight, self.sparse_weight, self.photo_weight)
         if not all(0.0 <= w < math.inf for w in weights) or max(weights) == 0.0:
             raise UserError(f"loss weights are {weights}; give numbers from 0, not all of them 0")
+        if not 0.0 <= self.frontal <= 180.0:
+            raise UserError(f"loss.frontal is {self.frontal}; give degrees from 0 to 180")
         own = DenseLossOptions.dense_weight, DenseLossOptions.sparse_weight
         if self.distance == "faithful" and weights[:2] != own:
             raise UserError(

@@ -175,7 +175,9 @@ class Dense520(LandmarkModule):
         solid = torch.cat((prediction.points, prediction.points3d[..., 2:]), -1)
         predicted = self._in_crop(solid, prediction.crop)
         depth = torch.where(batch.has_points3d[:, None, None], batch.points3d[..., 2:], 0.0)
-        target = self._in_crop(torch.cat((batch.points, depth.nan_to_num()), -1), prediction.crop)
+        # Labels that are absent become numbers; a prediction that is none shall spoil the loss.
+        labels = torch.cat((batch.points, depth), -1).nan_to_num()
+        target = self._in_crop(labels, prediction.crop)
         annotated = batch.mask & batch.has_points3d[:, None]
         # Depth has no origin: it counts from the mean of the points that are compared.
         predicted, target = (_center_depth(points, annotated) for points in (predicted, target))
@@ -227,10 +229,9 @@ class Dense520(LandmarkModule):
 
 
 def _center_depth(points: Tensor, mask: Tensor) -> Tensor:
-    """(B, N, 3) with depths from the mean of the masked points; NaN counts as 0."""
-    points = points.nan_to_num()
-    weight = mask.to(points.dtype)
-    mean = (points[..., 2] * weight).sum(1) / weight.sum(1).clamp(min=1)
+    """(B, N, 3) with depths from the mean of the masked points."""
+    total = torch.where(mask, points[..., 2], 0.0).sum(1)
+    mean = total / mask.sum(1).clamp(min=1)
     return torch.cat((points[..., :2], points[..., 2:] - mean[:, None, None]), -1)
 
 

@@ -357,7 +357,9 @@ def test_files_of_other_sizes_are_refused(aflw: tuple[Path, list[Face]]) -> None
         Aflw2000(str(root), labels=str(root / "broken.npy")).index()
     with pytest.raises(UserError, match="no file"):
         Aflw2000(str(root), labels="nowhere.npy").index()
-    for name, yaws in (("nan", [np.nan] * 9), ("radians", np.linspace(-1.5, 1.5, 9))):
+    radians = np.linspace(-1.5, 1.5, 9)
+    outlier = np.deg2rad([351.0, 20, -50, 4, 80, -12, 7, 31, 2])  # as in the published file
+    for name, yaws in (("nan", [np.nan] * 9), ("radians", radians), ("outlier", outlier)):
         np.save(root / f"{name}.npy", yaws)
         with pytest.raises(UserError, match="no yaws in degrees"):
             Aflw2000(str(root), yaws=str(root / f"{name}.npy")).index()

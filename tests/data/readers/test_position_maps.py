@@ -75,6 +75,10 @@ def test_maps_in_folders_of_subsets(written: tuple[Path, list[Face]], tmp_path: 
     ]
     with pytest.raises(UserError, match=r"no folder .*layout with .*set layout_dir"):
         PositionMaps(str(tmp_path)).index()
+    (tmp_path / "above" / "two" / "levels").mkdir(parents=True)
+    shutil.copy(root / "000000.npy", tmp_path / "above" / "two" / "levels")
+    with pytest.raises(UserError, match=r"no \.npy file in .*above or in a folder right below"):
+        PositionMaps(str(tmp_path / "above"), layout_dir=str(root / "layout")).index()
     with pytest.raises(UserError, match=r"no folder .*none; correct root"):
         PositionMaps(str(tmp_path / "none")).index()
 

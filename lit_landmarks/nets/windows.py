@@ -16,6 +16,7 @@ from torch import Tensor
 from lit_landmarks.geometry.crops import to_unit
 
 Sampling = Literal["integer", "bilinear"]
+Padding = Literal["zeros", "border"]
 
 
 class Windows:
@@ -92,7 +93,7 @@ def sample_windows(
     centers: Tensor,
     side: int,
     step: float = 1.0,
-    padding: Literal["zeros", "border"] = "zeros",
+    padding: Padding = "zeros",
 ) -> Tensor:
     """Windows of feature maps, bilinear, with gradients for maps and centers.
 
@@ -115,6 +116,53 @@ def sample_windows(
     height, width = maps.shape[-2:]
     places = (torch.arange(side, device=maps.device) - (side - 1) / 2) * step
     offsets = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
-    grid = to_unit(centers[:, :, None] + offsets, (width, height))
-    windows = F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
-    return windows.transpose(1, 2).reshape(*grid.shape[:2], -1, side, side)
+    samples = centers[:, :, None] + offsets
+    if torch.compiler.is_exporting():  # runtimes are slow at `GridSample`
+        windows = _gather_samples(maps, samples.flatten(1, 2), padding)
+        windows = torch.unflatten(windows, 1, (centers.shape[1], -1)).transpose(2, 3)
+    else:
+        grid = to_unit(samples, (width, height))
+        windows = F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
+        windows = windows.transpose(1, 2)
+    return windows.reshape(*samples.shape[:2], -1, side, side)
+
+
+def _gather_samples(maps: Tensor, places: Tensor, padding: Padding) -> Tensor:
+    """`F.grid_sample` by four gathers of whole pixels: for exported graphs.
+
+    Args:
+        maps: (B, C, H, W).
+        places: (B, K, 2) in pixels of the maps.
+        padding: see `sample_windows`.
+
+    Returns:
+        (B, K, C).
+    """
+    batch, channels, height, width = maps.shape
+    x, y = places.unbind(-1)
+    pixels = maps.permute(0, 2, 3, 1).reshape(-1, channels)
+    first = (torch.arange(batch, device=maps.device) * (height * width))[:, None]
+    rows = _pixels_beside(y, height, padding)
+    columns = _pixels_beside(x, width, padding)
+    total: Tensor | None = None
+    for row, share in rows:
+        for column, part in columns:
+            index = first + row * width + column
+            values = pixels.index_select(0, index.flatten()).view(batch, -1, channels)
+            values = values * (share * part)[..., None]
+            total = values if total is None else total + values
+    assert total is not None
+    return total
+
+
+def _pixels_beside(places: Tensor, count: int, padding: Padding) -> list[tuple[Tensor, Tensor]]:
+    """The whole pixels before and behind places along an axis, and the share of each."""
+    if padding == "border":
+        places = places.clamp(0, count - 1)
+    before = places.floor()
+    beside: list[tuple[Tensor, Tensor]] = []
+    for pixel in (before, before + 1):
+        inside = pixel.clamp(0, count - 1)
+        share = 1 - (places - pixel).abs()
+        beside.append((inside.long(), share * (inside == pixel) if padding == "zeros" else share))
+    return beside

@@ -25,7 +25,7 @@ help:  ## list the targets
 fit: $(VENV)/.installed  ## train a small network on embedded synthetic faces, into runs/
 	$(PY) -m lit_landmarks fit --config configs/quick.yaml
 
-test: $(VENV)/.installed-dev  ## fast tests and doctests, about four minutes on 2 cores
+test: $(VENV)/.installed-dev  ## fast tests and doctests, about nine minutes on 2 cores
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.installed-dev  ## the slow tests that `make test` leaves out

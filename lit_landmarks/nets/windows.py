@@ -105,7 +105,7 @@ def sample_windows(
         padding: outside the maps are 0, or as at their border.
 
     Returns:
-        (B, M, C, side, side).
+        (B, M, C, side, side), in memory (B, C, side, side, M).
 
     Example:
         >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
@@ -116,15 +116,14 @@ def sample_windows(
     height, width = maps.shape[-2:]
     places = (torch.arange(side, device=maps.device) - (side - 1) / 2) * step
     offsets = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
-    samples = centers[:, :, None] + offsets
+    samples = centers[:, None] + offsets[:, None]
     if torch.compiler.is_exporting():  # runtimes are slow at `GridSample`
-        windows = _gather_samples(maps, samples.flatten(1, 2), padding)
-        windows = torch.unflatten(windows, 1, (centers.shape[1], -1)).transpose(2, 3)
+        gathered = _gather_samples(maps, samples.flatten(1, 2), padding)
+        windows = torch.unflatten(gathered, 1, (side**2, -1)).permute(0, 3, 1, 2)
     else:
         grid = to_unit(samples, (width, height))
         windows = F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
-        windows = windows.transpose(1, 2)
-    return windows.reshape(*samples.shape[:2], -1, side, side)
+    return torch.unflatten(windows.permute(0, 3, 1, 2), 3, (side, side))
 
 
 def _gather_samples(maps: Tensor, places: Tensor, padding: Padding) -> Tensor:

@@ -33,8 +33,8 @@ NARROW: dict[str, dict[str, float]] = {
 }
 
 
-#: Side of the frame, for methods whose windows are too small for 64 pixels.
-FRAME = {"SPIGA": 128}
+#: Side of the frame, for configs with windows that are too small for 64 pixels.
+FRAME = {"spiga": 128, "spiga_100mma": 128, "spiga_250mma": 128, "spiga_1000mma": 256}
 
 
 def few_at_once(size: int) -> dict[str, object]:
@@ -92,7 +92,7 @@ def test_config_trains_for_a_step(
         request.getfixturevalue("real_data")
     tree = settings_of(path)
     short = tmp_path / "short.yaml"
-    size = FRAME.get(tree["model"]["class_path"], 64)
+    size = FRAME.get(path.stem, 64)
     short.write_text(yaml.safe_dump({**SHORT, "data": few_at_once(size)}))
     config = tmp_path / "config.yaml"
     few_faces(tree, config)

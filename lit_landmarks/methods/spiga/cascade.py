@@ -178,7 +178,10 @@ class Step(nn.Module):
         Returns:
             The points moved; the nodes (B, N, width) behind; the weights (layers, B, heads, N, N).
         """
-        nodes = self.encode(self.cut(maps, points).flatten(2))
+        # As the windows lie in memory: a call of `encode` would copy them first.
+        samples = self.cut(maps, points).permute(0, 2, 3, 4, 1).flatten(1, 3)
+        weight = self.encode.weight.expand(points.shape[0], -1, -1)
+        nodes = torch.baddbmm(self.encode.bias[:, None], weight, samples).mT
         if self.position is not None:
             nodes = nodes + self.position(self.displacements(points))
         weights: list[Tensor] = []

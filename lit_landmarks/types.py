@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.export import register_dataclass
 
+from lit_landmarks.exportable import hypot
 from lit_landmarks.labels import LABELS as LABELS
 from lit_landmarks.labels import complete_columns
 
@@ -308,9 +309,7 @@ def _turned_angles(angles: Tensor, way: Tensor) -> Tensor:
     x, y, z = -cos * sy * cp - sin * sp, -sin * sy * cp + cos * sp, cy * cp
     left = sin * (cy * cr + sy * sp * sr) + cos * cp * sr
     up = sin * (sy * sp * cr - cy * sr) + cos * cp * cr
-    exported = torch.compiler.is_exporting()  # ONNX has no hypot
-    cos_pitch = torch.sqrt(x * x + z * z) if exported else torch.hypot(x, z)
-    turned = (torch.atan2(-x, z), torch.atan2(y, cos_pitch), torch.atan2(left, up))
+    turned = (torch.atan2(-x, z), torch.atan2(y, hypot(x, z)), torch.atan2(left, up))
     return torch.rad2deg(torch.stack(turned, -1))
 
 

@@ -144,19 +144,18 @@ class LandmarkDataModule(lightning.LightningDataModule):
         for role in ROLES:
             for name in self.sets[role]:
                 check_name("data set", name, f"data.init_args.{role}")
+        measured = {*self.sets["val"], *self.sets["test"]}
+        for option, names, sets, kind in (
+            ("weights", self.weights, list(self.sets["train"]), "training"),
+            ("yaw_bins", self.yaw_bins, sorted(measured), "validation or test"),
+        ):
+            for name in names:
+                if name not in sets:
+                    text = f"{option} names {name!r}, no {kind} set; known: {', '.join(sets)}"
+                    raise UserError(text)
         for name, weight in self.weights.items():
-            if name not in self.sets["train"]:
-                names = ", ".join(self.sets["train"])
-                raise UserError(f"weights names {name!r}, no training set; known: {names}")
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(f"weight of {name!r} is {weight}; give a number above 0")
-        measured = {*self.sets["val"], *self.sets["test"]}
-        for name in self.yaw_bins:
-            if name not in measured:
-                raise UserError(
-                    f"yaw_bins names {name!r}, no validation or test set; known: "
-                    + ", ".join(sorted(measured))
-                )
         if self.epoch_faces is not None and self.epoch_faces < 1:
             raise UserError(
                 f"data.init_args.epoch_faces is {self.epoch_faces}; give a number of faces, or null"

@@ -35,6 +35,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_landmarks.exportable import hypot
+
 # Below this cosine of pitch, yaw and roll turn about the same axis (float32 noise is about 1e-7).
 _GIMBAL = 1e-6
 
@@ -65,10 +67,7 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     Yaw and roll lie in (-180, 180], pitch in [-90, 90]. At |pitch| = 90 only yaw and roll together
     are defined: roll is then 0.
     """
-    x, z = matrix[..., 0, 2], matrix[..., 2, 2]
-    # ONNX has no hypot; elsewhere its last bit stays as it is.
-    exported = torch.compiler.is_exporting()
-    cos_pitch = torch.sqrt(x * x + z * z) if exported else torch.hypot(x, z)
+    cos_pitch = hypot(matrix[..., 0, 2], matrix[..., 2, 2])
     pitch = torch.atan2(matrix[..., 1, 2], cos_pitch)
     locked = cos_pitch < _GIMBAL
     yaw = torch.where(

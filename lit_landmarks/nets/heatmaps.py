@@ -169,13 +169,17 @@ class Heatmaps:
         Returns:
             (B, N, 2) input pixels.
         """
-        weights = logits.flatten(2).float().softmax(-1).view_as(logits)
-        return self.from_map(mean_places(weights))
+        return self.from_map(mean_places(spatial_softmax(logits.float())))
 
     def _distances(self, points: Tensor) -> Tensor:
         """(B, N, 2, side) from each column and each row to the points, in map pixels."""
         places = torch.arange(self.side, device=points.device, dtype=points.dtype)
         return self.to_map(points)[..., None] - places
+
+
+def spatial_softmax(logits: Tensor) -> Tensor:
+    """Softmax over the pixels of each map: (B, N, h, w) of that shape."""
+    return logits.flatten(2).softmax(-1).view_as(logits)
 
 
 def mean_places(weights: Tensor, first: float = 0.0) -> Tensor:

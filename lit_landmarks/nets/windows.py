@@ -1,6 +1,6 @@
 """Square windows around points: of images (`Windows`) and of feature maps (`sample_windows`).
 
-Both read all windows of all faces with one gather and are zero outside. `Windows` reads neighboring
+Neither loops over windows or faces. `Windows` is zero outside and reads neighboring
 pixels of images, which need no gradient, as runs of memory. `sample_windows` reads between pixels,
 at any distance, with gradients for maps and points.
 """

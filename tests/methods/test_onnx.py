@@ -35,12 +35,10 @@ def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_
     check_any_batch(PointsOf(module).eval(), image, tmp_path, counts=(1, 3, 7))
 
 
-def check_any_batch(
-    points_of: torch.nn.Module, image: Tensor, folder: Path, counts: tuple[int, ...]
-) -> None:
-    """Export with two faces; the graph gives the same points of so many of `image` as torch."""
+def open_graph(module: torch.nn.Module, image: Tensor, folder: Path) -> InferenceSession:
+    """A session of the graph of `module`, exported with two faces of `image` and a free batch."""
     program = torch.onnx.export(
-        points_of,
+        module,
         (image[:2],),
         input_names=["image"],
         dynamo=True,
@@ -49,7 +47,14 @@ def check_any_batch(
     )
     assert program is not None
     program.save(folder / "method.onnx")
-    session = InferenceSession(folder / "method.onnx", providers=["CPUExecutionProvider"])
+    return InferenceSession(folder / "method.onnx", providers=["CPUExecutionProvider"])
+
+
+def check_any_batch(
+    points_of: torch.nn.Module, image: Tensor, folder: Path, counts: tuple[int, ...]
+) -> None:
+    """Export with two faces; the graph gives the same points of so many of `image` as torch."""
+    session = open_graph(points_of, image, folder)
     for count in counts:
         (points,) = session.run(None, {"image": image[:count].numpy()})
         with torch.inference_mode():
@@ -85,17 +90,7 @@ def test_points_in_3d_and_head_pose_are_in_the_graph_too(looks: str, tmp_path: P
         method.network.landmarks.bias.copy_(0.3 * turned.flatten())
     solid_of = SolidOf(method).eval()
     image = torch.rand(3, *method.example().image.shape[1:])
-    program = torch.onnx.export(
-        solid_of,
-        (image[:2],),
-        input_names=["image"],
-        dynamo=True,
-        dynamic_shapes={"image": {0: Dim("batch", min=1)}},
-        verbose=False,
-    )
-    assert program is not None
-    program.save(tmp_path / "method.onnx")
-    session = InferenceSession(tmp_path / "method.onnx", providers=["CPUExecutionProvider"])
+    session = open_graph(solid_of, image, tmp_path)
     for count in (1, 3):
         solid, pose = session.run(None, {"image": image[:count].numpy()})
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The fused map: projecting before interpolating, sizes, what a stride costs."""
+"""The fused map: projecting before interpolating, strides."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.backbone import ColorOrder, InputScale, PooledBackbone
 from lit_landmarks.nets.fused_map import FusedMap
-from lit_landmarks.nets.heatmaps import mean_places
+from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 
 Pooling = Literal["average", "spatial_softmax"]
@@ -51,8 +51,7 @@ class SpatialSoftmaxFeatures(nn.Module):
         features, vector = self.trunk(image)
         with full_precision(image.device):
             logits = apply_in_single(self.maps, features)
-            weights = logits.flatten(2).softmax(-1).view_as(logits)
-            places = mean_places(weights, first=0.5) / logits.shape[-1] - 0.5
+            places = mean_places(spatial_softmax(logits), first=0.5) / logits.shape[-1] - 0.5
             return torch.cat((_STRETCH * places.flatten(1), vector.float()), 1)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit_landmarks.methods.spiga.fields import Answer, VisualField
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.fused_map import FusedMap
-from lit_landmarks.nets.heatmaps import mean_places
+from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 
 #: Logarithm of the odds that a pixel is a landmark, before anything is learnt.
@@ -91,7 +91,7 @@ def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:
         tensor([[[0.7500, 0.5000]]])
     """
     height, width = logits.shape[-2:]
-    weights = logits.flatten(2).softmax(-1).view_as(logits)
+    weights = spatial_softmax(logits)
     middle = mean_places(weights, first=0.5)
     offset = (weights[:, :, None] * torch.unflatten(offsets, 1, (-1, 2))).sum((-1, -2))
     places: Tensor = (middle + offset) / torch.tensor([width, height], device=logits.device)

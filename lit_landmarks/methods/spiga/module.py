@@ -217,7 +217,8 @@ class SPIGA(LandmarkModule):
         early_exit = self.early_exit
         assert early_exit is not None
         thresholds, steps = early_exit.thresholds, early_exit.last_stage
-        if self.training and not (self.computes("cascade") or self.computes("error")):
+        estimates = self.error_head is not None and self.computes("error")
+        if self.training and not (self.computes("cascade") or estimates):
             steps = 0
         size = inputs.size
         output: SPIGAOutput = self.network(

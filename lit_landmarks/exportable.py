@@ -1,0 +1,16 @@
+"""Operators that exporters of graphs lack, by others that they have."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def hypot(x: Tensor, y: Tensor) -> Tensor:
+    """`torch.hypot`, which ONNX does not have; outside of an export its last bit is kept.
+
+    Example:
+        >>> hypot(torch.tensor(3.0), torch.tensor(4.0))
+        tensor(5.)
+    """
+    return torch.sqrt(x * x + y * y) if torch.compiler.is_exporting() else torch.hypot(x, y)

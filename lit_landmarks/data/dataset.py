@@ -25,7 +25,7 @@ from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.labels import LABEL_TABLE, absent_column
 from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
-from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.template import has_mean_face, query_points
 from lit_landmarks.types import POSE_KINDS, DatasetSpec
 
 _ROWS_AT_ONCE = 8192
@@ -89,7 +89,7 @@ class CroppedFaces:
         """(N, 3) template points of the delivered scheme, NaN where there are none."""
         n_points = get_scheme(self.spec.scheme).n_points
         if has_mean_face(self.spec.scheme):
-            return mean_face(self.spec.scheme)
+            return query_points(self.spec.scheme)
         return torch.full((n_points, 3), torch.nan)
 
     def fetch(self, rows: NDArray[np.int64], n_points: int, subsets: tuple[str, ...]) -> Columns:

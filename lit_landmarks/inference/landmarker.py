@@ -18,7 +18,7 @@ from lit_landmarks.geometry import affine_scale, transform_points
 from lit_landmarks.inference.meshes import write_mesh
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.schemes import convention_index, get_scheme
-from lit_landmarks.template import mean_face
+from lit_landmarks.template import query_points
 from lit_landmarks.types import CropSpec, FaceInputs, Prediction
 
 Array = NDArray[np.float32]
@@ -145,7 +145,7 @@ class Landmarker:
     ) -> FaceInputs:
         inputs = FaceInputs(crops)
         if self.method.scheme is None:
-            points = mean_face(str(scheme)) if queries is None else queries
+            points = query_points(str(scheme)) if queries is None else queries
             asked = torch.as_tensor(np.asarray(points), dtype=torch.float32)
             inputs.queries = asked.expand(len(crops), -1, -1)
         if convention is not None:

@@ -23,9 +23,10 @@ from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_factor
+from lit_landmarks.nets.head3d import TIGHT_SHARE, Head3d, Head3dOptions
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
-from lit_landmarks.template import mean_face
+from lit_landmarks.template import has_mean_face, mean_face, query_points
 from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
 #: Every concrete method by class name, filled as their modules are imported.
@@ -33,7 +34,7 @@ METHODS: dict[str, type[LandmarkModule]] = {}
 
 
 class LandmarkModule(StageCosts, MethodSteps):
-    """A landmark method: `predict` and `losses`, and four parts that any method takes.
+    """A landmark method: `predict` and `losses`, and five parts that any method takes.
 
     Args:
         scheme: name of the scheme that the method predicts; None for query methods.
@@ -41,6 +42,8 @@ class LandmarkModule(StageCosts, MethodSteps):
         normalizer: chooses the crop that the method looks at from a wide image; None: the input is
             cut around the face.
         correction: displaces answers per annotation convention; None: one answer for all.
+        head3d: options of a canonical 3D head: shape, pose and focal length from 2D labels; None:
+            without.
         error_head: options of a head that predicts the method's own NME; None: without.
         early_exit: how a cascade lets faces leave early.
         optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
@@ -53,16 +56,19 @@ class LandmarkModule(StageCosts, MethodSteps):
 
     Attributes:
         normalizer, correction: the parts, or None.
-        error_head, early_exit: the parts, made by `attach`, or None.
+        head3d, error_head, early_exit: the parts, made by `attach`, or None.
         transferred: names of the tensors that `init_from` has given as a whole.
     """
 
     normalizer: SpatialNormalizer | None
     correction: SemanticCorrection | None
+    head3d: Head3d | None
     error_head: ErrorHead | None
     early_exit: EarlyExit | None
     #: Convolutions run about 15 % faster with channels last on CPU, more with AMP on a GPU.
     channels_last: ClassVar[bool] = True
+    #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
+    answers_queries: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class LandmarkModule(StageCosts, MethodSteps):
         frame_size: int = 128,
         normalizer: SpatialNormalizer | None = None,
         correction: SemanticCorrection | None = None,
+        head3d: Head3dOptions | None = None,
         error_head: ErrorHeadOptions | None = None,
         early_exit: EarlyExitOptions | None = None,
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=1e-4),
@@ -88,8 +95,10 @@ class LandmarkModule(StageCosts, MethodSteps):
         self.transferred: frozenset[str] = frozenset()
         self.normalizer = normalizer
         if correction is not None:
-            correction.check_scheme(scheme)
+            self._connect(correction)
         self.correction = correction
+        self.head3d = None
+        self.head3d_options = head3d
         self.error_head = None
         self.early_exit = None
         self.error_head_options = error_head
@@ -100,6 +109,21 @@ class LandmarkModule(StageCosts, MethodSteps):
         super().__init_subclass__(**kwargs)
         if not abstract:
             METHODS[cls.__name__] = cls
+
+    def _connect(self, correction: SemanticCorrection) -> None:
+        name, kind = type(self).__name__, type(correction).__name__
+        if correction.moves_queries and not self.answers_queries:
+            raise UserError(
+                f"{kind} moves queries, which {name} does not take; set model.correction to"
+                " CanonicalCorrection"
+            )
+        correction.connect(self.scheme, self._template())
+
+    def _template(self) -> Tensor | None:
+        """(N, 3) mean face of the scheme, if there is one."""
+        if self.scheme is None or not has_mean_face(self.scheme):
+            return None
+        return mean_face(self.scheme)
 
     def attach(self, *, features: int | None = None, stages: int | None = None) -> None:
         """End of a method's `__init__`: make the parts whose sizes only the network knows.
@@ -116,6 +140,13 @@ class LandmarkModule(StageCosts, MethodSteps):
             if features is None:
                 raise UserError(f"{name} has no pooled features; set model.error_head null")
             self.error_head = ErrorHead(features, self.error_head_options)
+        if self.head3d_options is not None and not self.answers_queries:
+            template = self._template()
+            if features is None or template is None:
+                lack = "pooled features" if features is None else "3D mean face for its scheme"
+                raise UserError(f"{name} has no {lack}; set model.head3d null")
+            share = TIGHT_SHARE if self.normalizer is None else self.normalizer.share
+            self.head3d = Head3d(features, template, share, self.head3d_options)
         if stages is not None:
             self.early_exit = EarlyExit(stages, self._exit_options)
         elif self._exit_options.target_mma is not None:
@@ -151,7 +182,7 @@ class LandmarkModule(StageCosts, MethodSteps):
         image = torch.zeros(faces, 3, self.frame_size, self.frame_size)
         queries = None
         if self.scheme is None:
-            queries = torch.as_tensor(mean_face("ibug68")).float().expand(faces, -1, -1)
+            queries = query_points("ibug68").expand(faces, -1, -1)
         convention = None
         if self.correction is not None:
             convention = torch.zeros(faces, dtype=torch.int64)
@@ -193,6 +224,7 @@ class LandmarkModule(StageCosts, MethodSteps):
         if self.channels_last and not torch.compiler.is_compiling():
             image = inputs.image.contiguous(memory_format=torch.channels_last)
             inputs = replace(inputs, image=image)
+        inputs = self._ask(inputs)
         crop = None if self.normalizer is None else self.normalizer(inputs)
         prediction = self.predict(inputs if crop is None else crop.inputs)
         if self.error_head is not None and prediction.error is None:
@@ -202,6 +234,8 @@ class LandmarkModule(StageCosts, MethodSteps):
             prediction.error = self.error_head(stages) * percent_factor()
         with full_precision(inputs.image.device):
             prediction = prediction.in_single()
+            if self.head3d is not None:
+                prediction = self.head3d(prediction, self.crop_size)
             if crop is not None:
                 prediction = prediction.transform(crop.to_input, (self.crop_size, self.frame_size))
             if self.correction is not None:
@@ -209,6 +243,23 @@ class LandmarkModule(StageCosts, MethodSteps):
             if prediction.exit_stage is not None and not self.training:
                 prediction.mma = self.face_costs(prediction.exit_stage)
         return prediction
+
+    def _ask(self, inputs: FaceInputs) -> FaceInputs:
+        """The inputs with the queries of the scheme where none are given, in their convention."""
+        if not self.answers_queries:
+            return inputs
+        queries = inputs.queries
+        if queries is None:
+            if self.scheme is None:
+                raise UserError(
+                    f"{type(self).__name__} is asked for no points; give queries, such as"
+                    " template.query_points('ibug68')"
+                )
+            points = query_points(self.scheme).to(inputs.image.device)
+            queries = points.expand(len(inputs), -1, -1)
+        if self.correction is not None:
+            queries = self.correction.move_queries(queries, inputs.convention)
+        return replace(inputs, queries=queries)
 
     @abstractmethod
     def predict(self, inputs: FaceInputs) -> Prediction:
@@ -220,8 +271,14 @@ class LandmarkModule(StageCosts, MethodSteps):
     # ---- losses of the parts -----------------------------------------------------------------
 
     def all_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
-        """The method's losses and, with an error head, `error`."""
+        """The method's losses, and those of its parts."""
         losses = self.losses(prediction, batch)
+        if self.normalizer is not None and self.normalizer.weight and prediction.crop is not None:
+            losses["normalizer"] = self.normalizer.loss(prediction.crop, batch)
+        if self.correction is not None and self.correction.weight:
+            losses["correction"] = self.correction.loss(query_points("ibug68").to(batch.points))
+        if self.head3d is not None:
+            losses |= self.head3d.losses(prediction, batch, self.crop_size)
         if self.error_head is not None and prediction.error is not None:
             losses["error"] = self.error_head.loss(prediction, batch)
         return losses
@@ -229,4 +286,9 @@ class LandmarkModule(StageCosts, MethodSteps):
     def all_weights(self) -> dict[str, float]:
         """Weights of `all_losses` where the phase does not give them."""
         own = {} if self.error_head is None else {"error": self.error_head.weight}
+        if self.head3d is not None:
+            own |= self.head3d.loss_weights()
+        for name in ("normalizer", "correction"):
+            part = getattr(self, name)
+            own |= {name: part.weight} if part is not None and part.weight else {}
         return {**self.loss_weights(), **own}

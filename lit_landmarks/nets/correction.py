@@ -48,12 +48,36 @@ class SemanticCorrection(Component):
         # A constant of the constructor's argument, not state.
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
 
-    def check_scheme(self, scheme: str | None) -> None:
-        """Refuse the scheme of a method whose points this correction does not know.
+    #: Of the loss `correction`; 0 where nothing is learned.
+    weight: float = 0.0
+
+    def connect(self, scheme: str | None, template: Tensor | None) -> None:
+        """Take the points of the method that has this correction, once, as it is built.
+
+        Args:
+            scheme: of the method; None for queries.
+            template: (N, 3) mean face of the scheme; None where there is none.
 
         Raises:
-            UserError: it does not know them.
+            UserError: the correction does not know these points.
         """
+
+    @property
+    def moves_queries(self) -> bool:
+        """Whether it displaces what is asked for instead of what is answered."""
+        return False
+
+    def move_queries(self, queries: Tensor, convention: Tensor | None) -> Tensor:
+        """Queries (B, N, 3) displaced by convention (B,); most corrections displace answers."""
+        return queries
+
+    def loss(self, queries: Tensor) -> Tensor:
+        """Size of the displacements, for which `weight` is meant.
+
+        Args:
+            queries: (N, 3) template points, head frame.
+        """
+        return queries.new_zeros(())
 
     @abstractmethod
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:

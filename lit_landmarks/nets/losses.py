@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lit_landmarks.geometry.crops import points_box
+
 Distance = Literal["squared", "euclidean", "l1", "wing"]
 
 #: Wing loss (Feng et al., CVPR 2018, eq. 5) uses w = 10, epsilon = 2 for pixels of a 256 px crop.
@@ -153,6 +155,21 @@ def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: floa
     target = pose[:, :3].nan_to_num() / scale
     error = torch.where(has_pose[:, None], predicted - target, 0.0)
     return error.square().mean(dim=-1).sum() / has_pose.sum().clamp(min=1)
+
+
+def box_side(points: Tensor, mask: Tensor) -> Tensor:
+    """Longer side of the box about the annotated points, to measure distances of a face in.
+
+    Args:
+        points: (B, N, 2); undefined where masked out.
+        mask: (B, N) bool.
+
+    Returns:
+        (B, 1, 1) in the unit of the points; 1 where less than two points tell.
+    """
+    box = points_box(points, mask)
+    side = (box[:, 2:] - box[:, :2]).amax(-1)
+    return torch.where(side > 0, side, 1.0).view(-1, 1, 1)
 
 
 def _annotated_difference(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:

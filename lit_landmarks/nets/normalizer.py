@@ -16,8 +16,12 @@ from torch import Tensor
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.crops import invert_affine, sampling_theta, transform_points
 from lit_landmarks.nets.component import Component
+from lit_landmarks.nets.losses import box_side, point_distance
 from lit_landmarks.nets.precision import full_precision, is_half
-from lit_landmarks.types import FaceInputs
+from lit_landmarks.types import FaceBatch, FaceInputs
+
+#: Middle, in x and y, and longer side of the box about iBUG's points of the mean face, head frame.
+FACE_CENTER, FACE_SIDE = (0.0, 0.457), 1.663
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,21 @@ class SpatialNormalizer(Component):
         crop_size: side of the crop in pixels, what the method behind it receives.
         share: longer side of the face's points in the crop, as a share of its side; where methods
             that start at a mean shape put it.
+        weight: of the loss `normalizer`, the distance of the landmarks from the mean face in the
+            middle of the crop; 0 learns from the losses of the method alone.
     """
 
-    def __init__(self, *, crop_size: int = 64, share: float = 0.7) -> None:
+    def __init__(self, *, crop_size: int = 64, share: float = 0.7, weight: float = 1.0) -> None:
         super().__init__()
         if crop_size < 32:
             raise UserError(f"normalizer.crop_size is {crop_size}; a crop has at least 32 pixels")
         if not 0.0 < share <= 1.0:
             raise UserError(f"normalizer.share is {share}; give a share of the crop's side, to 1")
+        if not 0.0 <= weight < float("inf"):
+            raise UserError(f"normalizer.weight is {weight}; give a number from 0")
         self.crop_size = crop_size
         self.share = share
+        self.weight = weight
 
     @abstractmethod
     def locate(self, image: Tensor) -> Tensor:
@@ -80,3 +89,24 @@ class SpatialNormalizer(Component):
             image = self.resample(inputs.image, to_input)
         crop = replace(inputs, image=image, points=points, pose=None)
         return NormalizedCrop(crop, to_input)
+
+    def loss(self, to_input: Tensor, batch: FaceBatch) -> Tensor:
+        """Distance of the landmarks from the mean face in the middle of the crop.
+
+        The crop is an estimate of the landmarks itself: those of the mean face at its place in it.
+        So the landmarks alone teach where a crop lies, how large it is and how it is turned.
+
+        Args:
+            to_input: (B, 2, 3) from crop pixels to input pixels.
+            batch: the labels; points without a place on the template are left out.
+
+        Returns:
+            Mean L1 distance in sides of the face's box; 0 without points.
+        """
+        pixels = self.crop_size * self.share / FACE_SIDE
+        middle = batch.queries.new_tensor(FACE_CENTER)
+        template = (batch.queries[..., :2] - middle) * pixels + (self.crop_size - 1) / 2
+        mask = batch.mask & template.isfinite().all(-1)
+        expected = transform_points(to_input, template.nan_to_num())
+        side = box_side(batch.points, mask)
+        return point_distance(expected / side, batch.points / side, mask, "l1")

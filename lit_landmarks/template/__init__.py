@@ -13,6 +13,6 @@ as dense labels need, is a `SurfacePoints` of three vertices and weights, read b
 """
 
 from lit_landmarks.template.head import TemplateHead, template_head
-from lit_landmarks.template.mean_face import has_mean_face, mean_face
+from lit_landmarks.template.mean_face import has_mean_face, mean_face, query_points
 
-__all__ = ["TemplateHead", "has_mean_face", "mean_face", "template_head"]
+__all__ = ["TemplateHead", "has_mean_face", "mean_face", "query_points", "template_head"]

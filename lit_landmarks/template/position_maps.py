@@ -31,6 +31,8 @@ _ANGLE, _ROWS = 1.40, (2.8, 15.0)
 #: The lips are parted in the texture plane by so much, fading over so much (plane units), so that
 #: inner points of the upper and the lower lip stand at different pixels.
 _PARTED, _FADE = 0.035, 0.10
+#: Gap between parted lips on the head, in distances of the outer eye corners.
+_GAP = 0.16
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,40 @@ def texture_coordinates(skin: Skin, parted: float = _PARTED, fade: float = _FADE
         fade: over how much that fades.
     """
     plane = loft.unroll(skin.angle, skin.row)
-    line = loft.unroll(skin.angle[skin.lips[0]], skin.row[skin.lips[0]])
-    away = plane[:, 1] - np.interp(plane[:, 0], line[:, 0], line[:, 1])
-    # On the slit itself both lips have one place; the vertex says to which of them it belongs.
-    side = np.where(skin.lip != 0, skin.lip, np.sign(away))
-    share = np.clip(1.0 - (plane[:, 0] / line[-1, 0]) ** 2, 0.0, None)
-    plane[:, 1] += side * share * parted * np.exp(-((away / fade) ** 2))
+    plane[:, 1] += parted * _lip_shift(skin, fade)
     top, bottom = loft.unroll(np.zeros(2), np.array(_ROWS))[:, 1]
     wide = loft.ANGLE_SCALE * _ANGLE
     u = (plane[:, 0] + wide) / (2 * wide)
     v = (bottom - plane[:, 1]) / (bottom - top)
     return np.stack([u, v], -1)
+
+
+def part_lips(gap: float = _GAP) -> Tensor:
+    """(S + 2, 3) float64 the neutral template head with its lips apart, then the pupils.
+
+    Args:
+        gap: between the middles of the lips, in distances of the outer eye corners.
+    """
+    head = template_head()
+    parted = head.neutral.clone()
+    parted[: len(head.skin.angle), 1] += torch.from_numpy(gap / 2 * _lip_shift(head.skin, _FADE))
+    return parted
+
+
+def _lip_shift(skin: Skin, fade: float) -> Array:
+    """(V,) how far skin moves down as the mouth opens: the middles of the lips by -1 and 1.
+
+    Args:
+        skin: of the template head.
+        fade: over how much of the unrolled plane that fades.
+    """
+    plane = loft.unroll(skin.angle, skin.row)
+    line = loft.unroll(skin.angle[skin.lips[0]], skin.row[skin.lips[0]])
+    away = plane[:, 1] - np.interp(plane[:, 0], line[:, 0], line[:, 1])
+    # On the slit itself both lips have one place; the vertex says to which of them it belongs.
+    side = np.where(skin.lip != 0, skin.lip, np.sign(away))
+    share = np.clip(1.0 - (plane[:, 0] / line[-1, 0]) ** 2, 0.0, None)
+    return np.asarray(side * share * np.exp(-((away / fade) ** 2)))
 
 
 def _triangulate_strip(one: Indices, other: Indices) -> Indices:

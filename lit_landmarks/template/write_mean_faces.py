@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import json
 
+from torch import Tensor
+
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.schemes import SCHEMES, is_built_in
-from lit_landmarks.template.mean_face import TABLE, mean_face_of_head
+from lit_landmarks.template.mean_face import TABLE, mean_face_of_head, query_points_of_head
 
 
 def mean_faces_json() -> str:
     """The table as text: a scheme's points one a row."""
-    schemes = []
+    tables: dict[str, list[str]] = {"neutral": [], "parted": []}
     for name in sorted(filter(is_built_in, SCHEMES)):
         try:
-            points = mean_face_of_head(name).numpy()
+            tables["neutral"].append(_scheme_json(name, mean_face_of_head(name)))
+            tables["parted"].append(_scheme_json(name, query_points_of_head(name)))
         except UserError:
             continue  # a scheme whose points have no place on the head
-        rows = ",\n".join(f"[{', '.join(str(value) for value in row)}]" for row in points)
-        schemes.append(f"{json.dumps(name)}: [\n{rows}\n]")
-    return "{\n" + ",\n".join(schemes) + "\n}\n"
+    parts = [f"{json.dumps(key)}: {{\n" + ",\n".join(rows) + "\n}" for key, rows in tables.items()]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _scheme_json(name: str, points: Tensor) -> str:
+    rows = ",\n".join(f"[{', '.join(str(value) for value in row)}]" for row in points.numpy())
+    return f"{json.dumps(name)}: [\n{rows}\n]"
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import torch
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import SCHEMES as KNOWN
 from lit_landmarks.schemes import get_map, get_scheme, is_built_in, read_scheme
-from lit_landmarks.template import has_mean_face, mean_face
-from lit_landmarks.template.mean_face import TABLE, mean_face_of_head
+from lit_landmarks.template import has_mean_face, mean_face, query_points
+from lit_landmarks.template.mean_face import TABLE, mean_face_of_head, query_points_of_head
 from lit_landmarks.template.write_mean_faces import mean_faces_json
 
 SCHEMES = ("ibug68", "wflw98", "cofw29", "face_synthetics70")
@@ -33,25 +33,44 @@ def test_all_schemes_share_one_head_frame(scheme: str) -> None:
 
 def test_the_shipped_table_is_the_head() -> None:
     """To 1e-6 of the eye distance, as numpy's exp, sin and solve differ by a bit between CPUs."""
-    shipped = json.loads(TABLE.read_text(encoding="utf-8"))
-    fresh = json.loads(mean_faces_json())
-    assert (
-        shipped.keys()
-        == fresh.keys()
-        == {n for n in filter(is_built_in, KNOWN) if n != "dense520_published"}
-    )
-    for name in shipped:
-        assert has_mean_face(name)
-        np.testing.assert_allclose(shipped[name], fresh[name], rtol=0, atol=1e-6)
-        read_back = torch.tensor(fresh[name], dtype=torch.float32)
-        assert torch.equal(read_back, mean_face_of_head(name))  # no digit is lost in the text
-        assert torch.equal(torch.tensor(shipped[name]), mean_face(name))
+    both = json.loads(TABLE.read_text(encoding="utf-8"))
+    both_fresh = json.loads(mean_faces_json())
+    for face, of_head, get in (
+        ("neutral", mean_face_of_head, mean_face),
+        ("parted", query_points_of_head, query_points),
+    ):
+        shipped, fresh = both[face], both_fresh[face]
+        assert (
+            shipped.keys()
+            == fresh.keys()
+            == {n for n in filter(is_built_in, KNOWN) if n != "dense520_published"}
+        )
+        for name in shipped:
+            assert has_mean_face(name)
+            np.testing.assert_allclose(shipped[name], fresh[name], rtol=0, atol=1e-6)
+            read_back = torch.tensor(fresh[name], dtype=torch.float32)
+            assert torch.equal(read_back, of_head(name))  # no digit is lost in the text
+            assert torch.equal(torch.tensor(shipped[name]), get(name))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_query_points_part_the_lips_alone(scheme: str) -> None:
+    moved = query_points(scheme) - mean_face(scheme)
+    assert torch.equal(moved[:, [0, 2]], torch.zeros(len(moved), 2))
+    names = get_scheme(scheme).point_names
+    upper, lower = (names.index(f"{lip}_lip_inner") for lip in ("upper", "lower"))
+    assert moved[upper, 1].item() == pytest.approx(-0.08, abs=1e-5)
+    assert moved[lower, 1].item() == pytest.approx(0.08, abs=1e-5)
+    mouth = torch.tensor(["lip" in name or "mouth" in name for name in names])
+    assert moved[~mouth, 1].abs().max() < 0.01
+    distance = torch.cdist(query_points(scheme), query_points(scheme)).fill_diagonal_(9.0)
+    assert distance.min() > 0.04
 
 
 def test_a_built_in_scheme_needs_no_head() -> None:
     script = """
 import sys
-from lit_landmarks.template import has_mean_face, mean_face
+from lit_landmarks.template import has_mean_face, mean_face, query_points
 from lit_landmarks.template.head import template_head
 assert mean_face("wflw98").shape == (98, 3)
 assert not has_mean_face("dense520_published")

@@ -9,50 +9,10 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.backbone import ColorOrder, InputScale, PooledBackbone
-from lit_landmarks.nets.fused_map import FusedMap
-from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
-from lit_landmarks.nets.precision import apply_in_single, full_precision
+from lit_landmarks.nets.precision import apply_in_single
+from lit_landmarks.nets.spatial_softmax import SpatialSoftmaxFeatures
 
 Pooling = Literal["average", "spatial_softmax"]
-
-#: Maps of the spatial softmax, and channels of the feature map that they are made of.
-_MAPS, _CHANNELS = 128, 64
-#: Places are stretched by this, so that they vary about as much as features do.
-_STRETCH = 4.0
-
-
-class SpatialSoftmaxFeatures(nn.Module):
-    """Pooled features, and where in the picture each of 128 maps responds (Levine, JMLR 2016).
-
-    Pooled features lose where something was; the mean place of a map under its softmax is that
-    alone, to a fraction of a pixel.
-
-    Args:
-        backbone: timm's name.
-        input_scale: see `nets.backbone.InputNorm`.
-
-    Attributes:
-        num_features: length of the vector.
-
-    Example:
-        >>> features = SpatialSoftmaxFeatures("mobilenetv3_small_050").eval()
-        >>> features(torch.zeros(1, 3, 64, 64)).shape[1] == features.num_features
-        True
-    """
-
-    def __init__(self, backbone: str, *, input_scale: InputScale = "unit") -> None:
-        super().__init__()
-        self.trunk = FusedMap(backbone, channels=_CHANNELS, input_scale=input_scale)
-        self.maps = nn.Conv2d(_CHANNELS, _MAPS, 1)
-        self.num_features = 2 * _MAPS + self.trunk.num_features
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, num_features) of (B, 3, S, S) RGB in [0, 1]; S is a multiple of 32."""
-        features, vector = self.trunk(image)
-        with full_precision(image.device):
-            logits = apply_in_single(self.maps, features)
-            places = mean_places(spatial_softmax(logits), first=0.5) / logits.shape[-1] - 0.5
-            return torch.cat((_STRETCH * places.flatten(1), vector.float()), 1)
 
 
 class DenseRegressor(nn.Module):

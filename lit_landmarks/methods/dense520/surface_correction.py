@@ -59,8 +59,8 @@ class SurfaceCorrection(SemanticCorrection):
         self.register_buffer("sources", torch.from_numpy(sources), persistent=False)
         self.register_buffer("weights", torch.from_numpy(weights).float(), persistent=False)
 
-    def check_scheme(self, scheme: str | None) -> None:
-        """See `SemanticCorrection.check_scheme`: the blends are of `dense520`."""
+    def connect(self, scheme: str | None, template: Tensor | None) -> None:
+        """See `SemanticCorrection.connect`: the blends are of `dense520`."""
         if scheme != "dense520":
             raise UserError(
                 f"SurfaceCorrection reads points off dense520, not {scheme}; set model.correction"

@@ -1,0 +1,84 @@
+"""Losses of queried landmarks: distance, likelihood, and what keeps the 3D shape a face."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.nets.head3d import measure_offsets
+from lit_landmarks.nets.losses import box_side, gaussian_nll, point_distance
+from lit_landmarks.types import FaceBatch, Prediction
+
+#: Side of a tight crop in sides of the face's box: the unit in which Wing's constants are meant.
+_CROP_SCALE = 1.35
+
+
+@dataclass(frozen=True)
+class InfiniteLossOptions:
+    """Weights of the losses; no weight of the papers is public, these are ours.
+
+    Attributes:
+        points: Wing of the last answer, in pixels of a tight crop of 256 about the face.
+        start: the same of the first answer, before evidence.
+        sigma: Gaussian likelihood of the labels under the predicted standard deviations, which
+            alone learn from it.
+        offset: Huber length of the offsets from the queries, head units.
+        rigid: squared shift and turn in the offsets, which a camera should explain.
+        focal: squared logarithm of the focal length by 1.5 sides.
+    """
+
+    points: float = 100.0
+    start: float = 50.0
+    sigma: float = 0.1
+    offset: float = 1.0
+    rigid: float = 1.0
+    focal: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse weights that mean nothing."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not all(0.0 <= value < math.inf for value in values.values()) or not self.points:
+            raise UserError(f"loss weights are {values}; give numbers from 0, points above 0")
+
+
+def landmark_losses(prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+    """`points`, `start` and `sigma`, in units of a tight crop about each face.
+
+    Args:
+        prediction: with `stages` and `log_sigma`, in pixels of the input.
+        batch: the labels.
+    """
+    assert prediction.stages is not None
+    assert prediction.log_sigma is not None
+    unit = _CROP_SCALE * box_side(batch.points, batch.mask)
+    target = batch.points.nan_to_num() / unit
+    stages = prediction.stages / unit
+    losses = {"points": point_distance(stages[-1], target, batch.mask, "wing")}
+    if len(stages) > 1:
+        losses["start"] = point_distance(stages[0], target, batch.mask, "wing")
+    log_sigma = prediction.log_sigma - unit.squeeze(-1).log()
+    losses["sigma"] = gaussian_nll(stages[-1].detach(), log_sigma, target, batch.mask)
+    return losses
+
+
+def shape_losses(
+    offsets: Tensor, queries: Tensor, log_focal: Tensor, mask: Tensor
+) -> dict[str, Tensor]:
+    """`offset`, `rigid` and `focal` of a prediction in 3D.
+
+    Args:
+        offsets: (B, N, 3) from the queries, head units.
+        queries: (B, N, 3).
+        log_focal: (B,).
+        mask: (B, N) bool: queries that have a place.
+    """
+    terms = measure_offsets(offsets, queries, mask)
+    return {
+        "offset": terms.offset,
+        "rigid": terms.rigid,
+        "focal": log_focal.square().mean(),
+    }

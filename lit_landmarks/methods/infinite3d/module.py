@@ -1,0 +1,126 @@
+"""Infinite 3D for training: any template point, and the parts that it shares with all methods."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from lit_landmarks.geometry.crops import from_centered
+from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.infinite3d.loss import (
+    InfiniteLossOptions,
+    landmark_losses,
+    shape_losses,
+)
+from lit_landmarks.methods.infinite3d.network import InfiniteNet, QueryAnswer, QueryOptions
+from lit_landmarks.nets.backbone import InputScale
+from lit_landmarks.nets.head3d import TIGHT_SHARE, add_head
+from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
+
+DEFAULT_LOSS = InfiniteLossOptions()
+DEFAULT_QUERIES = QueryOptions()
+
+
+class Infinite3D(LandmarkModule):
+    """Landmarks at any points of the template, in 3D, from 2D labels (arXiv 2405.20117, CVPR 2023).
+
+    The method is covered by pending US patent applications; see README.md.
+
+    Args:
+        backbone: timm's name of the architecture.
+        strides: of its maps that are brought together; the finest is that of the feature map.
+        channels: of the feature map.
+        maps: whose places are features of the image.
+        queries: how queries are read and answered.
+        solid: answer in a canonical 3D head, seen by a predicted camera; else in 2D.
+        loss: weights of the losses.
+        input_scale: normalisation of the input.
+        **base: see `LandmarkModule`; `scheme` may be null: each face is then asked for the points
+            of its own data set.
+    """
+
+    answers_queries: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "mobilenetv2_100",
+        strides: list[int] | None = None,
+        channels: int = 48,
+        maps: int = 64,
+        queries: QueryOptions = DEFAULT_QUERIES,
+        solid: bool = True,
+        loss: InfiniteLossOptions = DEFAULT_LOSS,
+        input_scale: InputScale = "unit",
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.loss, self.solid = loss, solid
+        self.network = InfiniteNet(
+            backbone,
+            queries,
+            solid=solid,
+            share=TIGHT_SHARE if self.normalizer is None else self.normalizer.share,
+            strides=strides or (4, 8, 16, 32),
+            channels=channels,
+            maps=maps,
+            input_scale=input_scale,
+        )
+        self.attach(features=self.network.num_features)
+
+    @property
+    def needs(self) -> Needs:
+        """Faces cut tight, or a wide frame for a normalizer; every set in its own scheme, or one."""
+        return Needs(frame=self.tight_frame, one_scheme=self.scheme is not None)
+
+    @classmethod
+    def tiny(cls, **more: Any) -> Self:
+        """Timm's smallest MobileNetV3, for 64 px."""
+        small = {
+            "frame_size": 64,
+            "backbone": "mobilenetv3_small_050",
+            "strides": [8, 16],
+            "channels": 16,
+            "maps": 16,
+            "queries": QueryOptions(width=16, components=16),
+        }
+        return cls(**{**small, **more})
+
+    def predict(self, inputs: FaceInputs) -> Prediction:
+        """See `LandmarkModule.predict`: queries without a place get no number."""
+        queries, size = inputs.queries, inputs.size
+        assert queries is not None
+        placed = queries.isfinite().all(-1)
+        answer: QueryAnswer = self.network(inputs.image, queries.nan_to_num())
+        stages = from_centered(answer.places, size)
+        prediction = Prediction(
+            points=stages[-1],
+            stages=stages,
+            log_sigma=answer.log_sigma + torch.tensor(float(size)).log(),
+            features=answer.features,
+            aux=(answer, queries, placed),
+        )
+        if answer.solid is not None and answer.camera is not None:
+            prediction = add_head(prediction, answer.solid, answer.camera, size)
+        return prediction
+
+    def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
+        """See `InfiniteLossOptions`."""
+        answer, queries, placed = prediction.aux
+        losses = landmark_losses(prediction, batch)
+        if answer.log_focal is not None:
+            losses |= shape_losses(answer.offsets, queries, answer.log_focal, placed)
+        return losses
+
+    def loss_weights(self) -> dict[str, float]:
+        """See `InfiniteLossOptions`."""
+        weights = asdict(self.loss)
+        if not self.solid:
+            for name in ("offset", "rigid", "focal"):
+                del weights[name]
+        if self.network.evidence is None:
+            del weights["start"]
+        return weights

@@ -1,0 +1,305 @@
+"""Landmarks in a canonical 3D head and the camera that sees it, from 2D labels alone.
+
+The idea of Infinite 3D Landmarks (Chandran et al., CGF 2024); forms and sizes are ours. Places are
+in sides of the crop from its middle, the head frame is that of `types`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.camera import (
+    FACE_MIDDLE,
+    POSE_FOCAL,
+    against_ray,
+    project_rt,
+    to_camera,
+)
+from lit_landmarks.geometry.crops import invert_affine, to_centered, transform_points
+from lit_landmarks.geometry.rotations import matrix_to_euler, six_d_to_matrix
+from lit_landmarks.nets.normalizer import FACE_SIDE
+from lit_landmarks.nets.precision import apply_in_single, full_precision
+from lit_landmarks.types import FaceBatch, Prediction
+
+#: Longer side of the face's box in a tight crop, in sides of the crop.
+TIGHT_SHARE = 1.0 / 1.35
+#: Bounds of the logarithms of size and focal length about their first values: a face of a seventh
+#: or seven times the usual size, a focal length of a third or three times.
+_SIZE_RANGE, _FOCAL_RANGE = 2.0, 1.1
+#: Factor on the outputs of the last layer: a camera moves every landmark, so it learns calmly.
+_CALM = 0.1
+#: No point is nearer to the camera than this, head units.
+_NEAREST = 0.2
+
+
+class HeadCamera(NamedTuple):
+    """Cameras that see a head.
+
+    Attributes:
+        rotation: (B, 3, 3) of the head in the axes of the camera.
+        translation: (B, 3) head units.
+        focal: (B,) in sides of the crop.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    focal: Tensor
+
+    def project(self, solid: Tensor) -> Tensor:
+        """(B, N, 2) places of points (B, N, 3) in the head frame, sides from the crop's middle."""
+        return project_rt(solid, self.rotation, self.translation, self.focal, 0.0)
+
+    def depth(self, solid: Tensor) -> Tensor:
+        """(B, N) distances of points (B, N, 3) from the camera's plane, head units."""
+        return to_camera(solid, self.rotation, self.translation)[..., 2].clamp(min=_NEAREST)
+
+    def unproject(self, places: Tensor, depth: Tensor) -> Tensor:
+        """(B, N, 3) points in the head frame that are seen at places (B, N, 2).
+
+        Args:
+            places: sides from the crop's middle.
+            depth: (B, N) as `depth` gives them.
+        """
+        plane = places * (depth / self.focal[:, None])[..., None]
+        camera = torch.cat((plane, depth[..., None]), -1) - self.translation[:, None]
+        return camera @ self.rotation
+
+    def pose(self) -> Tensor:
+        """(B, 6) as `Prediction.pose`: against the line of sight, in the pose camera."""
+        angles = matrix_to_euler(against_ray(self.rotation, self.translation))
+        origin, distance = self.translation[:, :2], self.translation[:, 2:]
+        # The same picture in the pose camera, whose focal length is 1.5 sides.
+        far = distance * (POSE_FOCAL / self.focal[:, None])
+        return torch.cat((angles, origin, far), -1)
+
+
+class CameraHead(nn.Module):
+    """Rotation, place, size and focal length of a head from pooled features.
+
+    Before training it sees the mean face in the middle of the crop.
+
+    Args:
+        features: length of the feature vector.
+        share: longer side of the face's box in the crop before training, in sides of the crop.
+
+    Example:
+        >>> camera, log_focal = CameraHead(8)(torch.zeros(1, 8))
+        >>> camera.project(torch.tensor([[[0.0, 0.45, 0.15]]]))
+        tensor([[[0., 0.]]], grad_fn=<AddBackward0>)
+    """
+
+    first: Tensor
+
+    def __init__(self, features: int, share: float = TIGHT_SHARE) -> None:
+        super().__init__()
+        self.size = share / FACE_SIDE
+        self.linear = nn.Linear(features, 10)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        first = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        self.register_buffer("first", first, persistent=False)
+
+    def forward(self, features: Tensor) -> tuple[HeadCamera, Tensor]:
+        """Cameras, and the logarithm (B,) of their focal length by 1.5 sides.
+
+        Args:
+            features: (B, C).
+        """
+        values = _CALM * apply_in_single(self.linear, features) + self.first
+        rotation = six_d_to_matrix(values[:, :6])
+        size = self.size * torch.exp(_bounded(values[:, 8], _SIZE_RANGE))
+        log_focal = _bounded(values[:, 9], _FOCAL_RANGE)
+        focal = POSE_FOCAL * torch.exp(log_focal)
+        distance = focal / size
+        plane = values[:, 6:8] / size[:, None]
+        middle = torch.cat((plane, distance[:, None]), 1)
+        # The middle of the face stands there: a turn does not move it.
+        translation = middle - rotation @ rotation.new_tensor(FACE_MIDDLE)
+        return HeadCamera(rotation, translation, focal), log_focal
+
+
+def _bounded(values: Tensor, limit: float) -> Tensor:
+    return limit * torch.tanh(values / limit)
+
+
+def add_head(prediction: Prediction, solid: Tensor, camera: HeadCamera, size: int) -> Prediction:
+    """The prediction with its points in 3D, head pose and focal length.
+
+    Args:
+        prediction: its points are where `camera` sees `solid`.
+        solid: (B, N, 3) head frame.
+        camera: of the crop.
+        size: side of the crop in pixels.
+    """
+    depth = camera.depth(solid)
+    # Pixels per head unit at the distance of each face.
+    scale = camera.focal * size / depth.mean(1)
+    away = (depth - depth.mean(1, keepdim=True)) * scale[:, None]
+    return replace(
+        prediction,
+        head3d=solid,
+        points3d=torch.cat((prediction.points, away[..., None]), -1),
+        pose=camera.pose(),
+        focal=camera.focal * size,
+    )
+
+
+class ShapeTerms(NamedTuple):
+    """How far a 3D shape is from the template.
+
+    Attributes:
+        offset: mean length, by Huber's rule in head units.
+        rigid: the part that is a shift or a turn, which a camera should explain.
+    """
+
+    offset: Tensor
+    rigid: Tensor
+
+
+#: Offsets in head units above which Huber's rule is linear.
+_HUBER = 0.1
+
+
+def measure_offsets(offsets: Tensor, template: Tensor, mask: Tensor) -> ShapeTerms:
+    """Size of offsets from the template, and of their rigid part.
+
+    Args:
+        offsets: (B, N, 3) head units; undefined where masked out.
+        template: (B, N, 3) likewise.
+        mask: (B, N) bool.
+    """
+    weight = mask[..., None].to(offsets)
+    total = weight.sum(1).clamp(min=1.0)
+    offsets = torch.where(mask[..., None], offsets, 0.0)
+    length = offsets.square().sum(-1)
+    # Smooth at 0; linear, with slope `_HUBER`, far away.
+    huber = _HUBER**2 * ((1.0 + length / _HUBER**2).sqrt() - 1.0)
+    faces = mask.any(1).sum().clamp(min=1)
+    mean = offsets.sum(1) / total
+    arm = torch.where(mask[..., None], template, 0.0)
+    arm = torch.where(mask[..., None], arm - (arm.sum(1) / total)[:, None], 0.0)
+    turn = torch.linalg.cross(arm, offsets).sum(1) / arm.square().sum((1, 2)).clamp(min=1e-6)[
+        :, None
+    ]
+    rigid = mean.square().sum(-1) + turn.square().sum(-1)
+    return ShapeTerms((huber.sum(1) / total[:, 0]).sum() / faces, rigid.sum() / faces)
+
+
+@dataclass(frozen=True)
+class Head3dOptions:
+    """Options of a canonical 3D head behind a method that gives 2D points.
+
+    Attributes:
+        weight: of the loss `head3d`: how far the labels, seen by the predicted camera at the
+            predicted depth, are from the mean face, in head units.
+        prior: of the loss `shape`, the same of the predicted points, which draws them towards
+            shapes that are a face in 3D; 0 leaves them alone.
+        focal: weight of the squared logarithm of the focal length by 1.5 sides within `head3d`.
+    """
+
+    weight: float = 1.0
+    prior: float = 0.1
+    focal: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse weights that mean nothing."""
+        if not 0.0 < self.weight < math.inf or not 0.0 <= self.prior < math.inf:
+            raise UserError(
+                f"model.head3d has weight {self.weight} and prior {self.prior}; give numbers above"
+                " 0 and from 0, or head3d null for no 3D head"
+            )
+        if not 0.0 <= self.focal < math.inf:
+            raise UserError(f"model.head3d.focal is {self.focal}; give a number from 0")
+
+
+class Head3d(nn.Module):
+    """Lifts 2D landmarks into the head frame: camera and depths from features.
+
+    The lifted points are seen exactly at the 2D landmarks. A loss draws them to the mean face, so
+    that camera and depths become those that leave the least to explain: shape, pose and focal
+    length from 2D labels alone.
+
+    Args:
+        features: length of the feature vector.
+        template: (N, 3) mean face.
+        share: see `CameraHead`.
+        options: see `Head3dOptions`.
+
+    Example:
+        >>> head = Head3d(8, torch.rand(5, 3))
+        >>> flat = Prediction(torch.rand(2, 5, 2) * 64, features=torch.zeros(2, 8))
+        >>> head(flat, 64).head3d.shape
+        torch.Size([2, 5, 3])
+    """
+
+    template: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        template: Tensor,
+        share: float = TIGHT_SHARE,
+        options: Head3dOptions | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = options or Head3dOptions()
+        self.camera = CameraHead(features, share)
+        self.relief = nn.Linear(features, len(template))
+        nn.init.zeros_(self.relief.weight)
+        nn.init.zeros_(self.relief.bias)
+        self.register_buffer("template", template, persistent=False)
+
+    def forward(self, prediction: Prediction, size: int) -> Prediction:
+        """The prediction with 3D points, pose and focal length; points stay as they are.
+
+        Args:
+            prediction: with `features` (B, C) or (T, B, C), and points in pixels of the crop.
+            size: side of the crop in pixels.
+        """
+        with full_precision(prediction.points.device):
+            camera, depth, _ = self._see(prediction)
+            solid = camera.unproject(to_centered(prediction.points.float(), size), depth)
+            return add_head(prediction, solid, camera, size)
+
+    def losses(self, prediction: Prediction, batch: FaceBatch, size: int) -> dict[str, Tensor]:
+        """`head3d` of the labels and `shape` of the predicted points; see `Head3dOptions`.
+
+        Args:
+            prediction: of `forward`, in pixels of the input.
+            batch: the labels.
+            size: side of the crop in pixels.
+        """
+        camera, depth, log_focal = self._see(prediction)
+        template = self.template.expand(len(depth), -1, -1)
+        terms: list[ShapeTerms] = []
+        for points, mask in (
+            (batch.points.nan_to_num(), batch.mask),
+            (prediction.points, torch.ones_like(batch.mask)),
+        ):
+            if prediction.crop is not None:
+                points = transform_points(invert_affine(prediction.crop.detach()), points)
+            solid = camera.unproject(to_centered(points, size), depth)
+            terms.append(measure_offsets(solid - template, template, mask))
+        focal = log_focal.square().mean()
+        labels = terms[0].offset + terms[0].rigid + self.options.focal * focal
+        return {"head3d": labels, "shape": terms[1].offset}
+
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of `losses`."""
+        return {"head3d": self.options.weight, "shape": self.options.prior}
+
+    def _see(self, prediction: Prediction) -> tuple[HeadCamera, Tensor, Tensor]:
+        """Cameras, depths (B, N) and logarithms of focal lengths."""
+        features = prediction.features
+        assert features is not None
+        vector = (features[-1] if features.ndim > 2 else features).float()
+        camera, log_focal = self.camera(vector)
+        template = self.template.expand(len(vector), -1, -1)
+        depth = camera.depth(template) + _CALM * apply_in_single(self.relief, vector)
+        return camera, depth.clamp(min=_NEAREST), log_focal

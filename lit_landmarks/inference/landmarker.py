@@ -136,7 +136,8 @@ class Landmarker:
             rows = slice(start, start + self.batch_size)
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
-                prediction = self.method(inputs.to(self.method.device)).detach()
+                inputs = inputs.to(self.method.device)
+                prediction = self.method.add_visibility(self.method(inputs).detach(), inputs)
             faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme, convention)
         return faces
 

@@ -47,10 +47,9 @@ class QueryCorrection(SemanticCorrection):
         self.limit, self.weight = limit, weight
         self.places = QueryCode(width, encoding)
         self.codes = nn.Embedding(len(self.conventions), code)
-        self.layers = nn.Sequential(
-            nn.Linear(width + code, width), nn.GELU(), nn.Linear(width, 3, bias=False)
-        )
-        nn.init.zeros_(self.layers[-1].weight)
+        last = nn.Linear(width, 3, bias=False)
+        nn.init.zeros_(last.weight)
+        self.layers = nn.Sequential(nn.Linear(width + code, width), nn.GELU(), last)
 
     @property
     def moves_queries(self) -> bool:

@@ -104,11 +104,6 @@ class LandmarkModule(MethodParts):
         """The kind of frame of a method that wants tight crops: a normalizer cuts them itself."""
         return "tight" if self.normalizer is None else "wide"
 
-    @property
-    def crop_size(self) -> int:
-        """Side in pixels of the image that `predict` is given."""
-        return self.frame_size if self.normalizer is None else self.normalizer.crop_size
-
     @classmethod
     @abstractmethod
     def tiny(cls, **more: Any) -> Self:

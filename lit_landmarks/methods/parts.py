@@ -43,7 +43,6 @@ class MethodParts(StageCosts, MethodSteps):
     head3d: Head3d | None
     error_head: ErrorHead | None
     early_exit: EarlyExit | None
-    crop_size: int
     #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
     answers_queries: ClassVar[bool] = False
 
@@ -100,6 +99,11 @@ class MethodParts(StageCosts, MethodSteps):
         if self.scheme is None or not has_mean_face(self.scheme):
             return None
         return mean_face(self.scheme)
+
+    @property
+    def crop_size(self) -> int:
+        """Side in pixels of the image that `predict` is given."""
+        return self.frame_size if self.normalizer is None else self.normalizer.crop_size
 
     def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
         """The prediction with the visibility of its points, where a 3D head can tell it.

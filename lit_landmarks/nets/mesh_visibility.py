@@ -80,7 +80,8 @@ class MeshVisibility(nn.Module):
         logits = -0.5 * (away / _REACH).square()
         weights = logits.masked_fill(~placed[:, None], -torch.inf).softmax(-1)
         moved = torch.where(placed[..., None], solid - queries, 0.0)
-        return self.vertices + weights @ moved
+        bent: Tensor = self.vertices + weights @ moved
+        return bent
 
 
 def _like_points(mesh: Tensor, solid: Tensor, points: Tensor, placed: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ class BasisPredictor(nn.Module):
         """(B, N, D) of codes (B, N, E) and features (B, F)."""
         basis = torch.unflatten(self.basis(code), 2, (self.outputs, -1))
         weights = self.weights(features)
-        mean: Tensor = self.mean(code)
-        return mean + (basis @ weights[:, None, :, None]).squeeze(-1)
+        offset: Tensor = self.mean(code) + (basis @ weights[:, None, :, None]).squeeze(-1)
+        return offset
 
 
 class MlpPredictor(nn.Module):

@@ -76,5 +76,5 @@ def _turns(axes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sines of yaw and pitch and |sine of yaw| of an affine camera (B, 3, 2), each (B,)."""
     across, down = axes[..., 0], axes[..., 1]
     sight = nn.functional.normalize(torch.linalg.cross(across, down), dim=-1)
-    yaw, pitch = -sight[:, 0], sight[:, 1]
+    yaw, pitch = sight[:, 0], -sight[:, 1]
     return yaw, pitch, yaw.abs()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_landmarks.cli.analyse_template import add_template
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
@@ -81,13 +82,14 @@ pixels.
 
 
 def run(arguments: list[str]) -> int:
-    """Runs `analyse calibrate`, `tradeoff`, `attention`, `reliability` or `meshes`."""
+    """Runs a part of `analyse`, such as `analyse calibrate`."""
     parts = Subcommands("analyse", _DESCRIPTION)
     _add_calibrate(parts)
     _add_tradeoff(parts)
     _add_attention(parts)
     _add_reliability(parts)
     _add_meshes(parts)
+    add_template(parts)
     return parts.run(arguments)
 
 

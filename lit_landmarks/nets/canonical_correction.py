@@ -64,6 +64,12 @@ class CanonicalCorrection(SemanticCorrection):
             offset = offset + (parts[:, 1:] * weights[:, :, None, None]).sum(1)
         return offset @ axes
 
+    def displacements(self, queries: Tensor, rows: Tensor) -> Tensor:
+        """See `SemanticCorrection.displacements`; of a head that looks ahead."""
+        assert self.table is not None
+        table = self.table[rows, 0]
+        return torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(table), table)
+
     def loss(self, queries: Tensor) -> Tensor:
         """Mean squared displacement over the conventions but the reference, head units."""
         assert self.table is not None

@@ -57,15 +57,7 @@ class QueryCorrection(SemanticCorrection):
         return True
 
     def displacements(self, queries: Tensor, rows: Tensor) -> Tensor:
-        """How far queries of the reference move in a convention.
-
-        Args:
-            queries: (B, N, 3) head frame.
-            rows: (B,) index into `conventions`.
-
-        Returns:
-            (B, N, 3) head units; 0 for the reference.
-        """
+        """See `SemanticCorrection.displacements`; 0 for the reference."""
         code = self.codes(rows)[:, None].expand(-1, queries.shape[1], -1)
         moved = self.limit * torch.tanh(self.layers(torch.cat((self.places(queries), code), -1)))
         return torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(moved), moved)

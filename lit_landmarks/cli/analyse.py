@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_landmarks.cli.analyse_places import add_places
 from lit_landmarks.cli.analyse_template import add_template
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
@@ -90,6 +91,7 @@ def run(arguments: list[str]) -> int:
     _add_reliability(parts)
     _add_meshes(parts)
     add_template(parts)
+    add_places(parts)
     return parts.run(arguments)
 
 

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data.finding import match_files
 from lit_landmarks.data.picture_size import picture_size
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.labels import LABEL_TABLE, LABELS, sizes
 from lit_landmarks.pictures import Grid, decode_image
 
@@ -393,7 +394,5 @@ def whole_boxes(paths: Sequence[str], grid: Grid, frame_scale: float) -> NDArray
         size = picture_size(path, grid)
         if size is None:
             raise missing_image(path)
-        middle = (np.array(size, np.float32) - 1) / 2
-        half = max(size) / frame_scale / 2
-        boxes[row] = [*(middle - half), *(middle + half)]
+        boxes[row] = whole_box(*size, frame_scale)
     return boxes

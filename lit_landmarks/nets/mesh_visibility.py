@@ -88,5 +88,5 @@ def _like_points(mesh: Tensor, solid: Tensor, points: Tensor, placed: Tensor) ->
     """(B, V, 3) head frame to pixels, under the affine map that takes `solid` to `points` best."""
     weight = placed[..., None].to(solid)
     source = torch.cat((solid, torch.ones_like(weight)), -1) * weight
-    affine = torch.linalg.lstsq(source, points * weight).solution
+    affine: Tensor = torch.linalg.lstsq(source, points * weight).solution
     return mesh @ affine[:, :3] + affine[:, 3:]

@@ -66,7 +66,9 @@ class QueryCorrection(SemanticCorrection):
         """See `SemanticCorrection.move_queries`."""
         if convention is None:
             return queries
-        return queries + self.displacements(queries, self.rows[convention])
+        # A query without a place is no number, which may not reach the weights' gradients.
+        moved = self.displacements(queries.nan_to_num(), self.rows[convention])
+        return queries + torch.where(queries.isfinite(), moved, 0.0)
 
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
         """Nothing is left to do once queries have moved."""

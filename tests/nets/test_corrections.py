@@ -31,6 +31,16 @@ def test_queries_of_the_reference_stay() -> None:
     torch.testing.assert_close(correction.loss(queries[0]), expected)
 
 
+def test_queries_without_a_place_teach_nothing() -> None:
+    correction = QueryCorrection(conventions=CONVENTIONS)
+    queries = query_points("ibug68").expand(4, -1, -1).clone()
+    queries[:, 60:] = torch.nan
+    moved = correction.move_queries(queries, ASKED)
+    assert torch.equal(moved.isnan(), queries.isnan())
+    moved.nan_to_num().square().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in correction.parameters())
+
+
 def test_first_displacement_is_zero() -> None:
     correction = QueryCorrection(conventions=CONVENTIONS)
     assert correction.displacements(torch.rand(1, 5, 3), torch.tensor([1])).abs().max() == 0.0

@@ -81,6 +81,38 @@ def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Ten
     return _mean_over_faces(per_point + 2.0 * log_sigma, mask)
 
 
+def place_likelihood(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """Negative logarithm of the probability that heat maps give to the true places.
+
+    The softmax of a map over its pixels is a distribution of the place; between pixels it is read
+    bilinearly. The cross-entropy of integral regression (as in Sun et al., ECCV 2018).
+
+    Args:
+        logits: (B, N, h, w).
+        places: (B, N, 2) in pixels of the maps; undefined where masked out.
+        mask: (B, N) bool; places outside of the maps are left out too.
+
+    Returns:
+        A scalar; 0 (with a graph) if no face has a point inside.
+
+    Example:
+        >>> place_likelihood(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), torch.ones(1, 1) > 0)
+        tensor(2.7726)
+    """
+    height, width = logits.shape[-2:]
+    last = places.new_tensor([width - 1.0, height - 1.0])
+    places = places.nan_to_num()
+    inside = mask & ((places >= 0) & (places <= last)).all(-1)
+    weights = [
+        (1.0 - (places[..., axis, None] - torch.arange(count, device=places.device)).abs()).clamp(0)
+        for axis, count in enumerate((width, height))
+    ]
+    maps = logits.flatten(2).softmax(-1).view_as(logits)
+    share = (maps * weights[1][..., None] * weights[0][..., None, :]).sum((-1, -2))
+    surprise = torch.where(inside, -torch.log(share.clamp(min=1e-8)), 0.0)
+    return _mean_over_faces(surprise, inside)
+
+
 def wing(difference: Tensor, w: float = WING_W, epsilon: float = WING_EPSILON) -> Tensor:
     """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear.
 

@@ -152,8 +152,8 @@ class Evidence(nn.Module):
         for layer in (self.narrow, self.layers[-1]):
             start_small(layer)
 
-    def forward(self, code: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Refined places, and the logarithms of their standard deviations.
+    def forward(self, code: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Refined places, the logarithms of their standard deviations, and the heat maps.
 
         Args:
             code: (B, N, E).
@@ -161,7 +161,7 @@ class Evidence(nn.Module):
             places: (B, N, 2) first answer, in sides of the crop from its middle.
 
         Returns:
-            (B, N, 2) like `places`, and (B, N) in the logarithm of sides.
+            (B, N, 2) like `places`, (B, N) in the logarithm of sides, and (B, N, h, h) logits.
         """
         side = maps.shape[-1]
         flat = maps.flatten(2)
@@ -172,11 +172,11 @@ class Evidence(nn.Module):
         precision = 0.5 / _FIRST_SIGMA**2 * torch.exp(self.narrow(code))
         logits = torch.unflatten(agreement - distance * precision, 2, (side, side))
         weights = spatial_softmax(logits)
-        found = mean_places(weights, first=0.5) / side - 0.5
+        middle = mean_places(weights, first=0.5) / side - 0.5
         content = weights.flatten(2) @ flat.mT
         fine, log_sigma = self.layers(content * self.code(code)).split((2, 1), -1)
         log_sigma = _SIGMA_RANGE * torch.tanh(log_sigma.squeeze(-1) / _SIGMA_RANGE)
-        return found + _FINE * fine, log_sigma + _FIRST_LOG_SIGMA
+        return middle + _FINE * fine, log_sigma + _FIRST_LOG_SIGMA, logits
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class QueryAnswer:
         places: (T, B, N, 2) first answer, and refined by evidence if there is any.
         log_sigma: (B, N) logarithm of the standard deviation of the last, in sides.
         features: (B, F) of the image.
+        logits: (B, N, h, h) heat maps of the evidence.
         solid: (B, N, 3) head frame; None for a network in 2D.
         camera: that sees `solid` at the last places.
         log_focal: (B,) logarithm of its focal length by 1.5 sides.
@@ -196,6 +197,7 @@ class QueryAnswer:
     places: Tensor
     log_sigma: Tensor
     features: Tensor
+    logits: Tensor | None = None
     solid: Tensor | None = None
     camera: HeadCamera | None = None
     log_focal: Tensor | None = None
@@ -252,7 +254,7 @@ class InfiniteNet(nn.Module):
             maps = maps.float()
             code = self.code(queries)
             offsets = self.offset(code, features)
-            camera, log_focal, solid = None, None, None
+            camera, log_focal, solid, logits = None, None, None, None
             if self.camera is not None:
                 camera, log_focal = self.camera(features)
                 solid = queries + offsets
@@ -264,12 +266,12 @@ class InfiniteNet(nn.Module):
                 log_sigma = self.spread(code).squeeze(-1) + _FIRST_LOG_SIGMA
                 places = first[None]
             else:
-                last, log_sigma = self.evidence(code, maps, first)
+                last, log_sigma, logits = self.evidence(code, maps, first)
                 places = torch.stack((first, last))
                 if solid is not None:
                     assert camera is not None
                     solid = camera.unproject(last, camera.depth(solid))
-        return QueryAnswer(places, log_sigma, features, solid, camera, log_focal, offsets)
+        return QueryAnswer(places, log_sigma, features, logits, solid, camera, log_focal, offsets)
 
     def _ahead(self, queries: Tensor) -> Tensor:
         """(B, N, 2) where a frontal face in the middle of the crop has the queries."""

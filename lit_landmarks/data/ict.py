@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.compute import default_device
@@ -168,8 +167,8 @@ class IctFaces(SyntheticFaces):
         if self._drawn is None:
             device = default_device() if self.device == "auto" else self.device
             self._drawn = IctRenderer(self._model, device, self._photos())
-        rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
-        return self._drawn(rng, self._sample).cpu().numpy()
+        rng = self._draws(rows)
+        return self._drawn(rng, self._sample, self._looks(rng)).cpu().numpy()
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class IctFaces(SyntheticFaces):
 
     source = "https://github.com/ICT-VGL/ICT-FaceKit, then `data convert ict-facekit`"
     licence = "head: MIT, USC Institute for Creative Technologies; pictures: our own renders"
-    files = (FilePattern(("*.npz",), loose=True),)
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("*.npz",), loose=True),)
 
     @classmethod
     def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:

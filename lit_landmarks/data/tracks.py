@@ -43,9 +43,9 @@ class _Tracks(SyntheticFaces):
         if frames < 1:
             raise UserError(f"{name} needs tracks of one frame or more, frames={frames}; raise it")
         self.frames, self.motions = frames, list(_MOTIONS if motions is None else motions)
-        for motion in self.motions or [None]:
-            if motion not in MOTIONS:
-                raise UserError(f"{name}: motion {motion!r}; choose from {', '.join(MOTIONS)}")
+        unknown = [motion for motion in self.motions if motion not in MOTIONS]
+        if unknown or not self.motions:
+            raise UserError(f"{name}: motions {self.motions}; choose from {', '.join(MOTIONS)}")
 
     def _looks(self, rng: CounterRng) -> CounterRng:
         return CounterRng(self.seed, rng.index // self.frames)

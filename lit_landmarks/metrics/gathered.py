@@ -79,7 +79,7 @@ def _mean_root_by_track(squares: Tensor, tracks: Tensor, members: Tensor) -> Ten
         tracks: (M, 2) data set and track.
         members: (M, G) bool.
     """
-    unique, numbers = tracks.unique(dim=0, return_inverse=True)
+    unique, numbers = torch.unique(tracks, dim=0, return_inverse=True)
     counted = members & ~squares.isnan().unsqueeze(1)
     shape = (len(unique), members.shape[1])
     total = squares.new_zeros(shape)

@@ -174,7 +174,7 @@ def test_keys_of_the_caches_change_with_the_motion() -> None:
     ("settings", "message"),
     [
         ({"frames": 0}, "frames=0"),
-        ({"motions": ["nod"]}, "motion 'nod'; choose from still, turn, blink, talk, all"),
+        ({"motions": ["nod"]}, r"\['nod'\]; choose from still, turn, blink, talk, all"),
         ({"motions": []}, "choose from"),
         ({"n": 0}, "n=0"),
     ],

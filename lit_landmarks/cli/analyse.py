@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lit_landmarks.cli import analyse_stability
+from lit_landmarks.cli.analyse_places import add_places
+from lit_landmarks.cli.analyse_stability import add_stability
+from lit_landmarks.cli.analyse_template import add_template
 from lit_landmarks.cli.run_request import add_config, read_evaluation, read_run_request
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
@@ -83,14 +85,16 @@ pixels.
 
 
 def run(arguments: list[str]) -> int:
-    """Runs `analyse calibrate`, `tradeoff`, `attention`, `reliability`, `stability`, `meshes`."""
+    """Runs a part of `analyse`, such as `analyse calibrate`."""
     parts = Subcommands("analyse", _DESCRIPTION)
     _add_calibrate(parts)
     _add_tradeoff(parts)
     _add_attention(parts)
     _add_reliability(parts)
-    analyse_stability.add_subcommand(parts)
+    add_stability(parts)
     _add_meshes(parts)
+    add_template(parts)
+    add_places(parts)
     return parts.run(arguments)
 
 

@@ -46,7 +46,7 @@ plot (.png) and frames with landmarks (.jpg).
 _SHOWN = 12
 
 
-def add_subcommand(parts: Subcommands) -> None:
+def add_stability(parts: Subcommands) -> None:
     """Adds `analyse stability`."""
     summary = "jitter on still faces, flicker on tracks, motion on a video"
     parser = parts.add("stability", summary, _measure, _DESCRIPTION, takes_settings=True)

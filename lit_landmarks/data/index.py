@@ -33,7 +33,9 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.data.finding import match_files
+from lit_landmarks.data.picture_size import picture_size
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.labels import LABEL_TABLE, LABELS, sizes
 from lit_landmarks.pictures import Grid, decode_image
 
@@ -169,6 +171,9 @@ class FaceDataset(ABC):
     base: Path = Path()
     #: Cache folder of labels that take long to make; the data module sets it (`cache_folder`).
     cache_dir: str | None = None
+    #: Side of a frame in box sides, for boxes that let the frame hold the whole picture; None
+    #: for boxes about faces. The data module sets it.
+    whole_scale: float | None = None
     _index: FaceIndex | None = None
 
     @property
@@ -254,7 +259,24 @@ class FaceDataset(ABC):
             self._index = self._read(stop)
             if not len(self._index):
                 raise UserError(f"{self!r} selects no face; widen first, last, limit or subset")
+            if self.whole_scale is not None:
+                box = whole_boxes(self._index.paths, self.grid, self.whole_scale)
+                self._index = replace(self._index, box=box)
         return self._index
+
+    def show_whole(self, frame_scale: float) -> None:
+        """Let frames hold the whole picture instead of a face's surroundings.
+
+        Args:
+            frame_scale: side of a frame in sides of a box.
+
+        Raises:
+            UserError: the set is rendered about its faces and has no whole pictures.
+        """
+        if self.rendered:
+            raise UserError(f"{self!r} is rendered about its faces; leave it out of data.whole")
+        if frame_scale != self.whole_scale:
+            self.whole_scale, self._index = frame_scale, None
 
     def index_of(self, rows: Sequence[int]) -> FaceIndex:
         """The labels of some faces; a rendered set need not make those of the others."""
@@ -351,3 +373,26 @@ def read_image(path: str | Path, grid: Grid = "stored") -> NDArray[np.uint8]:
     except OSError as error:
         raise missing_image(path) from error
     return decode_image(data, path, grid)
+
+
+def whole_boxes(paths: Sequence[str], grid: Grid, frame_scale: float) -> NDArray[np.float32]:
+    """Boxes in the middle of pictures whose frames just hold the whole picture.
+
+    Args:
+        paths: of n pictures.
+        grid: of their pixels.
+        frame_scale: side of a frame in box sides.
+
+    Returns:
+        (n, 4) squares, image pixels.
+
+    Raises:
+        UserError: a picture is missing or cannot be read.
+    """
+    boxes = np.empty((len(paths), 4), np.float32)
+    for row, path in enumerate(paths):
+        size = picture_size(path, grid)
+        if size is None:
+            raise missing_image(path)
+        boxes[row] = whole_box(*size, frame_scale)
+    return boxes

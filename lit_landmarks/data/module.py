@@ -70,6 +70,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
             2000; None draws each face as `weights` says.
         yaw_bins: name of a validation or test set -> edges in whole degrees of bins of |yaw|, such
             as [0, 30, 60, 90], that are measured alone: by the pose of the labels, or of POSIT.
+        whole: names of validation and test sets whose frames hold the whole picture, whatever the
+            box: for a method with a normalizer, which needs none.
         batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
         source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
         source_scale: side of the source crops in box sides; None is `types.SOURCE_MARGIN` frames.
@@ -95,6 +97,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         weights: dict[str, float] | None = None,
         epoch_faces: int | None = None,
         yaw_bins: dict[str, list[float]] | None = None,
+        whole: list[str] | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         source_size: int | None = None,
@@ -119,6 +122,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.weights = weights or {}
         self.epoch_faces = epoch_faces
         self.yaw_bins = {name: tuple(edges) for name, edges in (yaw_bins or {}).items()}
+        self.whole = tuple(whole or ())
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or 2 * batch_size
         self.source_scale = source_scale or self.crop.source_scale
@@ -148,6 +152,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         for option, names, sets, kind in (
             ("weights", self.weights, list(self.sets["train"]), "training"),
             ("yaw_bins", self.yaw_bins, sorted(measured), "validation or test"),
+            ("whole", self.whole, sorted(measured), "validation or test"),
         ):
             for name in names:
                 if name not in sets:
@@ -160,6 +165,10 @@ class LandmarkDataModule(lightning.LightningDataModule):
             raise UserError(
                 f"data.init_args.epoch_faces is {self.epoch_faces}; give a number of faces, or null"
             )
+        for role in ("val", "test"):
+            for name, dataset in self.sets[role].items():
+                if name in self.whole:
+                    dataset.show_whole(self.frame_scale)
         for dataset in self._all_sets():
             # Before anything is asked: a set whose files declare the scheme reads them now.
             dataset.start_from(self.root)

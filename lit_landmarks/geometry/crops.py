@@ -113,6 +113,22 @@ def box_crop(box: Tensor, size: int, scale: float | Tensor) -> Tensor:
     return similarity(side / size, torch.zeros_like(side), frame_center, (low + high) / 2)
 
 
+def whole_box(width: int, height: int, scale: float) -> tuple[float, float, float, float]:
+    """The box x0 y0 x1 y1 about which a crop just holds a whole picture.
+
+    Args:
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        scale: side of a crop in box sides.
+
+    Example:
+        >>> whole_box(201, 101, 2.0)
+        (49.75, -0.25, 150.25, 100.25)
+    """
+    x, y, half = (width - 1) / 2, (height - 1) / 2, max(width, height) / scale / 2
+    return x - half, y - half, x + half, y + half
+
+
 def points_box(points: Tensor, mask: Tensor | None = None) -> Tensor:
     """(B, 4) tight box x0 y0 x1 y1 of the annotated points of each face.
 

@@ -3,5 +3,14 @@
 from lit_landmarks.inference.landmarker import Face, Landmarker
 from lit_landmarks.inference.loading import load
 from lit_landmarks.inference.meshes import write_mesh
+from lit_landmarks.inference.places import Places, pick_place, read_places
 
-__all__ = ["Face", "Landmarker", "load", "write_mesh"]
+__all__ = [
+    "Face",
+    "Landmarker",
+    "Places",
+    "load",
+    "pick_place",
+    "read_places",
+    "write_mesh",
+]

@@ -15,6 +15,7 @@ from torch import Tensor
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import affine_scale, transform_points
+from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.inference.meshes import write_mesh
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.schemes import convention_index, get_scheme
@@ -105,7 +106,7 @@ class Landmarker:
     def __call__(
         self,
         image: NDArray[np.uint8] | Tensor,
-        boxes: Any,
+        boxes: Any = None,
         queries: Any = None,
         convention: str | None = None,
     ) -> list[Face]:
@@ -113,7 +114,8 @@ class Landmarker:
 
         Args:
             image: (H, W, 3) uint8 RGB, or a (3, H, W) tensor, uint8 or float in [0, 1].
-            boxes: (F, 4) x0 y0 x1 y1 in pixels, tight about the landmarks of each face.
+            boxes: (F, 4) x0 y0 x1 y1 in pixels, tight about the landmarks of each face. None
+                shows the whole picture, with one face, to a method that has a normalizer.
             queries: (N, 3) template points that a query method is asked for; None: those of
                 iBUG's 68.
             convention: name of the annotation convention to answer in; None: the reference.
@@ -124,6 +126,8 @@ class Landmarker:
         Raises:
             UserError: a picture or boxes of another form, or an unknown convention.
         """
+        if boxes is None:
+            boxes = self._whole_box(image)
         box = torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4)
         if len(box) == 0:
             return []
@@ -136,9 +140,21 @@ class Landmarker:
             rows = slice(start, start + self.batch_size)
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
-                prediction = self.method(inputs.to(self.method.device)).detach()
+                inputs = inputs.to(self.method.device)
+                prediction = self.method.add_visibility(self.method(inputs).detach(), inputs)
             faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme, convention)
         return faces
+
+    def _whole_box(self, image: NDArray[np.uint8] | Tensor) -> list[tuple[float, ...]]:
+        """(1, 4) the box whose crop just holds the whole picture."""
+        if self.method.normalizer is None:
+            raise UserError(
+                f"no boxes for {type(self.method).__name__}, which has no normalizer; give the box"
+                " of each face"
+            )
+        shape = tuple(image.shape)
+        height, width = shape[1:] if isinstance(image, Tensor) else shape[:2]
+        return [whole_box(width, height, self.crop.scale)]
 
     def _inputs(
         self, crops: Tensor, scheme: str | None, queries: Any, convention: str | None

@@ -12,28 +12,26 @@ from typing import Any, ClassVar, Self, final
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.costs import StageCosts
 from lit_landmarks.methods.landmark_axes import LandmarkAxis
+from lit_landmarks.methods.parts import MethodParts
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.methods.schedules import Schedule
-from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.correction import SemanticCorrection
-from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
-from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_factor
-from lit_landmarks.nets.head3d import TIGHT_SHARE, Head3d, Head3dOptions
+from lit_landmarks.nets.early_exit import EarlyExitOptions
+from lit_landmarks.nets.error_head import ErrorHeadOptions, percent_factor
+from lit_landmarks.nets.head3d import Head3dOptions
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
-from lit_landmarks.template import has_mean_face, mean_face, query_points
-from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
+from lit_landmarks.template import query_points
+from lit_landmarks.types import FaceInputs, FrameKind, Needs, Prediction
 
 #: Every concrete method by class name, filled as their modules are imported.
 METHODS: dict[str, type[LandmarkModule]] = {}
 
 
-class LandmarkModule(StageCosts, MethodSteps):
+class LandmarkModule(MethodParts):
     """A landmark method: `predict` and `losses`, and five parts that any method takes.
 
     Args:
@@ -60,15 +58,8 @@ class LandmarkModule(StageCosts, MethodSteps):
         transferred: names of the tensors that `init_from` has given as a whole.
     """
 
-    normalizer: SpatialNormalizer | None
-    correction: SemanticCorrection | None
-    head3d: Head3d | None
-    error_head: ErrorHead | None
-    early_exit: EarlyExit | None
     #: Convolutions run about 15 % faster with channels last on CPU, more with AMP on a GPU.
     channels_last: ClassVar[bool] = True
-    #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
-    answers_queries: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -93,64 +84,13 @@ class LandmarkModule(StageCosts, MethodSteps):
         self.frame_size = frame_size
         self.init_from = init_from
         self.transferred: frozenset[str] = frozenset()
-        self.normalizer = normalizer
-        if correction is not None:
-            self._connect(correction)
-        self.correction = correction
-        self.head3d = None
-        self.head3d_options = head3d
-        self.error_head = None
-        self.early_exit = None
-        self.error_head_options = error_head
-        self._exit_options = early_exit or EarlyExitOptions()
+        self.take_parts(normalizer, correction, head3d, error_head, early_exit)
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         """Register concrete methods by class name."""
         super().__init_subclass__(**kwargs)
         if not abstract:
             METHODS[cls.__name__] = cls
-
-    def _connect(self, correction: SemanticCorrection) -> None:
-        name, kind = type(self).__name__, type(correction).__name__
-        if correction.moves_queries and not self.answers_queries:
-            raise UserError(
-                f"{kind} moves queries, which {name} does not take; set model.correction to"
-                " CanonicalCorrection"
-            )
-        correction.connect(self.scheme, self._template())
-
-    def _template(self) -> Tensor | None:
-        """(N, 3) mean face of the scheme, if there is one."""
-        if self.scheme is None or not has_mean_face(self.scheme):
-            return None
-        return mean_face(self.scheme)
-
-    def attach(self, *, features: int | None = None, stages: int | None = None) -> None:
-        """End of a method's `__init__`: make the parts whose sizes only the network knows.
-
-        Args:
-            features: length of `Prediction.features`; None if the method gives none.
-            stages: number of stages of a cascade; None if it is none.
-
-        Raises:
-            UserError: a configured part that this method cannot have.
-        """
-        name = type(self).__name__
-        if self.error_head_options is not None:
-            if features is None:
-                raise UserError(f"{name} has no pooled features; set model.error_head null")
-            self.error_head = ErrorHead(features, self.error_head_options)
-        if self.head3d_options is not None and not self.answers_queries:
-            template = self._template()
-            if features is None or template is None:
-                lack = "pooled features" if features is None else "3D mean face for its scheme"
-                raise UserError(f"{name} has no {lack}; set model.head3d null")
-            share = TIGHT_SHARE if self.normalizer is None else self.normalizer.share
-            self.head3d = Head3d(features, template, share, self.head3d_options)
-        if stages is not None:
-            self.early_exit = EarlyExit(stages, self._exit_options)
-        elif self._exit_options.target_mma is not None:
-            raise UserError(f"{name} has no stages to leave; set model.early_exit.target_mma null")
 
     # ---- what a method says of itself --------------------------------------------------------
 
@@ -163,11 +103,6 @@ class LandmarkModule(StageCosts, MethodSteps):
     def tight_frame(self) -> FrameKind:
         """The kind of frame of a method that wants tight crops: a normalizer cuts them itself."""
         return "tight" if self.normalizer is None else "wide"
-
-    @property
-    def crop_size(self) -> int:
-        """Side in pixels of the image that `predict` is given."""
-        return self.frame_size if self.normalizer is None else self.normalizer.crop_size
 
     @classmethod
     @abstractmethod
@@ -249,14 +184,17 @@ class LandmarkModule(StageCosts, MethodSteps):
         if not self.answers_queries:
             return inputs
         queries = inputs.queries
+        if self.scheme is not None:
+            own = query_points(self.scheme).to(inputs.image).expand(inputs.image.shape[0], -1, -1)
+            if queries is None:
+                queries = own
+            elif queries.shape == own.shape:  # labels made by hand bring no queries
+                queries = torch.where(queries.isfinite(), queries, own)
         if queries is None:
-            if self.scheme is None:
-                raise UserError(
-                    f"{type(self).__name__} is asked for no points; give queries, such as"
-                    " template.query_points('ibug68')"
-                )
-            points = query_points(self.scheme).to(inputs.image.device)
-            queries = points.expand(len(inputs), -1, -1)
+            raise UserError(
+                f"{type(self).__name__} is asked for no points; give queries, such as"
+                " template.query_points('ibug68')"
+            )
         if self.correction is not None:
             queries = self.correction.move_queries(queries, inputs.convention)
         return replace(inputs, queries=queries)
@@ -267,28 +205,3 @@ class LandmarkModule(StageCosts, MethodSteps):
 
         A cascade asks `self.early_exit` for `thresholds` and `last_stage`, and gives `exit_stage`.
         """
-
-    # ---- losses of the parts -----------------------------------------------------------------
-
-    def all_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
-        """The method's losses, and those of its parts."""
-        losses = self.losses(prediction, batch)
-        if self.normalizer is not None and self.normalizer.weight and prediction.crop is not None:
-            losses["normalizer"] = self.normalizer.loss(prediction.crop, batch)
-        if self.correction is not None and self.correction.weight:
-            losses["correction"] = self.correction.loss(query_points("ibug68").to(batch.points))
-        if self.head3d is not None:
-            losses |= self.head3d.losses(prediction, batch, self.crop_size)
-        if self.error_head is not None and prediction.error is not None:
-            losses["error"] = self.error_head.loss(prediction, batch)
-        return losses
-
-    def all_weights(self) -> dict[str, float]:
-        """Weights of `all_losses` where the phase does not give them."""
-        own = {} if self.error_head is None else {"error": self.error_head.weight}
-        if self.head3d is not None:
-            own |= self.head3d.loss_weights()
-        for name in ("normalizer", "correction"):
-            part = getattr(self, name)
-            own |= {name: part.weight} if part is not None and part.weight else {}
-        return {**self.loss_weights(), **own}

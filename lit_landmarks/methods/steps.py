@@ -74,6 +74,10 @@ class MethodSteps(Built, PhasedOptimization):
         """Weights of the named losses where the phase does not give them; 1 where not named."""
         return {}
 
+    def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
+        """The prediction with what is measured and shown, but not learned."""
+        return prediction
+
     def all_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """The method's losses and those of its parts."""
         return self.losses(prediction, batch)
@@ -102,18 +106,20 @@ class MethodSteps(Built, PhasedOptimization):
 
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Prediction of a batch, without graph."""
-        return self._predict(batch.inputs).detach()
+        return self.add_visibility(self._predict(batch.inputs).detach(), batch.inputs)
 
     def _predict(self, inputs: FaceInputs) -> Prediction:
         return cast(Prediction, self(inputs))
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
         prediction = self._predict(batch.inputs)
+        answer = prediction.detach()
         if stage != "train":
-            self.face_metrics(stage).update(prediction.detach(), batch)
+            answer = self.add_visibility(answer, batch.inputs)
+            self.face_metrics(stage).update(answer, batch)
         if self.trainer.state.fn != TrainerFn.FITTING:
             # Outside of a fit a loss has no epoch to take its weights from, and no use.
-            return prediction.points.new_zeros(()), prediction.detach()
+            return prediction.points.new_zeros(()), answer
         with full_precision(batch.points.device):
             losses = self.phase_losses(prediction, batch)
             total = self.total_loss(losses)
@@ -127,7 +133,7 @@ class MethodSteps(Built, PhasedOptimization):
             add_dataloader_idx=False,
             sync_dist=True,
         )
-        return total, prediction.detach()
+        return total, answer
 
     def phase_losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """The losses that this phase asks for.

@@ -64,15 +64,23 @@ class CanonicalCorrection(SemanticCorrection):
             offset = offset + (parts[:, 1:] * weights[:, :, None, None]).sum(1)
         return offset @ axes
 
+    def displacements(self, queries: Tensor, rows: Tensor) -> Tensor:
+        """See `SemanticCorrection.displacements`; of a head that looks ahead."""
+        assert self.table is not None
+        table = self.table[rows, 0]
+        return torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(table), table)
+
     def loss(self, queries: Tensor) -> Tensor:
         """Mean squared displacement over the conventions but the reference, head units."""
         assert self.table is not None
-        return self.table[1:].square().sum((1, 3)).mean() if len(self.table) > 1 else queries.sum() * 0
+        if len(self.table) < 2:
+            return self.table.new_zeros(())
+        return self.table[1:].square().sum((1, 3)).mean()
 
 
 def _turns(axes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sines of yaw and pitch and |sine of yaw| of an affine camera (B, 3, 2), each (B,)."""
     across, down = axes[..., 0], axes[..., 1]
     sight = nn.functional.normalize(torch.linalg.cross(across, down), dim=-1)
-    yaw, pitch = -sight[:, 0], sight[:, 1]
+    yaw, pitch = sight[:, 0], -sight[:, 1]
     return yaw, pitch, yaw.abs()

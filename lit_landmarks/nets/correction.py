@@ -71,6 +71,25 @@ class SemanticCorrection(Component):
         """Queries (B, N, 3) displaced by convention (B,); most corrections displace answers."""
         return queries
 
+    def displacements(self, queries: Tensor, rows: Tensor) -> Tensor:
+        """How far points lie from where the reference has them, on the template.
+
+        Args:
+            queries: (B, N, 3) points of the reference, head frame; those of the method's scheme
+                where it has fixed ones.
+            rows: (B,) int64 index into `conventions`.
+
+        Returns:
+            (B, N, 3) head units.
+
+        Raises:
+            UserError: the correction has no displacements on the template.
+        """
+        raise UserError(
+            f"{type(self).__name__} has no displacements on the template; give a run with"
+            " QueryCorrection or CanonicalCorrection"
+        )
+
     def loss(self, queries: Tensor) -> Tensor:
         """Size of the displacements, for which `weight` is meant.
 

@@ -100,7 +100,7 @@ class CameraHead(nn.Module):
         super().__init__()
         self.size = share / FACE_SIDE
         self.linear = nn.Linear(features, 10)
-        nn.init.zeros_(self.linear.weight)
+        nn.init.normal_(self.linear.weight, std=1e-3)  # at 0, features would have no gradient
         nn.init.zeros_(self.linear.bias)
         first = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
         self.register_buffer("first", first, persistent=False)
@@ -129,7 +129,7 @@ def _bounded(values: Tensor, limit: float) -> Tensor:
 
 
 def add_head(prediction: Prediction, solid: Tensor, camera: HeadCamera, size: int) -> Prediction:
-    """The prediction with its points in 3D, head pose and focal length.
+    """The prediction with its points in 3D, focal length, and head pose where it had none.
 
     Args:
         prediction: its points are where `camera` sees `solid`.
@@ -145,7 +145,7 @@ def add_head(prediction: Prediction, solid: Tensor, camera: HeadCamera, size: in
         prediction,
         head3d=solid,
         points3d=torch.cat((prediction.points, away[..., None]), -1),
-        pose=camera.pose(),
+        pose=camera.pose() if prediction.pose is None else prediction.pose,
         focal=camera.focal * size,
     )
 
@@ -184,9 +184,9 @@ def measure_offsets(offsets: Tensor, template: Tensor, mask: Tensor) -> ShapeTer
     mean = offsets.sum(1) / total
     arm = torch.where(mask[..., None], template, 0.0)
     arm = torch.where(mask[..., None], arm - (arm.sum(1) / total)[:, None], 0.0)
-    turn = torch.linalg.cross(arm, offsets).sum(1) / arm.square().sum((1, 2)).clamp(min=1e-6)[
-        :, None
-    ]
+    turn = (
+        torch.linalg.cross(arm, offsets).sum(1) / arm.square().sum((1, 2)).clamp(min=1e-6)[:, None]
+    )
     rigid = mean.square().sum(-1) + turn.square().sum(-1)
     return ShapeTerms((huber.sum(1) / total[:, 0]).sum() / faces, rigid.sum() / faces)
 
@@ -251,7 +251,7 @@ class Head3d(nn.Module):
         self.options = options or Head3dOptions()
         self.camera = CameraHead(features, share)
         self.relief = nn.Linear(features, len(template))
-        nn.init.zeros_(self.relief.weight)
+        nn.init.normal_(self.relief.weight, std=1e-3)
         nn.init.zeros_(self.relief.bias)
         self.register_buffer("template", template, persistent=False)
 
@@ -288,7 +288,8 @@ class Head3d(nn.Module):
             terms.append(measure_offsets(solid - template, template, mask))
         focal = log_focal.square().mean()
         labels = terms[0].offset + terms[0].rigid + self.options.focal * focal
-        return {"head3d": labels, "shape": terms[1].offset}
+        losses = {"head3d": labels}
+        return losses | ({"shape": terms[1].offset} if self.options.prior else {})
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of `losses`."""

@@ -34,7 +34,9 @@ class QueryCode(nn.Module):
     ) -> None:
         super().__init__()
         if width < 1 or frequencies < 1:
-            raise UserError(f"width {width} and frequencies {frequencies} of queries; give 1 or more")
+            raise UserError(
+                f"width {width} and frequencies {frequencies} of queries; give 1 or more"
+            )
         if encoding not in ("fourier", "learned"):
             raise UserError(f"encoding of queries is '{encoding}'; choose fourier or learned")
         self.encoding = encoding

@@ -47,10 +47,9 @@ class QueryCorrection(SemanticCorrection):
         self.limit, self.weight = limit, weight
         self.places = QueryCode(width, encoding)
         self.codes = nn.Embedding(len(self.conventions), code)
-        self.layers = nn.Sequential(
-            nn.Linear(width + code, width), nn.GELU(), nn.Linear(width, 3, bias=False)
-        )
-        nn.init.zeros_(self.layers[-1].weight)
+        last = nn.Linear(width, 3, bias=False)
+        nn.init.zeros_(last.weight)
+        self.layers = nn.Sequential(nn.Linear(width + code, width), nn.GELU(), last)
 
     @property
     def moves_queries(self) -> bool:
@@ -58,15 +57,7 @@ class QueryCorrection(SemanticCorrection):
         return True
 
     def displacements(self, queries: Tensor, rows: Tensor) -> Tensor:
-        """How far queries of the reference move in a convention.
-
-        Args:
-            queries: (B, N, 3) head frame.
-            rows: (B,) index into `conventions`.
-
-        Returns:
-            (B, N, 3) head units; 0 for the reference.
-        """
+        """See `SemanticCorrection.displacements`; 0 for the reference."""
         code = self.codes(rows)[:, None].expand(-1, queries.shape[1], -1)
         moved = self.limit * torch.tanh(self.layers(torch.cat((self.places(queries), code), -1)))
         return torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(moved), moved)
@@ -75,7 +66,9 @@ class QueryCorrection(SemanticCorrection):
         """See `SemanticCorrection.move_queries`."""
         if convention is None:
             return queries
-        return queries + self.displacements(queries, self.rows[convention])
+        # A query without a place is no number, which may not reach the weights' gradients.
+        moved = self.displacements(queries.nan_to_num(), self.rows[convention])
+        return queries + torch.where(queries.isfinite(), moved, 0.0)
 
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
         """Nothing is left to do once queries have moved."""

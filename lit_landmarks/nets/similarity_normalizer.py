@@ -69,7 +69,7 @@ class SimilarityNormalizer(SpatialNormalizer):
         )
         #: Log of the side, roll in radians, middle x and y in sides of the image.
         self.similarity = nn.Linear(self.features.num_features, 4)
-        nn.init.zeros_(self.similarity.weight)
+        nn.init.normal_(self.similarity.weight, std=1e-4)  # at 0, features would have no gradient
         nn.init.zeros_(self.similarity.bias)
         share = math.log(side / _SMALLEST) / math.log(_LARGEST / _SMALLEST)
         self._start = math.log(share / (1.0 - share))

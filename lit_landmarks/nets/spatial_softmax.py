@@ -48,9 +48,7 @@ class SpatialSoftmaxFeatures(nn.Module):
         input_scale: InputScale = "unit",
     ) -> None:
         super().__init__()
-        self.trunk = FusedMap(
-            backbone, strides=strides, channels=channels, input_scale=input_scale
-        )
+        self.trunk = FusedMap(backbone, strides=strides, channels=channels, input_scale=input_scale)
         self.maps = nn.Conv2d(channels, maps, 1)
         self.num_features = 2 * maps + self.trunk.num_features
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lit_landmarks.geometry.shape_model import pca
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import query_points
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, ShapeStatistics
 from tests.support.faces import face_batch
 
@@ -37,6 +38,7 @@ def blobs(count: int, scheme: str = "ibug68", size: int = SIZE, seed: int = 0) -
         visible=1,
         pose=torch.cat([(center[:, 0] - size / 2), radius[:, 0], torch.zeros(count, 2)], dim=1),
         focal=1.5 * size,
+        queries=query_points(scheme).expand(count, -1, -1),
     )
 
 

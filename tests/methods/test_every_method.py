@@ -20,6 +20,7 @@ from lit_landmarks.methods.phases import Phase, Phases
 from lit_landmarks.methods.schedules import Constant
 from lit_landmarks.nets.early_exit import EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHeadOptions
+from lit_landmarks.nets.head3d import Head3dOptions
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.training.checkpoints import load_method, load_weights
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "early_exit": lambda: {"early_exit": EarlyExitOptions(enabled=True)},
     "normalizer": lambda: {"normalizer": OneView(crop_size=32, zoom=0.75, angle=10.0)},
     "correction": lambda: {"correction": OffsetPerConvention(conventions=["300w", "wflw"])},
+    "head3d": lambda: {"head3d": Head3dOptions()},
 }
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

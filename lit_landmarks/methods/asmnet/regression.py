@@ -170,8 +170,7 @@ class ASMRegression(LandmarkModule, abstract=True):
             weights["pose"] = self.loss.pose_weight
         if self.loss.head_l2 > 0.0:
             weights["head_l2"] = self.loss.head_l2
-        if self.error_head is not None:
-            weights["error"] = self.error_head.weight
+        weights |= self.part_weights()
         if self.loss.alpha_schedule == "off":
             return [Phase("plain", until=1.0, losses=weights)]
         return [

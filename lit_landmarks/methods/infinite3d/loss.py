@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError

@@ -73,7 +73,7 @@ class Infinite3D(LandmarkModule):
 
     @property
     def needs(self) -> Needs:
-        """Faces cut tight, or a wide frame for a normalizer; every set in its own scheme, or one."""
+        """Faces cut tight, or wide for a normalizer; each set in its own scheme, or all in one."""
         return Needs(frame=self.tight_frame, one_scheme=self.scheme is not None)
 
     @classmethod

@@ -60,6 +60,13 @@ class QueryOptions:
             )
 
 
+def start_small(layer: nn.Module) -> None:
+    """Lets a last layer begin with outputs near 0, but with a gradient for what is before it."""
+    assert isinstance(layer, nn.Linear)
+    nn.init.normal_(layer.weight, std=1e-3)
+    nn.init.zeros_(layer.bias)
+
+
 class BasisPredictor(nn.Module):
     """Offsets of queries as sums of K directions, weighed by the image.
 
@@ -81,15 +88,14 @@ class BasisPredictor(nn.Module):
         self.mean = nn.Linear(width, outputs)
         self.weights = nn.Linear(features, components)
         for layer in (self.mean, self.weights):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            start_small(layer)
 
     def forward(self, code: Tensor, features: Tensor) -> Tensor:
         """(B, N, D) of codes (B, N, E) and features (B, F)."""
         basis = torch.unflatten(self.basis(code), 2, (self.outputs, -1))
         weights = self.weights(features)
-        offset: Tensor = (basis @ weights[:, None, :, None]).squeeze(-1)
-        return offset + self.mean(code)
+        offset: Tensor = self.mean(code) + (basis @ weights[:, None, :, None]).squeeze(-1)
+        return offset
 
 
 class MlpPredictor(nn.Module):
@@ -115,8 +121,7 @@ class MlpPredictor(nn.Module):
             nn.GELU(),
             nn.Linear(components, outputs),
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        start_small(self.layers[-1])
 
     def forward(self, code: Tensor, features: Tensor) -> Tensor:
         """(B, N, D) of codes (B, N, E) and features (B, F)."""
@@ -145,8 +150,7 @@ class Evidence(nn.Module):
             nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, 3)
         )
         for layer in (self.narrow, self.layers[-1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            start_small(layer)
 
     def forward(self, code: Tensor, maps: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Refined places, and the logarithms of their standard deviations.

@@ -150,6 +150,7 @@ class MuSiCa(LandmarkModule):
             error=cascade.error * unit,
             exit_stage=cascade.exits,
             attention=cascade.attention,
+            features=cascade.states,
             # As the loss wants it: a percentage does not divide back to the last digit.
             aux=cascade.error,
         )

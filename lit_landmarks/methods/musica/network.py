@@ -174,12 +174,14 @@ class Cascade:
         error: (T, B) predicted error, a fraction of the norm; a stopped face keeps its last one.
         attention: (T, B, M) mean weight of each patch; NaN where a stage did not run.
         exits: (B,) int64 index of the last stage that ran.
+        states: (B, H) recurrent state after it.
     """
 
     points: Tensor
     error: Tensor
     attention: Tensor
     exits: Tensor
+    states: Tensor
 
 
 class MuSiCaNet(nn.Module):
@@ -277,6 +279,7 @@ class MuSiCaNet(nn.Module):
             torch.zeros(batch, dtype=torch.int64).to(image.device),
         )
         active: Tensor | None = None
+        states = state
         stages: list[tuple[Tensor, Tensor, Tensor]] = []
         steps = list(self.iterations)[:iterations]
         for i, step in enumerate(steps):
@@ -292,10 +295,12 @@ class MuSiCaNet(nn.Module):
             after = before + offsets * 2**level
             if active is None:
                 points, error, exits = after, predicted, torch.full_like(exits, i)
+                states = state
             else:
                 points = points.index_copy(0, active, after)
                 error = error.index_copy(0, active, predicted)
                 exits = exits.index_fill(0, active, i)
+                states = states.index_copy(0, active, state)
                 attention = attention.new_full((batch, attention.shape[1]), torch.nan).index_copy(
                     0, active, attention
                 )
@@ -315,4 +320,4 @@ class MuSiCaNet(nn.Module):
                     )
                     break
         points, error, weights = (torch.stack(column) for column in zip(*stages, strict=True))
-        return Cascade(points, error, weights, exits)
+        return Cascade(points, error, weights, exits, states)

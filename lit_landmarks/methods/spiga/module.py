@@ -47,16 +47,16 @@ DEFAULT_LOSS = SPIGALossOptions()
 _LANDMARK_LOSSES = ("points", "heatmaps", "edges")
 #: Name of each phase, prefix of what it trains, its losses.
 _PHASES = (
-    ("landmarks", "network.backbone", _LANDMARK_LOSSES),
-    ("pose", "network.backbone", (*_LANDMARK_LOSSES, "pose")),
-    ("cascade", "network.cascade", ("cascade", "error")),
+    ("landmarks", "network.backbone", (*_LANDMARK_LOSSES, "normalizer", "correction")),
+    ("pose", "network.backbone", (*_LANDMARK_LOSSES, "pose", "normalizer", "correction")),
+    ("cascade", "network.cascade", ("cascade", "error", "correction", "head3d", "shape")),
 )
 #: Parts of any method that learn in a phase, where there are such. A normalizer does not once the
 #: backbone is frozen, which knows the crops as they were.
 _PARTS = {
     "landmarks": ("normalizer", "correction"),
     "pose": ("normalizer", "correction"),
-    "cascade": ("correction", "error_head"),
+    "cascade": ("correction", "head3d", "error_head"),
 }
 #: Epochs of the three phases and of the drop of the learning rate in each (readers of the paper).
 _EPOCHS = ((450, 380), (150, 100), (150, 100))

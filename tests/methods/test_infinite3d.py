@@ -1,0 +1,149 @@
+"""Infinite3D: queries by themselves, parts that change nothing at first, costs, cameras."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lit_landmarks.compute import count_mma
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import euler_to_matrix
+from lit_landmarks.methods import METHODS
+from lit_landmarks.methods.infinite3d.loss import InfiniteLossOptions
+from lit_landmarks.methods.infinite3d.module import Infinite3D
+from lit_landmarks.methods.infinite3d.network import QueryOptions
+from lit_landmarks.nets.query_correction import QueryCorrection
+from lit_landmarks.nets.similarity_normalizer import SimilarityNormalizer
+from lit_landmarks.schemes import convention_index
+from lit_landmarks.template import query_points
+from lit_landmarks.types import FaceBatch, FaceInputs
+
+SMALL = QueryOptions(width=16, components=16)
+
+
+def asked(image: torch.Tensor, scheme: str = "ibug68") -> FaceInputs:
+    return FaceInputs(image, queries=query_points(scheme).expand(len(image), -1, -1))
+
+
+def shaken(**more: object) -> Infinite3D:
+    """A tiny network whose last layers are not near 0, as after training."""
+    torch.manual_seed(0)
+    method = Infinite3D.tiny(scheme=None, **more)
+    for layer in method.network.modules():
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.normal_(layer.weight, std=0.5 / math.sqrt(layer.in_features))
+    return method.eval()
+
+
+@pytest.mark.parametrize("predictor", ["basis", "mlp"])
+@pytest.mark.parametrize("solid", [True, False], ids=["3d", "2d"])
+def test_a_subset_of_queries_has_the_answers_of_the_full_set(predictor: str, solid: bool) -> None:
+    method = shaken(queries=replace(SMALL, predictor=predictor), solid=solid)
+    inputs = asked(torch.rand(2, 3, 64, 64), "dense520")
+    full = method(inputs)
+    rows = torch.randperm(520)[:37]
+    some = method(replace(inputs, queries=inputs.queries[:, rows]))
+    torch.testing.assert_close(some.points, full.points[:, rows], atol=1e-4, rtol=0)
+    torch.testing.assert_close(some.log_sigma, full.log_sigma[:, rows], atol=1e-4, rtol=0)
+    if solid:
+        torch.testing.assert_close(some.head3d, full.head3d[:, rows], atol=1e-4, rtol=0)
+        torch.testing.assert_close(some.pose, full.pose, atol=1e-4, rtol=0)
+
+
+def test_points_are_where_the_camera_sees_the_head() -> None:
+    method = shaken()
+    answer = method(asked(torch.rand(3, 3, 64, 64)))
+    rotation = euler_to_matrix(answer.pose[:, :3])
+    # Against the line of sight the head is turned by the place of the face; the tilt remains.
+    assert rotation.isfinite().all()
+    network = method.network(torch.rand(3, 3, 64, 64), query_points("ibug68").expand(3, -1, -1))
+    seen = network.camera.project(network.solid)
+    torch.testing.assert_close(seen, network.places[-1], atol=1e-5, rtol=0)
+
+
+def test_first_answer_is_the_mean_face() -> None:
+    torch.manual_seed(0)
+    for solid in (True, False):
+        method = Infinite3D.tiny(scheme="ibug68", solid=solid).eval()
+        start = method(FaceInputs(torch.rand(1, 3, 64, 64))).stages[0, 0]
+        low, high = start.amin(0), start.amax(0)
+        assert (high - low).max().item() == pytest.approx(64 / 1.35, abs=5.0)
+        assert ((low + high) / 2).tolist() == pytest.approx([31.5, 31.5], abs=3.0)
+
+
+def test_identity_normalizer_reproduces_the_base() -> None:
+    base = shaken()
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, share=1 / 1.35)
+    torch.nn.init.zeros_(normalizer.similarity.weight)
+    with torch.no_grad():
+        # Of the bounds of the side, 0.1 and 1.6, the share in the logarithm at which it is 1.
+        share = math.log(10.0) / math.log(16.0)
+        normalizer.similarity.bias[0] = math.log(share / (1 - share)) - normalizer._start
+    method = Infinite3D.tiny(scheme=None, normalizer=normalizer).eval()
+    method.network.load_state_dict(base.network.state_dict())
+    inputs = asked(torch.rand(2, 3, 64, 64))
+    ours, theirs = method(inputs), base(inputs)
+    torch.testing.assert_close(ours.points, theirs.points, atol=1e-2, rtol=0)
+    torch.testing.assert_close(ours.log_sigma, theirs.log_sigma, atol=1e-3, rtol=0)
+    torch.testing.assert_close(ours.head3d, theirs.head3d, atol=1e-3, rtol=0)
+
+
+def test_correction_moves_queries_and_not_answers() -> None:
+    correction = QueryCorrection(conventions=["synthetic_3d", "300w"])
+    method = shaken(correction=correction)
+    torch.nn.init.normal_(correction.layers[-1].weight)
+    inputs = asked(torch.rand(2, 3, 64, 64))
+    inputs.convention = torch.tensor([convention_index("synthetic_3d"), convention_index("300w")])
+    corrected = method(inputs)
+    moved = correction.move_queries(inputs.queries, inputs.convention)
+    by_hand = method(replace(inputs, queries=moved, convention=None))
+    torch.testing.assert_close(corrected.points, by_hand.points)
+    assert torch.equal(corrected.points[0], method(replace(inputs, convention=None)).points[0])
+
+
+def test_corrections_belong_to_their_methods() -> None:
+    correction = QueryCorrection(conventions=["300w", "wflw"])
+    with pytest.raises(UserError, match="CanonicalCorrection"):
+        METHODS["MuSiCa"].tiny(correction=correction)
+
+
+def test_no_query_is_refused() -> None:
+    with pytest.raises(UserError, match="asked for no points"):
+        shaken()(FaceInputs(torch.rand(1, 3, 64, 64)))
+
+
+def test_likelihood_teaches_the_spread_alone() -> None:
+    method = Infinite3D.tiny(scheme="ibug68")
+    queries = query_points("ibug68")[None]
+    batch = FaceBatch.of(torch.rand(1, 3, 64, 64), torch.rand(1, 68, 2) * 64, queries=queries)
+    losses = method.all_losses(method(batch.inputs), batch)
+    losses["sigma"].backward()
+    camera = method.network.camera
+    assert camera is not None
+    assert camera.linear.weight.grad is None or not camera.linear.weight.grad.any()
+    assert set(losses) == {"points", "start", "sigma", "offset", "rigid", "focal"}
+
+
+def test_cost_of_queries() -> None:
+    """520 cost at most twice 68, and a build with a normalizer stays under 100 MMA."""
+    method = Infinite3D(backbone="mobilenetv4_conv_small", scheme=None).eval()
+    image = torch.zeros(1, 3, 128, 128)
+    few, many = (count_mma(method, asked(image, name)).mma for name in ("ibug68", "dense520"))
+    assert few < many < 2 * few
+    wide = Infinite3D(
+        backbone="mobilenetv4_conv_small",
+        scheme=None,
+        frame_size=256,
+        normalizer=SimilarityNormalizer(crop_size=128, thumbnail=128),
+    ).eval()
+    assert count_mma(wide, asked(torch.zeros(1, 3, 256, 256))).mma < 100
+
+
+def test_weights_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="points above 0"):
+        InfiniteLossOptions(points=0.0)
+    with pytest.raises(UserError, match="predictor is 'mlpp'"):
+        QueryOptions(predictor="mlpp")  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""Canonical 3D head: exact projection, and pose, shape and focal length from 2D labels alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lit_landmarks.errors import UserError
+from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees
+from lit_landmarks.geometry.camera import against_ray, project
+from lit_landmarks.geometry.crops import to_centered
+from lit_landmarks.nets.head3d import (
+    CameraHead,
+    Head3d,
+    Head3dOptions,
+    HeadCamera,
+    measure_offsets,
+)
+from lit_landmarks.template import mean_face
+from lit_landmarks.types import FaceBatch, Prediction
+
+FACE = mean_face("ibug68")
+
+
+def random_cameras(count: int) -> HeadCamera:
+    generator = torch.Generator().manual_seed(0)
+    angles = (torch.rand(count, 3, generator=generator) - 0.5) * torch.tensor([120.0, 60.0, 60.0])
+    translation = torch.rand(count, 3, generator=generator) + torch.tensor([-0.5, -1.0, 3.0])
+    return HeadCamera(euler_to_matrix(angles), translation, torch.full((count,), 1.3))
+
+
+def test_what_is_projected_comes_back() -> None:
+    camera = random_cameras(5)
+    solid = FACE.expand(5, -1, -1)
+    places = camera.project(solid)
+    back = camera.unproject(places, camera.depth(solid))
+    torch.testing.assert_close(back, solid, atol=1e-5, rtol=0)
+
+
+def test_first_camera_sees_the_mean_face_in_the_middle() -> None:
+    head = CameraHead(4)
+    torch.nn.init.zeros_(head.linear.weight)
+    camera, log_focal = head(torch.rand(2, 4))
+    places = camera.project(FACE.expand(2, -1, -1))
+    box = places.amax(1) - places.amin(1)
+    # The outer points of the jaw lie behind the middle of the face, and look a little smaller.
+    assert float(box.max()) == pytest.approx(1 / 1.35, abs=0.06)
+    assert camera.rotation[0].equal(torch.eye(3))
+    assert log_focal.tolist() == [0.0, 0.0]
+    assert camera.pose()[0, :3].abs().max() < 1e-5
+
+
+def test_pose_is_that_of_labels() -> None:
+    """In a camera of the pose camera's focal length the pose projects as the camera does."""
+    camera = random_cameras(4)._replace(focal=torch.full((4,), 1.5))
+    pose = camera.pose()
+    torch.testing.assert_close(pose[:, 3:], camera.translation)
+    turned = against_ray(camera.rotation, camera.translation)
+    assert geodesic_degrees(euler_to_matrix(pose[:, :3]), turned).max() < 1e-2
+
+
+def test_lifted_points_stay_where_they_are() -> None:
+    head = Head3d(6, FACE)
+    torch.nn.init.normal_(head.camera.linear.weight)
+    points = torch.rand(3, 68, 2) * 100
+    lifted = head(Prediction(points, features=torch.rand(3, 6)), 100)
+    assert torch.equal(lifted.points, points)
+    assert torch.equal(lifted.points3d[..., :2], points)
+    camera = head.camera(torch.rand(3, 6))[0]
+    assert lifted.points3d[..., 2].mean(1).abs().max() < 1e-3
+    assert camera.focal.shape == (3,)
+
+
+def test_terms_of_offsets() -> None:
+    """A shift and a turn are rigid; the same offsets, random in sign, are not."""
+    template = FACE[None]
+    mask = torch.ones(1, 68, dtype=torch.bool)
+    shift = torch.tensor([0.1, 0.0, 0.0]).expand(1, 68, 3)
+    assert measure_offsets(shift, template, mask).rigid.item() == pytest.approx(0.01, abs=1e-5)
+    centered = template - template.mean(1, keepdim=True)
+    turn = torch.linalg.cross(torch.tensor([0.0, 0.0, 0.2]).expand_as(centered), centered)
+    rigid = measure_offsets(turn, template, mask).rigid.item()
+    weight = (centered[..., :2].square().sum() / centered.square().sum()).item()
+    across = (centered[..., 2:] * centered[..., :2]).sum((0, 1)) / centered.square().sum()
+    expected = (0.2 * weight) ** 2 + (0.2 * across).square().sum().item()
+    assert rigid == pytest.approx(expected, rel=1e-4)
+    # Huber's rule: c^2 (sqrt(1 + (|d| / c)^2) - 1) with c = 0.1.
+    assert measure_offsets(shift, template, mask).offset.item() == pytest.approx(
+        0.01 * (2**0.5 - 1), rel=1e-5
+    )
+    nothing = measure_offsets(shift, template, ~mask)
+    assert nothing.offset.item() == nothing.rigid.item() == 0.0
+
+
+def test_pose_is_learned_from_2d_labels_alone() -> None:
+    """Features that hold a rotation in some code: the camera learns to read it, told 2D points."""
+    torch.manual_seed(0)
+    angles = (torch.rand(64, 3) - 0.5) * torch.tensor([90.0, 40.0, 40.0])
+    pose = torch.cat((angles, torch.tensor([0.0, -0.45, 3.3]).expand(64, -1)), 1)
+    points = project(FACE.expand(64, -1, -1), pose, 150.0, 49.5)
+    code = torch.linalg.qr(torch.randn(9, 9))[0]
+    features = euler_to_matrix(angles).flatten(1) @ code
+    head = Head3d(9, FACE)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+    batch = FaceBatch.of(torch.zeros(64, 3, 8, 8), points)
+    for _ in range(300):
+        flat = Prediction(points, features=features)
+        loss = head.losses(head(flat, 100), batch, 100)["head3d"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    lifted = head(Prediction(points, features=features), 100)
+    error = geodesic_degrees(euler_to_matrix(lifted.pose[:, :3]), euler_to_matrix(angles))
+    assert error.mean() < 3.5
+    assert to_centered(points, 100).abs().max() < 0.6
+
+
+@pytest.mark.parametrize("options", [{"weight": 0.0}, {"prior": -1.0}, {"focal": float("inf")}])
+def test_weights_that_mean_nothing_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=r"model\.head3d"):
+        Head3dOptions(**options)

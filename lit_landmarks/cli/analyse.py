@@ -1,4 +1,4 @@
-"""`analyse`: early-exit thresholds, trade-off of NME and cost, and attention of trained runs."""
+"""`analyse`: early-exit thresholds, trade-off of NME and cost, attention, stability of runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lit_landmarks.cli.analyse_places import add_places
+from lit_landmarks.cli.analyse_stability import add_stability
 from lit_landmarks.cli.analyse_template import add_template
+from lit_landmarks.cli.run_request import add_config, read_evaluation, read_run_request
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.settings.preflight import check_settings
-from lit_landmarks.settings.request import Request, read_request
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 from lit_landmarks.training.run_lock import lock_run
 
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from lit_landmarks.analysis.tradeoff import TradeOff
     from lit_landmarks.methods import LandmarkModule
     from lit_landmarks.settings import Task
+    from lit_landmarks.settings.request import Request
 
 _DESCRIPTION = """Measures a trained method beyond its error: when faces may leave a cascade early,
-what that costs, and where the method looks.
+what that costs, where the method looks, and how steady its landmarks are.
 
   python -m lit_landmarks analyse calibrate --run runs/musica-synthetic-001
   python -m lit_landmarks analyse tradeoff --run RUN68 --run RUN34
   python -m lit_landmarks analyse attention --run runs/musica-synthetic-001
-  python -m lit_landmarks analyse reliability --run runs/spiga"""
+  python -m lit_landmarks analyse reliability --run runs/spiga
+  python -m lit_landmarks analyse stability --run runs/first"""
 
 _CALIBRATE = """Finds the predicted error below which a face leaves the cascade, and the one above
 which it counts as failed, on the validation sets of a run (or of another data config), and stores
@@ -89,21 +91,11 @@ def run(arguments: list[str]) -> int:
     _add_tradeoff(parts)
     _add_attention(parts)
     _add_reliability(parts)
+    add_stability(parts)
     _add_meshes(parts)
     add_template(parts)
     add_places(parts)
     return parts.run(arguments)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        "-c",
-        action="append",
-        default=[],
-        type=Path,
-        help="further argument files, such as other data",
-    )
 
 
 def _add_calibrate(parts: Subcommands) -> None:
@@ -128,7 +120,7 @@ def _add_calibrate(parts: Subcommands) -> None:
     parser.add_argument("--dry", action="store_true", help="report only; write nothing")
     parser.add_argument("--run", type=Path, help="run directory")
     parser.add_argument("--ckpt_path", type=Path, help="checkpoint; default the run's best")
-    _add_config(parser)
+    add_config(parser)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -136,7 +128,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     given = (("run", options.run), ("ckpt_path", options.ckpt_path))
     arguments = [f"--{key}={value}" for key, value in given if value]
     arguments += [f"--config={path}" for path in options.config]
-    request = _read_request([*arguments, *options.settings])
+    request = read_evaluation([*arguments, *options.settings])
     from lit_landmarks.settings import Task
 
     task = Task(request)
@@ -182,13 +174,6 @@ def _calibrate_checkpoint(options: argparse.Namespace, task: Task, checkpoint: P
     return 0
 
 
-def _read_request(arguments: list[str]) -> Request:
-    """What is evaluated; plain mistakes are told before torch is imported."""
-    request = read_request("validate", arguments)
-    check_settings("validate", request.configs, request.overrides)
-    return request
-
-
 def _check_goal(options: argparse.Namespace) -> None:
     for name in ("mma", "nme", "failure"):
         value = getattr(options, name)
@@ -222,7 +207,7 @@ def _add_tradeoff(parts: Subcommands) -> None:
     parser.add_argument(
         "--run", dest="runs", action="append", default=[], type=Path, help="run directory"
     )
-    _add_config(parser)
+    add_config(parser)
     parser.add_argument("--output", type=Path, default=Path("tradeoff"), help="folder")
     parser.add_argument("--wandb", choices=["offline", "online", "disabled"], default="offline")
 
@@ -233,7 +218,7 @@ def _measure_trade_off(options: argparse.Namespace) -> int:
     names = [path.resolve().name for path in options.runs]
     if len(set(names)) < len(names):
         raise UserError("two runs have the same folder name; rename one")
-    requests = [_read_run_request(path, options) for path in options.runs]
+    requests = [read_run_request(path, options) for path in options.runs]
     from lit_landmarks.analysis.tradeoff import (
         as_dicts,
         plot_trade_off,
@@ -261,11 +246,6 @@ def _measure_trade_off(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_run_request(path: Path, options: argparse.Namespace) -> Request:
-    configs = [f"--config={config}" for config in options.config]
-    return _read_request([f"--run={path}", *configs, *options.settings])
-
-
 def _measure_run(request: Request, name: str) -> list[TradeOff]:
     from lit_landmarks.analysis.cross_fit import find_folds, make_folds, split_folds_by_set
     from lit_landmarks.analysis.records import record_roles, split_by_set
@@ -289,14 +269,14 @@ def _add_attention(parts: Subcommands) -> None:
     summary = "where a patch cascade looks, and which patches to keep"
     parser = parts.add("attention", summary, _measure_attention, _ATTENTION, takes_settings=True)
     parser.add_argument("--run", type=Path, required=True, help="run directory")
-    _add_config(parser)
+    add_config(parser)
     parser.add_argument("--output", type=Path, default=Path("attention"), help="folder")
     parser.add_argument("--keep", type=int, help="number of patches for patches.yaml")
 
 
 def _measure_attention(options: argparse.Namespace) -> int:
     path: Path = options.run
-    request = _read_run_request(path, options)
+    request = read_run_request(path, options)
     from lit_landmarks.analysis.attention import (
         measure_attention,
         print_attention,
@@ -340,7 +320,7 @@ def _add_reliability(parts: Subcommands) -> None:
         "reliability", summary, _measure_reliability, _RELIABILITY, takes_settings=True
     )
     parser.add_argument("--run", type=Path, required=True, help="run directory")
-    _add_config(parser)
+    add_config(parser)
     parser.add_argument("--output", type=Path, default=Path("reliability"), help="folder")
     parser.add_argument("--faces", type=int, default=24, help="faces of a sheet")
 
@@ -348,7 +328,7 @@ def _add_reliability(parts: Subcommands) -> None:
 def _measure_reliability(options: argparse.Namespace) -> int:
     if options.faces < 1:
         raise UserError(f"--faces is {options.faces}; give 1 or more")
-    request = _read_run_request(options.run, options)
+    request = read_run_request(options.run, options)
     from lit_landmarks.analysis.reliability import (
         Reliability,
         draw_received,

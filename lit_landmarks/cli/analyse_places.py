@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lit_landmarks.cli.run_request import read_run_request
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.preflight import check_settings
-from lit_landmarks.settings.request import read_request
 
 _PLACES = """Finds where on the template the points of a new scheme lie, from a few labelled
 pictures: those of the training sets of --config. The trained method is frozen; its answers at the
@@ -41,9 +40,7 @@ def _fit(options: argparse.Namespace) -> int:
         raise UserError(f"--faces is {options.faces}; give 1 or more")
     if not options.config:
         raise UserError("analyse places needs --config FILE with the labelled pictures")
-    arguments = [f"--run={options.run}", *(f"--config={path}" for path in options.config)]
-    request = read_request("validate", [*arguments, *options.settings])
-    check_settings("validate", request.configs, request.overrides)
+    request = read_run_request(options.run, options)
     import torch
 
     from lit_landmarks.analysis.placement import fit_places

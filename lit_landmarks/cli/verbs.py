@@ -30,7 +30,9 @@ VERBS: dict[str, Verb] = {
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
     "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
-    "analyse": Verb("analyse", "calibrate, tradeoff, attention: early exit and attention of a run"),
+    "analyse": Verb(
+        "analyse", "calibrate, tradeoff, attention, stability: what a trained run does"
+    ),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
     "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),

@@ -31,6 +31,7 @@ from lit_landmarks.data.readers.position_maps import PositionMaps
 from lit_landmarks.data.readers.wflw import Wflw
 from lit_landmarks.data.readers.youtube_faces import YouTubeFaces
 from lit_landmarks.data.synthetic import SyntheticFaces
+from lit_landmarks.data.tracks import IctTracks, SyntheticTracks
 from lit_landmarks.data.transform import BatchTransform
 
 import_readers()
@@ -54,6 +55,7 @@ __all__ = [
     "FaceSynthetics",
     "Ibug300W",
     "IctFaces",
+    "IctTracks",
     "JsonFaces",
     "LaPa",
     "LabelMe",
@@ -63,6 +65,7 @@ __all__ = [
     "PositionMaps",
     "SourceBatch",
     "SyntheticFaces",
+    "SyntheticTracks",
     "Wflw",
     "YouTubeFaces",
     "check_dataset",

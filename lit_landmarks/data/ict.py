@@ -12,9 +12,9 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.compute import default_device
@@ -88,7 +88,7 @@ class IctFaces(SyntheticFaces):
 
     source = "https://github.com/ICT-VGL/ICT-FaceKit, then `data convert ict-facekit`"
     licence = "head: MIT, USC Institute for Creative Technologies; pictures: our own renders"
-    files = (FilePattern(("*.npz",), loose=True),)
+    files: ClassVar[tuple[FilePattern, ...]] = (FilePattern(("*.npz",), loose=True),)
 
     @classmethod
     def recognize(cls, folder: Path, pattern: FilePattern) -> Iterator[tuple[Path, Arguments]]:
@@ -168,8 +168,8 @@ class IctFaces(SyntheticFaces):
         if self._drawn is None:
             device = default_device() if self.device == "auto" else self.device
             self._drawn = IctRenderer(self._model, device, self._photos())
-        rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
-        return self._drawn(rng, self._sample).cpu().numpy()
+        rng = self._draws(rows)
+        return self._drawn(rng, self._sample, self._looks(rng)).cpu().numpy()
 
     def content_key(self, rows: Sequence[int]) -> str:
         """A hash of all that the pixels depend on."""

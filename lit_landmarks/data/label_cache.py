@@ -27,7 +27,7 @@ _FEWEST = 200
 #: What labels follow from: whole rooms and modules, and the files beside this one that call them
 #: (which import this one, so that it cannot import them).
 _CODE = (geometry, rendering, schemes, splitmix, template)
-_BESIDE = ("synthetic.py", "ict.py")
+_BESIDE = ("synthetic.py", "ict.py", "tracks.py")
 
 
 def cached(

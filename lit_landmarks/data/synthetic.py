@@ -119,7 +119,14 @@ class SyntheticFaces(FaceDataset):
 
     def faces(self, rows: Sequence[int]) -> FaceParameters:
         """Identity, expression, pose and camera of some faces."""
-        return self._sample(CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64)))
+        return self._sample(self._draws(rows))
+
+    def _draws(self, rows: Sequence[int]) -> CounterRng:
+        return CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
+
+    def _looks(self, rng: CounterRng) -> CounterRng:
+        """Draws of looks and backgrounds, which the frames of a video share."""
+        return rng
 
     def _sample(self, rng: CounterRng) -> FaceParameters:
         return sample_faces(rng, self._model, self._ranges)
@@ -173,8 +180,8 @@ class SyntheticFaces(FaceDataset):
         if self._renderer is None:
             device = default_device() if self.device == "auto" else self.device
             self._renderer = Renderer(self._model, device)
-        rng = CounterRng(self.seed, torch.as_tensor(list(rows), dtype=torch.int64))
-        return self._renderer(rng, self._sample).cpu().numpy()
+        rng = self._draws(rows)
+        return self._renderer(rng, self._sample, self._looks(rng)).cpu().numpy()
 
     def load(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The pictures of some faces, for the cache."""

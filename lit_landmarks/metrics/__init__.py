@@ -30,7 +30,10 @@ Definitions
     points: the angles mean the same, but what a person differs from the mean face goes into them.
     Occlusion scores take *occluded* (by an object or by the head itself) as the positive class.
     3D NME compares points in crop pixels with both depths centered, under the norms above.
-    Flicker and acceleration compare consecutive frames of a track in image pixels.
+    Flicker and acceleration compare consecutive frames of a track in image pixels, as means over
+    landmarks and frames. NMF is the normalized mean flicker of Micaelli et al. (arXiv 2304.00600),
+    as their code has it: a root mean square over the landmarks and frames of a track, in hundredths
+    of a pixel of a face whose box has 256 x 256 pixels, and the mean over tracks.
 
 What is counted
     A landmark that is not annotated, and a face without a valid norm, are left out; how many faces
@@ -48,7 +51,8 @@ Keys
     gives their edges.
 
 Adding a metric (2 files)
-    1. A kernel in `functional.py` that gives values of single faces (NaN = not counted).
+    1. A kernel in `functional.py` that gives values of single faces (NaN = not counted); those of
+       video are in `motion.py`.
     2. In `families.py` a subclass of `GroupedMean` that states `higher_is_better`, a `MetricFamily`
        that names it and feeds it, and an entry in `FAMILIES`.
     A figure that is no mean over faces has its torchmetrics class in a third file, `classes.py`

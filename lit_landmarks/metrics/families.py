@@ -346,14 +346,15 @@ class VisibilityFamily(MetricFamily):
 
 
 class MotionFamily(MetricFamily):
-    """Flicker and acceleration of points on video tracks."""
+    """Flicker, acceleration and NMF of points on video tracks."""
 
     name = "motion"
     metric = gathered.FrameMotion
-    patterns = ("flicker_{primary}", "acceleration_{primary}")
+    patterns = ("flicker_{primary}", "acceleration_{primary}", "nmf")
     meaning = (
-        "motion between consecutive frames of a track that the truth does not have, and second "
-        "difference of the prediction over three frames (no truth needed)"
+        "motion between consecutive frames of a track that the truth does not have, second "
+        "difference of the prediction over three frames (no truth needed), and normalized mean "
+        "flicker as published (root mean square, hundredths of a pixel of a face of 256 px)"
     )
     further_conditions = ("faces with `track` and `time`",)
 
@@ -386,8 +387,8 @@ class MotionFamily(MetricFamily):
         )
 
     def names(self, layout: SuiteLayout, group: FaceGroup) -> Sequence[str | None]:
-        """Flicker, then acceleration."""
-        return [f"flicker_{group.primary}", f"acceleration_{group.primary}"]
+        """Flicker, acceleration, NMF."""
+        return [f"flicker_{group.primary}", f"acceleration_{group.primary}", "nmf"]
 
 
 class CostFamily(MetricFamily):

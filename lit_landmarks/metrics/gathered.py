@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from lit_landmarks.metrics import functional
+from lit_landmarks.metrics import functional, motion
 from lit_landmarks.metrics.classes import GroupedMetric
 
 
@@ -71,24 +71,44 @@ def _mean_by_group(values: Tensor, members: Tensor) -> Tensor:
     return total / counted.sum(dim=0)
 
 
-class FrameMotion(GatheredMetric):
-    """Flicker of frame pairs and acceleration over three frames, in percent of the norm.
+def _mean_root_by_track(squares: Tensor, tracks: Tensor, members: Tensor) -> Tensor:
+    """Mean (G,) over tracks of the root of the mean of each one's squares.
 
-    `compute` gives (G, 2): `functional.flicker` against the truth, divided by the norm of the later
-    frame, and `functional.acceleration` of the prediction, divided by the norm of the middle one.
-    Frames may come in any order, batch and process. Kept are the points of frames on a track, in
-    single precision: 16 N bytes each.
+    Args:
+        squares: (M,); NaN values are not counted.
+        tracks: (M, 2) data set and track.
+        members: (M, G) bool.
+    """
+    unique, numbers = torch.unique(tracks, dim=0, return_inverse=True)
+    counted = members & ~squares.isnan().unsqueeze(1)
+    shape = (len(unique), members.shape[1])
+    total = squares.new_zeros(shape)
+    total.index_add_(0, numbers, torch.where(counted, squares.unsqueeze(1), 0.0))
+    roots = (total / total.new_zeros(shape).index_add_(0, numbers, counted.to(total.dtype))).sqrt()
+    return roots.nanmean(dim=0)
+
+
+class FrameMotion(GatheredMetric):
+    """Flicker of frame pairs, acceleration over three frames, and NMF.
+
+    `compute` gives (G, 3): `motion.flicker` against the truth, in percent of the norm of the later
+    frame; `motion.acceleration` of the prediction, in percent of the norm of the middle one; and
+    normalized mean flicker as published (`motion.squared_flicker`), the mean over tracks of the
+    root of the mean over frame pairs. Frames may come in any order, batch and process. Kept are the
+    points of frames on a track, in single precision: 16 N bytes each.
 
     Example:
-        Three frames, last one first; the prediction is right but for the middle frame:
+        Three frames, last one first; the prediction is right but for the middle frame. The box of
+        the two points has 16 x 64 pixels:
 
-        >>> truth = torch.tensor([[[4.0, 0.0]], [[2.0, 0.0]], [[0.0, 0.0]]])
+        >>> face = torch.tensor([[0.0, 0.0], [16.0, 64.0]])
+        >>> truth = face + torch.tensor([[[4.0, 0.0]], [[2.0, 0.0]], [[0.0, 0.0]]])
         >>> predicted = truth + torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]])
         >>> frames = torch.tensor([[0, 5, 12], [0, 5, 11], [0, 5, 10]])
-        >>> metric = FrameMotion(n_points=1)
+        >>> metric = FrameMotion(n_points=2)
         >>> metric.update(predicted, truth, torch.full((3,), 50.0), frames)
-        >>> metric.compute()
-        tensor([[2., 4.]], dtype=torch.float64)
+        >>> metric.compute()  # 100 / 50, 200 / 50, 100 * 256 / 32
+        tensor([[  2.,   4., 800.]], dtype=torch.float64)
     """
 
     higher_is_better = False
@@ -136,19 +156,20 @@ class FrameMotion(GatheredMetric):
         )
 
     def compute(self) -> Tensor:
-        """Flicker and acceleration (G, 2), NaN of a group without such frames."""
+        """Flicker, acceleration and NMF (G, 3), NaN of a group without such frames."""
         predicted, truth = self._rows("predicted").double(), self._rows("truth").double()
         norm, frames = self._rows("norm").double(), self._rows("frames")
         members, counted = self._rows("members").bool(), ~predicted.isnan().any(dim=-1)
-        pairs = functional.consecutive_frames(frames, 2)
-        flicker = functional.flicker(
-            predicted[pairs], truth[pairs], norm[pairs[:, 1]], counted[pairs]
-        )
-        runs = functional.consecutive_frames(frames, 3)
-        acceleration = functional.acceleration(predicted[runs], norm[runs[:, 1]], counted[runs])
+        pairs, runs = (motion.consecutive_frames(frames, length) for length in (2, 3))
+        points = predicted[pairs], truth[pairs]
+        flicker = motion.flicker(*points, norm[pairs[:, 1]], counted[pairs])
+        squared = motion.squared_flicker(*points, counted[pairs])
+        acceleration = motion.acceleration(predicted[runs], norm[runs[:, 1]], counted[runs])
+        of_pairs = members[pairs].all(dim=1)
         means = (
-            _mean_by_group(flicker, members[pairs].all(dim=1)),
+            _mean_by_group(flicker, of_pairs),
             _mean_by_group(acceleration, members[runs].all(dim=1)),
+            _mean_root_by_track(squared, frames[pairs[:, 0], :2], of_pairs),
         )
         return torch.stack(means, dim=1)
 

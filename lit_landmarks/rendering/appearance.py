@@ -5,7 +5,8 @@ A change that alters a picture must raise `renderer.RENDER_VERSION`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -278,3 +279,11 @@ def sample_appearance(rng: CounterRng) -> Appearance:
         tint=1.0 + 0.045 * rng.normal("tint", 3),
         gray=rng.chance("gray", 0.05),
     )
+
+
+Look = TypeVar("Look", bound=Appearance)
+
+
+def with_own_noise(look: Look, rng: CounterRng) -> Look:
+    """The same looks with the image noise of the faces of `rng`."""
+    return replace(look, noise_key=rng.bits("pixels", 1))

@@ -145,6 +145,8 @@ def _map_tensors(record: Record, fn: Callable[[Tensor], Tensor]) -> Record:
 
 _FACE_WIDTH = 1.7
 _NECK = (0.0, 1.15, 0.95)
+#: Shares of the head's yaw, pitch and roll with which neck and shoulders turn.
+BODY_SHARE = (0.45, 0.20, 0.30)
 
 
 def _sample_angles(rng: CounterRng, ranges: Ranges) -> Tensor:
@@ -195,7 +197,7 @@ def _sample_expression(rng: CounterRng, names: tuple[str, ...]) -> Tensor:
     return torch.where(neutral[:, None], 0.15 * value, value)
 
 
-def _sample_gaze(rng: CounterRng, angles: Tensor) -> Tensor:
+def sample_gaze(rng: CounterRng, angles: Tensor) -> Tensor:
     """(B, 2, 3) directions: half of the faces look near the camera, others straight ahead."""
     away = rng.normal("gaze", 2) * torch.tensor([13.0, 6.0]).double()
     camera = rng.chance("looks at camera", 0.5)[:, None]
@@ -223,11 +225,11 @@ def sample_faces(rng: CounterRng, head: Head, ranges: Ranges) -> FaceParameters:
     rotation = euler_to_matrix(angles)
     translation = at - (rotation @ middle[:, None])[..., 0]
     lean = rng.normal("body", 3) * torch.tensor([8.0, 3.0, 3.0]).double()
-    body = angles * torch.tensor([0.45, 0.20, 0.30]).double() + lean
+    body = angles * torch.tensor(BODY_SHARE).double() + lean
     return FaceParameters(
         identity=identity,
         expression=_sample_expression(rng, head.expression_names),
-        gaze=_sample_gaze(rng, angles),
+        gaze=sample_gaze(rng, angles),
         hair=sample_hair(rng),
         glasses=sample_glasses(rng),
         angles=angles,

@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.geometry import zbuffer
-from lit_landmarks.rendering.appearance import Appearance, sample_appearance
+from lit_landmarks.rendering.appearance import (
+    Appearance,
+    sample_appearance,
+    with_own_noise,
+)
 from lit_landmarks.rendering.background import (
     Background,
     paint_background,
@@ -125,15 +129,24 @@ class Renderer:
         self.shader = Shader(head, self.device)
         self._used = sorted(int(m) for m in torch.unique(head.material))
 
-    def __call__(self, rng: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
+    def __call__(
+        self,
+        rng: CounterRng,
+        sample: Callable[[CounterRng], FaceParameters],
+        looks: CounterRng | None = None,
+    ) -> Tensor:
         """(B, S, S, 3) uint8 sRGB pictures of the faces of `rng`.
 
         Args:
             rng: which faces.
             sample: function from draws to `FaceParameters`.
+            looks: draws of their looks and backgrounds, which frames of one video share; None for
+                those of the faces. The noise of a picture is always its own.
         """
         # Parameters are drawn for all faces at once, pixels a chunk at a time.
-        scene = Scene(sample(rng), sample_appearance(rng), sample_background(rng))
+        shared = rng if looks is None else looks
+        look = with_own_noise(sample_appearance(shared), rng)
+        scene = Scene(sample(rng), look, sample_background(shared))
         parts = torch.split(torch.arange(len(rng)), self.chunk)
         return torch.cat([self.render(select(scene, rows)) for rows in parts])
 

@@ -158,7 +158,7 @@ def test_what_a_prediction_or_data_set_lacks_is_not_foreseen() -> None:
     plain = Prediction(points=prediction.points)
     names = {metric_name(k) for k in possible_keys(make_spec(), "val", plain)}
     assert {n for n in names if not re.match("nme|fr|auc|p9", n)} == {
-        "flicker_box", "acceleration_box",
+        "flicker_box", "acceleration_box", "nmf",
     }  # fmt: skip  # one row
     assert "mma" in {metric_name(k) for k in possible_keys(make_spec(), "val", plain, True)}
     bare = DatasetSpec("set", "val", "ibug68", "300w", "box", 8)
@@ -263,6 +263,7 @@ def test_motion_is_measured_in_image_pixels() -> None:
     # pairs 0, 5 and 5 off; second differences 5 and 10
     assert values["val/set/flicker_box"] == pytest.approx(100 * (10 / 3) / box, rel=1e-4)
     assert values["val/set/acceleration_box"] == pytest.approx(100 * 7.5 / box, rel=1e-4)
+    assert values["val/set/nmf"] == pytest.approx(25600 * (50 / 3) ** 0.5 / box, rel=1e-4)
 
 
 def test_a_video_without_labels_has_acceleration_under_its_own_norm() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from lit_landmarks.metrics import functional as f
+from lit_landmarks.metrics import motion
 from lit_landmarks.metrics.gathered import FrameMotion, GatheredMetric, VisibilityAUROC
 
 NAN, INF = math.nan, math.inf
@@ -39,8 +40,8 @@ def make_frames(seed: int, count: int = 40) -> dict[str, Tensor]:
     }
 
 
-def reference(rows: dict[str, Tensor], group: int) -> tuple[float, float]:
-    """Flicker and acceleration, one pair and one triple of frames at a time."""
+def reference(rows: dict[str, Tensor], group: int) -> tuple[float, float, float]:
+    """Flicker, acceleration and NMF, one pair and one triple of frames at a time."""
     p, g, norm = (rows[k].double().numpy() for k in ("predicted", "truth", "norm"))
     at = {
         tuple(frame): row
@@ -48,16 +49,25 @@ def reference(rows: dict[str, Tensor], group: int) -> tuple[float, float]:
         if min(frame) >= 0 and rows["members"][row, group]
     }
     flicker, acceleration = [], []
+    squares: dict[tuple[int, int], list[float]] = {}
     for (dataset, track, time), now in at.items():
         before, after = at.get((dataset, track, time - 1)), at.get((dataset, track, time + 1))
         if before is not None:
             off = np.hypot(*((p[now] - p[before]) - (g[now] - g[before])).T)
             if not np.isnan(off).all():
                 flicker.append(100 * np.nanmean(off) / norm[now])
+                both = ~np.isnan(off)
+                low, high = np.nanmin(g[now], axis=0), np.nanmax(g[now], axis=0)
+                side = np.sqrt(np.prod(high - low)) / 256
+                if side > 0:
+                    squares.setdefault((dataset, track), []).append(
+                        float((100 * off[both] / side) @ (100 * off[both] / side) / both.sum())
+                    )
             if after is not None:
                 second = np.hypot(*(p[after] - 2 * p[now] + p[before]).T)
                 acceleration.append(100 * second.mean() / norm[now])
-    return float(np.mean(flicker)), float(np.mean(acceleration))
+    nmf = np.mean([np.sqrt(np.mean(values)) for values in squares.values()])
+    return float(np.mean(flicker)), float(np.mean(acceleration)), float(nmf)
 
 
 def feed(metric: GatheredMetric, rows: dict[str, Tensor], chosen: Tensor | slice) -> None:
@@ -85,7 +95,7 @@ def test_flicker_and_acceleration_by_hand() -> None:
     metric = FrameMotion(2)
     metric.update(predicted, truth, torch.full((3,), 60.0), frames)
     # both pairs are off by (6 + 0) / 2 = 3 of 60; the second difference is (12 + 0) / 2 = 6 of 60
-    assert metric.compute().tolist() == [pytest.approx([5.0, 10.0])]
+    assert metric.compute()[:, :2].tolist() == [pytest.approx([5.0, 10.0])]
 
 
 def test_the_norm_is_that_of_the_later_and_of_the_middle_frame() -> None:
@@ -94,7 +104,8 @@ def test_the_norm_is_that_of_the_later_and_of_the_middle_frame() -> None:
     metric = FrameMotion(1)
     metric.update(predicted, torch.zeros(3, 1, 2), torch.tensor([7.0, 10.0, 30.0]), frames)
     # 1 of 10 and 3 of 30; the second difference is 2 of 10
-    assert metric.compute().tolist() == [pytest.approx([10.0, 20.0])]
+    assert metric.compute()[:, :2].tolist() == [pytest.approx([10.0, 20.0])]
+    assert bool(metric.compute()[0, 2].isnan())  # the box of one point has no area
 
 
 def test_a_prediction_that_is_no_number_makes_its_pairs_infinite() -> None:
@@ -102,12 +113,13 @@ def test_a_prediction_that_is_no_number_makes_its_pairs_infinite() -> None:
     predicted = torch.zeros(4, 2, 2)
     predicted[0, 1] = NAN
     metric = FrameMotion(2)
-    metric.update(predicted, torch.zeros(4, 2, 2), torch.ones(4), frames)
-    assert metric.compute().tolist() == [[INF, INF]]
+    truth = torch.tensor([[0.0, 0.0], [8.0, 8.0]]).expand(4, 2, 2)
+    metric.update(predicted, truth, torch.ones(4), frames)
+    assert metric.compute().tolist() == [[INF, INF, INF]]
     alone = FrameMotion(2)  # a point that the scheme does not have may be anything
     counted = torch.tensor([[True, False]] * 4)
     alone.update(predicted, torch.zeros(4, 2, 2), torch.ones(4), frames, None, counted)
-    assert alone.compute().tolist() == [[0.0, 0.0]]
+    assert alone.compute()[:, :2].tolist() == [[0.0, 0.0]]
 
 
 def test_without_truth_there_is_acceleration_alone() -> None:
@@ -115,8 +127,24 @@ def test_without_truth_there_is_acceleration_alone() -> None:
     predicted = torch.tensor([0.0, 1.0, 4.0]).view(3, 1, 1).expand(3, 1, 2)
     metric = FrameMotion(1)
     metric.update(predicted, torch.full((3, 1, 2), NAN), torch.full((3,), 100.0), frames)
-    assert metric.compute()[0].isnan().tolist() == [True, False]
+    assert metric.compute()[0].isnan().tolist() == [True, False, True]
     assert float(metric.compute()[0, 1]) == pytest.approx(math.sqrt(8))
+
+
+def test_nmf_by_hand() -> None:
+    """The authors' formula: root mean squares within a track, and the mean over tracks."""
+    # Boxes of 32 x 128 pixels in each later frame: 1 pixel is 100 * 256 / 64 = 400 units.
+    truth = torch.tensor([[0.0, 0.0], [32.0, 128.0]]).expand(5, 2, 2).clone()
+    truth[0] *= 3.0  # of a first frame only the motion counts: none of it is predicted
+    predicted = torch.tensor([[0.0, 0.0], [32.0, 128.0]]).expand(5, 2, 2).clone()
+    predicted[0] *= 3.0
+    predicted[1, 0, 0] += 2.0  # errors of motion: 2, 0, then back again 2, 0
+    predicted[4] += torch.tensor([3.0, 4.0])  # 5, 5 on the other track
+    frames = torch.tensor([[0, 1, 0], [0, 1, 1], [0, 1, 2], [0, 2, 0], [0, 2, 1]])
+    metric = FrameMotion(2)
+    metric.update(predicted, truth, torch.ones(5), frames)
+    expected = 400 * (math.sqrt((4 + 0 + 4 + 0) / 4) + 5) / 2
+    assert float(metric.compute()[0, 2]) == pytest.approx(expected)
 
 
 def test_stills_are_not_kept() -> None:
@@ -131,10 +159,10 @@ def test_runs_need_a_track_and_no_gap() -> None:
         [[0, 1, 2], [0, 1, 0], [1, 1, 3], [0, 1, 1], [0, 2, 3], [0, 1, 4], [0, 1, 1]]
     )
     # times 0, 1, 2 of track 1 are rows 1, 3, 0; row 6 says row 3 again
-    assert f.consecutive_frames(frames, 2).tolist() == [[1, 3], [3, 0]]
-    assert f.consecutive_frames(frames, 3).tolist() == [[1, 3, 0]]
-    assert f.consecutive_frames(frames, 4).shape == (0, 4)
-    assert f.consecutive_frames(frames[:0], 2).shape == (0, 2)
+    assert motion.consecutive_frames(frames, 2).tolist() == [[1, 3], [3, 0]]
+    assert motion.consecutive_frames(frames, 3).tolist() == [[1, 3, 0]]
+    assert motion.consecutive_frames(frames, 4).shape == (0, 4)
+    assert motion.consecutive_frames(frames[:0], 2).shape == (0, 2)
 
 
 def make_scores(seed: int, faces: int = 30) -> dict[str, Tensor]:

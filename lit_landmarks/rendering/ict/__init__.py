@@ -13,7 +13,7 @@ Adding a thing to wear (one file): a class with `triangles`, `texture`, `count` 
 from lit_landmarks.rendering.ict.convert import convert_facekit
 from lit_landmarks.rendering.ict.head import IctHead, load_ict_head
 from lit_landmarks.rendering.ict.renderer import ICT_VERSION, IctRenderer
-from lit_landmarks.rendering.ict.sampling import bare_faces, sample_ict
+from lit_landmarks.rendering.ict.sampling import bare_faces, follow_gaze, sample_ict
 
 __all__ = [
     "ICT_VERSION",
@@ -21,6 +21,7 @@ __all__ = [
     "IctRenderer",
     "bare_faces",
     "convert_facekit",
+    "follow_gaze",
     "load_ict_head",
     "sample_ict",
 ]

@@ -21,6 +21,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import zbuffer
 from lit_landmarks.pictures import decode_image
 from lit_landmarks.rendering import Renderer
+from lit_landmarks.rendering.appearance import with_own_noise
 from lit_landmarks.rendering.background import paint_background
 from lit_landmarks.rendering.faces import (
     FaceParameters,
@@ -67,9 +68,16 @@ class IctRenderer(Renderer):
         self.backgrounds = tuple(backgrounds)
         self._photos: dict[int, np.ndarray] = {}
 
-    def __call__(self, rng: CounterRng, sample: Callable[[CounterRng], FaceParameters]) -> Tensor:
-        """(B, S, S, 3) uint8 sRGB pictures of the faces of `rng`."""
-        scene = Scene(sample(rng), sample_looks(rng), sample_walls(rng))
+    def __call__(
+        self,
+        rng: CounterRng,
+        sample: Callable[[CounterRng], FaceParameters],
+        looks: CounterRng | None = None,
+    ) -> Tensor:
+        """(B, S, S, 3) uint8 sRGB pictures of the faces of `rng`, see `Renderer`."""
+        shared = rng if looks is None else looks
+        look = with_own_noise(sample_looks(shared), rng)
+        scene = Scene(sample(rng), look, sample_walls(shared))
         parts = [select(scene, rows) for rows in torch.split(torch.arange(len(rng)), self.chunk)]
         threads = min(torch.get_num_threads(), len(parts))
         if self.device.type != "cpu" or threads == 1:

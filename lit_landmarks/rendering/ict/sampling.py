@@ -132,15 +132,32 @@ def _sample_lids(rng: CounterRng, place: dict[str, int], value: Tensor, gaze: Te
     squint = rng.uniform("squint") * rng.chance("squints", 0.3)
     blink = 0.22 * rng.uniform("lids") * (wide <= 0) + rng.chance("blink", 0.06) * 0.85
     wink = rng.chance("wink", 0.015)
-    pitch = torch.asin((-gaze[..., 1]).clamp(-1, 1)) / 0.55
-    yaw = torch.atan2(gaze[..., 0], -gaze[..., 2]) / 0.65
     # The subject's right eye is on the image's left and comes first.
-    for eye, side, out in ((0, "_R", -1.0), (1, "_L", 1.0)):
-        up, aside = pitch[:, eye], out * yaw[:, eye]
+    for eye, side in ((0, "_R"), (1, "_L")):
         columns = {
             "eyeWide": wide,
             "eyeSquint": squint,
             "eyeBlink": torch.where(wink & (eye == 0), 1.0 + 0 * blink, blink),
+        }
+        for name, column in columns.items():
+            if name + side in place:
+                value[:, place[name + side]] = column.clamp(0.0, 1.0)
+    _follow_gaze(place, value, gaze)
+
+
+def follow_gaze(names: tuple[str, ...], expression: Tensor, gaze: Tensor) -> Tensor:
+    """The expression (B, E) with lids that follow the eyeballs to another gaze (B, 2, 3)."""
+    value = expression.clone()
+    _follow_gaze({name: k for k, name in enumerate(names)}, value, gaze)
+    return value
+
+
+def _follow_gaze(place: dict[str, int], value: Tensor, gaze: Tensor) -> None:
+    pitch = torch.asin((-gaze[..., 1]).clamp(-1, 1)) / 0.55
+    yaw = torch.atan2(gaze[..., 0], -gaze[..., 2]) / 0.65
+    for eye, side, out in ((0, "_R", -1.0), (1, "_L", 1.0)):
+        up, aside = pitch[:, eye], out * yaw[:, eye]
+        columns = {
             "eyeLookUp": up,
             "eyeLookDown": -up,
             "eyeLookOut": aside,

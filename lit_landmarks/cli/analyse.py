@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_landmarks.cli.analyse_parts import add_parts
 from lit_landmarks.cli.analyse_places import add_places
 from lit_landmarks.cli.analyse_stability import add_stability
 from lit_landmarks.cli.analyse_template import add_template
@@ -95,6 +96,7 @@ def run(arguments: list[str]) -> int:
     _add_meshes(parts)
     add_template(parts)
     add_places(parts)
+    add_parts(parts)
     return parts.run(arguments)
 
 

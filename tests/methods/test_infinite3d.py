@@ -124,7 +124,10 @@ def test_likelihood_teaches_the_spread_alone() -> None:
     camera = method.network.camera
     assert camera is not None
     assert camera.linear.weight.grad is None or not camera.linear.weight.grad.any()
-    assert set(losses) == {"points", "start", "sigma", "offset", "rigid", "focal"}
+    shape = {"offset", "rigid", "focal"}
+    assert (
+        set(losses) == {"points", "start", "evidence", "sigma", *shape} == {*method.all_weights()}
+    )
 
 
 def test_cost_of_queries() -> None:

@@ -8,7 +8,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from lit_landmarks.geometry.crops import from_centered
+from lit_landmarks.geometry.crops import (
+    from_centered,
+    invert_affine,
+    to_centered,
+    transform_points,
+)
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.infinite3d.loss import (
     InfiniteLossOptions,
@@ -18,6 +23,7 @@ from lit_landmarks.methods.infinite3d.loss import (
 from lit_landmarks.methods.infinite3d.network import InfiniteNet, QueryAnswer, QueryOptions
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.head3d import TIGHT_SHARE, add_head
+from lit_landmarks.nets.losses import place_likelihood
 from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
 DEFAULT_LOSS = InfiniteLossOptions()
@@ -111,6 +117,12 @@ class Infinite3D(LandmarkModule):
         """See `InfiniteLossOptions`."""
         answer, queries, placed = prediction.aux
         losses = landmark_losses(prediction, batch)
+        if answer.logits is not None:
+            points = batch.points.nan_to_num()
+            if prediction.crop is not None:
+                points = transform_points(invert_affine(prediction.crop.detach()), points)
+            places = (to_centered(points, self.crop_size) + 0.5) * answer.logits.shape[-1] - 0.5
+            losses["evidence"] = place_likelihood(answer.logits, places, batch.mask)
         if answer.log_focal is not None:
             losses |= shape_losses(answer.offsets, queries, answer.log_focal, placed)
         return losses
@@ -122,5 +134,5 @@ class Infinite3D(LandmarkModule):
             for name in ("offset", "rigid", "focal"):
                 del weights[name]
         if self.network.evidence is None:
-            del weights["start"]
+            del weights["start"], weights["evidence"]
         return weights

@@ -23,7 +23,7 @@ Predictor = Literal["basis", "mlp"]
 
 #: Standard deviation, in sides of the crop, of the window about the first answer in which evidence
 #: is looked for before training.
-_FIRST_SIGMA = 0.15
+_FIRST_SIGMA = 0.3
 #: Outputs of the last layer are in this part of a side of the crop.
 _FINE = 0.05
 #: Logarithm of the standard deviation of a point before training, in sides of the crop.

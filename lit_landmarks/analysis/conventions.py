@@ -20,8 +20,10 @@ from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import LandmarkModule
-from lit_landmarks.schemes import get_scheme
+from lit_landmarks.schemes import get_scheme, has_map
 from lit_landmarks.template import mean_face, query_points
+from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS
+from lit_landmarks.template.mean_face import fitted_query_points
 from lit_landmarks.template.mesh import scheme_triangles
 from lit_landmarks.training.run_directory import write_json
 
@@ -41,11 +43,22 @@ class Disagreement:
         scheme: of the N landmarks.
         reference: name of the convention without displacement.
         displacements: convention -> (N, 3) head frame, in distances of the outer eye corners.
+        true: the same where the template has the points of both conventions.
     """
 
     scheme: str
     reference: str
     displacements: Mapping[str, Array]
+    true: Mapping[str, Array]
+
+    def errors(self) -> dict[str, float]:
+        """Convention -> RMS error of its displacements in percent of their true RMS size."""
+        return {
+            name: 100.0
+            * float(np.linalg.norm(self.displacements[name] - true))
+            / float(np.linalg.norm(true))
+            for name, true in self.true.items()
+        }
 
     def by_region(self) -> dict[str, dict[str, float]]:
         """Convention -> region -> mean displacement, percent of the distance of the eyes."""
@@ -83,7 +96,35 @@ def measure_disagreement(method: LandmarkModule, scheme: str = "ibug68") -> Disa
     with torch.inference_mode():
         rows = torch.arange(1, count + 1, device=method.device)
         moved = correction.displacements(queries, rows).double().cpu().numpy()
-    return Disagreement(scheme, conventions[0], dict(zip(conventions[1:], moved, strict=True)))
+    displacements = dict(zip(conventions[1:], moved, strict=True))
+    true = {}
+    for name in displacements:
+        measured = true_displacements(conventions[0], name, scheme)
+        if measured is not None:
+            true[name] = measured
+    return Disagreement(scheme, conventions[0], displacements, true)
+
+
+def true_displacements(reference: str, convention: str, scheme: str) -> Array | None:
+    """(N, 3) displacements between two conventions whose places on the template are measured.
+
+    Args:
+        reference: where displacements start.
+        convention: where they end.
+        scheme: of the landmarks.
+
+    Returns:
+        None unless one of the two is fixed to the skull, and the other that of 300W-LP's fits.
+    """
+    placed = {**dict.fromkeys(FITTED_CONVENTIONS, True), "synthetic_3d": False}
+    if not {reference, convention} <= placed.keys() or not has_map(scheme, "ibug68"):
+        return None
+    before, after = (
+        fitted_query_points(scheme) if placed[name] else query_points(scheme)
+        for name in (reference, convention)
+    )
+    moved = (after - before).double().numpy()
+    return moved if moved.any() else None
 
 
 def print_disagreement(disagreement: Disagreement, console: Console) -> None:
@@ -97,6 +138,8 @@ def print_disagreement(disagreement: Disagreement, console: Console) -> None:
     for convention, row in means.items():
         table.add_row(convention, *(f"{row[region]:.2f}" for region in regions))
     console.print(table)
+    for convention, error in disagreement.errors().items():
+        console.print(f"{convention}: off its true displacements by {error:.1f} % of their size")
 
 
 def draw_disagreement(disagreement: Disagreement) -> Figure:
@@ -161,6 +204,7 @@ def write_disagreement(disagreement: Disagreement, folder: Path) -> tuple[Path, 
         "scheme": disagreement.scheme,
         "reference": disagreement.reference,
         "regions_percent": disagreement.by_region(),
+        "error_percent": disagreement.errors(),
         "displacements": {k: v.tolist() for k, v in disagreement.displacements.items()},
     }
     report = folder / "template.json"

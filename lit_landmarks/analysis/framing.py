@@ -135,7 +135,7 @@ def measure_spread(
                 )
             mask = batch.mask
             pair = [_variances(torch.stack(points), mask) for points in zip(*seen, strict=True)]
-            for number in batch.dataset_id.unique().tolist():
+            for number in torch.unique(batch.dataset_id).tolist():
                 chosen = batch.dataset_id == number
                 parts.setdefault(number, []).append(torch.stack(pair, 1)[chosen].cpu())
     spread = {}

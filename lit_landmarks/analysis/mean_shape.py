@@ -109,7 +109,7 @@ def _fit_batch(
     shape = (*own.points.shape[:2], 3)
     solid, placed = own.points.new_full(shape, torch.nan), own.points.new_full(shape, torch.nan)
     pose = own.points.new_full((len(faces), 6), torch.nan)
-    for number in faces.dataset_id.unique().tolist():
+    for number in torch.unique(faces.dataset_id).tolist():
         scheme = data.spec.datasets[number].scheme
         if not has_mean_face(scheme):
             continue

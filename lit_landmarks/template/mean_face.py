@@ -54,13 +54,23 @@ def query_points_of_head(scheme_name: str) -> Tensor:
     return _in_head_units(part_lips(), scheme_name)
 
 
-def _in_head_units(surface: Tensor, scheme_name: str) -> Tensor:
+def fitted_query_points(scheme_name: str) -> Tensor:
+    """(N, 3) query points of a scheme where the fits of 300W-LP have iBUG's 68 points.
+
+    Raises:
+        UserError: the scheme does not hold the 68 points, or a point has no place.
+    """
+    return _in_head_units(part_lips(), scheme_name, fitted=True)
+
+
+def _in_head_units(surface: Tensor, scheme_name: str, fitted: bool = False) -> Tensor:
     """(N, 3) points of a scheme on vertices (V, 3): one frame for all schemes and surfaces.
 
     Outer eye corners of the neutral face are 1 apart, the origin is at their midpoint.
     """
     head = template_head()
-    points = blend(surface[None], head.points(scheme_name))[0]
+    places = head.fitted_points(scheme_name) if fitted else head.points(scheme_name)
+    points = blend(surface[None], places)[0]
     corners = blend(head.neutral[None], head.points("ibug68"))[0, [36, 45]]
     distance: Tensor = (corners[1] - corners[0]).norm()
     return ((points - corners.mean(0)) / distance).float()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from lit_landmarks.analysis.conventions import true_displacements
 from lit_landmarks.cli.entry import main
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods import METHODS, LandmarkModule
@@ -41,6 +43,25 @@ def test_displacements_of_a_table_are_reported(tmp_path: Path) -> None:
     assert report["regions_percent"]["300w"]["all"] == pytest.approx(4.0 * 10 / 68, abs=1e-4)
     assert report["regions_percent"]["wflw"]["all"] == 0.0
     assert (tmp_path / "out" / "template.png").stat().st_size > 20_000
+
+
+def test_error_of_displacements_that_the_template_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    correction = CanonicalCorrection(conventions=["synthetic_3d", "300w_lp"])
+    method = METHODS["MuSiCa"].tiny(correction=correction)
+    true = true_displacements("synthetic_3d", "300w_lp", "ibug68")
+    assert true is not None
+    back = true_displacements("300w_lp", "synthetic_3d", "ibug68")
+    assert np.array_equal(back, -true)
+    assert true_displacements("300w", "300w_lp", "ibug68") is None
+    with torch.no_grad():
+        correction.table[1, 0] = torch.from_numpy(0.9 * true)
+    run = save_run(method, tmp_path / "run")
+    assert main(["analyse", "template", "--run", str(run), "--output", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "template.json").read_text())
+    assert report["error_percent"] == {"300w_lp": pytest.approx(10.0, abs=1e-3)}
+    assert "by 10.0 % of their size" in capsys.readouterr().out
 
 
 def test_displacements_of_queries_are_those_of_the_scheme(tmp_path: Path) -> None:

@@ -184,8 +184,8 @@ class LandmarkModule(MethodParts):
         if not self.answers_queries:
             return inputs
         queries = inputs.queries
-        if self.scheme is not None:
-            own = query_points(self.scheme).to(inputs.image).expand(inputs.image.shape[0], -1, -1)
+        if self.scheme_queries is not None:
+            own = self.scheme_queries.expand(inputs.image.shape[0], -1, -1)
             if queries is None:
                 queries = own
             elif queries.shape == own.shape:  # labels made by hand bring no queries

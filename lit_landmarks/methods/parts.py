@@ -43,6 +43,8 @@ class MethodParts(StageCosts, MethodSteps):
     head3d: Head3d | None
     error_head: ErrorHead | None
     early_exit: EarlyExit | None
+    #: (N, 3) query points of the scheme, of a method that answers queries and has one.
+    scheme_queries: Tensor | None
     #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
     answers_queries: ClassVar[bool] = False
 
@@ -62,6 +64,9 @@ class MethodParts(StageCosts, MethodSteps):
                     " not take; set model.correction to CanonicalCorrection"
                 )
             correction.connect(self.scheme, self._template())
+        own = self.answers_queries and self.scheme is not None
+        queries = query_points(str(self.scheme)) if own else None
+        self.register_buffer("scheme_queries", queries, persistent=False)
         self.normalizer, self.correction = normalizer, correction
         self.head3d, self.error_head, self.early_exit = None, None, None
         self.head3d_options, self.error_head_options = head3d, error_head

@@ -34,7 +34,13 @@ NARROW: dict[str, dict[str, float]] = {
 
 
 #: Side of the frame, for configs with windows that are too small for 64 pixels.
-FRAME = {"spiga": 128, "spiga_100mma": 128, "spiga_250mma": 128, "spiga_1000mma": 256}
+FRAME = {
+    "spiga": 128,
+    "spiga_100mma": 128,
+    "spiga_250mma": 128,
+    "spiga_1000mma": 256,
+    "infinite3d_wide": 256,
+}
 
 
 def few_at_once(size: int) -> dict[str, object]:

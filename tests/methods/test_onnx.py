@@ -14,6 +14,8 @@ from torch.export import Dim
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.methods.dense520 import Dense520, SurfaceCorrection
+from lit_landmarks.methods.infinite3d import Infinite3D
+from lit_landmarks.nets.similarity_normalizer import SimilarityNormalizer
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceInputs
@@ -98,3 +100,15 @@ def test_points_in_3d_and_head_pose_are_in_the_graph_too(looks: str, tmp_path: P
         assert np.abs(solid - expected).max() < 0.01, f"batch of {count}, in pixels"
         assert np.abs(pose - angles).max() < 0.01, f"batch of {count}, in degrees"
         assert np.abs(pose).min() > 1.0
+
+
+@pytest.mark.slow
+def test_similarity_normalizer_and_3d_head_are_in_the_graph(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32)
+    torch.nn.init.normal_(normalizer.similarity.weight, std=0.2)  # each face has its own crop
+    method = Infinite3D.tiny(scheme="ibug68", frame_size=128, normalizer=normalizer).eval()
+    image = torch.rand(3, 3, 128, 128)
+    crops = method(FaceInputs(image)).crop
+    assert (crops[0] - crops[1]).abs().max() > 0.1
+    check_any_batch(PointsOf(method).eval(), image, tmp_path, counts=(1, 3))

@@ -89,9 +89,9 @@ class Infinite3D(LandmarkModule):
             "frame_size": 64,
             "backbone": "mobilenetv3_small_050",
             "strides": [8, 16],
-            "channels": 16,
-            "maps": 16,
-            "queries": QueryOptions(width=16, components=16),
+            "channels": 32,
+            "maps": 32,
+            "queries": QueryOptions(components=32),
         }
         return cls(**{**small, **more})
 

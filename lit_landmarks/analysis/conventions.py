@@ -160,13 +160,13 @@ def draw_disagreement(disagreement: Disagreement) -> Figure:
             patches = _visible_patches(surface @ turn, triangles, length)
             patches.set_clim(0.0, max(top, 1e-6))
             ax.add_collection(patches)
-            seen_from = places @ turn
+            turned = places @ turn
             for line, closed in get_scheme(disagreement.scheme).polylines.values():
                 loop = [*line, line[0]] if closed else list(line)
-                ax.plot(*seen_from[loop, :2].T, color=GREY, linewidth=0.8)
+                ax.plot(*turned[loop, :2].T, color=GREY, linewidth=0.8)
             arrows = moved @ turn
             ax.quiver(
-                *seen_from[:, :2].T, *arrows[:, :2].T,
+                *turned[:, :2].T, *arrows[:, :2].T,
                 angles="xy", scale_units="xy", scale=1.0, width=0.006, color=INK,
             )  # fmt: skip
             ax.set(aspect="equal", xticks=[], yticks=[])

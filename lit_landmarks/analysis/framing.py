@@ -125,16 +125,16 @@ def measure_spread(
             assert faces is not None
             rows = list(range(start, min(start + batch_size, len(faces))))
             batch = faces.__getitems__(rows).to(torch.device(device))
-            seen: list[tuple[Tensor, Tensor]] = []
+            placed: list[tuple[Tensor, Tensor]] = []
             for params in placements.params(batch):
                 shown = data.transform(batch, random=False, params=params)
                 crop = normalizer(shown.inputs).to_input
                 inside = transform_points(invert_affine(crop), shown.points)
-                seen.append(
+                placed.append(
                     (to_centered(shown.points, size), to_centered(inside, method.crop_size))
                 )
             mask = batch.mask
-            pair = [_variances(torch.stack(points), mask) for points in zip(*seen, strict=True)]
+            pair = [_variances(torch.stack(points), mask) for points in zip(*placed, strict=True)]
             for number in torch.unique(batch.dataset_id).tolist():
                 chosen = batch.dataset_id == number
                 parts.setdefault(number, []).append(torch.stack(pair, 1)[chosen].cpu())

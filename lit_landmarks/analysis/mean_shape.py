@@ -52,12 +52,12 @@ def fit_mean_shape(points: Tensor, scheme: str, size: int) -> Prediction:
     solid = face.expand(len(points), -1, -1)
     depth = to_camera(solid, rotation, translation)[..., 2]
     away = (depth - depth.mean(1, keepdim=True)) * (focal / depth.mean(1, keepdim=True))
-    seen = project_rt(solid, rotation, translation, focal, middle)
+    places = project_rt(solid, rotation, translation, focal, middle)
     angles = matrix_to_euler(against_ray(rotation, translation))
     return Prediction(
         points=points,
         head3d=solid,
-        points3d=torch.cat((seen, away[..., None]), -1),
+        points3d=torch.cat((places, away[..., None]), -1),
         pose=torch.cat((angles, translation), 1),
     )
 

@@ -20,6 +20,7 @@ from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
+from lit_landmarks.methods.identity import IDENTITY
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
@@ -38,7 +39,7 @@ from lit_landmarks.settings.values import refuse_linked
 from lit_landmarks.training.baseline import describe_unbeaten
 from lit_landmarks.training.build import connect, describe_missing_labels, run_name
 from lit_landmarks.training.callbacks import MONITOR
-from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
+from lit_landmarks.training.checkpoints import check_checkpoint, load_weights, read_checkpoint
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.divergence import refuse_broken_predictions
@@ -423,7 +424,7 @@ class Task:
             config=yaml.safe_load(text),
             config_text=text,
             seed=self.seed,
-            command=self.request.command(),
+            command=self._whole_command(),
             tracking=self._build("wandb"),
             cost=cost,
             resume=resume is not None,
@@ -438,6 +439,18 @@ class Task:
             changes=tuple(changes),
             phased=len(method.phases.phases) > 1,
         )
+
+    def _whole_command(self) -> str:
+        """The command line of the run: of one that goes on, that of its start.
+
+        A resumed run that changes something has both, since neither alone gives its figures.
+        """
+        request, command = self.request, self.request.command()
+        if request.resume is None:
+            return command
+        start = read_checkpoint(request.resume.last)[IDENTITY].get("command", "")
+        changes = request.overrides or request.accept_changed_data
+        return " && ".join(filter(None, (start, command if changes or not start else "")))
 
     def _describe_finished(self) -> tuple[str, ...]:
         """A line for a run that is resumed though it has trained all its epochs."""

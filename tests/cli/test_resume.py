@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -59,6 +60,9 @@ def test_resume_equals_the_undisturbed_run(
         Task.from_arguments("fit", arguments).fit([Crash(epoch=1, batch=1)])
     assert not (run / "result.json").exists()
     assert main(["fit", "--resume", str(run)]) == 0
+    # The command that gives the figures, not the one that finished the run.
+    command = json.loads((run / "result.json").read_text())["command"]
+    assert command == shlex.join(["python", "-m", "lit_landmarks", "fit", *arguments])
     assert figures(run) == figures(finished)
     assert rows(run) == rows(finished)
     undisturbed = weights(finished)
@@ -75,6 +79,9 @@ def test_a_run_may_be_trained_further(quick: Path, tmp_path: Path) -> None:
     assert main(["fit", "--resume", str(run), "--trainer.max_epochs", "2"]) == 0
     result = json.loads((run / "result.json").read_text())
     assert (result["epochs"], result["steps"]) == (2, 2)
+    start, further = result["command"].split(" && ")
+    assert start.endswith("--trainer.max_epochs 1")
+    assert further.endswith(f"fit --resume {run} --trainer.max_epochs 2")
     assert "max_epochs: 2" in (run / "config.yaml").read_text()
 
 

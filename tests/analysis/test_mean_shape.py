@@ -43,8 +43,8 @@ def test_both_are_measured_on_the_same_points(tmp_path: Path) -> None:
         "val/synthetic/pose_mae",
         "val/synthetic/visibility_auroc",
     } <= figures.keys()
-    # Untrained, it answers with the template, whose lips are parted: the mean face is nearer.
+    # What an untrained network sees in its map is no face; the mean face is one wherever it lies.
     own, mean = figures["val/synthetic/head3d_outer_eyes_rigid"]
-    assert mean < own < mean + 5.0
+    assert mean < 8.0 < own
     with pytest.raises(UserError, match="predicts no 3D shape"):
         measure_shapes(METHODS["ASMNet"].tiny(), data, "val")

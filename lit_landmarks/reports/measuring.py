@@ -100,7 +100,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds no result; give a run or its result.json")
     if "seed" not in result and "checkpoint" in result:
         # Figures of `validate` or `test`: the run of their checkpoint has the rest.
-        return RunDirectory(Path(result["checkpoint"]).parents[1]).read_result() | result
+        # A measurement in a run's own folder names it from the run's root.
+        checkpoint = path.resolve().parents[1] / result["checkpoint"]
+        if not checkpoint.is_file():
+            checkpoint = Path(result["checkpoint"])
+        return RunDirectory(checkpoint.parents[1]).read_result() | result
     return {str(key): value for key, value in result.items()}
 
 

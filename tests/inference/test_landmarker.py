@@ -11,9 +11,11 @@ import torch
 import yaml
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.inference import Landmarker, load
 from lit_landmarks.methods import METHODS
 from lit_landmarks.types import CropSpec, FaceInputs
+from tests.support.toys import OneView
 
 
 def test_faces_of_a_picture_are_cut_run_and_moved_back() -> None:
@@ -94,3 +96,18 @@ def test_what_is_no_run_or_checkpoint_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "none.ckpt")
     with pytest.raises(UserError, match=r"holds no config\.yaml"):
         load(tmp_path)
+
+
+def test_a_whole_picture_needs_a_normalizer_and_no_box() -> None:
+    image = np.zeros((120, 200, 3), np.uint8)
+    spec = CropSpec(64, "wide", 3.0)
+    method = METHODS["Dense520"].tiny(scheme="ibug68", normalizer=OneView(crop_size=32, zoom=0.5))
+    (face,) = Landmarker(method, spec)(image)
+    # The frame is the square about the whole picture; the crop is the middle half of it.
+    low, high = face.points.min(0), face.points.max(0)
+    assert (low > [49.0, 9.0]).all()
+    assert (high < [150.0, 110.0]).all()
+    given = Landmarker(method, spec)(image, boxes=[whole_box(200, 120, 3.0)])
+    np.testing.assert_array_equal(given[0].points, face.points)
+    with pytest.raises(UserError, match="which has no normalizer"):
+        Landmarker(METHODS["Dense520"].tiny(scheme="ibug68"), CropSpec(64, "tight", 1.35))(image)

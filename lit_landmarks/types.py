@@ -37,6 +37,8 @@ NORMS = ("interocular", "interpupil", "box", "height", "diagonal")
 PoseKind = Literal["given", "posit"]
 POSE_KINDS: tuple[PoseKind, ...] = ("given", "posit")
 
+#: Side of a tight crop in units of the longer side of the face box.
+TIGHT_SCALE = 1.35
 #: A source crop is this much larger than the crop, so that a crop turned by 30 degrees, shifted
 #: and enlarged by the default augmentation still lies inside it almost always.
 SOURCE_MARGIN = 1.55

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_landmarks.analysis.attention import find_region
+from lit_landmarks.console import print_table
 from lit_landmarks.draw.colors import GREY, INK
 from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -137,7 +138,7 @@ def print_disagreement(disagreement: Disagreement, console: Console) -> None:
         table.add_column(region, justify="right")
     for convention, row in means.items():
         table.add_row(convention, *(f"{row[region]:.2f}" for region in regions))
-    console.print(table)
+    print_table(table, console)
     for convention, error in disagreement.errors().items():
         console.print(f"{convention}: off its true displacements by {error:.1f} % of their size")
 

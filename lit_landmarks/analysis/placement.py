@@ -17,8 +17,8 @@ from lit_landmarks.types import FaceBatch
 
 #: Steps of Adam, and its first rate in head units.
 STEPS, _RATE = 150, 0.01
-#: Weight of the squared way from the starting place, in head units: depth is told by turned faces
-#: alone, and stays where it was without them.
+#: Weight of the squared way from the starting place, in head units: turned faces alone
+#: show depth, which stays where it was without them.
 _STAY = 0.02
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lit_landmarks.cli.run_request import read_run_request
+from lit_landmarks.cli.run_request import add_config, read_run_request
 from lit_landmarks.cli.subcommands import Subcommands
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import UserError
@@ -23,14 +23,7 @@ def add_places(parts: Subcommands) -> None:
     summary = "a new scheme's points on the template, from a few labelled pictures"
     parser = parts.add("places", summary, _fit, _PLACES, takes_settings=True)
     parser.add_argument("--run", type=Path, required=True, help="run of a method of queries")
-    parser.add_argument(
-        "--config",
-        "-c",
-        action="append",
-        default=[],
-        type=Path,
-        help="argument files with the labelled pictures as training sets",
-    )
+    add_config(parser)
     parser.add_argument("--faces", type=int, default=16, help="how many of them are taken (16)")
     parser.add_argument("--output", type=Path, default=Path("places.json"), help="file")
 

@@ -35,6 +35,7 @@ from lit_landmarks.schemes import (
 )
 from lit_landmarks.types import (
     ROLES,
+    TIGHT_SCALE,
     CropSpec,
     DatasetSpec,
     DataSpec,
@@ -45,7 +46,7 @@ from lit_landmarks.types import (
 )
 
 #: Side of the frame in units of the longer side of the face box.
-FRAME_SCALES: dict[FrameKind, float] = {"tight": 1.35, "wide": 3.0}
+FRAME_SCALES: dict[FrameKind, float] = {"tight": TIGHT_SCALE, "wide": 3.0}
 #: Enough shapes for 2 x 98 coordinates; more change the statistics in the third digit.
 _SHAPES = 20_000
 _LABEL_BATCH = 1024

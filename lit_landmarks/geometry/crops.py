@@ -80,6 +80,16 @@ def transform_points(affine: Tensor, points: Tensor) -> Tensor:
     return points @ affine[..., :2].mT + affine[..., 2].unsqueeze(-2)
 
 
+def points_in_crop(points: Tensor, crop: Tensor | None) -> Tensor:
+    """Points of an input in pixels of the crop that a normalizer chose; its place has no gradient.
+
+    Args:
+        points: (..., B, N, 2) pixels of the input.
+        crop: (B, 2, 3) from crop pixels to input pixels; None where the input is the crop.
+    """
+    return points if crop is None else transform_points(invert_affine(crop.detach()), points)
+
+
 def affine_scale(affine: Tensor) -> Tensor:
     """(...,) length scale of each affine: the square root of its |determinant|.
 

@@ -84,14 +84,12 @@ def read_places(path: Path | str) -> Places:
     return Places(names, queries)
 
 
-def pick_place(x: float, y: float, surface: Tensor | None = None) -> Tensor:
-    """The point of the template's face that is seen at (x, y) from the front.
+def pick_place(x: float, y: float) -> Tensor:
+    """The point of the template's face at (x, y) from the front, between the 520 dense points.
 
     Args:
         x: to the image's right, in distances of the outer eye corners from the middle between them.
         y: down, likewise.
-        surface: (V, 3) points to choose from; None: the 520 dense points, between which is
-            interpolated.
 
     Returns:
         (3,) head frame.
@@ -103,7 +101,7 @@ def pick_place(x: float, y: float, surface: Tensor | None = None) -> Tensor:
         >>> pick_place(0.0, 0.34)[1]
         tensor(0.3400)
     """
-    points = query_points("dense520") if surface is None else surface
+    points = query_points("dense520")
     away = torch.linalg.vector_norm(points[:, :2] - torch.tensor([x, y]), dim=1)
     near = away.topk(3, largest=False)
     if near.values[0] > 0.15:

@@ -29,6 +29,8 @@ class CanonicalCorrection(SemanticCorrection):
         turning: let displacements depend on yaw and pitch, linearly and on |yaw|.
     """
 
+    inverse: Tensor
+
     def __init__(self, *, weight: float = 0.1, turning: bool = False, **base: Any) -> None:
         super().__init__(**base)
         if not 0.0 <= weight < float("inf"):
@@ -48,8 +50,6 @@ class CanonicalCorrection(SemanticCorrection):
         self.table = nn.Parameter(torch.zeros(len(self.conventions), parts, len(template), 3))
         centered = template - template.mean(0)
         self.register_buffer("inverse", torch.linalg.pinv(centered), persistent=False)
-
-    inverse: Tensor
 
     def displace(self, prediction: Prediction, rows: Tensor) -> Tensor:
         """See `SemanticCorrection.displace`."""

@@ -21,14 +21,14 @@ from lit_landmarks.geometry.camera import (
     project_rt,
     to_camera,
 )
-from lit_landmarks.geometry.crops import invert_affine, to_centered, transform_points
+from lit_landmarks.geometry.crops import points_in_crop, to_centered
 from lit_landmarks.geometry.rotations import matrix_to_euler, six_d_to_matrix
 from lit_landmarks.nets.normalizer import FACE_SIDE
 from lit_landmarks.nets.precision import apply_in_single, full_precision
-from lit_landmarks.types import FaceBatch, Prediction
+from lit_landmarks.types import TIGHT_SCALE, FaceBatch, Prediction
 
 #: Longer side of the face's box in a tight crop, in sides of the crop.
-TIGHT_SHARE = 1.0 / 1.35
+TIGHT_SHARE = 1.0 / TIGHT_SCALE
 #: Bounds of the logarithms of size and focal length about their first values: a face of a seventh
 #: or seven times the usual size, a focal length of a third or three times.
 _SIZE_RANGE, _FOCAL_RANGE = 2.0, 1.1
@@ -113,8 +113,8 @@ class CameraHead(nn.Module):
         """
         values = _CALM * apply_in_single(self.linear, features) + self.first
         rotation = six_d_to_matrix(values[:, :6])
-        size = self.size * torch.exp(_bounded(values[:, 8], _SIZE_RANGE))
-        log_focal = _bounded(values[:, 9], _FOCAL_RANGE)
+        size = self.size * torch.exp(limit_softly(values[:, 8], _SIZE_RANGE))
+        log_focal = limit_softly(values[:, 9], _FOCAL_RANGE)
         focal = POSE_FOCAL * torch.exp(log_focal)
         distance = focal / size
         plane = values[:, 6:8] / size[:, None]
@@ -124,7 +124,8 @@ class CameraHead(nn.Module):
         return HeadCamera(rotation, translation, focal), log_focal
 
 
-def _bounded(values: Tensor, limit: float) -> Tensor:
+def limit_softly(values: Tensor, limit: float) -> Tensor:
+    """Values near 0 as they are, others bent until they stay within `limit` on both sides."""
     return limit * torch.tanh(values / limit)
 
 
@@ -282,9 +283,8 @@ class Head3d(nn.Module):
             (batch.points.nan_to_num(), batch.mask),
             (prediction.points, torch.ones_like(batch.mask)),
         ):
-            if prediction.crop is not None:
-                points = transform_points(invert_affine(prediction.crop.detach()), points)
-            solid = camera.unproject(to_centered(points, size), depth)
+            places = to_centered(points_in_crop(points, prediction.crop), size)
+            solid = camera.unproject(places, depth)
             terms.append(measure_offsets(solid - template, template, mask))
         focal = log_focal.square().mean()
         labels = terms[0].offset + terms[0].rigid + self.options.focal * focal

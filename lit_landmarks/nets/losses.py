@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.geometry.crops import points_box
+from lit_landmarks.nets.heatmaps import spatial_softmax
 
 Distance = Literal["squared", "euclidean", "l1", "wing"]
 
@@ -107,8 +108,9 @@ def place_likelihood(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         (1.0 - (places[..., axis, None] - torch.arange(count, device=places.device)).abs()).clamp(0)
         for axis, count in enumerate((width, height))
     ]
-    maps = logits.flatten(2).softmax(-1).view_as(logits)
-    share = (maps * weights[1][..., None] * weights[0][..., None, :]).sum((-1, -2))
+    share = (spatial_softmax(logits) * weights[1][..., None] * weights[0][..., None, :]).sum(
+        (-1, -2)
+    )
     surprise = torch.where(inside, -torch.log(share.clamp(min=1e-8)), 0.0)
     return _mean_over_faces(surprise, inside)
 

@@ -14,7 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry.crops import invert_affine, sampling_theta, transform_points
+from lit_landmarks.geometry.crops import (
+    from_centered,
+    invert_affine,
+    sampling_theta,
+    transform_points,
+)
 from lit_landmarks.nets.component import Component
 from lit_landmarks.nets.losses import box_side, point_distance
 from lit_landmarks.nets.precision import full_precision, is_half
@@ -22,6 +27,19 @@ from lit_landmarks.types import FaceBatch, FaceInputs
 
 #: Middle, in x and y, and longer side of the box about iBUG's points of the mean face, head frame.
 FACE_CENTER, FACE_SIDE = (0.0, 0.457), 1.663
+
+
+def place_ahead(queries: Tensor, share: float) -> Tensor:
+    """Where a frontal mean face in the middle of a crop has template points.
+
+    Args:
+        queries: (B, N, 3) head frame.
+        share: longer side of the face's box in sides of the crop.
+
+    Returns:
+        (B, N, 2) sides of the crop from its middle.
+    """
+    return (queries[..., :2] - queries.new_tensor(FACE_CENTER)) * (share / FACE_SIDE)
 
 
 @dataclass(frozen=True)
@@ -103,9 +121,7 @@ class SpatialNormalizer(Component):
         Returns:
             Mean L1 distance in sides of the face's box; 0 without points.
         """
-        pixels = self.crop_size * self.share / FACE_SIDE
-        middle = batch.queries.new_tensor(FACE_CENTER)
-        template = (batch.queries[..., :2] - middle) * pixels + (self.crop_size - 1) / 2
+        template = from_centered(place_ahead(batch.queries, self.share), self.crop_size)
         mask = batch.mask & template.isfinite().all(-1)
         expected = transform_points(to_input, template.nan_to_num())
         side = box_side(batch.points, mask)

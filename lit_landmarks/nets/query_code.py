@@ -1,4 +1,4 @@
-"""Codes of query points: what a network is told of a place on the template."""
+"""Codes of query points: how a network reads a place on the template."""
 
 from __future__ import annotations
 

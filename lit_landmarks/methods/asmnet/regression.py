@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.crops import (
     from_centered,
-    invert_affine,
+    points_in_crop,
     to_centered,
-    transform_points,
 )
 from lit_landmarks.geometry.shape_model import ShapeModel
 from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blend_targets
@@ -135,9 +134,7 @@ class ASMRegression(LandmarkModule, abstract=True):
 
     def _in_crop(self, points: Tensor, crop: Tensor | None) -> Tensor:
         """(B, N, 2) input pixels in centered units of the crop; its place gets no gradient here."""
-        if crop is not None:
-            points = transform_points(invert_affine(crop.detach()), points)
-        return to_centered(points, self.crop_size)
+        return to_centered(points_in_crop(points, crop), self.crop_size)
 
     def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
         """Minimizer of the squared loss at `alpha`, (B, N, 2) frame pixels."""

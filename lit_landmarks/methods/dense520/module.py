@@ -32,7 +32,7 @@ from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.schemes import CONVENTIONS, get_map, get_scheme, has_map
 from lit_landmarks.template import has_mean_face, mean_face
 from lit_landmarks.template.fitted_points import fitted_offsets
-from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
+from lit_landmarks.types import TIGHT_SCALE, FaceBatch, FaceInputs, Needs, Prediction
 
 DEFAULT_LOSS = DenseLossOptions()
 #: Conventions whose jaw line follows the visible contour; that of 3D labels is fixed to the skull.
@@ -44,8 +44,6 @@ VISIBLE_CONTOUR = frozenset(CONVENTIONS) - {
 }
 #: More points than this tell a pose without those of jaw, brows and nose.
 _ENOUGH = 200
-#: Side of the crop in sides of the face's box, with which the first points are placed.
-_CROP_SCALE = 1.35
 
 
 class Dense520(LandmarkModule):
@@ -125,7 +123,7 @@ class Dense520(LandmarkModule):
         """Lets the first prediction be the mean face in the middle of the crop."""
         outline = template[self.sparse]
         low, high = outline.amin(0), outline.amax(0)
-        side = (high - low)[:2].max() * _CROP_SCALE
+        side = (high - low)[:2].max() * TIGHT_SCALE
         center = (low + high) / 2
         center[2] = template[:, 2].mean()
         with torch.no_grad():

@@ -10,10 +10,7 @@ from torch import Tensor
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.head3d import measure_offsets
 from lit_landmarks.nets.losses import box_side, gaussian_nll, point_distance
-from lit_landmarks.types import FaceBatch, Prediction
-
-#: Side of a tight crop in sides of the face's box: the unit in which Wing's constants are meant.
-_CROP_SCALE = 1.35
+from lit_landmarks.types import TIGHT_SCALE, FaceBatch, Prediction
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def landmark_losses(prediction: Prediction, batch: FaceBatch) -> dict[str, Tenso
     """
     assert prediction.stages is not None
     assert prediction.log_sigma is not None
-    unit = _CROP_SCALE * box_side(batch.points, batch.mask)
+    unit = TIGHT_SCALE * box_side(batch.points, batch.mask)
     target = batch.points.nan_to_num() / unit
     stages = prediction.stages / unit
     losses = {"points": point_distance(stages[-1], target, batch.mask, "wing")}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from lit_landmarks.geometry.crops import (
     from_centered,
-    invert_affine,
+    points_in_crop,
     to_centered,
-    transform_points,
 )
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.infinite3d.loss import (
@@ -105,7 +104,7 @@ class Infinite3D(LandmarkModule):
         prediction = Prediction(
             points=stages[-1],
             stages=stages,
-            log_sigma=answer.log_sigma + torch.tensor(float(size)).log(),
+            log_sigma=answer.log_sigma + math.log(size),
             features=answer.features,
             aux=(answer, queries, placed),
         )
@@ -118,9 +117,7 @@ class Infinite3D(LandmarkModule):
         answer, queries, placed = prediction.aux
         losses = landmark_losses(prediction, batch)
         if answer.logits is not None:
-            points = batch.points.nan_to_num()
-            if prediction.crop is not None:
-                points = transform_points(invert_affine(prediction.crop.detach()), points)
+            points = points_in_crop(batch.points.nan_to_num(), prediction.crop)
             places = (to_centered(points, self.crop_size) + 0.5) * answer.logits.shape[-1] - 0.5
             losses["evidence"] = place_likelihood(answer.logits, places, batch.mask)
         if answer.log_focal is not None:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.backbone import InputScale
-from lit_landmarks.nets.head3d import CameraHead, HeadCamera
+from lit_landmarks.nets.head3d import CameraHead, HeadCamera, limit_softly
 from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
-from lit_landmarks.nets.normalizer import FACE_CENTER, FACE_SIDE
+from lit_landmarks.nets.normalizer import place_ahead
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.nets.query_code import Encoding, QueryCode
 from lit_landmarks.nets.spatial_softmax import SpatialSoftmaxFeatures
@@ -175,7 +175,7 @@ class Evidence(nn.Module):
         middle = mean_places(weights, first=0.5) / side - 0.5
         content = weights.flatten(2) @ flat.mT
         fine, log_sigma = self.layers(content * self.code(code)).split((2, 1), -1)
-        log_sigma = _SIGMA_RANGE * torch.tanh(log_sigma.squeeze(-1) / _SIGMA_RANGE)
+        log_sigma = limit_softly(log_sigma.squeeze(-1), _SIGMA_RANGE)
         return middle + _FINE * fine, log_sigma + _FIRST_LOG_SIGMA, logits
 
 
@@ -260,7 +260,7 @@ class InfiniteNet(nn.Module):
                 solid = queries + offsets
                 first = camera.project(solid)
             else:
-                first = self._ahead(queries) + offsets
+                first = place_ahead(queries, self.share) + offsets
             if self.evidence is None:
                 assert self.spread is not None
                 log_sigma = self.spread(code).squeeze(-1) + _FIRST_LOG_SIGMA
@@ -272,8 +272,3 @@ class InfiniteNet(nn.Module):
                     assert camera is not None
                     solid = camera.unproject(last, camera.depth(solid))
         return QueryAnswer(places, log_sigma, features, logits, solid, camera, log_focal, offsets)
-
-    def _ahead(self, queries: Tensor) -> Tensor:
-        """(B, N, 2) where a frontal face in the middle of the crop has the queries."""
-        middle = queries.new_tensor(FACE_CENTER)
-        return (queries[..., :2] - middle) * (self.share / FACE_SIDE)

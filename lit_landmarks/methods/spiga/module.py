@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.camera import against_ray, from_ray
-from lit_landmarks.geometry.crops import invert_affine, transform_points
+from lit_landmarks.geometry.crops import points_in_crop
 from lit_landmarks.geometry.rotations import euler_to_matrix, matrix_to_euler
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.landmark_axes import LandmarkAxis
@@ -291,9 +291,7 @@ class SPIGA(LandmarkModule):
 
     def _to_crop(self, points: Tensor, crop: Tensor | None) -> Tensor:
         """(..., N, 2) input pixels in sides of the crop, from its top-left corner."""
-        if crop is not None:
-            points = transform_points(invert_affine(crop.detach()), points)
-        return (points + 0.5) / self.crop_size
+        return (points_in_crop(points, crop) + 0.5) / self.crop_size
 
     def _backbone_losses(
         self, answers: tuple[Answer, ...], crop: Tensor | None, batch: FaceBatch

@@ -21,14 +21,13 @@ from lit_landmarks.methods.spiga.fields import VisualField
 from lit_landmarks.methods.spiga.light import LightBackbone
 from lit_landmarks.methods.spiga.stacked_hourglass import StackedHourglass
 from lit_landmarks.nets.precision import full_precision
+from lit_landmarks.types import TIGHT_SCALE
 
 Start = Literal["pose", "heatmaps", "mean"]
 
 #: Points nearer to the camera than this many head units are put there: a pose that is not learnt
 #: yet may place the head behind it.
 _NEAREST = 0.5
-#: Side of the crop in sides of the face's box, with which the first pose is placed.
-_CROP_SCALE = 1.35
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,6 @@ def project_face(template: Tensor, pose: Tensor) -> Tensor:
 def _frontal_pose(template: Tensor) -> Tensor:
     """(6,) the pose in which the mean face looks ahead from the middle of a tight crop."""
     low, high = template.amin(0), template.amax(0)
-    depth = POSE_FOCAL * _CROP_SCALE * float((high - low)[:2].max())
+    depth = POSE_FOCAL * TIGHT_SCALE * float((high - low)[:2].max())
     center = (low + high) / 2
     return torch.cat((torch.zeros(3), -center[:2], (depth - template[:, 2].mean())[None]))

@@ -277,7 +277,7 @@ class Head3d(nn.Module):
             size: side of the crop in pixels.
         """
         camera, depth, log_focal = self._see(prediction)
-        template = self.template.expand(len(depth), -1, -1)
+        template = self.template.expand(depth.shape[0], -1, -1)
         terms: list[ShapeTerms] = []
         for points, mask in (
             (batch.points.nan_to_num(), batch.mask),
@@ -301,6 +301,7 @@ class Head3d(nn.Module):
         assert features is not None
         vector = (features[-1] if features.ndim > 2 else features).float()
         camera, log_focal = self.camera(vector)
-        template = self.template.expand(len(vector), -1, -1)
+        # `len` would fix the batch of an exported graph.
+        template = self.template.expand(vector.shape[0], -1, -1)
         depth = camera.depth(template) + _CALM * apply_in_single(self.relief, vector)
         return camera, depth.clamp(min=_NEAREST), log_focal

@@ -67,7 +67,7 @@ class MeshVisibility(nn.Module):
         before = torch.where(inverse > 0, 1.0 / inverse.clamp(min=1e-9) - _SIZE, torch.inf)
         behind = (points[..., 2] - before) / depth[:, None]
         normals = vertex_normals(mesh, self.triangles, self._meeting)
-        closest = torch.cdist(queries, self.vertices.expand(len(queries), -1, -1)).argmin(-1)
+        closest = torch.cdist(queries, self.vertices.expand(queries.shape[0], -1, -1)).argmin(-1)
         facing = -normals[..., 2].gather(1, closest)
         visible = torch.sigmoid(4.0 * (_TOLERANCE - behind) / _TOLERANCE) * torch.sigmoid(
             4.0 * (facing + _TURNED) / _GRAZING
@@ -76,7 +76,7 @@ class MeshVisibility(nn.Module):
 
     def _bend(self, solid: Tensor, queries: Tensor, placed: Tensor) -> Tensor:
         """(B, V, 3) template vertices moved as the landmarks near them are."""
-        away = torch.cdist(self.vertices.expand(len(queries), -1, -1), queries)
+        away = torch.cdist(self.vertices.expand(queries.shape[0], -1, -1), queries)
         logits = -0.5 * (away / _REACH).square()
         weights = logits.masked_fill(~placed[:, None], -torch.inf).softmax(-1)
         moved = torch.where(placed[..., None], solid - queries, 0.0)

@@ -34,9 +34,9 @@ stability.json and stability.png into RUN/stability.
 
 With --video, a video without labels is measured instead: motion from frame to frame and its second
 difference, with the face cut by the box that was given, by the landmarks of the frame before, and
-the latter smoothed as `annotate` does (lag: how far that moves the landmarks). Boxes are tight about
-the landmarks, from the brows to the chin. Writes video_NAME.json, a plot (.png) and frames with
-landmarks (.jpg).
+the latter smoothed as `annotate` does (lag: how far that moves the landmarks). Boxes are tight
+about the landmarks, from the brows to the chin. Writes video_NAME.json, a plot (.png) and frames
+with landmarks (.jpg).
 
   python -m lit_landmarks analyse stability --run runs/first
   python -m lit_landmarks analyse stability --run runs/first --config configs/data/tracks.yaml

@@ -1,4 +1,4 @@
-"""Faces of a video: cut by the frame before, found again, numbered; on blobs whose place is known."""
+"""Faces of a video, on blobs whose place is known: cut by the frame before, found again."""
 
 from __future__ import annotations
 

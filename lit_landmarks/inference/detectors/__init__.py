@@ -1,10 +1,10 @@
-"""Face detectors: a picture in, boxes for the crops of a method out.
+r"""Face detectors: a picture in, boxes for the crops of a method out.
 
 Adding a detector (one file): `inference/detectors/<name>.py` with a subclass of `FaceDetector` that
 states its `name`, the `package` to install and its `mapping`, imports that package in `__init__`
 and nowhere else, and implements `detect`. It registers itself. The mapping is measured:
 
-    python -m lit_landmarks bench detectors --detector NAME \\
+    python -m lit_landmarks bench detectors --detector NAME \
         --root $LIT_LANDMARKS_DATA/300w/afw_whole
 """
 

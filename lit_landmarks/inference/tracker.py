@@ -129,16 +129,18 @@ class Tracker:
             box = face_box(face)
             if not np.isfinite(box).all():
                 continue
+            # A box without a score was given for some frame: the face may have left it.
             track = self._same(box, confirmed)
+            sure = score is not None or holds_face(face, box, image)
             if track is None:
-                if any(box_overlap(box, t.box) >= _SAME for t in self._tracks):
+                if not sure or any(box_overlap(box, t.box) >= _SAME for t in self._tracks):
                     continue  # a second box of a face
                 track = _Track(self._next, face, box)
                 self._tracks.append(track)
                 self._next += 1
             confirmed.add(track.number)
             track.score = score
-            if track.number not in shown:
+            if sure and track.number not in shown:
                 shown[track.number] = face
                 track.smooth.reset()
         for track in self._tracks:

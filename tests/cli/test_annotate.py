@@ -79,10 +79,10 @@ def test_plain_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "nothing to annotate"),
         (["photos"], "do not come with this version; add --model RUN"),
         (["photos", "--model", "other"], "no checkpoint at other"),
-        (["photos", "--least-score", "7"], "--least-score is 7; give a number from 0 to 1"),
+        (["photos", "--min-score", "7"], "--min-score is 7; give a number from 0 to 1"),
         (["photos", "--resume"], "--resume needs the folder"),
         (["void/*.jpg", "--model", "blobs"], "no file matches void"),
-        (["photos", "--model", "blobs", "--detector", "none"], "blobs has no normalizer"),
+        (["photos", "--model", "blobs", "--detector", "none"], "the method has no normalizer"),
         (["photos", "--model", "blobs", "--detector", "eyes"], "no detector 'eyes'; take dlib or"),
         (["photos", *_BOXES, "--detector", "dlib"], "not allowed with"),
     ):

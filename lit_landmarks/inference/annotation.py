@@ -26,8 +26,6 @@ Pixels = NDArray[np.uint8]
 #: Boxes (F, 4) by the resolved path of their picture, or for every picture.
 Boxes = Mapping[str, Any] | Any
 
-#: Smallest score of a face that is shown.
-MIN_SCORE = 0.5
 #: Pictures that wait for their faces to fill a batch, at most.
 _WAITING = 16
 
@@ -61,7 +59,7 @@ def annotate(
     *,
     queries: Any = None,
     convention: str | None = None,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
     smooth: bool = True,
 ) -> Iterator[Annotation]:
     """Faces of whatever holds pictures, one after the other, in order.
@@ -75,7 +73,7 @@ def annotate(
             where the method finds the face in a picture by itself; else the default one.
         queries: as `Landmarker` takes them.
         convention: as `Landmarker` takes it.
-        min_score: smallest score of a detected face.
+        min_score: smallest score of a detected face; None takes that of the detector.
         smooth: whether landmarks of videos are smoothed in time (One-Euro filter).
 
     Returns:
@@ -121,7 +119,7 @@ class _Annotator:
     detector: Detector | None
     queries: Any
     convention: str | None
-    min_score: float
+    min_score: float | None
     smooth: bool
 
     def run(self, sources: Iterable[Source]) -> Iterator[Annotation]:

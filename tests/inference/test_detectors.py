@@ -53,14 +53,15 @@ def test_boxes_are_in_pixels_of_the_large_picture(corner_detector: FaceDetector)
 
 
 def test_faces_are_mapped_and_the_surest_comes_first(corner_detector: FaceDetector) -> None:
-    faces = find_faces(corner_detector, np.zeros((40, 40, 3), np.uint8))
+    faces = find_faces(corner_detector, np.zeros((40, 40, 3), np.uint8), 0.0)
     assert faces.scores.tolist() == [0.8, 0.4]
     side = np.sqrt(200)
     center = np.array([29.5 + side / 2, 14.5])
     expected = np.concatenate([center - side / 4, center + side / 4])
     np.testing.assert_allclose(faces.boxes[0], expected)
     np.testing.assert_allclose(faces.boxes[1], [4.5 + 5 - 2.5, 2, 4.5 + 5 + 2.5, 7])
-    assert len(find_faces(corner_detector, np.zeros((40, 40, 3), np.uint8), 0.5)) == 1
+    # The detector's own smallest score is 0.5.
+    assert len(find_faces(corner_detector, np.zeros((40, 40, 3), np.uint8))) == 1
 
 
 def test_one_class_is_a_detector_that_is_loaded_by_name(corner_detector: FaceDetector) -> None:

@@ -66,12 +66,14 @@ class FaceDetector(ABC):
         name: by which it is chosen.
         package: that has it, for the message where it is missing.
         mapping: measured by `bench detectors`.
+        min_score: what scores less is more often no face.
         side: see there.
     """
 
     name: ClassVar[str]
     package: ClassVar[str]
     mapping: BoxMapping = BoxMapping()
+    min_score: float = 0.5
     default_side: ClassVar[int]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -131,7 +133,7 @@ def load_detector(name: str = DEFAULT, **options: Any) -> FaceDetector:
     return DETECTORS[name](**options)
 
 
-def find_faces(detector: Detector, image: Pixels, min_score: float = 0.0) -> Detections:
+def find_faces(detector: Detector, image: Pixels, min_score: float | None = None) -> Detections:
     """The boxes of a picture's landmarks by a detector, the surest face first.
 
     Faces whose middle lies outside of the picture are left out.
@@ -139,9 +141,11 @@ def find_faces(detector: Detector, image: Pixels, min_score: float = 0.0) -> Det
     Args:
         detector: how.
         image: (H, W, 3) uint8 RGB.
-        min_score: smallest score.
+        min_score: smallest score; None takes that of the detector, if it has one.
     """
     faces = detector.detect(image)
+    if min_score is None:
+        min_score = float(getattr(detector, "min_score", 0.0))
     boxes, scores = detector.mapping(faces.boxes), faces.scores
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     good = (scores >= min_score) & ((middle >= 0) & (middle < image.shape[1::-1])).all(1)

@@ -135,7 +135,7 @@ def bench_detectors(
 
 
 def _time(
-    detectors: Mapping[str, Detector], dataset: FaceDataset, repeats: int, pictures: int = 20
+    detectors: Mapping[str, Detector], dataset: FaceDataset, repeats: int, pictures: int = 10
 ) -> dict[str, float]:
     """Milliseconds that a picture takes: the fastest of some repeats, the median over pictures."""
     rows = np.linspace(0, len(dataset.index()) - 1, pictures).astype(int)

@@ -89,7 +89,8 @@ class BoxMapping:
         x, y = shift.mean(0).tolist()
         mapping = cls(x, y, float(np.exp(ratio.mean())))
         left = (own - center - side[:, None] * np.array([x, y])) / longer[:, None]
-        return mapping, BoxScatter(*left.std(0).tolist(), float(ratio.std()))
+        across, down = left.std(0).tolist()
+        return mapping, BoxScatter(across, down, float(ratio.std()))
 
 
 def _center_side(boxes: Any) -> tuple[Numbers, Numbers]:

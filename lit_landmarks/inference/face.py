@@ -91,11 +91,11 @@ class Face:
             UserError: the text is something else.
         """
         try:
-            content = dict(parse_json(text, Path("face")))
+            content: dict[str, Any] = {"scheme": None} | dict(parse_json(text, Path("face")))
             for name in ("points", "box", "pose", "visibility", "points3d"):
                 if name in content:
                     content[name] = np.asarray(content[name], np.float32)  # null becomes NaN
-            face = cls(**{"scheme": None} | content)
+            face = cls(**content)
             shapes = {"points": (len(face.points), 2), "box": (4,), "pose": (3,)}
             shapes |= {"visibility": (len(face.points),), "points3d": (len(face.points), 3)}
             for name, shape in shapes.items():
@@ -135,8 +135,8 @@ def to_keypoints(faces: Sequence[Face]) -> KeyPoints:
         values = [getattr(face, name) for face in faces]
         return None if any(value is None for value in values) else np.stack(values)
 
-    visibility, error = column("visibility"), column("error")
-    data = {"box": column("box")} | ({} if error is None else {"predicted_error": error})
+    visibility, errors = column("visibility"), column("error")
+    data = {"box": column("box")} | ({} if errors is None else {"predicted_error": errors})
     return KeyPoints(
         xy=column("points"),
         keypoint_confidence=visibility,

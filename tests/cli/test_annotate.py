@@ -61,7 +61,7 @@ def test_a_bad_file_is_one_line_and_the_rest_goes_on(capsys: pytest.CaptureFixtu
     assert ["b.png" in bad[0], "none.jpg" in bad[1], len(bad)] == [True, True, 2]
     assert "error: 2 of 4 files could not be read" in done.err
     rows = json.loads(Path("out/faces.json").read_text())["faces"]
-    assert [row["image"] for row in rows] == ["a.png"]
+    assert [row["image"] for row in rows] == ["photos/a.png"]
 
 
 def test_results_are_not_written_over_but_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:

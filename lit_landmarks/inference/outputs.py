@@ -106,9 +106,9 @@ def json_header(landmarker: Landmarker, convention: str | None) -> JsonHeader:
     """What holds for all faces of a method."""
     scheme = landmarker.method.scheme or "ibug68"
     answered = landmarker.method.answered_convention(convention)
-    trained = landmarker.notes.get("conventions") or ()
+    trained: Sequence[str] = landmarker.notes.get("conventions") or ()
     if answered is None and len(trained) == 1:
-        answered = str(trained[0])
+        answered = trained[0]
     method = f"{type(landmarker.method).__name__} of lit_landmarks"
     licences = landmarker.notes.get("licence")
     licence = "; ".join(f"{k}: {v}" for k, v in licences.items()) if licences else ""

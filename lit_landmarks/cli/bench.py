@@ -175,7 +175,9 @@ def _bench_detectors(options: argparse.Namespace) -> int:
     if options.share is not None:
         boxes = landmark_boxes(dataset)
         for name, found in detect_all(detectors, dataset, options.share).items():
-            print(f"{name}: {compare_boxes(found, boxes)[0]} of {len(boxes)} faces found")
+            count, _, _, left = compare_boxes(found, boxes)
+            scatter = f"sd {left.x:.3f} {left.y:.3f}, of the log size {left.log_size:.3f}"
+            print(f"{name}: {count} of {len(boxes)} faces found, {scatter}")
         return 0
     figures = bench_detectors(detectors, dataset)
     if options.json:

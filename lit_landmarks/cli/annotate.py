@@ -177,7 +177,9 @@ def _write(
         last: Source | None = None
         for annotation in annotations:
             source = annotation.source
-            bar.update(task, description=source.name, advance=float(source is not last))
+            frame = "" if annotation.frame is None else f", frame {annotation.frame}"
+            name = f"{source.name}{frame}".replace("[", r"\[")  # rich reads [x] as markup
+            bar.update(task, description=name, advance=float(source is not last))
             last = source
             if annotation.problem is not None:
                 bad += 1

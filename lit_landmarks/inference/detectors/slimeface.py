@@ -15,7 +15,8 @@ from lit_landmarks.inference.detectors.base import Detections, FaceDetector, Pix
 #: One call at a time: the library does not say that it may be called from several threads.
 _LOCK = threading.Lock()
 #: Side in pixels of the reduced picture below which the box of a face is inexact: at 16 px its
-#: center scatters by 0.06 and 0.08 box sides and its log size by 0.12; at 32 px by 0.03, 0.05 and 0.08.
+#: center scatters by 0.06 and 0.08 box sides and its log size by 0.12; at 32 px by 0.03, 0.05 and
+#: 0.08.
 _SMALL = 32.0
 
 

@@ -33,6 +33,8 @@ LOST_ERROR = 10.0
 LOST_SHAPE = 0.1
 #: A box that grows or shrinks so much in a frame, or moves by so many of its sides, has jumped.
 _GROWTH, _JUMP = 1.5, 0.5
+#: Pixels below which a box is none of a face.
+_SMALLEST = 2.0
 #: Intersection over union of boxes of one person.
 _SAME = 0.3
 #: Seconds between looks for new faces, until a lost one is given up, and until one is whose
@@ -70,10 +72,9 @@ class Tracker:
         >>> from lit_landmarks.methods import METHODS
         >>> from lit_landmarks.types import CropSpec
         >>> landmarker = Landmarker(METHODS["MuSiCa"].tiny(), CropSpec(64, "tight", 1.35))
-        >>> tracker = Tracker(landmarker, lambda image: (Tensor([[9, 9, 60, 60]]), [None]))
-        >>> frame = np.zeros((80, 80, 3), np.uint8)
-        >>> [[face.track for face in tracker(frame)] for _ in range(2)]
-        [[0], [0]]
+        >>> tracker = Tracker(landmarker, find=lambda image: (Tensor(0, 4), []))  # no face
+        >>> tracker(np.zeros((80, 80, 3), np.uint8)), tracker.looks
+        ([], 1)
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Tracker:
             image: (H, W, 3) uint8 RGB.
             seconds: since the frame before; None takes the rate.
         """
-        here = [t for t in self._tracks if _is_inside(t.box, image)]
+        here = [t for t in self._tracks if _can_cut(t.box, image)]
         faces = self.landmarker(image, np.array([t.box for t in here]), **self._asked)
         following = dict(zip([t.number for t in here], faces, strict=True))
         shown: dict[int, Face] = {}
@@ -127,14 +128,17 @@ class Tracker:
         confirmed: set[int] = set()
         for face, score in zip(faces, scores, strict=True):
             box = face_box(face)
-            if not np.isfinite(box).all():
+            if not _can_cut(box, image):
                 continue
-            # A box without a score was given for some frame: the face may have left it.
             track = self._same(box, confirmed)
-            sure = score is not None or holds_face(face, box, image)
+            # A box without a score was given for the first frame; later the face may have left it,
+            # so that it begins no other while one is followed.
+            fresh = score is not None or self.looks == 1
+            sure = fresh or holds_face(face, box, image)
             if track is None:
-                if not sure or any(box_overlap(box, t.box) >= _SAME for t in self._tracks):
-                    continue  # a second box of a face
+                second = any(box_overlap(box, t.box) >= _SAME for t in self._tracks)
+                if second or not sure or (self._tracks and not fresh):
+                    continue
                 track = _Track(self._next, face, box)
                 self._tracks.append(track)
                 self._next += 1
@@ -193,7 +197,7 @@ def holds_face(face: Face, last: Numbers, image: Pixels) -> bool:
         image: the frame.
     """
     box = face_box(face)
-    if not np.isfinite(box).all() or not _is_inside(box, image):
+    if not _can_cut(box, image):
         return False
     side, before = _side(box), _side(last)
     moved = np.abs(box[:2] + box[2:] - last[:2] - last[2:]).max() / 2
@@ -245,10 +249,11 @@ def _side(box: Numbers) -> float:
     return float((box[2:] - box[:2]).max())
 
 
-def _is_inside(box: Numbers, image: Pixels) -> bool:
-    """Whether the middle of a box lies in a picture."""
-    middle = (box[:2] + box[2:]) / 2
-    return bool((middle >= 0).all() and (middle < image.shape[1::-1]).all())
+def _can_cut(box: Numbers, image: Pixels) -> bool:
+    """Whether a face can be cut by a box: its middle lies in the picture, its size is possible."""
+    middle, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2])
+    inside = (middle >= 0).all() and (middle < image.shape[1::-1]).all()
+    return bool(inside and side.min() >= _SMALLEST and side.max() <= 2 * max(image.shape[:2]))
 
 
 def _smooth_face(face: Face, smooth: OneEuro, size: float, seconds: float) -> Face:

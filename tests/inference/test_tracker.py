@@ -8,10 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lit_landmarks.inference import Landmarker
 from lit_landmarks.inference.detectors import find_faces
 from lit_landmarks.inference.tracker import Tracker, shape_distance
 from lit_landmarks.template import mean_face
-from tests.support.blob_faces import BlobDetector, blob_landmarker, draw_blobs, mean_shape
+from lit_landmarks.types import FaceInputs, Prediction
+from tests.support.blob_faces import (
+    SPEC,
+    BlobDetector,
+    BlobPredictor,
+    blob_landmarker,
+    draw_blobs,
+    mean_shape,
+)
 
 
 def _tracker(smooth: bool = False, error: float | None = 3.0) -> tuple[Tracker, BlobDetector]:
@@ -88,6 +97,31 @@ def test_a_face_leaves_the_picture() -> None:
     seen = [len(tracker(draw_blobs([(200.0 + 4 * k, 80.0)]))) for k in range(20)]
     assert seen[0] == 1
     assert seen[-1] == 0
+
+
+def test_a_box_that_was_given_holds_for_the_first_frame() -> None:
+    box = torch.tensor([[40.0, 40.0, 80.0, 80.0]])
+    tracker = Tracker(blob_landmarker(), lambda image: (box, [None]), rate=10.0, smooth=False)
+    for k in range(70):
+        (face,) = tracker(draw_blobs([(60 + 2 * k, 60)]))
+        assert (face.track, face.confidence) == (0, None)
+        np.testing.assert_allclose(face.points, _expected(60 + 2 * k, 60), atol=1.0)
+    assert tracker.looks == 7  # where the face began there is none any more
+    assert tracker(draw_blobs([])) == []
+
+
+@pytest.mark.parametrize("place", [np.nan, 40.0, 1e5])
+def test_points_that_are_no_face_are_no_error(place: float) -> None:
+    """An untrained method, or one that fails: all points in one place, nowhere, or far away."""
+
+    class Broken(BlobPredictor):
+        def __call__(self, inputs: FaceInputs) -> Prediction:
+            spread = torch.arange(68.0)[:, None] * (place > 1e3)
+            return Prediction((place + spread * place).expand(len(inputs), -1, 2))
+
+    box = torch.tensor([[40.0, 40.0, 80.0, 80.0]])
+    tracker = Tracker(Landmarker(Broken(), SPEC), lambda image: (box, [0.9]))
+    assert [tracker(draw_blobs([(60, 60)])) for _ in range(3)] == [[], [], []]
 
 
 def test_smoothing_is_off_at_the_first_frame_and_steadies_the_others() -> None:

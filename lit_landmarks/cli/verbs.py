@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     ),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
+    "weights": Verb("weights", "list, add, check: trained weights by name"),
     "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }

@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "validate": Verb("train", "measure a run on its validation sets, or on others"),
     "test": Verb("train", "measure a run on its test sets, or on others"),
     "predict": Verb("train", "write a run's landmarks for data sets to a file"),
+    "recommend": Verb("recommend", "which shipped config to start from on your data, and why"),
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
     "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),

@@ -304,6 +304,15 @@ def explain(facts: Facts, chosen: Candidate, evidence: Sequence[Evidence]) -> li
                 f"{entry.mean(both[-1]):.2f} instead of {chosen.evidence.mean(both[-1]):.2f} %"
             )
             lines.append(f"started from rendered faces it had {figures} on {both[-1]}")
+    figures = chosen.evidence.figures
+    for key in figures:
+        name = key.split("/")[1]
+        other = key.replace(f"/{name}/", f"/{name}_detector/")
+        if other in figures and "detector" not in facts.boxes:
+            lines.append(
+                f"in boxes of a face detector it had {chosen.evidence.mean(other):.2f} instead of"
+                f" {chosen.evidence.mean(key):.2f} % on {name}; yours are about the labels"
+            )
     arguments = list(chosen.arguments)
     own = [entry.name for entry in list_weights().values() if entry.method == chosen.method]
     if own:

@@ -134,3 +134,5 @@ def _predict(task: Task) -> None:
     count = task.predict(Path(output))
     if not is_follower():
         plain_console().print(f"{count} faces: {output}")
+        if task.settings["flip_average"]:
+            plain_console().print("note: each face was run twice, as it is and mirrored")

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.identity import IDENTITY, check_identity, description, rename_state
+from lit_landmarks.methods.identity import (
+    IDENTITY,
+    check_identity,
+    description,
+    rename_state,
+    widen_state,
+)
 from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
@@ -270,4 +276,5 @@ class MethodSteps(Built, PhasedOptimization):
         if IDENTITY not in checkpoint:
             raise UserError("the checkpoint was not written by lit_landmarks; give one from a run")
         rename_state(checkpoint)
+        widen_state(checkpoint)
         check_identity(checkpoint[IDENTITY], self, "the checkpoint")

@@ -22,7 +22,13 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.data.face_keys import face_keys
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import METHODS, LandmarkModule
-from lit_landmarks.methods.identity import FORMAT, IDENTITY, check_identity, rename_state
+from lit_landmarks.methods.identity import (
+    FORMAT,
+    IDENTITY,
+    check_identity,
+    rename_state,
+    widen_state,
+)
 from lit_landmarks.renamed import rename_settings
 from lit_landmarks.training.run_directory import open_run
 from lit_landmarks.weights import describe_unknown_weights, find_weights, locate_weights
@@ -117,10 +123,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "state_dict" not in content or IDENTITY not in content:
         raise UserError(f"{path} is no checkpoint of ours; give a .ckpt file that `fit` wrote")
     rename_state(content)
-    if content[IDENTITY].get("precision") == "float16":  # as `publishing` stores large tensors
-        state = content["state_dict"]
-        halves = {name: v.float() for name, v in state.items() if v.dtype == torch.float16}
-        content["state_dict"] = {**state, **halves}
+    widen_state(content)
     return content
 
 

@@ -98,7 +98,7 @@ class Weights:
         commit, date: of the code, and of the end of the training.
         parameters: number of parameters.
         mma: multiply-adds of a face in millions.
-        precision: in which large tensors are stored, float16 or float32.
+        precision: in which large tensors are stored: int8, float16 or float32.
         nme: measured accuracy.
         folder: of the registry.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,12 @@ import lit_landmarks
 from lit_landmarks.cli import main
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.musica import MuSiCa
-from lit_landmarks.training.publishing import list_training_sources
+from lit_landmarks.training.checkpoints import load_method
+from lit_landmarks.training.publishing import (
+    list_training_sources,
+    slim_checkpoint,
+    write_checkpoint,
+)
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.weights import (
@@ -218,13 +224,45 @@ def test_entries_are_not_overwritten_and_names_are_no_paths(
     assert (own_registry / "tiny-68.ckpt").read_bytes() == before
 
 
-def test_half_precision_that_is_seen_in_an_nme_is_refused(
-    run: Path, tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_fewer_bits_that_cost_accuracy_are_refused(
+    run: Path,
+    tmp_path: Path,
+    refusal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    words = ("weights", "add", run, "--commit", "1", "--to", tmp_path, "--precision", "int8")
+    assert main([*map(str, words), "--name", "b", "--tolerance", "50"]) == 0
+    assert re.search(r"int8: [\d.]+ -> [\d.]+ % on val/faces", capsys.readouterr().out)
     monkeypatch.setattr(
-        "lit_landmarks.training.publishing._halve",
-        lambda value: value * 1.05 if value.is_floating_point() else value,
+        "lit_landmarks.training.publishing.quantize_rows",
+        lambda values: (torch.ones(values.shape, dtype=torch.int8), torch.ones(len(values))),
     )
-    words = ("weights", "add", run, "--commit", "1", "--to", tmp_path, "--name", "a")
-    assert "half precision changes the NME on val/faces" in refusal(*words)
-    assert list(tmp_path.iterdir()) == []
+    assert "int8 raises the NME on val/faces" in refusal(*words, "--name", "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.ckpt", TABLE]
+
+
+def test_whole_numbers_of_eight_bits_are_read_as_they_were_rounded(
+    run: Path, tmp_path: Path
+) -> None:
+    best = run / "checkpoints" / "best.ckpt"
+    write_checkpoint(tmp_path / "int8.ckpt", slim_checkpoint(best, "int8"))
+    method, said = load_method(tmp_path / "int8.ckpt")
+    full, _ = load_method(best)
+    assert said["precision"] == "int8"
+    for (name, value), original in zip(method.named_parameters(), full.parameters(), strict=True):
+        assert value.dtype == torch.float32
+        if value.ndim < 2:
+            assert torch.equal(value, original), name
+            continue
+        step = original.flatten(1).abs().amax(1, keepdim=True) / 127
+        gap = (value - original).flatten(1).abs()
+        assert bool((gap <= 0.51 * step + 1e-9).all()), name
+    # What the trainer loads goes through the same hook.
+    content = torch.load(tmp_path / "int8.ckpt", weights_only=True)
+    again = MuSiCa(patches=6, hidden=16, rank=4, frame_size=32)
+    again.on_load_checkpoint(content)
+    again.load_state_dict(content["state_dict"])
+    for one, two in zip(again.parameters(), method.parameters(), strict=True):
+        assert torch.equal(one, two)

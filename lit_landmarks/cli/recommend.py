@@ -14,6 +14,7 @@ from lit_landmarks.cli.parsing import verb_parser
 from lit_landmarks.console import plain_console, print_table
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.evidence import (
+    OWN_DATA,
     Evidence,
     choose_key,
     collect_evidence,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The config whose data settings stand in for those that a data config leaves open.
 _BASE = "own_photos"
+#: Recipes that are shown, at least those up to the chosen one.
+_SHOWN = 10
 #: Steps of training that are timed, after one that is not.
 _TIMED = 2
 
@@ -139,7 +142,7 @@ def read_facts(task: Task) -> Facts:
 
 def read_evidence() -> list[Evidence]:
     """Figures of shipped recipes, which keep only configs that bring no data of their own."""
-    brings: dict[str, bool] = {}
+    brings = {OWN_DATA: True}
     methods = []
     for name in shipped_names("configs"):
         tree = compose([find_file(Path(name), "configs")]).tree
@@ -258,13 +261,16 @@ def _print(
     table = Table(title=title, title_justify="left")
     for heading in ("config", "settings", "NME", "MMA on your data", ""):
         table.add_column(heading, justify="right" if heading in ("NME",) else "left")
-    for candidate in ranked:
+    shown = max(_SHOWN, ranked.index(chosen) + 1 if chosen is not None else len(ranked))
+    for candidate in ranked[:shown]:
         recipe = candidate.evidence.recipe
         mark = "<- start here" if candidate is chosen else candidate.refusal
         cost = "" if math.isnan(candidate.mma) else f"{candidate.mma:.1f}"
         settings = " ".join(recipe.settings)
         table.add_row(recipe.configs[0], settings, f"{candidate.nme:.2f}", cost, mark)
     print_table(table)
+    if len(ranked) > shown:
+        console.print(f"and {len(ranked) - shown} less accurate ones")
     measured = {entry.recipe.configs[0] for entry in evidence}
     unmeasured = [name for name in _method_configs() if name not in measured]
     console.print(f"no figure of: {', '.join(unmeasured)}")

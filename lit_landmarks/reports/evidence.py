@@ -19,6 +19,8 @@ from lit_landmarks.reports.results import Measurement, find_result_files, load_f
 
 #: Settings of a command that belong to a recipe; others name folders, devices and trackers.
 _OF_RECIPE = ("model.", "trainer.max_epochs")
+#: Config by which commands stand for data of one's own, as on the pages.
+OWN_DATA = "mine"
 _START = "model.init_args.init_from"
 #: Of test sets alone: validation faces chose the checkpoint, and may be those it learned from.
 _NME = re.compile(r"test/[^/]+/nme_(interocular|interpupil|box|height|diagonal)")

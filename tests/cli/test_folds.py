@@ -24,6 +24,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_folds_are_trained_summarized_and_gone_on_with(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], complaint: Callable[..., str]
 ) -> None:

@@ -72,6 +72,7 @@ def test_few_faces_get_the_config_that_was_measured_on_as_many(
     ]
 
 
+@pytest.mark.slow
 def test_a_budget_rules_out_what_costs_more(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", str(mine), "--mma", "1"]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -79,6 +80,7 @@ def test_a_budget_rules_out_what_costs_more(mine: Path, capsys: pytest.CaptureFi
     assert "none of the measured configs fits your data and budget" in text
 
 
+@pytest.mark.slow
 def test_minutes_are_measured_here(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", str(mine), "--minutes", "600"]) == 0
     text = capsys.readouterr().out

@@ -38,6 +38,7 @@ def fit(folder: Path, *more: str) -> dict[str, Any]:
     return result["metrics"]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_figures_of_the_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     metrics = fit(tmp_path, "--loggers.tensorboard=true")
@@ -50,6 +51,7 @@ def test_tensorboard_has_the_figures_of_the_run(tmp_path: Path) -> None:
     assert values == pytest.approx([metrics["val/nme"]] * 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_mlflow_has_the_figures_of_the_run_and_goes_on_in_it(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     metrics = fit(tmp_path, "--loggers.mlflow=true")

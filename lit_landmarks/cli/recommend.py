@@ -211,9 +211,7 @@ def _fit_into(candidate: Candidate, task: Task, minutes: float) -> None:
     from lit_landmarks.training.outline import FEW_STEPS
 
     data = task.data()
-    draws = data._draws()
-    faces = sum(max(1, round(draws[s.name] * s.size)) for s in data.spec.in_role("train"))
-    steps, seconds = max(1, faces // data.train_batch), time_step(task)
+    steps, seconds = max(1, data.drawn_faces // data.train_batch), time_step(task)
     epochs = int(task.settings["trainer"]["max_epochs"])
     whole = epochs * steps * seconds / 60
     candidate.note = f"{whole:.0f} min for {epochs} epochs here ({1000 * seconds:.0f} ms a step)"

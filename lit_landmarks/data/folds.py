@@ -193,7 +193,7 @@ class _FoldFaces(FaceDataset):
         return self._faces.grid
 
     @property
-    def cache_dir(self) -> str | None:  # type: ignore[override]
+    def cache_dir(self) -> str | None:
         """That of the divided set."""
         return self._faces.cache_dir
 

@@ -231,11 +231,15 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.spec = replace(self.spec, datasets=tuple(described))
 
     @property
+    def drawn_faces(self) -> int:
+        """Training faces that an epoch draws, repeated ones counted as often as they are drawn."""
+        weights = self._draws()
+        return sum(max(1, round(weights[d.name] * d.size)) for d in self.spec.in_role("train"))
+
+    @property
     def train_batch(self) -> int:
         """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
-        weights = self._draws()
-        drawn = (max(1, round(weights[d.name] * d.size)) for d in self.spec.in_role("train"))
-        return min(self.batch_size, sum(drawn))
+        return min(self.batch_size, self.drawn_faces)
 
     def _draws(self) -> dict[str, float]:
         """How often each face of a training set is drawn per epoch, by the set's name."""

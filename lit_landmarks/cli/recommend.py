@@ -19,7 +19,7 @@ from lit_landmarks.reports.evidence import (
     choose_key,
     collect_evidence,
     find_results,
-    nearest_group,
+    group_by_faces,
     refuse_no_evidence,
     without_data,
 )
@@ -113,11 +113,15 @@ def run(arguments: list[str]) -> int:
     facts = read_facts(Task.from_files([_BASE, *data]))
     evidence = read_evidence()
     refuse_no_evidence(evidence)
-    group = nearest_group(evidence, facts.faces)
-    key = choose_key(group, "detector" in facts.boxes)
-    ranked = rank_candidates(group, key, data)
-    chosen = choose(ranked, options.mma, options.minutes)
-    _print(facts, key, ranked, chosen, evidence)
+    plain_console().print(facts.describe())
+    for group in group_by_faces(evidence, facts.faces):
+        key = choose_key(group, "detector" in facts.boxes)
+        ranked = rank_candidates(group, key, data)
+        chosen = choose(ranked, options.mma, options.minutes)
+        _print_group(key, ranked, chosen)
+        if chosen is not None:
+            break
+    _print_end(facts, chosen, evidence)
     return 0
 
 
@@ -221,7 +225,9 @@ def _fit_into(candidate: Candidate, task: Task, minutes: float) -> None:
     if fewer * steps < FEW_STEPS:
         candidate.refusal = f"{candidate.note}; {minutes:g} min are fewer than {FEW_STEPS} steps"
         return
-    candidate.arguments.append(f"--trainer.max_epochs={fewer}")
+    key = "--trainer.max_epochs="
+    candidate.arguments = [a for a in candidate.arguments if not a.startswith(key)]
+    candidate.arguments.append(f"{key}{fewer}")
     candidate.note += f", {fewer} epochs in {minutes:g} min: its figure is of more"
 
 
@@ -242,19 +248,12 @@ def time_step(task: Task) -> float:
     return min(times[1:])
 
 
-def _print(
-    facts: Facts,
-    key: str,
-    ranked: Sequence[Candidate],
-    chosen: Candidate | None,
-    evidence: Sequence[Evidence],
-) -> None:
+def _print_group(key: str, ranked: Sequence[Candidate], chosen: Candidate | None) -> None:
     from rich.table import Table
 
-    console = plain_console()
-    console.print(facts.describe())
-    sets = ", ".join(ranked[0].evidence.trained_on) if ranked else ""
-    faces = ranked[0].evidence.faces if ranked else 0
+    if not ranked:
+        return
+    sets, faces = ", ".join(ranked[0].evidence.trained_on), ranked[0].evidence.faces
     title = f"measured after training on {faces:,} faces ({sets}), {key} in percent"
     table = Table(title=title, title_justify="left")
     for heading in ("config", "settings", "NME", "MMA on your data", ""):
@@ -268,7 +267,11 @@ def _print(
         table.add_row(recipe.configs[0], settings, f"{candidate.nme:.2f}", cost, mark)
     print_table(table)
     if len(ranked) > shown:
-        console.print(f"and {len(ranked) - shown} less accurate ones")
+        plain_console().print(f"and {len(ranked) - shown} less accurate ones")
+
+
+def _print_end(facts: Facts, chosen: Candidate | None, evidence: Sequence[Evidence]) -> None:
+    console = plain_console()
     measured = {entry.recipe.configs[0] for entry in evidence}
     unmeasured = [name for name in _method_configs() if name not in measured]
     console.print(f"no figure of: {', '.join(unmeasured)}")

@@ -98,16 +98,18 @@ def find_results() -> list[Path]:
     return find_result_files(Path(__file__).resolve().parents[2])
 
 
-def nearest_group(evidence: Sequence[Evidence], faces: int) -> list[Evidence]:
-    """Evidence on the number of training faces that is nearest, as a ratio.
+def group_by_faces(evidence: Sequence[Evidence], faces: int) -> list[list[Evidence]]:
+    """Evidence by its number of training faces, the nearest number, as a ratio, first.
 
     Args:
-        evidence: not empty.
+        evidence: of any numbers.
         faces: of the data that is asked about.
     """
-    counts = {entry.faces for entry in evidence}
-    nearest = min(counts, key=lambda count: abs(math.log(count / max(faces, 1))))
-    return [entry for entry in evidence if entry.faces == nearest]
+    counts = sorted(
+        {entry.faces for entry in evidence},
+        key=lambda count: abs(math.log(count / max(faces, 1))),
+    )
+    return [[entry for entry in evidence if entry.faces == count] for count in counts]
 
 
 def choose_key(group: Sequence[Evidence], detector: bool) -> str:

@@ -12,7 +12,7 @@ from lit_landmarks.reports.evidence import (
     Recipe,
     choose_key,
     collect_evidence,
-    nearest_group,
+    group_by_faces,
     read_recipe,
     without_data,
 )
@@ -74,8 +74,9 @@ def test_the_nearest_number_of_faces_is_so_by_its_ratio(
     faces: int, nearest: int, results: Path
 ) -> None:
     # Between 24 and 2000 the middle is 219.
-    group = nearest_group(collect_evidence([results], METHODS), faces)
-    assert {entry.faces for entry in group} == {nearest}
+    first, second = group_by_faces(collect_evidence([results], METHODS), faces)
+    assert {entry.faces for entry in first} == {nearest}
+    assert {entry.faces for entry in second} == {24, 2000} - {nearest}
 
 
 def test_a_group_is_ranked_by_the_figure_that_most_of_it_has() -> None:

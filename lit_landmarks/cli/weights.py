@@ -29,6 +29,7 @@ from lit_landmarks.weights.registry import check_name
 
 if TYPE_CHECKING:
     from lit_landmarks.settings import Task
+    from lit_landmarks.types import Role
 
 #: Most bytes of all files inside the package.
 SHIPPED_LIMIT = 10_000_000
@@ -186,9 +187,9 @@ def _measure(run: RunDirectory, checkpoint: Path, options: argparse.Namespace) -
 
 def list_figures(task: Task, metrics: Mapping[str, float]) -> list[MeasuredNme]:
     """The NME of each data set that a task has measured, under its primary norm."""
-    role = "val" if task.request.verb == "validate" else "test"
+    role: Role = "val" if task.request.verb == "validate" else "test"
     figures = []
-    for spec in task.data().spec.in_role(role):  # type: ignore[arg-type]
+    for spec in task.data().spec.in_role(role):
         place, key = f"{role}/{spec.name}", f"nme_{spec.primary_norm}"
         inner = metrics.get(f"{place}/{key}_inner")
         figures.append(

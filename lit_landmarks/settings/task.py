@@ -59,7 +59,15 @@ from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced", "accept_changed_data")
+NOT_SAVED: tuple[str, ...] = (
+    "config",
+    "run",
+    "resume",
+    "ckpt_path",
+    "output",
+    "ced",
+    "accept_changed_data",
+)
 NOT_SAVED += ("flip_average", "folds")
 
 

@@ -152,7 +152,7 @@ def test_every_command_of_the_page_runs_in_its_order(
     monkeypatch.setenv("LIT_LANDMARKS_WEIGHTS", str(tmp_path / "registry"))
     entry = find_weights("mine")
     assert entry is not None
-    assert (entry.scheme, entry.trained_on) == ("five", ("JsonFaces",))
+    assert (entry.scheme, entry.trained_on) == ("five", ("CocoKeypoints",))
 
 
 def _annotate(folder: Path, program: str) -> None:

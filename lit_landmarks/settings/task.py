@@ -59,16 +59,8 @@ from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED: tuple[str, ...] = (
-    "config",
-    "run",
-    "resume",
-    "ckpt_path",
-    "output",
-    "ced",
-    "accept_changed_data",
-)
-NOT_SAVED += ("flip_average", "folds")
+_OF_FIT = ("run", "resume", "folds", "accept_changed_data")
+NOT_SAVED = ("config", *_OF_FIT, "ckpt_path", "output", "ced", "flip_average")
 
 
 class Task:

@@ -254,18 +254,21 @@ def _print_group(key: str, ranked: Sequence[Candidate], chosen: Candidate | None
     if not ranked:
         return
     sets, faces = ", ".join(ranked[0].evidence.trained_on), ranked[0].evidence.faces
-    title = f"measured after training on {faces:,} faces ({sets}), {key} in percent"
-    table = Table(title=title, title_justify="left")
+    plain_console().print(f"measured after training on {faces:,} faces ({sets}), {key} in percent:")
+    table = Table()
     for heading in ("config", "settings", "NME", "MMA on your data", ""):
         table.add_column(heading, justify="right" if heading in ("NME",) else "left")
     shown = max(_SHOWN, ranked.index(chosen) + 1 if chosen is not None else len(ranked))
     for candidate in ranked[:shown]:
         recipe = candidate.evidence.recipe
-        mark = "<- start here" if candidate is chosen else candidate.refusal
+        mark = "<- start here" if candidate is chosen else "out" if candidate.refusal else ""
         cost = "" if math.isnan(candidate.mma) else f"{candidate.mma:.1f}"
         settings = " ".join(recipe.settings)
         table.add_row(recipe.configs[0], settings, f"{candidate.nme:.2f}", cost, mark)
     print_table(table)
+    for candidate in ranked:
+        if candidate.refusal:
+            plain_console().print(f"out: {candidate.evidence.label}: {candidate.refusal}")
     if len(ranked) > shown:
         plain_console().print(f"and {len(ranked) - shown} less accurate ones")
 
@@ -307,10 +310,10 @@ def explain(facts: Facts, chosen: Candidate, evidence: Sequence[Evidence]) -> li
     for entry in started:
         both = [k for k in entry.figures if k in chosen.evidence.figures]
         if both and entry.faces == chosen.evidence.faces:
-            figures = (
-                f"{entry.mean(both[-1]):.2f} instead of {chosen.evidence.mean(both[-1]):.2f} %"
+            own, other = entry.mean(both[-1]), chosen.evidence.mean(both[-1])
+            lines.append(
+                f"started from rendered faces it had {own:.2f} instead of {other:.2f} % on {both[-1]}"
             )
-            lines.append(f"started from rendered faces it had {figures} on {both[-1]}")
     figures = chosen.evidence.figures
     for key in figures:
         name = key.split("/")[1]
@@ -321,10 +324,10 @@ def explain(facts: Facts, chosen: Candidate, evidence: Sequence[Evidence]) -> li
                 f" {chosen.evidence.mean(key):.2f} % on {name}; yours are about the labels"
             )
     arguments = list(chosen.arguments)
-    own = [entry.name for entry in list_weights().values() if entry.method == chosen.method]
-    if own:
-        arguments.append(f"--model.init_args.init_from={own[0]}")
-        lines.append(f"weights to start from: {', '.join(own)}")
+    names = [entry.name for entry in list_weights().values() if entry.method == chosen.method]
+    if names:
+        arguments.append(f"--model.init_args.init_from={names[0]}")
+        lines.append(f"weights to start from: {', '.join(names)}")
     lines.append("command:")
     lines.append("  " + shlex.join(["python", "-m", "lit_landmarks", "fit", *arguments]))
     return lines

@@ -98,7 +98,7 @@ def test_minutes_are_measured_here(
     assert re.search(r"time: \d+ min for 40 epochs here \(\d+ ms a step\)", text)
     assert main(["recommend", str(mine), "--minutes", "0.001"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "0.001 min are fewer than 300 steps" in text
+    assert "; 0.001 min are fewer than 300 steps" in text
 
 
 def test_what_is_no_data_is_refused(mine: Path, complaint: Callable[..., str]) -> None:

@@ -310,9 +310,11 @@ def explain(facts: Facts, chosen: Candidate, evidence: Sequence[Evidence]) -> li
     for entry in started:
         both = [k for k in entry.figures if k in chosen.evidence.figures]
         if both and entry.faces == chosen.evidence.faces:
-            own, other = entry.mean(both[-1]), chosen.evidence.mean(both[-1])
+            key = both[-1]
+            started_nme, fresh_nme = entry.mean(key), chosen.evidence.mean(key)
             lines.append(
-                f"started from rendered faces it had {own:.2f} instead of {other:.2f} % on {both[-1]}"
+                f"started from rendered faces it had {started_nme:.2f} instead of"
+                f" {fresh_nme:.2f} % on {key}"
             )
     figures = chosen.evidence.figures
     for key in figures:

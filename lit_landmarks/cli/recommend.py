@@ -277,7 +277,7 @@ def _print_end(facts: Facts, chosen: Candidate | None, evidence: Sequence[Eviden
     console = plain_console()
     measured = {entry.recipe.configs[0] for entry in evidence}
     unmeasured = [name for name in _method_configs() if name not in measured]
-    console.print(f"no figure of: {', '.join(unmeasured)}")
+    console.print(f"no test figure of: {', '.join(unmeasured)}")
     if chosen is None:
         console.print(
             "none of the measured configs fits your data and budget; raise --mma or --minutes, or"

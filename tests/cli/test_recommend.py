@@ -65,7 +65,7 @@ def test_few_faces_get_the_config_that_was_measured_on_as_many(
     assert f"{entry.mean('test/sixty/nme_box'):.2f}" in text
     assert "start from own_photos" in text
     assert re.search(r"started from rendered faces it had 5\.73 instead of 6\.12 %", text)
-    unmeasured = next(line for line in text.splitlines() if line.startswith("no figure of: "))
+    unmeasured = next(line for line in text.splitlines() if line.startswith("no test figure of: "))
     assert "spiga" in unmeasured
     assert "musica_helen" not in unmeasured
     words = shlex.split(text.strip().splitlines()[-1])

@@ -12,6 +12,7 @@ import pytest
 from lit_landmarks.cli import main
 
 
+@pytest.mark.slow
 def test_an_evaluation_states_the_cost_of_both_runs(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

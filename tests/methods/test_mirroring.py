@@ -133,7 +133,10 @@ def test_angles_are_averaged_on_the_circle() -> None:
     assert bool(mean[0, 3:].isnan().all())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "SPIGA" else n for n in METHODS],
+)
 def test_a_method_agrees_with_itself_in_the_mirror(name: str) -> None:
     torch.manual_seed(0)
     extra: dict[str, Any] = {} if name == "Infinite3D" else {"head3d": Head3dOptions()}

@@ -81,6 +81,7 @@ def test_a_missing_package_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
             open_loggers(options, RunDirectory(tmp_path), {})
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_unless_it_is_asked_for() -> None:
     code = "import sys, lit_landmarks.settings.task, lit_landmarks.training.loggers as _;"
     code += "print([m for m in ('tensorboard', 'tensorboardX', 'mlflow') if m in sys.modules])"

@@ -45,7 +45,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--model",
         "--run",
-        help="a run's folder, a checkpoint or an exported file; default: weights of the package",
+        help="a run's folder, a checkpoint, an exported file, or a name of `weights list`; default:"
+        f" {_WEIGHTS}",
     )
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument(
@@ -56,6 +57,9 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--min-score", type=float, help="of a detected face, 0 to 1; default: the detector's"
+    )
+    parser.add_argument(
+        "--flip-average", action="store_true", help="mean of each face and its mirror image"
     )
     parser.add_argument("--convention", help="annotation convention to answer in")
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"default: {_FOLDER}, new")
@@ -105,7 +109,7 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
         from lit_landmarks.data.readers.detector_boxes import read_detector_boxes
 
         boxes = read_detector_boxes(options.boxes)
-    landmarker = _load(options.model)
+    landmarker = _load(options.model, options.flip_average)
     if options.detector == "none" and landmarker.method.normalizer is None:
         raise UserError(
             "the method has no normalizer, which could find the face in a picture; leave --detector"
@@ -134,7 +138,7 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
     return _write(files, annotations, waiting, folder)
 
 
-def _load(model: str | None) -> Landmarker:
+def _load(model: str | None, flip_average: bool) -> Landmarker:
     """The method to annotate with, on the GPU where there is one.
 
     Raises:
@@ -142,16 +146,18 @@ def _load(model: str | None) -> Landmarker:
     """
     from lit_landmarks.compute import default_device
     from lit_landmarks.inference import load
+    from lit_landmarks.inference.flipping import average_flips
 
     if model is not None:
-        return load(model).to(default_device())
+        return load(model, flip_average).to(default_device())
     try:
-        return load(_WEIGHTS).to(default_device())
+        landmarker = load(_WEIGHTS)
     except UserError as error:
         raise UserError(
             f"the weights {_WEIGHTS} do not come with this version; add --model RUN, the folder of"
             " a trained run or a checkpoint"
         ) from error
+    return (average_flips(landmarker) if flip_average else landmarker).to(default_device())
 
 
 def _write(

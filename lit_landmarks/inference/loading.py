@@ -1,4 +1,4 @@
-"""`load`: a run, or a checkpoint, as a `Landmarker`."""
+"""`load`: a run, a checkpoint, or registered weights, as a `Landmarker`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import yaml
 from lit_landmarks.data.module import FRAME_SCALES
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
+from lit_landmarks.inference.flipping import average_flips
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.methods.identity import FORMAT, IDENTITY
 from lit_landmarks.training.checkpoints import (
     build_method,
+    find_checkpoint,
     load_method,
     load_weights,
     read_checkpoint,
@@ -22,18 +24,27 @@ from lit_landmarks.training.run_directory import RunDirectory, open_run
 from lit_landmarks.types import CropSpec
 
 
-def load(source: str | Path) -> Landmarker:
+def load(source: str | Path, flip_average: bool = False) -> Landmarker:
     """A trained method, ready for pictures.
 
     Args:
-        source: a run's folder, whose best checkpoint is taken, or a .ckpt file.
+        source: a run's folder, whose best checkpoint is taken, a .ckpt file, or the name of
+            registered weights (`list weights`).
+        flip_average: answer with the mean of each face and its mirror image: somewhat more
+            accurate, at twice the cost.
 
     Returns:
         The landmarker, on the CPU.
 
     Raises:
-        UserError: no such file, not a checkpoint, or one that does not say how it was built.
+        UserError: no such file or name, a damaged file of weights, not a checkpoint, or one that
+            does not say how it was built; `flip_average` of points without left-right pairs.
     """
+    landmarker = _load(source)
+    return average_flips(landmarker) if flip_average else landmarker
+
+
+def _load(source: str | Path) -> Landmarker:
     path = Path(source)
     if path.is_dir():
         run = open_run(path)
@@ -43,6 +54,7 @@ def load(source: str | Path) -> Landmarker:
         if content[IDENTITY].get("format", 1) < FORMAT:
             return _load_by_config(run, checkpoint)
         return _load_checkpoint(checkpoint, content)
+    path = find_checkpoint(source)
     run = RunDirectory(path.resolve().parent.parent)
     if run.config.is_file():
         run.declare_schemes()

@@ -109,7 +109,8 @@ def json_header(landmarker: Landmarker, convention: str | None) -> JsonHeader:
     trained: Sequence[str] = landmarker.notes.get("conventions") or ()
     if answered is None and len(trained) == 1:
         answered = trained[0]
-    method = f"{type(landmarker.method).__name__} of lit_landmarks"
+    name = landmarker.notes.get("class_path") or type(landmarker.method).__name__
+    method = f"{str(name).rpartition('.')[2]} of lit_landmarks"
     licences = landmarker.notes.get("licence")
     licence = "; ".join(f"{k}: {v}" for k, v in licences.items()) if licences else ""
     corners = get_scheme(scheme).eye_corners

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lit_landmarks.inference
@@ -12,6 +13,7 @@ from lit_landmarks.cli import main
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import Landmarker
+from lit_landmarks.inference.flipping import average_flips
 from tests.support.blob_faces import blob_landmarker, draw_blobs
 
 
@@ -19,10 +21,10 @@ from tests.support.blob_faces import blob_landmarker, draw_blobs
 def blobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A model named `blobs`, and a new working folder."""
 
-    def load(source: str) -> Landmarker:
+    def load(source: str, flip_average: bool = False) -> Landmarker:
         if source != "blobs":
             raise UserError(f"no checkpoint at {source}")
-        return blob_landmarker()
+        return average_flips(blob_landmarker()) if flip_average else blob_landmarker()
 
     monkeypatch.setattr(lit_landmarks.inference, "load", load)
     monkeypatch.chdir(tmp_path)
@@ -49,8 +51,14 @@ def test_photos_become_lists_and_pictures(capsys: pytest.CaptureFixture[str]) ->
     assert main([*command, "--sheet", "sheets"]) == 0
     assert "2 faces" in capsys.readouterr().out
     # Another call takes another folder.
-    assert main(["annotate", "photos/a.png", *_BOXES, "--no-pictures"]) == 0
+    options = ["--no-pictures", "--flip-average"]
+    assert main(["annotate", "photos/a.png", *_BOXES, *options]) == 0
     assert [p.name for p in Path("annotated-2").iterdir()] == ["faces.json"]
+    plain, mean = (
+        np.array(json.loads(Path(f"{folder}/faces.json").read_text())["faces"][0]["points"])
+        for folder in ("annotated", "annotated-2")
+    )
+    np.testing.assert_allclose(mean, plain, atol=1.0)  # the mean face is nearly symmetric
 
 
 def test_a_bad_file_is_one_line_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

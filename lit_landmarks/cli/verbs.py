@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "analyse": Verb(
         "analyse", "calibrate, tradeoff, attention, stability: what a trained run does"
     ),
+    "export": Verb("export", "a trained method as an ONNX or LiteRT file, checked"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
     "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),

@@ -1,7 +1,8 @@
-"""`load`: a run, or a checkpoint, as a `Landmarker`."""
+"""`load`: a run, a checkpoint or an exported graph as a `Landmarker`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import yaml
 from lit_landmarks.data.module import FRAME_SCALES
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
+from lit_landmarks.inference.graphs import open_graph
 from lit_landmarks.inference.landmarker import Landmarker
+from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods.identity import FORMAT, IDENTITY
 from lit_landmarks.training.checkpoints import (
     build_method,
@@ -26,15 +29,20 @@ def load(source: str | Path) -> Landmarker:
     """A trained method, ready for pictures.
 
     Args:
-        source: a run's folder, whose best checkpoint is taken, or a .ckpt file.
+        source: a run's folder, whose best checkpoint is taken, a .ckpt file, or an exported graph,
+            .onnx or .tflite.
 
     Returns:
         The landmarker, on the CPU.
 
     Raises:
-        UserError: no such file, not a checkpoint, or one that does not say how it was built.
+        UserError: no such file, not a checkpoint, or one that does not say how it was built; a
+            graph whose runtime is not installed.
     """
     path = Path(source)
+    if is_graph(path):
+        graph = open_graph(path)
+        return Landmarker(graph, graph.description.crop_spec, asdict(graph.description))
     if path.is_dir():
         run = open_run(path)
         run.declare_schemes()

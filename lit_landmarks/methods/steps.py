@@ -74,6 +74,13 @@ class MethodSteps(Built, PhasedOptimization):
         """Weights of the named losses where the phase does not give them; 1 where not named."""
         return {}
 
+    def answered_convention(self, asked: str | None) -> str | None:
+        """The convention of points that are asked for in one; None without a correction."""
+        if self.correction is None:
+            return None
+        conventions = self.correction.conventions
+        return asked if asked in conventions else conventions[0]
+
     def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
         """The prediction with what is measured and shown, but not learned."""
         return prediction

@@ -19,8 +19,11 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
+from lit_landmarks.inference.graphs import open_graph
+from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.methods.identity import IDENTITY
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
@@ -303,11 +306,10 @@ class Task:
         role: Role = "val" if self.request.verb == "validate" else "test"
         self._keep_role(role)
         with preserve_process_state():
-            self.connect()
+            method, checkpoint = self._connect_measured()
             self._note_changed_data()
             trainer = self.trainer()
-            checkpoint = self.request.checkpoint
-            metrics = measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            metrics = measure(trainer, method, self.data(), self.request.verb, checkpoint)
             refuse_broken_predictions(metrics, role)
         if (names := list_chosen_on(self.data())) and not is_follower():
             plain_console().print(f"note: {describe_chosen_on(names)}")
@@ -321,11 +323,26 @@ class Task:
         """
         self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
-            self.connect()
+            method, checkpoint = self._connect_measured()
             self._note_changed_data()
             trainer = self.trainer()
-            checkpoint = self.request.checkpoint
-            return save_points(trainer, self.method(), self.data(), checkpoint, output)
+            return save_points(trainer, method, self.data(), checkpoint, output)
+
+    def _connect_measured(self) -> tuple[MethodSteps, Path | None]:
+        """What is measured, bound to the data, and the checkpoint to load into it.
+
+        An exported graph stands in the place of the configured method and has its weights.
+
+        Raises:
+            UserError: as `connect`, or a graph that cannot be opened.
+        """
+        checkpoint = self.request.checkpoint
+        if checkpoint is None or not is_graph(checkpoint):
+            self.connect()
+            return self.method(), checkpoint
+        graph = open_graph(checkpoint)
+        connect(graph, self.data(), self.request.verb)
+        return graph, None
 
     def save_curves(self, metrics: Mapping[str, float]) -> Path:
         """Adds ced.npz to the run, from the errors that `measure` has left in the method.

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
-from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.training.callbacks import NmeProgressBar
 from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
 from lit_landmarks.training.fold_thresholds import UseFoldThresholds, read_fold_thresholds
@@ -59,7 +59,7 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 
 
 def measure(
-    trainer: Trainer, method: LandmarkModule, data: Any, verb: str, checkpoint: Path | None
+    trainer: Trainer, method: MethodSteps, data: Any, verb: str, checkpoint: Path | None
 ) -> dict[str, float]:
     """Evaluate a method on the validation or test sets.
 

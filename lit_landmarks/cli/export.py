@@ -162,14 +162,15 @@ def _read_queries(name: str) -> Places:
 
 def _calibration_faces(request: Request, count: int) -> Iterator[FaceInputs]:
     """Faces of the training sets, or the validation sets where there are none."""
+    import torch
+
     from lit_landmarks.settings import Task
 
     data = Task(request).data()
     left = count
     for batch in data.batches("train" if data.sets["train"] else "val"):
-        part = batch.select(slice(left))  # type: ignore[arg-type]  # a slice is an index too
-        yield part.inputs
-        left -= len(part)
+        yield batch.select(torch.arange(min(left, len(batch)))).inputs
+        left -= len(batch)
         if left <= 0:
             return
 

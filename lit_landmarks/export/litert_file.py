@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.export.module import ExportedMethod
+from lit_landmarks.export.quantize_litert import quantize_litert
 from lit_landmarks.inference.graph_description import GraphDescription, append_description
 
 
@@ -43,6 +44,7 @@ class LiteWriter:
                 " a file of places"
             )
         self.description = replace(description, batch=1)
+        self._content = b""
         with _quiet():
             try:
                 self._model = litert_torch.convert(module, module.example(1))
@@ -56,20 +58,30 @@ class LiteWriter:
         """Write the graph in single precision."""
         with _quiet():
             self._model.export(str(path))
+        self._content = path.read_bytes()
         append_description(path, self.description)
 
     def write_quantized(self, path: Path, faces: Sequence[dict[str, NDArray[Any]]]) -> int:
         """Write the graph with its trunk in 8 bits; the number of nodes that this concerns.
 
         Args:
-            path: the file in single precision, which is replaced.
+            path: the file, written in single precision before.
             faces: batches of calibration faces, as the graph takes them.
         """
-        raise UserError("LiteRT files are not quantized; write .onnx")
+        with _quiet():
+            self._content, nodes = quantize_litert(self._content, faces, self.description.inputs)
+        self.description = replace(self.description, precision="int8")
+        self._save(path)
+        return nodes
 
     def describe(self, path: Path, metrics: dict[str, float]) -> None:
         """Replace the figures that a written file carries."""
         self.description = replace(self.description, metrics=metrics)
+        self._save(path)
+
+    def _save(self, path: Path) -> None:
+        path.write_bytes(self._content)
+        append_description(path, self.description)
 
 
 @contextlib.contextmanager

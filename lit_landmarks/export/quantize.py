@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.export.trunk import find_trunk
+from lit_landmarks.export.trunk import Node, find_trunk
 
 if TYPE_CHECKING:
     import onnx_ir
+    from onnx import ModelProto
 
 
 def quantize_onnx(
@@ -55,7 +56,7 @@ def quantize_onnx(
         proto = onnx.load(fused)
         for number, node in enumerate(proto.graph.node):
             node.name = f"{node.op_type}_{number}"
-        trunk = find_trunk(proto)
+        trunk = _find_trunk(proto)
         if not trunk:
             raise UserError("no layer of this graph can run in 8 bits; leave --quantize away")
         root = logging.getLogger()
@@ -75,3 +76,12 @@ def quantize_onnx(
             root.setLevel(level)
         quantized = onnx_ir.from_proto(onnx.load(output))
     return quantized, len(trunk)
+
+
+def _find_trunk(model: ModelProto) -> list[str]:
+    """Names of the nodes of an ONNX graph that may run in 8 bits; each has a name of its own."""
+    graph = model.graph
+    nodes = [Node(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in graph.node]
+    constants = {value.name for value in graph.initializer}
+    constants |= {node.outputs[0] for node in nodes if node.op == "Constant"}
+    return find_trunk(nodes, constants, graph.input[0].name)

@@ -1,4 +1,4 @@
-"""The part of an ONNX graph that may run in 8 bits: the network, without what decodes its answer.
+"""The part of a graph that may run in 8 bits: the network, without what decodes its answer.
 
 A quantized coordinate has 256 places; a heat map's softmax in 8 bits is worth nothing. What decodes
 is found by how values flow, whatever the method:
@@ -13,96 +13,123 @@ is found by how values flow, whatever the method:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
-
-#: Operators with constant weights.
+#: Operators with constant weights, by their ONNX names.
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 #: Operators that give features of features.
 _PASSES = (
     *("Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "HardSigmoid"),
     *("HardSwish", "Swish", "Softplus", "Mish", "Min", "Max", "Add", "Mul", "Div", "Concat", "Pad"),
-    *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Resize"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum"),
     *("BatchNormalization", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"),
-    *("Expand", "Split"),
+    *("Resize", "Expand", "Split"),
 )
 #: Operators that read features at places.
 _READS = ("Gather", "GatherND", "GatherElements", "GridSample", "Slice")
 #: Operators of which only the first input is features: the others are places, shapes and limits.
-_FIRST = (*_READS, "Reshape", "Expand", "Split", "Pad", "Resize", "Clip", "Squeeze", "Unsqueeze")
-#: Operators between layers that a runtime computes in 8 bits.
+_FIRST = (
+    *_READS,
+    *("Reshape", "Expand", "Split", "Pad", "Resize", "Clip", "Squeeze", "Unsqueeze"),
+    *("ReduceMean", "ReduceSum", "Transpose"),
+)
+#: Operators between layers that runtimes compute in 8 bits.
 _BETWEEN = (
     *("Relu", "Clip", "Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"),
 )
 
 
-def find_trunk(model: ModelProto) -> list[str]:
+@dataclass(frozen=True)
+class Node:
+    """An operator in a graph.
+
+    Attributes:
+        name: no other node's.
+        op: type by its ONNX name.
+        inputs, outputs: names of values; "" where there is none.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def find_trunk(nodes: Sequence[Node], constants: set[str], image: str) -> list[str]:
     """Names of the nodes that may run in 8 bits.
 
     Args:
-        model: without branches; each node has a name of its own.
+        nodes: in the order in which they run.
+        constants: names of the values that are constant.
+        image: name of the input with the pixels.
+
+    Example:
+        >>> nodes = [
+        ...     Node("first", "Conv", ("image", "w1"), ("a",)),
+        ...     Node("relu", "Relu", ("a",), ("b",)),
+        ...     Node("second", "Conv", ("b", "w2"), ("c",)),
+        ...     Node("head", "Gemm", ("c", "w3"), ("logits",)),
+        ...     Node("softmax", "Softmax", ("logits",), ("points",)),
+        ... ]
+        >>> find_trunk(nodes, {"w1", "w2", "w3"}, "image")
+        ['first', 'relu', 'second']
     """
-    graph = model.graph
-    nodes = list(graph.node)
-    constants = {value.name for value in graph.initializer}
-    constants |= {node.output[0] for node in nodes if node.op_type == "Constant"}
     layers = [n for n in nodes if _is_layer(n, constants)]
-    pixels = _pixels(graph, nodes, layers, constants)
-    features = _flow(pixels | {n.output[0] for n in layers}, nodes, constants)
+    pixels = _pixels(nodes, layers, constants, image)
+    features = _flow(pixels | {n.outputs[0] for n in layers}, nodes, constants)
     reached = _reach(layers, nodes, constants)
-    trunk = {n.name for n in layers if _data(n, constants) <= features and n.output[0] in reached}
+    eight = [n for n in layers if _data(n, constants) <= features and n.outputs[0] in reached]
     # Between layers of the trunk alone: a sum with what stays in full precision stays so too.
-    eight = [n for n in layers if n.name in trunk]
-    inner = _flow(pixels | {n.output[0] for n in eight}, nodes, constants) - pixels
-    inner &= _reach(eight, nodes, constants) - {n.output[0] for n in layers}
-    between = {n.name for n in nodes if n.op_type in _BETWEEN and n.output[0] in inner}
-    return [n.name for n in nodes if n.name in trunk | between]
+    inner = _flow(pixels | {n.outputs[0] for n in eight}, nodes, constants) - pixels
+    inner &= _reach(eight, nodes, constants) - {n.outputs[0] for n in layers}
+    trunk = {n.name for n in eight}
+    trunk |= {n.name for n in nodes if n.op in _BETWEEN and n.outputs[0] in inner}
+    return [n.name for n in nodes if n.name in trunk]
 
 
-def _is_layer(node: NodeProto, constants: set[str]) -> bool:
+def _is_layer(node: Node, constants: set[str]) -> bool:
     """Whether a node multiplies one changing input with constant weights."""
-    weighs = node.op_type in _LAYERS and bool({*node.input[:2]} & constants)
-    return weighs and not {*node.input[:2]} <= constants
+    factors = {*node.inputs[:2]}
+    return node.op in _LAYERS and bool(factors & constants) and not factors <= constants
 
 
-def _data(node: NodeProto, constants: set[str]) -> set[str]:
+def _data(node: Node, constants: set[str]) -> set[str]:
     """The inputs of a node that may be features."""
-    names = node.input[:1] if node.op_type in _FIRST else node.input
+    names = node.inputs[:1] if node.op in _FIRST else node.inputs
     return {name for name in names if name and name not in constants}
 
 
 def _pixels(
-    graph: GraphProto, nodes: list[NodeProto], layers: list[NodeProto], constants: set[str]
+    nodes: Sequence[Node], layers: Sequence[Node], constants: set[str], image: str
 ) -> set[str]:
     """Values that depend on the image through no layer, read at places that may."""
-    outputs = {n.output[0] for n in layers}
-    values = {graph.input[0].name}
+    outputs = {n.outputs[0] for n in layers}
+    values = {image}
     for node in nodes:
         data = _data(node, constants)
-        if data and data <= values and node.output[0] not in outputs:
-            values |= {*node.output}
+        if data and data <= values and node.outputs[0] not in outputs:
+            values |= {*node.outputs}
     return values
 
 
-def _flow(start: set[str], nodes: list[NodeProto], constants: set[str]) -> set[str]:
+def _flow(start: set[str], nodes: Sequence[Node], constants: set[str]) -> set[str]:
     """Values that are features of `start` alone."""
     values = set(start)
     for node in nodes:
         data = _data(node, constants)
-        if node.op_type in (*_PASSES, *_READS) and data and data <= values:
-            values |= {*node.output}
+        if node.op in (*_PASSES, *_READS) and data and data <= values:
+            values |= {*node.outputs}
     return values
 
 
-def _reach(layers: list[NodeProto], nodes: list[NodeProto], constants: set[str]) -> set[str]:
+def _reach(layers: Sequence[Node], nodes: Sequence[Node], constants: set[str]) -> set[str]:
     """Values that flow as features into one of `layers`."""
     values: set[str] = set()
     for layer in layers:
         values |= _data(layer, constants)
     for node in reversed(nodes):
-        if node.op_type in (*_PASSES, *_READS) and {*node.output} & values:
+        if node.op in (*_PASSES, *_READS) and {*node.outputs} & values:
             values |= _data(node, constants)
     return values

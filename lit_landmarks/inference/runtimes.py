@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,8 +69,12 @@ class OnnxRuntime:
         self._names = [output.name for output in self.session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """See `Runtime.run`."""
-        return dict(zip(self._names, self.session.run(None, dict(inputs)), strict=True))
+        """See `Runtime.run`; a cascade that faces leave early runs them one by one."""
+        if not self.description.stage_mma:
+            return dict(zip(self._names, self.session.run(None, dict(inputs)), strict=True))
+        parts = [self.session.run(None, face) for face in split_faces(inputs)]
+        columns = zip(*parts, strict=True)
+        return {n: np.concatenate(c) for n, c in zip(self._names, columns, strict=True)}
 
 
 class LiteRuntime:
@@ -105,20 +109,21 @@ class LiteRuntime:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See `Runtime.run`; faces are run one by one, as many as the graph takes at once."""
-        rows = len(inputs["image"])
+        names = self.description.inputs
         parts = [
-            self._run(
-                **{
-                    f"args_{number}": np.ascontiguousarray(inputs[name][row : row + 1])
-                    for number, name in enumerate(self.description.inputs)
-                }
-            )
-            for row in range(rows)
+            self._run(**{f"args_{number}": face[name] for number, name in enumerate(names)})
+            for face in split_faces(inputs)
         ]
         return {
             name: np.concatenate([part[f"output_{number}"] for part in parts])
             for number, name in enumerate(self.description.outputs)
         }
+
+
+def split_faces(inputs: Arrays) -> Iterator[dict[str, NDArray[Any]]]:
+    """The inputs of each face by itself."""
+    for row in range(len(inputs["image"])):
+        yield {k: np.ascontiguousarray(values[row : row + 1]) for k, values in inputs.items()}
 
 
 def is_graph(path: Path | None) -> bool:

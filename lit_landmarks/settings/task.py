@@ -19,11 +19,8 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
-from lit_landmarks.inference.graphs import open_graph
-from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.methods.identity import IDENTITY
-from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
@@ -34,6 +31,7 @@ from lit_landmarks.settings.composition import (
 )
 from lit_landmarks.settings.costs import measure_costs
 from lit_landmarks.settings.diagnosis import refuse_unknown_names, reraise, trainer_errors
+from lit_landmarks.settings.measured import connect_measured
 from lit_landmarks.settings.parser import parse_settings
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
@@ -306,7 +304,7 @@ class Task:
         role: Role = "val" if self.request.verb == "validate" else "test"
         self._keep_role(role)
         with preserve_process_state():
-            method, checkpoint = self._connect_measured()
+            method, checkpoint = connect_measured(self)
             self._note_changed_data()
             trainer = self.trainer()
             metrics = measure(trainer, method, self.data(), self.request.verb, checkpoint)
@@ -323,26 +321,10 @@ class Task:
         """
         self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
-            method, checkpoint = self._connect_measured()
+            method, checkpoint = connect_measured(self)
             self._note_changed_data()
             trainer = self.trainer()
             return save_points(trainer, method, self.data(), checkpoint, output)
-
-    def _connect_measured(self) -> tuple[MethodSteps, Path | None]:
-        """What is measured, bound to the data, and the checkpoint to load into it.
-
-        An exported graph stands in the place of the configured method and has its weights.
-
-        Raises:
-            UserError: as `connect`, or a graph that cannot be opened.
-        """
-        checkpoint = self.request.checkpoint
-        if checkpoint is None or not is_graph(checkpoint):
-            self.connect()
-            return self.method(), checkpoint
-        graph = open_graph(checkpoint)
-        connect(graph, self.data(), self.request.verb)
-        return graph, None
 
     def save_curves(self, metrics: Mapping[str, float]) -> Path:
         """Adds ced.npz to the run, from the errors that `measure` has left in the method.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,57 +14,18 @@ from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import affine_scale, transform_points
 from lit_landmarks.geometry.crops import whole_box
-from lit_landmarks.inference.meshes import write_mesh
-from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.inference.face import Face
+from lit_landmarks.inference.predictor import Predictor
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import query_points
 from lit_landmarks.types import CropSpec, FaceInputs, Prediction
-
-Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Face:
-    """Result for one face of a picture; what the method does not predict is None.
-
-    Attributes:
-        points: (N, 2) landmarks in pixels of the picture, pixel centres at integers.
-        scheme: name of the scheme whose points they are, None for a user's queries.
-        convention: in which they lie, of a method that answers in several.
-        box: (4,) x0 y0 x1 y1 that the face was cut by.
-        error: predicted NME in percent.
-        pose: (3,) yaw, pitch, roll in degrees against the line of sight to the face.
-        visibility: (N,) probability that each point is visible.
-        points3d: (N, 3) pixels of the picture, z away from the camera, mean 0.
-        mma: multiply-adds that were spent, in millions, where the cost depends on the face.
-    """
-
-    points: Array
-    scheme: str | None
-    box: Array
-    error: float | None = None
-    pose: Array | None = None
-    visibility: Array | None = None
-    points3d: Array | None = None
-    mma: float | None = None
-    convention: str | None = None
-
-    def save_mesh(self, path: str | Path) -> None:
-        """Write the 3D points as a mesh, .ply or .obj; see `write_mesh`.
-
-        Raises:
-            UserError: there are none, or as `write_mesh`.
-        """
-        if self.points3d is None or self.scheme is None:
-            raise UserError(f"no 3D points of a scheme for {path}; ask a method that predicts them")
-        write_mesh(path, self.points3d, self.scheme, self.convention)
 
 
 class Landmarker:
     """A trained method that cuts faces out of pictures as in training and maps landmarks back.
 
     Args:
-        method: the method, weights loaded.
+        method: the method, weights loaded: a `LandmarkModule`, or what else is a `Predictor`.
         crop: how it was trained to see faces.
         notes: what its checkpoint says of it: metrics, licences, training command, MMA.
         batch_size: faces that are run at once.
@@ -83,7 +42,7 @@ class Landmarker:
 
     def __init__(
         self,
-        method: LandmarkModule,
+        method: Predictor,
         crop: CropSpec,
         notes: Mapping[str, Any] | None = None,
         batch_size: int = 32,
@@ -93,7 +52,9 @@ class Landmarker:
                 f"crops of {crop.size} px for {type(method).__name__}, which takes "
                 f"{method.frame_size} px; give the crop that it was trained with"
             )
-        self.method = method.eval()
+        if isinstance(method, torch.nn.Module):
+            method.eval()
+        self.method = method
         self.crop = crop
         self.notes = dict(notes or {})
         self.batch_size = batch_size

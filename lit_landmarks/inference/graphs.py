@@ -40,7 +40,7 @@ class GraphMethod(MethodSteps):
         self.correction = None
 
     @property
-    def normalizer(self) -> Any:
+    def normalizer(self) -> Any:  # type: ignore[override]  # a method's can be replaced
         """Not None if the graph looks for the face in a wide picture itself."""
         return True if self.description.whole else None
 

@@ -8,7 +8,7 @@ that of `lit_landmarks.methods`.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ Distance = Literal["squared", "euclidean", "l1", "wing"]
 WING_W, WING_EPSILON = 10.0 / 256.0, 2.0 / 256.0
 #: Adaptive wing loss (Wang et al., ICCV 2019).
 AWING_ALPHA, AWING_OMEGA, AWING_EPSILON, AWING_THETA = 2.1, 14.0, 1.0, 0.5
+#: Keeps the slope 0 where nothing is wrong, which would be 0 / 0.
+_TINY = 1e-30
 
 
 def point_distance(
@@ -158,16 +160,39 @@ def adaptive_wing(
         >>> adaptive_wing(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.5]))
         tensor([0.0000, 3.9912])
     """
-    target = target.detach()
-    power = alpha - target.clamp(0.0, 1.0)
-    ratio = (theta / epsilon) ** power
-    slope = omega / (1.0 + ratio) * power * (theta / epsilon) ** (power - 1.0) / epsilon
-    offset = theta * slope - omega * torch.log1p(ratio)
-    magnitude = (predicted - target).abs()
-    # Each branch is computed everywhere: beyond theta the power may not overflow, which would
-    # poison the gradient.
-    curve = omega * torch.log1p((magnitude.clamp(max=theta) / epsilon) ** power)
-    return torch.where(magnitude < theta, curve, slope * magnitude - offset)
+    constants = (alpha, omega, epsilon, theta)
+    return cast(Tensor, _AdaptiveWing.apply(predicted, target.detach(), constants))  # type: ignore[no-untyped-call]
+
+
+class _AdaptiveWing(torch.autograd.Function):
+    """Heat maps have millions of elements: the slope is computed with the value, in few passes.
+
+    Beyond theta curve and slope are those at theta, and the line goes on from there.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, predicted: Tensor, target: Tensor, constants: tuple[float, ...]
+    ) -> Tensor:
+        alpha, omega, epsilon, theta = constants
+        power = alpha - target.clamp(0.0, 1.0)
+        difference = predicted - target
+        magnitude = difference.abs()
+        bent = magnitude.clamp(max=theta)
+        beyond = magnitude - bent
+        # exp(p log x) takes a fraction of the time of x^p.
+        ratio = torch.log(bent / epsilon).mul_(power).exp_()
+        slope = (ratio * power).mul_(omega).div_((1.0 + ratio).mul_(bent).add_(_TINY))
+        value = torch.log1p(ratio).mul_(omega).addcmul_(slope, beyond)
+        if context.needs_input_grad[0]:
+            context.save_for_backward(slope.mul_(difference.sign()))
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = context.saved_tensors
+        return grads[0] * slope, None, None
 
 
 def pose_distance(predicted: Tensor, pose: Tensor, has_pose: Tensor, scale: float) -> Tensor:

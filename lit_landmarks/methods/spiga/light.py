@@ -53,7 +53,7 @@ class LightBackbone(nn.Module):
         self.stride, self.channels = self.trunk.stride, channels
         self.num_features = self.trunk.num_features
         self.heatmaps = nn.Conv2d(channels, n_points, 1)
-        self.offsets = nn.Conv2d(channels, 2 * n_points, 1)
+        self.offsets = nn.Linear(channels, 2 * n_points)
         self.pose = nn.Linear(self.num_features, 6)
         nn.init.constant_(self.heatmaps.bias, _FIRST_LOGIT)  # type: ignore[arg-type]
         nn.init.zeros_(self.offsets.weight)
@@ -67,19 +67,24 @@ class LightBackbone(nn.Module):
     def answer(self, field: VisualField, *, last: bool = False) -> tuple[Answer, ...]:
         """Landmarks of the heat maps, in single precision; there is one stack, the last."""
         logits = apply_in_single(self.heatmaps, field.features)
-        offsets = apply_in_single(self.offsets, field.features)
         with full_precision(logits.device):
-            points = expected_points(logits, offsets)
+            features = field.features.float()
+            points = expected_points(logits, features, self.offsets.weight, self.offsets.bias)
             return (Answer(points, torch.sigmoid(logits), field.pose),)
 
 
-def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:
+def expected_points(logits: Tensor, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Mean over pixels, under the softmax of each map, of the place that a pixel points to.
+
+    Pixels point by an offset that is linear in their features, so the mean of the offsets is the
+    offset of the mean features: no maps of offsets are made.
 
     Args:
         logits: (B, N, h, w).
-        offsets: (B, 2 N, h, w) from the middle of each pixel, in pixels of the map: x and y of the
-            first landmark, then of the second.
+        features: (B, C, h, w).
+        weight: (2 N, C) of the offsets from the middle of a pixel, in pixels of the map: x and y of
+            the first landmark, then of the second.
+        bias: (2 N,).
 
     Returns:
         (B, N, 2) sides of the map, from its top-left corner.
@@ -87,12 +92,13 @@ def expected_points(logits: Tensor, offsets: Tensor) -> Tensor:
     Example:
         >>> logits = torch.zeros(1, 1, 4, 4)
         >>> logits[..., 1, 2] = 99.0
-        >>> expected_points(logits, torch.full((1, 2, 4, 4), 0.5))
-        tensor([[[0.7500, 0.5000]]])
+        >>> features = torch.ones(1, 3, 4, 4)
+        >>> expected_points(logits, features, torch.zeros(2, 3), torch.tensor([0.5, 0.0]))
+        tensor([[[0.7500, 0.3750]]])
     """
     height, width = logits.shape[-2:]
     weights = spatial_softmax(logits)
-    middle = mean_places(weights, first=0.5)
-    offset = (weights[:, :, None] * torch.unflatten(offsets, 1, (-1, 2))).sum((-1, -2))
-    places: Tensor = (middle + offset) / torch.tensor([width, height], device=logits.device)
-    return places
+    means = weights.flatten(2) @ features.flatten(2).mT
+    offset = torch.einsum("bnc,nkc->bnk", means, weight.unflatten(0, (-1, 2)))
+    places = mean_places(weights, first=0.5) + offset + bias.unflatten(0, (-1, 2))
+    return places / torch.tensor([width, height], device=logits.device)

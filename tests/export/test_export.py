@@ -140,7 +140,7 @@ def test_a_file_that_gives_other_points_is_not_written(
 
         def run(inputs: Any) -> dict[str, Any]:
             values = answer(inputs)
-            values["points"][-1, 7, 1] += 0.06
+            values["points"][-1, 7, 1] += 0.0625
             return values
 
         monkeypatch.setattr(graph.runtime, "run", run)

@@ -123,7 +123,7 @@ class _Builder:
         """One node; its output."""
         self._count += 1
         output = ir.Value(name=f"leave_{op_type}_{self._count}")
-        node = ir.node(op_type, inputs, attributes or None, outputs=[output])  # type: ignore[arg-type]
+        node = ir.node(op_type, inputs, attributes or None, outputs=[output])
         node.name = output.name
         self._nodes.append(node)
         return output
@@ -132,9 +132,13 @@ class _Builder:
         """A constant."""
         self._count += 1
         name = f"leave_constant_{self._count}"
-        tensor = ir.tensor(np.asarray(array), name=name)
+        values = np.asarray(array)
+        tensor = ir.tensor(values, name=name)
         value = ir.Value(
-            name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+            name=name,
+            shape=ir.Shape(values.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
         )
         self._constants.append(value)
         return value

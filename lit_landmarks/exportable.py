@@ -14,3 +14,15 @@ def hypot(x: Tensor, y: Tensor) -> Tensor:
         tensor(5.)
     """
     return torch.sqrt(x * x + y * y) if torch.compiler.is_exporting() else torch.hypot(x, y)
+
+
+def add_scaled(total: Tensor, values: Tensor, factor: float) -> Tensor:
+    """`total.add(values, alpha=factor)`, which LiteRT's converter does not have.
+
+    Example:
+        >>> add_scaled(torch.tensor(1.0), torch.tensor(4.0), 0.5)
+        tensor(3.)
+    """
+    if torch.compiler.is_exporting():
+        return total + values * factor
+    return total.add(values, alpha=factor)

@@ -13,7 +13,7 @@ batch while one of them stays: faces that are run one by one save most.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -41,6 +41,7 @@ def nest_stages(model: ir.Model, outputs: Sequence[str], thresholds: Sequence[fl
     nodes = _split(graph, [list(values.values()) for values in results])
     _free_names(graph, [*outputs, "exit_stage"])
     graph.outputs.clear()
+    weights = [_take_weights(graph, part, nodes) for part in nodes]
     for part in nodes[1:]:
         graph.remove(part)
     builder = _Builder(graph)
@@ -62,7 +63,8 @@ def nest_stages(model: ir.Model, outputs: Sequence[str], thresholds: Sequence[fl
         levels[-1].condition = builder.add("Cast", [most], to=ir.DataType.BOOL)
         levels[-1].nodes += builder.take()
         current = builder.merge(stays, stage, results[stage], current)
-        levels.append(_Level(graph, [*nodes[stage], *builder.take()], current))
+        part = [*nodes[stage], *builder.take()]
+        levels.append(_Level(graph, part, current, weights[stage]))
     _close(levels)
     builder.register(graph)
 
@@ -75,12 +77,14 @@ class _Level:
         main: the graph about all levels.
         nodes: new ones, and those of the stage that are not in the main graph any more.
         current: outputs by name.
+        weights: constants that this stage alone reads.
         condition: whether the next level runs; None behind the last.
     """
 
     main: ir.Graph
     nodes: list[ir.Node]
     current: dict[str, ir.Value]
+    weights: list[ir.Value] = field(default_factory=list)
     condition: ir.Value | None = None
 
 
@@ -89,7 +93,13 @@ def _close(levels: list[_Level]) -> None:
     inner: dict[str, ir.Value] = levels[-1].current
     for number in range(len(levels) - 2, -1, -1):
         outer, level = levels[number], levels[number + 1]
-        branch = ir.Graph([], list(inner.values()), nodes=level.nodes, name=f"stage_{number + 1}")
+        branch = ir.Graph(
+            [],
+            list(inner.values()),
+            nodes=level.nodes,
+            initializers=level.weights,
+            name=f"stage_{number + 1}",
+        )
         left = [
             ir.node("Identity", [value], outputs=[_like(value, f"{name}_left_{number}")])
             for name, value in outer.current.items()
@@ -195,6 +205,25 @@ def _split(graph: ir.Graph, outputs: list[list[ir.Value]]) -> list[list[ir.Node]
         if node in stage_of:
             parts[stage_of[node]].append(node)
     return parts
+
+
+def _take_weights(
+    graph: ir.Graph, part: list[ir.Node], parts: list[list[ir.Node]]
+) -> list[ir.Value]:
+    """Take the constants that one stage behind the first reads alone out of the main graph.
+
+    In its branch a runtime sees that they are constant, and prepares its layers as it loads them.
+    """
+    if part is parts[0]:
+        return []
+    own, others = (
+        {value for node in nodes for value in node.inputs if value is not None}
+        for nodes in (part, [node for other in parts if other is not part for node in other])
+    )
+    names = [
+        name for name, value in graph.initializers.items() if value in own and value not in others
+    ]
+    return [graph.initializers.pop(name) for name in names]
 
 
 def _free_names(graph: ir.Graph, names: Iterable[str]) -> None:

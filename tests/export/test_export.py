@@ -92,6 +92,7 @@ def test_a_file_says_what_it_is(run: Path, file: Path) -> None:
     assert lit_landmarks.load(file).notes["command"].startswith("python -m lit_landmarks fit")
 
 
+@pytest.mark.slow
 def test_a_file_is_measured_as_its_checkpoint_is(
     run: Path, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_file_is_measured_as_its_checkpoint_is(
     assert np.load(points)["points"].shape == (4, 68, 2)
 
 
+@pytest.mark.slow
 def test_eight_bits_are_smaller_and_measured(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_file_that_gives_other_points_is_not_written(
     assert (tmp_path / "old.onnx").read_text() == "what was there before"
 
 
+@pytest.mark.slow
 def test_conventions_pixels_and_outputs_are_chosen(tmp_path: Path) -> None:
     correction = OffsetPerConvention(conventions=["300w", "wflw"])
     with torch.no_grad():

@@ -294,6 +294,20 @@ def test_losses_by_hand() -> None:
 def test_pixels_point_to_landmarks_between_them() -> None:
     logits = torch.zeros(1, 1, 8, 8)
     logits[0, 0, 2, 3] = 50.0
-    offsets = torch.zeros(1, 2, 8, 8)
-    offsets[0, :, 2, 3] = torch.tensor([0.25, -0.5])
-    assert torch.allclose(expected_points(logits, offsets)[0, 0] * 8, torch.tensor([3.75, 2.0]))
+    features = torch.zeros(1, 1, 8, 8)
+    features[0, 0, 2, 3] = 0.5
+    points = expected_points(logits, features, torch.tensor([[0.5], [-1.0]]), torch.zeros(2))
+    assert torch.allclose(points[0, 0] * 8, torch.tensor([3.75, 2.0]))
+
+
+def test_mean_offset_is_that_of_maps_of_offsets() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(2, 4, 6, 6, generator=generator)
+    features = torch.randn(2, 5, 6, 6, generator=generator)
+    weight, bias = torch.randn(8, 5, generator=generator), torch.randn(8, generator=generator)
+    shares = logits.flatten(2).softmax(-1)[:, :, None]
+    maps = torch.nn.functional.conv2d(features, weight[:, :, None, None], bias)
+    y, x = torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="ij")
+    places = torch.stack((x, y)).flatten(1) + maps.unflatten(1, (4, 2)).flatten(3)
+    expected = (shares * places).sum(-1) / 6
+    assert torch.allclose(expected_points(logits, features, weight, bias), expected, atol=1e-5)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -129,7 +130,7 @@ class _Builder:
         self._count = 0
         self._version = graph.opset_imports.get("", 20)
 
-    def add(self, op_type: str, inputs: Sequence[ir.Value], **attributes: object) -> ir.Value:
+    def add(self, op_type: str, inputs: Sequence[ir.Value], **attributes: Any) -> ir.Value:
         """One node; its output."""
         self._count += 1
         output = ir.Value(name=f"leave_{op_type}_{self._count}")
@@ -138,7 +139,7 @@ class _Builder:
         self._nodes.append(node)
         return output
 
-    def constant(self, array: np.generic | np.ndarray) -> ir.Value:  # type: ignore[type-arg]
+    def constant(self, array: np.generic | np.ndarray) -> ir.Value:
         """A constant."""
         self._count += 1
         name = f"leave_constant_{self._count}"

@@ -66,7 +66,7 @@ class ExportedMethod(nn.Module):
         for layer in twin.modules():
             if getattr(layer, "inplace", False):
                 # The same function; an activation in place takes exporters twice as long to trace.
-                layer.inplace = False
+                layer.inplace = False  # type: ignore[assignment]
         self.method = cast(LandmarkModule, twin)
         self.signature = signature
         numbers = [convention_index(name) for name in signature.conventions]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def trace_onnx(module: ExportedMethod) -> onnx_ir.Model:
                 " backbone"
             ) from error
     assert program is not None
-    return cast("onnx_ir.Model", program.model)
+    return program.model
 
 
 class OnnxWriter:

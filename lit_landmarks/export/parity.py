@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lit_landmarks.data import DATASETS
+from lit_landmarks.data import SyntheticFaces
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.export.module import name_outputs
 from lit_landmarks.inference.graphs import GraphMethod
@@ -65,7 +65,7 @@ def draw_faces(method: LandmarkModule, crop: CropSpec, conventions: tuple[str, .
         crop: how it sees faces.
         conventions: asked for in turn; empty for none.
     """
-    faces = DATASETS["SyntheticFaces"](n=_RENDERED, seed=15, visibility=False)
+    faces = SyntheticFaces(n=_RENDERED, seed=15, visibility=False)
     rows = range(_RENDERED)
     boxes = faces.index().box
     crops = [

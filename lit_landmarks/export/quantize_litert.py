@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
@@ -90,7 +91,11 @@ def quantize_litert(
         kind, scope = operators[name]
         work.add_static_config(scope, qtyping.TFLOperationName(kind), 8, 8)
     arguments = [
-        {f"args_{k}": face[name] for k, name in enumerate(inputs)}
+        # The converter has made whole numbers shorter.
+        {
+            f"args_{k}": face[name].astype(np.int32) if name == "convention" else face[name]
+            for k, name in enumerate(inputs)
+        }
         for batch in faces
         for face in split_faces(batch)
     ]

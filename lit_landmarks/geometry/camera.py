@@ -85,7 +85,9 @@ def _turn_to_sight(rotation: Tensor, translation: Tensor) -> Tensor:
     )
     across, along = ray[:, :2], ray[:, 2:]
     # Rodrigues' formula for the turn about the axis z x ray.
-    block = torch.eye(2).to(ray) - across[:, :, None] * across[:, None] / (1 + along[..., None])
+    block = ray.new_tensor([[1.0, 0.0], [0.0, 1.0]]) - across[:, :, None] * across[:, None] / (
+        1 + along[..., None]
+    )
     upper = torch.cat((block, across[:, :, None]), 2)
     lower = torch.cat((-across, along), 1)[:, None]
     return torch.cat((upper, lower), 1)

@@ -16,7 +16,7 @@ from lit_landmarks.inference.runtimes import Runtime, open_runtime
 from lit_landmarks.methods.parts import add_mesh_visibility
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.schemes import CONVENTIONS
-from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
+from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
 
 class GraphMethod(MethodSteps):
@@ -47,7 +47,7 @@ class GraphMethod(MethodSteps):
     @property
     def needs(self) -> Needs:
         """The frame and the points of the method that was exported."""
-        frame = "wide" if self.description.whole else None
+        frame: FrameKind | None = "wide" if self.description.whole else None
         return Needs(frame=frame, one_scheme=self.scheme is not None)
 
     def answered_convention(self, asked: str | None) -> str | None:

@@ -101,6 +101,7 @@ class LiteRuntime:
                 str(path), num_threads=threads or torch.get_num_threads()
             )
             self._run = self._interpreter.get_signature_runner()
+            self._types = {k: v["dtype"] for k, v in self._run.get_input_details().items()}
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -109,15 +110,16 @@ class LiteRuntime:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See `Runtime.run`; faces are run one by one, as many as the graph takes at once."""
-        names = self.description.inputs
-        parts = [
-            self._run(**{f"args_{number}": face[name] for number, name in enumerate(names)})
-            for face in split_faces(inputs)
-        ]
+        parts = [self._run(**self._arguments(face)) for face in split_faces(inputs)]
         return {
             name: np.concatenate([part[f"output_{number}"] for part in parts])
             for number, name in enumerate(self.description.outputs)
         }
+
+    def _arguments(self, face: Arrays) -> dict[str, NDArray[Any]]:
+        """Inputs by the names that the converter gives; it makes whole numbers shorter."""
+        named = {f"args_{number}": face[k] for number, k in enumerate(self.description.inputs)}
+        return {name: array.astype(self._types[name]) for name, array in named.items()}
 
 
 def split_faces(inputs: Arrays) -> Iterator[dict[str, NDArray[Any]]]:

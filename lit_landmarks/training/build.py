@@ -65,7 +65,7 @@ def connect(method: MethodSteps, data: LandmarkDataModule, stage: Stage) -> Data
     return spec
 
 
-def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
+def _check_batch_norm(method: MethodSteps, spec: DataSpec) -> None:
     """Raises when a batch of one face leaves a batch norm a single value, which has no variance."""
     single: list[nn.Module] = []
 

@@ -348,3 +348,13 @@ def test_a_regressor_is_written_for_litert(quantize: Any, tmp_path: Path) -> Non
     assert len(faces) == 2
     atol = 0.1 if quantize is None else 5.0
     np.testing.assert_allclose(faces[0].points, expected.points, atol=atol)
+
+
+@pytest.mark.slow
+def test_profile_has_the_latency_in_onnx_runtime(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["profile", "--run", str(run), "--onnx", "--repeats", "3", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 < figures["compute/onnx_latency_median_ms"] <= figures["compute/onnx_latency_p90_ms"]

@@ -61,11 +61,12 @@ def connect(method: MethodSteps, data: LandmarkDataModule, stage: Stage) -> Data
         method.build_optimizer()  # says before the first step what it refuses
     method.bind(spec)
     if stage == "fit" and data.train_batch == 1:
+        assert isinstance(method, LandmarkModule)
         _check_batch_norm(method, spec)
     return spec
 
 
-def _check_batch_norm(method: MethodSteps, spec: DataSpec) -> None:
+def _check_batch_norm(method: LandmarkModule, spec: DataSpec) -> None:
     """Raises when a batch of one face leaves a batch norm a single value, which has no variance."""
     single: list[nn.Module] = []
 

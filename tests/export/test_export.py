@@ -331,6 +331,15 @@ def test_points_that_are_asked_for_are_an_input_or_fixed(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@every_method
+def test_every_method_is_written_for_litert(method: type[LandmarkModule], tmp_path: Path) -> None:
+    pytest.importorskip("litert_torch")
+    result = export_method(build(method).eval(), CROP, tmp_path / "method.tflite")
+    assert result.parity.pixels < 0.05
+    assert result.description.batch == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_a_regressor_is_written_for_litert(quantize: Any, tmp_path: Path) -> None:
     pytest.importorskip("litert_torch")

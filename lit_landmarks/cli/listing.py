@@ -1,4 +1,4 @@
-"""`list`: methods, landmark schemes, data sets, argument files and sweep files of the package."""
+"""`list`: methods, schemes, data sets, trained weights, argument and sweep files that there are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lit_landmarks.schemes import CONVENTIONS, SCHEMES
 from lit_landmarks.settings.catalog import list_datasets, list_layouts, list_methods
 from lit_landmarks.settings.shipped import Kind, find_file, shipped_names
 from lit_landmarks.settings.values import describe_unknown_name
+from lit_landmarks.weights import describe_unknown_weights, list_weights
 
 Rows = list[tuple[str, str]]
 
@@ -22,6 +23,7 @@ _DESCRIPTION = """Lists what the package has, a line each. Without a name: every
   schemes      landmark schemes; --data.scheme NAME
   conventions  how annotators place the points of a scheme
   datasets     readers of published data sets, of your own faces, and renderers
+  weights      trained weights; lit_landmarks.load("NAME"), --model.init_args.init_from NAME
   layouts      files that `data convert` and `data synthesize` write
   configs      argument files; --config NAME
   sweeps       sweep files; sweep run NAME
@@ -61,6 +63,12 @@ def _describe_schemes() -> Rows:
     ]
 
 
+def describe_weights() -> Rows:
+    """Registered weights; one row that says so if there are none."""
+    rows = [(name, entry.describe()) for name, entry in list_weights().items()]
+    return rows or [("-", describe_unknown_weights(""))]
+
+
 def _describe_files(kind: Kind) -> Rows:
     """Shipped files with the first sentence of their comment."""
     return [(name, _read_comment(find_file(Path(name), kind))) for name in shipped_names(kind)]
@@ -80,6 +88,7 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "schemes": _describe_schemes,
     "conventions": lambda: [(name, "") for name in CONVENTIONS],
     "datasets": lambda: [(name, cls.summary) for name, cls in list_datasets().items()],
+    "weights": describe_weights,
     "layouts": lambda: [(name, cls.summary) for name, cls in list_layouts().items()],
     "configs": lambda: _describe_files("configs"),
     "sweeps": lambda: _describe_files("sweeps"),

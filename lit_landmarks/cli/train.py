@@ -44,7 +44,7 @@ def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
         print(format_help(verb))
         return 0
     request = read_request(verb, arguments)
-    if verb == "fit" and request.run is not None and not is_follower():
+    if verb == "fit" and request.run is not None and not is_follower() and not request.folds:
         refuse_used_folder(request.run)
     check_settings(verb, request.configs, request.overrides)
     return _run(request)
@@ -53,6 +53,11 @@ def run(verb: TrainingVerb, arguments: Sequence[str]) -> int:
 def _run(request: Request) -> int:
     from lit_landmarks.settings import Task
 
+    if request.folds is not None:
+        from lit_landmarks.settings.folds import fit_folds
+
+        fit_folds(request)
+        return 0
     task = Task(request)
     if request.verb == "fit":
         task.fit()
@@ -80,6 +85,11 @@ def _measure(task: Task) -> None:
     if is_follower():
         return
     print_metrics(metrics, f"{task.request.verb} {checkpoint}")
+    if task.settings["flip_average"]:
+        both = metrics["compute/mma"]
+        plain_console().print(
+            f"note: each face was averaged with its mirror image, at {both:.1f} MMA for the two"
+        )
     if task.request.run is not None:
         plain_console().print(f"figures: {_save(task, metrics)}")
     if curves is not None:
@@ -99,7 +109,7 @@ def _save(task: Task, metrics: Mapping[str, float]) -> Path:
     configs = [path for path in request.configs if path != RunDirectory(request.run).config]
     extra = [item for path in configs for item in ("--config", str(path))]
     settings = [
-        f"--{key}={text}"
+        f"--{key}" if key == "flip_average" else f"--{key}={text}"
         for key, text in split_overrides(request.overrides).items()
         if key not in _SAME_FIGURES
     ]
@@ -127,3 +137,5 @@ def _predict(task: Task) -> None:
     count = task.predict(Path(output))
     if not is_follower():
         plain_console().print(f"{count} faces: {output}")
+        if task.settings["flip_average"]:
+            plain_console().print("note: each face was run twice, as it is and mirrored")

@@ -42,6 +42,7 @@ _WANDB = {
     "project": "W&B project",
     "name": "of the W&B run; default that of the run directory",
 }
+_LOGGERS = {"tensorboard": "write RUN/tensorboard too; likewise --loggers.mlflow"}
 
 
 def wants_everything(arguments: Sequence[str]) -> bool:
@@ -71,19 +72,24 @@ def format_help(verb: TrainingVerb) -> str:
     ]
     if verb == "fit":
         wandb = find_class(*GROUPS["wandb"])
-        parts.append(_group("Tracking", "wandb", wandb, _WANDB))
+        loggers = find_class(*GROUPS["loggers"])
+        rows = [*_rows("wandb", wandb, _WANDB), *_rows("loggers", loggers, _LOGGERS)]
+        parts.append(_format("Tracking", rows))
     parts.append(_format_more(verb))
     return "\n\n".join(parts)
 
 
 def _group(title: str, prefix: str, cls: DeclaredClass, texts: Mapping[str, str]) -> str:
+    return _format(title, _rows(prefix, cls, texts))
+
+
+def _rows(prefix: str, cls: DeclaredClass, texts: Mapping[str, str]) -> list[tuple[str, str]]:
     """The settings of one class with their defaults; those that it lost are left out."""
-    rows = [
+    return [
         (f"--{prefix}.{name} X", f"{text} ({_default(cls, name)})")
         for name, text in texts.items()
         if name in cls.arguments
     ]
-    return _format(title, rows)
 
 
 def _default(cls: DeclaredClass, name: str) -> str:

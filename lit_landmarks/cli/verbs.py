@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "validate": Verb("train", "measure a run on its validation sets, or on others"),
     "test": Verb("train", "measure a run on its test sets, or on others"),
     "predict": Verb("train", "write a run's landmarks for data sets to a file"),
+    "recommend": Verb("recommend", "which shipped config to start from on your data, and why"),
     "sweep": Verb("sweep", "run, resume, status, best: the best model under a budget"),
     "compare": Verb("compare", "runs, studies, W&B projects side by side: table, page, report"),
     "profile": Verb("profile", "multiply-adds, parameters and latency of a config; no training"),
@@ -36,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "export": Verb("export", "a trained method as an ONNX or LiteRT file, checked"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
+    "weights": Verb("weights", "list, add, check: trained weights by name"),
     "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }

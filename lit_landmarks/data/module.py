@@ -19,6 +19,7 @@ from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.cache import source_crops
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces, MixSampler, identity_collate
 from lit_landmarks.data.face_keys import face_keys, match_faces
+from lit_landmarks.data.folds import split_sets
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.shares import EvaluationShare, TrainingShare
@@ -73,6 +74,9 @@ class LandmarkDataModule(lightning.LightningDataModule):
             as [0, 30, 60, 90], that are measured alone: by the pose of the labels, or of POSIT.
         whole: names of validation and test sets whose frames hold the whole picture, whatever the
             box: for a method with a normalizer, which needs none.
+        fold: which of how many folds of the training faces validates, such as "2/5", while the
+            others train; `val` is empty then. Faces of one person, photo or video stay together
+            (`data.folds`); `fit --folds 5` trains all folds.
         batch_size, eval_batch_size: faces per batch; None evaluates twice the training size.
         source_size: side of the cached source crops, pixels; None keeps the frame's resolution.
         source_scale: side of the source crops in box sides; None is `types.SOURCE_MARGIN` frames.
@@ -99,6 +103,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         epoch_faces: int | None = None,
         yaw_bins: dict[str, list[float]] | None = None,
         whole: list[str] | None = None,
+        fold: str | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         source_size: int | None = None,
@@ -109,6 +114,8 @@ class LandmarkDataModule(lightning.LightningDataModule):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
+        if fold is not None and train:
+            train, val = split_sets(train, val or {}, fold)
         self.sets: dict[Role, dict[str, FaceDataset]] = {
             "train": train,
             "val": val or {},
@@ -224,11 +231,15 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.spec = replace(self.spec, datasets=tuple(described))
 
     @property
+    def drawn_faces(self) -> int:
+        """Training faces that an epoch draws, repeated ones counted as often as they are drawn."""
+        weights = self._draws()
+        return sum(max(1, round(weights[d.name] * d.size)) for d in self.spec.in_role("train"))
+
+    @property
     def train_batch(self) -> int:
         """Faces in a training batch: fewer than `batch_size` only where there are fewer in all."""
-        weights = self._draws()
-        drawn = (max(1, round(weights[d.name] * d.size)) for d in self.spec.in_role("train"))
-        return min(self.batch_size, sum(drawn))
+        return min(self.batch_size, self.drawn_faces)
 
     def _draws(self) -> dict[str, float]:
         """How often each face of a training set is drawn per epoch, by the set's name."""

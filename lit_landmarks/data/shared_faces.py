@@ -130,4 +130,4 @@ def person_names(dataset: FaceDataset) -> list[str]:
     if any(names):
         return names
     matches = [_PERSON.fullmatch(Path(path).stem) for path in dataset.index().paths]
-    return [match[1] if match else "" for match in matches]
+    return [match[1] if match else "" for match in matches] or names

@@ -1,4 +1,4 @@
-"""`load`: a run, a checkpoint or an exported graph as a `Landmarker`."""
+"""`load`: a run, a checkpoint, registered weights or an exported graph as a `Landmarker`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import yaml
 from lit_landmarks.data.module import FRAME_SCALES
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
+from lit_landmarks.inference.flipping import average_flips
 from lit_landmarks.inference.graphs import open_graph
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods.identity import FORMAT, IDENTITY
 from lit_landmarks.training.checkpoints import (
     build_method,
+    find_checkpoint,
     load_method,
     load_weights,
     read_checkpoint,
@@ -25,20 +27,28 @@ from lit_landmarks.training.run_directory import RunDirectory, open_run
 from lit_landmarks.types import CropSpec
 
 
-def load(source: str | Path) -> Landmarker:
+def load(source: str | Path, flip_average: bool = False) -> Landmarker:
     """A trained method, ready for pictures.
 
     Args:
-        source: a run's folder, whose best checkpoint is taken, a .ckpt file, or an exported graph,
-            .onnx or .tflite.
+        source: a run's folder, whose best checkpoint is taken, a .ckpt file, the name of registered
+            weights (`list weights`), or an exported graph, .onnx or .tflite.
+        flip_average: answer with the mean of each face and its mirror image: somewhat more
+            accurate, at twice the cost.
 
     Returns:
         The landmarker, on the CPU.
 
     Raises:
-        UserError: no such file, not a checkpoint, or one that does not say how it was built; a
-            graph whose runtime is not installed.
+        UserError: no such file or name, a damaged file of weights, not a checkpoint, or one that
+            does not say how it was built; a graph whose runtime is not installed; `flip_average` of
+            points without left-right pairs.
     """
+    landmarker = _load(source)
+    return average_flips(landmarker) if flip_average else landmarker
+
+
+def _load(source: str | Path) -> Landmarker:
     path = Path(source)
     if is_graph(path):
         graph = open_graph(path)
@@ -51,6 +61,7 @@ def load(source: str | Path) -> Landmarker:
         if content[IDENTITY].get("format", 1) < FORMAT:
             return _load_by_config(run, checkpoint)
         return _load_checkpoint(checkpoint, content)
+    path = find_checkpoint(source)
     run = RunDirectory(path.resolve().parent.parent)
     if run.config.is_file():
         run.declare_schemes()

@@ -16,6 +16,8 @@ IDENTITY = "lit_landmarks"
 FORMAT = 2
 #: Key of the trained (not averaged) state in a checkpoint.
 RAW_STATE = "raw_state_dict"
+#: Key of the scales of tensors that are stored as whole numbers (`training.publishing`).
+SCALES = "scales"
 #: Beginnings of names in a state before its parts were components -> now.
 _RENAMED = {
     "stop_below": "early_exit.exit_thresholds",
@@ -95,6 +97,21 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(str(item) for item in value) + "]"
     return f"'{value}'"
+
+
+def widen_state(checkpoint: dict[str, Any]) -> None:
+    """Bring weights that are stored in fewer bits to single precision, in place.
+
+    Rows of whole numbers are multiplied by their scales. Tensors in half precision are widened
+    where the checkpoint says that it was written so; others belong to a method that computes in it.
+    """
+    state = checkpoint["state_dict"]
+    stored = checkpoint[IDENTITY].get("precision", "float32") != "float32"
+    for name, value in state.items():
+        if stored and str(value.dtype) == "torch.float16":
+            state[name] = value.float()
+    for name, scale in checkpoint.pop(SCALES, {}).items():
+        state[name] = (state[name].flatten(1).float() * scale[:, None]).view(state[name].shape)
 
 
 def rename_state(checkpoint: dict[str, Any]) -> None:

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.identity import IDENTITY, check_identity, description, rename_state
+from lit_landmarks.methods.identity import (
+    IDENTITY,
+    check_identity,
+    description,
+    rename_state,
+    widen_state,
+)
+from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
@@ -48,6 +55,7 @@ class MethodSteps(Built, PhasedOptimization):
 
     Attributes:
         bound: the data's spec once `bind` was called.
+        flip_average: outside of training, answer with the mean of a face and its mirror image.
     """
 
     scheme: str | None
@@ -59,6 +67,7 @@ class MethodSteps(Built, PhasedOptimization):
     def __init__(self, **optimization: Any) -> None:
         super().__init__(**optimization)
         self.bound: DataSpec | None = None
+        self.flip_average = False
         self.metrics = nn.ModuleDict()
 
     @property
@@ -115,7 +124,18 @@ class MethodSteps(Built, PhasedOptimization):
         """Prediction of a batch, without graph."""
         return self.add_visibility(self._predict(batch.inputs).detach(), batch.inputs)
 
+    def average_flips(self) -> None:
+        """Let evaluations average each face with its mirror image, at twice the cost.
+
+        Raises:
+            UserError: the scheme has no left-right pairs.
+        """
+        flip_permutation(self.scheme)
+        self.flip_average = True
+
     def _predict(self, inputs: FaceInputs) -> Prediction:
+        if self.flip_average and not self.training:
+            return average_flipped(self, inputs, self.scheme)
         return cast(Prediction, self(inputs))
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
@@ -263,4 +283,5 @@ class MethodSteps(Built, PhasedOptimization):
         if IDENTITY not in checkpoint:
             raise UserError("the checkpoint was not written by lit_landmarks; give one from a run")
         rename_state(checkpoint)
+        widen_state(checkpoint)
         check_identity(checkpoint[IDENTITY], self, "the checkpoint")

@@ -161,7 +161,7 @@ def adaptive_wing(
         tensor([0.0000, 3.9912])
     """
     constants = (alpha, omega, epsilon, theta)
-    return cast(Tensor, _AdaptiveWing.apply(predicted, target.detach(), constants))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _AdaptiveWing.apply(predicted, target.detach(), constants))
 
 
 class _AdaptiveWing(torch.autograd.Function):

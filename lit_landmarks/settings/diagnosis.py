@@ -36,6 +36,7 @@ from lit_landmarks.settings.values import (
     list_own_keys,
     union_members,
 )
+from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES
 
@@ -186,7 +187,8 @@ class _Mistakes:
                 "no method in these settings; add a method's config before them, such as"
                 " --config asmnet, or --model NAME"
             )
-        for name, cls in (("trainer", Trainer), ("wandb", WandbOptions)):
+        groups = {"trainer": Trainer, "wandb": WandbOptions, "loggers": LoggerOptions}
+        for name, cls in groups.items():
             part = tree.get(name) or {}
             if isinstance(part, dict) and (mistake := self._in_group(cls, part, name, keys)):
                 return mistake
@@ -285,10 +287,11 @@ class _Mistakes:
 
 
 def list_accepted_keys(verb: str) -> list[str]:
-    """Dotted names of the trainer's, the tracker's and the verb's own settings."""
+    """Dotted names of the trainer's, the trackers' and the verb's own settings."""
     parser = LightningArgumentParser()
     keys = parser.add_lightning_class_args(Trainer, "trainer")
     keys += parser.add_class_arguments(WandbOptions, "wandb")
+    keys += parser.add_class_arguments(LoggerOptions, "loggers")
     return [*keys, *list_own_keys(verb)]
 
 

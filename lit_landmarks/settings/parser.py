@@ -36,11 +36,14 @@ from lit_landmarks.settings.verb_texts import (
     CHECKPOINT_HELP,
     CURVES_HELP,
     DESCRIPTIONS,
+    FLIP_HELP,
+    FOLDS_HELP,
     OUTPUT_HELP,
     RESUME_HELP,
     RUN_HELP,
     describe_usage,
 )
+from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 TRAINER_DEFAULTS = {"logger": False, "num_sanity_val_steps": 0}
@@ -105,14 +108,17 @@ class SettingsCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds tracking, the flags of `read_request` (for --help), and the links."""
         parser.add_class_arguments(WandbOptions, "wandb")
+        parser.add_class_arguments(LoggerOptions, "loggers")
         run_help = RUN_HELP.get(self.verb, RUN_HELP["other"])
         parser.add_argument("--run", type=Path | None, help=run_help)
         if self.verb == "fit":
             parser.add_argument("--resume", type=Path | None, help=RESUME_HELP)
+            parser.add_argument("--folds", type=int | None, help=FOLDS_HELP)
             parser.add_argument("--accept_changed_data", action="store_true", help=ACCEPT_HELP)
         else:
             parser.add_argument("--ckpt_path", type=Path | None, help=CHECKPOINT_HELP)
             parser.add_argument("--output", type=Path | None, help=OUTPUT_HELP)
+            parser.add_argument("--flip_average", action="store_true", help=FLIP_HELP)
         if self.verb in ("validate", "test"):
             parser.add_argument("--ced", action="store_true", help=CURVES_HELP)
         for key in LINKED:

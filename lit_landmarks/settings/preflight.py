@@ -40,6 +40,7 @@ from lit_landmarks.settings.values import (
 GROUPS = {
     "trainer": ("lightning.pytorch.trainer.trainer", "Trainer"),
     "wandb": ("lit_landmarks.training.wandb_logging", "WandbOptions"),
+    "loggers": ("lit_landmarks.training.loggers", "LoggerOptions"),
 }
 DATA_MODULE = ("lit_landmarks.data.module", "LandmarkDataModule")
 #: Roles of data sets; `types.ROLES` would import torch.

@@ -28,6 +28,7 @@ class Request:
         checkpoint: the checkpoint that is evaluated.
         overrides: settings after the files, as `--key value` arguments.
         accept_changed_data: go on with a run whose faces or labels have changed.
+        folds: number of folds that a fit trains, one after the other; None trains once.
     """
 
     verb: TrainingVerb
@@ -37,6 +38,7 @@ class Request:
     checkpoint: Path | None = None
     overrides: list[str] = field(default_factory=list)
     accept_changed_data: bool = False
+    folds: int | None = None
 
     def command(self) -> str:
         """The command line that repeats this request."""
@@ -47,6 +49,7 @@ class Request:
         else:
             arguments += [item for path in self.configs for item in ("--config", str(path))]
             arguments += ["--run", str(self.run)] if self.run is not None else []
+            arguments += ["--folds", str(self.folds)] if self.folds is not None else []
         return shlex.join([*arguments, *self.overrides])
 
 
@@ -65,6 +68,7 @@ def read_request(verb: TrainingVerb, arguments: Sequence[str]) -> Request:
     parser.add_argument("--resume" if verb == "fit" else "--ckpt_path", dest="other", type=Path)
     if verb == "fit":
         parser.add_argument("--accept_changed_data", action="store_true")
+        parser.add_argument("--folds", type=int)
     flags, overrides = parser.parse_known_args(arguments)
     request = Request(verb, configs=flags.config, run=flags.run, overrides=overrides)
     if verb == "fit":
@@ -72,6 +76,7 @@ def read_request(verb: TrainingVerb, arguments: Sequence[str]) -> Request:
         if flags.accept_changed_data and flags.other is None:
             raise UserError("--accept_changed_data is for a run that goes on; give --resume RUN")
         _plan_fit(request, flags.other)
+        _plan_folds(request, flags.folds)
     else:
         _plan_evaluation(request, flags.other)
     return request
@@ -98,6 +103,19 @@ def _plan_fit(request: Request, resume: Path | None) -> None:
         )
     request.resume = run
     request.configs = [run.config]
+
+
+def _plan_folds(request: Request, folds: int | None) -> None:
+    if folds is None:
+        return
+    if folds < 2:
+        raise UserError(f"--folds is {folds}; give the number of folds, 2 or more")
+    if request.run is None:
+        raise UserError(
+            "--folds writes a run for each fold into one folder, and goes on there when it is given"
+            " again; name it with --run RUN"
+        )
+    request.folds = folds
 
 
 def _plan_evaluation(request: Request, checkpoint: Path | None) -> None:

@@ -51,7 +51,7 @@ from lit_landmarks.training.evaluation import (
     measure,
     print_metrics,
 )
-from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.fitting import Fit, describe_finished, equip, run_fit
 from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import create_shared_run, is_follower
@@ -60,7 +60,8 @@ from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-NOT_SAVED = ("config", "run", "resume", "ckpt_path", "output", "ced", "accept_changed_data")
+_OF_FIT = ("run", "resume", "folds", "accept_changed_data")
+NOT_SAVED = ("config", *_OF_FIT, "ckpt_path", "output", "ced", "flip_average")
 
 
 class Task:
@@ -208,6 +209,8 @@ class Task:
         """
         data = self.data()
         method = self.method()
+        if self.settings.get("flip_average"):
+            method.average_flips()
         spec = connect(method, data, self.request.verb)
         resume = self.request.resume
         checkpoint = self.request.checkpoint if resume is None else resume.last
@@ -425,13 +428,14 @@ class Task:
             seed=self.seed,
             command=self._whole_command(),
             tracking=self._build("wandb"),
+            loggers=self._build("loggers"),
             cost=cost,
             resume=resume is not None,
             monitor=monitor,
             schemes=self.data().own_schemes(),
             notes=(
                 *describe_missing_labels(method, spec),
-                *self._describe_finished(),
+                *describe_finished(resume, self.settings["trainer"]["max_epochs"]),
                 *(f"the data has changed: {change}" for change in changes),
                 *([] if (notice := cost.notice()) is None else [notice]),
             ),
@@ -450,19 +454,6 @@ class Task:
         start = read_checkpoint(request.resume.last)[IDENTITY].get("command", "")
         changes = request.overrides or request.accept_changed_data
         return " && ".join(filter(None, (start, command if changes or not start else "")))
-
-    def _describe_finished(self) -> tuple[str, ...]:
-        """A line for a run that is resumed though it has trained all its epochs."""
-        resume, asked = self.request.resume, self.settings["trainer"]["max_epochs"]
-        if resume is None or not resume.result.is_file():
-            return ()
-        done = int(resume.read_result().get("epochs", 0))
-        if asked is None or not 0 <= asked <= done:
-            return ()
-        return (
-            f"{resume.root} has finished its {done} epochs; it is measured again, and"
-            f" --trainer.max_epochs {2 * done} trains on",
-        )
 
     def _declare_schemes(self) -> None:
         """Registers the schemes that data declares, and the run that is evaluated or resumed."""

@@ -22,8 +22,8 @@ from lit_landmarks.settings.composition import LINKED, Tree
 
 #: Settings of a verb itself, beside those of the trainer, the tracker, the method and the data.
 _OWN = ("seed_everything", "model", "data", "config", "run")
-_OF_VERB = {"fit": ("resume", "accept_changed_data")}
-_OF_EVALUATION = ("ckpt_path", "output", "ced")
+_OF_VERB = {"fit": ("resume", "accept_changed_data", "folds")}
+_OF_EVALUATION = ("ckpt_path", "output", "ced", "flip_average")
 
 
 def list_own_keys(verb: str) -> list[str]:

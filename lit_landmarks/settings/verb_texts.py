@@ -21,6 +21,8 @@ RESUME_HELP = "Run to continue in place, from last.ckpt."
 ACCEPT_HELP = "With --resume: go on though faces or labels have changed, and record what has."
 CHECKPOINT_HELP = "Checkpoint; default the run's best."
 OUTPUT_HELP = "File for the figures (.json) or points (.npz)."
+FOLDS_HELP = "Train K folds into RUN/fold-k; their mean and spread at the end."
+FLIP_HELP = "Average each face with its mirror image, at twice the cost."
 CURVES_HELP = "Write the run's error curves for `compare`."
 
 
@@ -40,6 +42,8 @@ def list_flags(verb: str) -> list[tuple[str, str]]:
         ("--run RUN", RUN_HELP.get(verb, RUN_HELP["other"])),
     ]
     if verb == "fit":
-        return [*flags, ("--resume RUN", RESUME_HELP), ("--accept_changed_data", ACCEPT_HELP)]
+        flags += [("--folds K", FOLDS_HELP), ("--resume RUN", RESUME_HELP)]
+        return [*flags, ("--accept_changed_data", ACCEPT_HELP)]
     flags += [("--ckpt_path FILE", CHECKPOINT_HELP), ("--output FILE", OUTPUT_HELP)]
+    flags += [("--flip_average", FLIP_HELP)]
     return flags if verb == "predict" else [*flags, ("--ced", CURVES_HELP)]

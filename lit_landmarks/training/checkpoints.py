@@ -22,8 +22,16 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.data.face_keys import face_keys
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import METHODS, LandmarkModule
-from lit_landmarks.methods.identity import FORMAT, IDENTITY, check_identity, rename_state
+from lit_landmarks.methods.identity import (
+    FORMAT,
+    IDENTITY,
+    check_identity,
+    rename_state,
+    widen_state,
+)
 from lit_landmarks.renamed import rename_settings
+from lit_landmarks.training.run_directory import open_run
+from lit_landmarks.weights import describe_unknown_weights, find_weights, locate_weights
 
 #: Key of (n, 2) keys of the validation faces, on which best.ckpt is chosen (`data.face_keys`).
 CHOSEN_ON = "chosen_on"
@@ -60,7 +68,38 @@ class Explanation(Callback):
                 keys = [face_keys(dataset) for dataset in data.sets["val"].values()]
                 self._faces = torch.from_numpy(np.concatenate(keys)) if keys else None
             checkpoint[CHOSEN_ON] = self._faces
-            checkpoint[IDENTITY]["licence"] = {name: type(s).licence for name, s in sets}
+            checkpoint[IDENTITY]["licence"] = {name: s.licence for name, s in sets}
+
+
+def find_checkpoint(source: str | Path) -> Path:
+    """The checkpoint that a user means: a file, a run's folder, or the name of weights.
+
+    What is there as a file or folder comes before a name.
+
+    Args:
+        source: path or name.
+
+    Returns:
+        The run's best checkpoint or, before there is one, its last; the checked file of registered
+        weights; any other path as it is.
+
+    Raises:
+        UserError: a folder that is no run, a damaged file of weights, or neither a path that is
+            there nor a registered name.
+    """
+    path = Path(source)
+    if path.is_dir():
+        run = open_run(path)
+        return run.best if run.best.is_file() else run.last
+    if path.is_file():
+        return path
+    entry = find_weights(str(source))
+    if entry is not None:
+        return locate_weights(entry)
+    cure = "give a .ckpt file, a run's folder or the name of weights"
+    if path.suffix != ".ckpt" and len(path.parts) == 1:
+        cure += f" ({describe_unknown_weights(path.name)})"
+    raise UserError(f"no checkpoint at {path}; {cure}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -84,6 +123,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "state_dict" not in content or IDENTITY not in content:
         raise UserError(f"{path} is no checkpoint of ours; give a .ckpt file that `fit` wrote")
     rename_state(content)
+    widen_state(content)
     return content
 
 

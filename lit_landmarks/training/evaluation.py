@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from lit_landmarks.compute import count_mma
 from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods.steps import MethodSteps
@@ -69,12 +70,21 @@ def measure(
         data: the data module.
         verb: validate or test.
         checkpoint: None measures the weights as they are.
+
+    Returns:
+        The figures; `compute/mma` too where faces are averaged with their mirror images, since it
+        is not the method's own then.
     """
     use_threads_of_one(trainer)
     stage = trainer.validate if verb == "validate" else trainer.test
     with heed_choices(trainer, data, checkpoint):
         stage(method, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
-    return {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
+    figures = {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
+    if method.flip_average:
+        adaptive = average_mma(figures, "val" if verb == "validate" else "test")
+        both = 2 * count_mma(method, method.example()).mma if adaptive is None else adaptive
+        figures["compute/mma"] = both
+    return figures
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from lit_landmarks.training.data_record import (
 from lit_landmarks.training.divergence import DivergenceStop
 from lit_landmarks.training.ema import EMA
 from lit_landmarks.training.evaluation import average_mma, measure
+from lit_landmarks.training.loggers import LoggerOptions, open_loggers
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.observer import Observer
@@ -81,6 +82,7 @@ class Fit:
         notes: what the user should know before it starts, a line each.
         changes: what has changed in the data since the run that is resumed was begun.
         phased: training has phases, in which parts of the method may not be computed.
+        loggers: trackers beside metrics.csv and W&B.
     """
 
     run: RunDirectory
@@ -96,6 +98,7 @@ class Fit:
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     phased: bool = False
+    loggers: LoggerOptions = field(default_factory=LoggerOptions)
 
 
 def equip(
@@ -123,6 +126,7 @@ def equip(
     try:
         loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
         loggers += [tracker] if tracker is not None else []
+        loggers += [] if is_follower() else open_loggers(plan.loggers, plan.run, plan.config)
         loggers += _own_loggers(arguments.get("logger"))
         own = [*_as_list(arguments.get("callbacks")), *extra]
         bar = arguments.get("enable_progress_bar") is not False
@@ -196,7 +200,7 @@ def run_fit(
     failure: BaseException | None = None
     try:
         if method.init_from is not None and not plan.resume:
-            transfer = transfer_weights(method, Path(method.init_from))
+            transfer = transfer_weights(method, method.init_from)
             if not is_follower():
                 plain_console().print(transfer.describe())
         if not is_follower() and (plan.changes or not plan.run.data.is_file()):
@@ -228,6 +232,24 @@ def run_fit(
     finally:
         _close(trainer, tracker, result.get("metrics", {}), failure)
     return result
+
+
+def describe_finished(resume: RunDirectory | None, epochs: int | None) -> tuple[str, ...]:
+    """A line for a run that is resumed though it has trained all its epochs.
+
+    Args:
+        resume: the run that is resumed, if one is.
+        epochs: number of epochs that is asked for; None or -1 for no such limit.
+    """
+    if resume is None or not resume.result.is_file():
+        return ()
+    done = int(resume.read_result().get("epochs", 0))
+    if epochs is None or not 0 <= epochs <= done:
+        return ()
+    return (
+        f"{resume.root} has finished its {done} epochs; it is measured again, and"
+        f" --trainer.max_epochs {2 * done} trains on",
+    )
 
 
 def explain_training_error(error: Exception) -> UserError | None:

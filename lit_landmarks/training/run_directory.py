@@ -10,6 +10,8 @@
     RUN/measurements/         figures of later evaluations, named by data (measurements.py)
     RUN/ced.npz               cumulative error distributions of the final metrics (curves.py)
     RUN/wandb/                the W&B run, offline unless the config asks for online
+    RUN/tensorboard/          if `loggers.tensorboard` asks for it (loggers.py)
+    RUN/mlflow.db             if `loggers.mlflow` asks for it and names no server; mlflow_run_id too
 
 Every file is written to a temporary name and renamed, so a kill leaves the old or the new one.
 """

@@ -25,7 +25,7 @@ from lit_landmarks.methods.identity import FORMAT, IDENTITY, identity
 from lit_landmarks.methods.landmark_axes import LandmarkAxis, match_landmarks
 from lit_landmarks.nets.backbone import backbone_tensors
 from lit_landmarks.schemes import get_scheme, is_built_in
-from lit_landmarks.training.checkpoints import build_method, read_checkpoint
+from lit_landmarks.training.checkpoints import build_method, find_checkpoint, read_checkpoint
 
 #: Fresh tensors that are named in the line; of more the number is told.
 _NAMED = 3
@@ -39,6 +39,8 @@ class Transfer:
         whole: names of tensors taken as they are.
         partial: tensors of which entries were taken -> the number of these entries.
         fresh: names of learnable tensors of which nothing was taken.
+        sizes: of fresh tensors that the checkpoint has in another size: both sizes.
+        unused: tensors of the checkpoint of which nothing was taken.
         tensors, parameters: learnable tensors and their entries, in all.
         taken: learnable entries that were taken.
         source: the checkpoint, its method and scheme.
@@ -51,6 +53,8 @@ class Transfer:
     whole: set[str] = field(default_factory=set)
     partial: dict[str, int] = field(default_factory=dict)
     fresh: list[str] = field(default_factory=list)
+    sizes: dict[str, str] = field(default_factory=dict)
+    unused: int = 0
 
     def describe(self) -> str:
         """One line for the user."""
@@ -60,18 +64,21 @@ class Transfer:
             parts.append(f", {len(self.partial)} more in part, by landmark")
         parts.append(f" ({self.taken:,} of {self.parameters:,} parameters)")
         if self.fresh:
-            names = ", ".join(self.fresh[:_NAMED])
+            named = self.fresh[:_NAMED]
+            names = ", ".join(f"{n} ({self.sizes[n]})" if n in self.sizes else n for n in named)
             more = len(self.fresh) - _NAMED
             parts.append(f"; fresh: {names}" + (f" and {more} more" if more > 0 else ""))
+        if self.unused:
+            parts.append(f"; {self.unused} tensors of the checkpoint stay unused")
         return "".join(parts)
 
 
-def transfer_weights(method: LandmarkModule, path: Path) -> Transfer:
+def transfer_weights(method: LandmarkModule, source: str | Path) -> Transfer:
     """Loads what fits from a checkpoint into a method, in place.
 
     Args:
         method: the method, newly built.
-        path: a checkpoint that `fit` wrote, of any method.
+        source: a checkpoint that `fit` wrote, of any method, a run, or the name of weights.
 
     Returns:
         What was taken; `method.transferred` holds the names of whole tensors.
@@ -79,12 +86,13 @@ def transfer_weights(method: LandmarkModule, path: Path) -> Transfer:
     Raises:
         UserError: no such file, not a checkpoint, or nothing in it fits.
     """
+    path = find_checkpoint(source)
     content = read_checkpoint(path)
     state: dict[str, Tensor] = content["state_dict"]
     theirs: dict[str, Any] = content[IDENTITY]
     own = method.state_dict()
-    source = f"{path} ({_class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
-    transfer = Transfer(source)
+    label = f"{source} ({_class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
+    transfer = Transfer(label)
     if _is_same(theirs, method, state, own):
         merged, transfer.whole = state, set(own)
     else:
@@ -94,7 +102,7 @@ def transfer_weights(method: LandmarkModule, path: Path) -> Transfer:
     # Heads of another backbone read features that this one does not compute.
     if not transfer.taken or (trunk and not trunk & transfer.whole):
         raise UserError(
-            f"nothing in {source} fits {type(method).__name__}, {method.scheme}, as it is"
+            f"nothing in {label} fits {type(method).__name__}, {method.scheme}, as it is"
             " configured; give model.init_args.init_from a checkpoint of this method, or of one"
             " with the same backbone"
         )
@@ -134,6 +142,7 @@ def _merge(
     axes = method.landmark_axes()
     points = _point_names(theirs)
     ours = () if method.scheme is None else get_scheme(method.scheme).point_names
+    used: set[str] = set()
     built_in = theirs.get("scheme") if is_built_in(str(theirs.get("scheme"))) else None
     scheme = None if built_in is None else get_scheme(built_in)
     matches = match_landmarks(ours, points, scheme)
@@ -148,10 +157,20 @@ def _merge(
                 entries = _merge_blocks(old, new, blocks, matches)
                 if entries is not None:
                     merged[name], transfer.partial[name] = entries
+                    used.add(names[name])
+                elif new.shape != old.shape:
+                    transfer.sizes[name] = f"{_size(new)} there, {_size(old)} here"
                 continue
         if new.shape == old.shape:
             merged[name] = new
             transfer.whole.add(name)
+            used.add(names[name])
+        else:
+            transfer.sizes[name] = f"{_size(new)} there, {_size(old)} here"
+    # Settings, not weights: they are those of the new run.
+    settings = {axis.chosen for axis in axes.values()}
+    settings |= {name for name in state if name.startswith("early_exit.")}
+    transfer.unused = len(state.keys() - used - settings)
     return merged
 
 
@@ -272,6 +291,10 @@ def _point_names(theirs: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _class_name(path: Any) -> str:
     return str(path).rpartition(".")[2]
+
+
+def _size(value: Tensor) -> str:
+    return " x ".join(map(str, value.shape)) or "1"
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

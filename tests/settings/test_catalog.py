@@ -17,6 +17,7 @@ from lit_landmarks.settings import Request, Task, catalog
 from lit_landmarks.settings.diagnosis import class_arguments
 from lit_landmarks.settings.preflight import DATA_MODULE, GROUPS, ROLES, check_settings
 from lit_landmarks.settings.shipped import find_file, shipped_names
+from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES as ROLES_OF_TYPES
 
@@ -40,6 +41,7 @@ def _pairs() -> list[tuple[type[Any], catalog.DeclaredClass]]:
     pairs = [
         (Trainer, catalog.find_class(*GROUPS["trainer"])),
         (WandbOptions, catalog.find_class(*GROUPS["wandb"])),
+        (LoggerOptions, catalog.find_class(*GROUPS["loggers"])),
         (LandmarkDataModule, catalog.find_class(*DATA_MODULE)),
     ]
     pairs += [(cls, catalog.list_methods()[name]) for name, cls in _ours(METHODS).items()]
@@ -86,6 +88,7 @@ def test_shipped_configs_pass(name: str) -> None:
         "--trainer.limit_val_batches=0.5",
         "--trainer.callbacks+=EarlyStopping",
         "--wandb.tags=[a]",
+        "--loggers.tensorboard=true",
         "--model.optimizer.init_args.lr=1e-3",
         "--model.dropout=1e-1",
         "--model.loss.pose_weight=0",
@@ -111,6 +114,7 @@ def test_what_the_parser_takes_is_not_refused_before(override: str) -> None:
         "--model=ASMNt",
         "--data.init_args.train.synthetic.init_args.n=few",
         "--wandb.mod=offline",
+        "--loggers.tensorbord=true",
         "--data.batch_sise=3",
         "--seed_everything=x",
         "--model.frame_size=64",

@@ -99,6 +99,6 @@ def expected_points(logits: Tensor, features: Tensor, weight: Tensor, bias: Tens
     height, width = logits.shape[-2:]
     weights = spatial_softmax(logits)
     means = weights.flatten(2) @ features.flatten(2).mT
-    offset = torch.einsum("bnc,nkc->bnk", means, weight.unflatten(0, (-1, 2)))
-    places = mean_places(weights, first=0.5) + offset + bias.unflatten(0, (-1, 2))
+    offset = torch.einsum("bnc,nkc->bnk", means, weight.reshape(-1, 2, weight.shape[1]))
+    places = mean_places(weights, first=0.5) + offset + bias.reshape(-1, 2)
     return places / torch.tensor([width, height], device=logits.device)

@@ -32,5 +32,7 @@ def connect_measured(task: Task) -> tuple[MethodSteps, Path | None]:
         task.connect()
         return task.method(), checkpoint
     graph = open_graph(checkpoint)
+    if task.settings.get("flip_average"):
+        graph.average_flips()
     connect(graph, task.data(), task.request.verb)
     return graph, None

@@ -36,6 +36,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--run", action="append", default=[], type=Path, help="the same, a run")
     parser.add_argument("--repeats", type=int, default=50, help="timed calls; 0: no latency")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for the latency")
+    parser.add_argument("--onnx", action="store_true", help="latency in ONNX Runtime too")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options, overrides = parser.parse_with_settings(arguments)
     configs = [*options.paths, *options.config, *options.run]
@@ -52,10 +53,17 @@ def run(arguments: list[str]) -> int:
     profile = profile_module(
         method, method.example(), threads=options.threads, repeats=options.repeats
     )
+    figures = describe(method, profile)
+    if options.onnx and options.repeats:
+        from lit_landmarks.export.latency import onnx_latency
+
+        time = onnx_latency(method, options.threads, options.repeats)
+        figures["compute/onnx_latency_median_ms"] = time.median_ms
+        figures["compute/onnx_latency_p90_ms"] = time.p90_ms
     if options.json:
-        print(json.dumps(describe(method, profile), indent=2))
+        print(json.dumps(figures, indent=2))
     else:
-        _print(method, profile)
+        _print(figures, profile)
     return 0
 
 
@@ -69,12 +77,13 @@ def describe(method: LandmarkModule, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _print(method: LandmarkModule, profile: Profile) -> None:
+def _print(figures: dict[str, Any], profile: Profile) -> None:
     from rich.table import Table
 
-    title = f"{type(method).__name__}, {method.scheme}, {method.frame_size} px, one face"
+    title = f"{figures['method']}, {figures['scheme']}, {figures['frame_size']} px, one face"
     table = Table(title=title, title_justify="left", show_header=False)
-    for key, value in profile.record().items():
+    for key in (key for key in figures if key.startswith("compute/")):
+        value = figures[key]
         table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
     print_table(table)
     if (notice := profile.cost.notice()) is not None:

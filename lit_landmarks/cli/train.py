@@ -70,10 +70,13 @@ def _run(request: Request) -> int:
 
 def _measure(task: Task) -> None:
     """Prints the metrics of a checkpoint, and writes what --ced and --output ask for."""
+    from lit_landmarks.inference.runtimes import is_graph
     from lit_landmarks.training.evaluation import print_metrics
 
     if task.settings["ced"] and task.request.run is None:
         raise UserError("--ced writes into a run; give it with --run RUN")
+    if task.settings["ced"] and is_graph(task.request.checkpoint):
+        raise UserError("--ced writes the curves of a run's own checkpoint; leave it away")
     writes = task.settings["ced"] and not is_follower()
     with _lock(task) if writes else contextlib.nullcontext():
         metrics = task.measure()

@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
         "analyse", "calibrate, tradeoff, attention, stability: what a trained run does"
     ),
     "annotate": Verb("annotate", "landmarks of photos and videos: lists, tables, drawn pictures"),
+    "export": Verb("export", "a trained method as an ONNX or LiteRT file, checked"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
     "weights": Verb("weights", "list, add, check: trained weights by name"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_landmarks.exportable import identity_matrix
 from lit_landmarks.geometry.rotations import euler_to_matrix
 
 #: Focal length of the pose camera in frame sides (SPIGA, Prados-Torreblanca et al., BMVC 2022).
@@ -85,7 +86,8 @@ def _turn_to_sight(rotation: Tensor, translation: Tensor) -> Tensor:
     )
     across, along = ray[:, :2], ray[:, 2:]
     # Rodrigues' formula for the turn about the axis z x ray.
-    block = torch.eye(2).to(ray) - across[:, :, None] * across[:, None] / (1 + along[..., None])
+    outer = across[:, :, None] * across[:, None]
+    block = identity_matrix(2, ray) - outer / (1 + along[..., None])
     upper = torch.cat((block, across[:, :, None]), 2)
     lower = torch.cat((-across, along), 1)[:, None]
     return torch.cat((upper, lower), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_landmarks.exportable import identity_matrix
 from lit_landmarks.geometry.crops import transform_points
 
 #: Iterations of the polar factor: each multiplies a small singular value by 1.5, then converges
@@ -116,7 +117,7 @@ def fit_rotation(shapes: Tensor, inverse: Tensor) -> Tensor:
     target = shapes - shapes.mean(1, keepdim=True)
     affine = (inverse @ target).mT
     rotation: Tensor = affine / torch.linalg.matrix_norm(affine, keepdim=True).clamp_min(1e-12)
-    three = 3.0 * torch.eye(3, dtype=affine.dtype, device=affine.device)
+    three = 3.0 * identity_matrix(3, affine)
     for _ in range(_POLAR_STEPS):
         rotation = 0.5 * rotation @ (three - rotation.mT @ rotation)
     return rotation

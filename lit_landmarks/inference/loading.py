@@ -1,7 +1,8 @@
-"""`load`: a run, a checkpoint, or registered weights, as a `Landmarker`."""
+"""`load`: a run, a checkpoint, registered weights or an exported graph as a `Landmarker`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from lit_landmarks.data.module import FRAME_SCALES
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference.flipping import average_flips
+from lit_landmarks.inference.graphs import open_graph
 from lit_landmarks.inference.landmarker import Landmarker
+from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods.identity import FORMAT, IDENTITY
 from lit_landmarks.training.checkpoints import (
     build_method,
@@ -28,8 +31,8 @@ def load(source: str | Path, flip_average: bool = False) -> Landmarker:
     """A trained method, ready for pictures.
 
     Args:
-        source: a run's folder, whose best checkpoint is taken, a .ckpt file, or the name of
-            registered weights (`list weights`).
+        source: a run's folder, whose best checkpoint is taken, a .ckpt file, the name of registered
+            weights (`list weights`), or an exported graph, .onnx or .tflite.
         flip_average: answer with the mean of each face and its mirror image: somewhat more
             accurate, at twice the cost.
 
@@ -38,7 +41,8 @@ def load(source: str | Path, flip_average: bool = False) -> Landmarker:
 
     Raises:
         UserError: no such file or name, a damaged file of weights, not a checkpoint, or one that
-            does not say how it was built; `flip_average` of points without left-right pairs.
+            does not say how it was built; a graph whose runtime is not installed; `flip_average` of
+            points without left-right pairs.
     """
     landmarker = _load(source)
     return average_flips(landmarker) if flip_average else landmarker
@@ -46,6 +50,9 @@ def load(source: str | Path, flip_average: bool = False) -> Landmarker:
 
 def _load(source: str | Path) -> Landmarker:
     path = Path(source)
+    if is_graph(path):
+        graph = open_graph(path)
+        return Landmarker(graph, graph.description.crop_spec, asdict(graph.description))
     if path.is_dir():
         run = open_run(path)
         run.declare_schemes()

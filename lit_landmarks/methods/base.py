@@ -123,13 +123,6 @@ class LandmarkModule(MethodParts):
             convention = torch.zeros(faces, dtype=torch.int64)
         return FaceInputs(image, queries=queries, convention=convention)
 
-    def answered_convention(self, asked: str | None) -> str | None:
-        """The convention of points that are asked for in one; None without a correction."""
-        if self.correction is None:
-            return None
-        conventions = self.correction.conventions
-        return asked if asked in conventions else conventions[0]
-
     def optional_labels(self) -> Mapping[str, str]:
         """Labels that a part of the method learns from, beside those that it `needs`.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.compute import count_stages
+from lit_landmarks.compute import count_mma, count_stages
 from lit_landmarks.nets.early_exit import EarlyExit
 from lit_landmarks.types import FaceInputs, Prediction
 
@@ -25,6 +25,10 @@ class StageCosts(nn.Module):
     @abstractmethod
     def example(self, faces: int = 1) -> FaceInputs:
         """Inputs to count with."""
+
+    def total_mma(self) -> float:
+        """Multiply-adds of a face that leaves no stage out, in millions."""
+        return count_mma(self, self.example()).mma
 
     def cost_variants(self) -> Sequence[Callable[..., Any]]:
         """Callables like `forward` that end after each stage; none for a method without stages."""

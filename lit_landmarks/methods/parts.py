@@ -30,6 +30,27 @@ def _face_mesh() -> MeshVisibility:
     return MeshVisibility(query_points("dense520"), triangles)
 
 
+def add_mesh_visibility(
+    prediction: Prediction, inputs: FaceInputs, scheme: str | None
+) -> Prediction:
+    """The prediction with the visibility of its points by the mesh of its 3D head, if it has one.
+
+    Args:
+        prediction: with its own visibility, which stays, or with `head3d` and `points3d`.
+        inputs: what was predicted from.
+        scheme: of the points, where the inputs have no queries.
+    """
+    if prediction.head3d is None or prediction.visibility is not None:
+        return prediction
+    queries = inputs.queries
+    if queries is None:
+        assert scheme is not None
+        queries = query_points(scheme).expand(len(inputs), -1, -1)
+    mesh = _face_mesh().to(prediction.points.device)
+    visibility = mesh(prediction, queries.to(prediction.points))
+    return replace(prediction, visibility=visibility)
+
+
 class MethodParts(StageCosts, MethodSteps):
     """Normalizer, correction, 3D head, error head and early exit of a method.
 
@@ -115,15 +136,7 @@ class MethodParts(StageCosts, MethodSteps):
 
         It takes no part in learning and in the cost of the network.
         """
-        if prediction.head3d is None or prediction.visibility is not None:
-            return prediction
-        queries = inputs.queries
-        if queries is None:
-            assert self.scheme is not None
-            queries = query_points(self.scheme).expand(len(inputs), -1, -1)
-        mesh = _face_mesh().to(prediction.points.device)
-        visibility = mesh(prediction, queries.to(prediction.points))
-        return replace(prediction, visibility=visibility)
+        return add_mesh_visibility(prediction, inputs, self.scheme)
 
     # ---- losses of the parts -----------------------------------------------------------------
 

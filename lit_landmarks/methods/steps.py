@@ -76,12 +76,23 @@ class MethodSteps(Built, PhasedOptimization):
         """What the data must bring."""
 
     @abstractmethod
+    def total_mma(self) -> float | None:
+        """Multiply-adds of a face that leaves no stage out, in millions; None if not known."""
+
+    @abstractmethod
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """Named scalar losses, unweighted; masked points and absent labels left out."""
 
     def loss_weights(self) -> Mapping[str, float]:
         """Weights of the named losses where the phase does not give them; 1 where not named."""
         return {}
+
+    def answered_convention(self, asked: str | None) -> str | None:
+        """The convention of points that are asked for in one; None without a correction."""
+        if self.correction is None:
+            return None
+        conventions = self.correction.conventions
+        return asked if asked in conventions else conventions[0]
 
     def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
         """The prediction with what is measured and shown, but not learned."""

@@ -82,9 +82,14 @@ class Windows:
         top = (faces * (self.height + 2 * self.margin)).view(-1, 1)
         rows = (top + row)[..., None] + torch.arange(side, device=device)
         first = rows * self.stride + column[..., None]
-        # Runs of so many pixels that begin at any pixel, without a copy.
-        runs = self.pixels.unfold(0, side * self.channels, self.channels)
-        windows = runs.index_select(0, first.flatten())
+        if torch.compiler.is_exporting():
+            # Graphs have no overlapping runs: they would copy the images `side` times.
+            each = first[..., None] + torch.arange(side, device=device)
+            windows = self.pixels.view(-1, self.channels).index_select(0, each.flatten())
+        else:
+            # Runs of so many pixels that begin at any pixel, without a copy.
+            runs = self.pixels.unfold(0, side * self.channels, self.channels)
+            windows = runs.index_select(0, first.flatten())
         return windows.view(count, -1, side, side, self.channels)
 
 

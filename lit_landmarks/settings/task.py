@@ -31,6 +31,7 @@ from lit_landmarks.settings.composition import (
 )
 from lit_landmarks.settings.costs import measure_costs
 from lit_landmarks.settings.diagnosis import refuse_unknown_names, reraise, trainer_errors
+from lit_landmarks.settings.measured import connect_measured
 from lit_landmarks.settings.parser import parse_settings
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
@@ -306,11 +307,10 @@ class Task:
         role: Role = "val" if self.request.verb == "validate" else "test"
         self._keep_role(role)
         with preserve_process_state():
-            self.connect()
+            method, checkpoint = connect_measured(self)
             self._note_changed_data()
             trainer = self.trainer()
-            checkpoint = self.request.checkpoint
-            metrics = measure(trainer, self.method(), self.data(), self.request.verb, checkpoint)
+            metrics = measure(trainer, method, self.data(), self.request.verb, checkpoint)
             refuse_broken_predictions(metrics, role)
         if (names := list_chosen_on(self.data())) and not is_follower():
             plain_console().print(f"note: {describe_chosen_on(names)}")
@@ -324,11 +324,10 @@ class Task:
         """
         self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
-            self.connect()
+            method, checkpoint = connect_measured(self)
             self._note_changed_data()
             trainer = self.trainer()
-            checkpoint = self.request.checkpoint
-            return save_points(trainer, self.method(), self.data(), checkpoint, output)
+            return save_points(trainer, method, self.data(), checkpoint, output)
 
     def save_curves(self, metrics: Mapping[str, float]) -> Path:
         """Adds ced.npz to the run, from the errors that `measure` has left in the method.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.backbone import BATCH_NORMS
 from lit_landmarks.template import has_mean_face
 from lit_landmarks.types import ROLES, DataSpec, Needs, Role
@@ -34,7 +35,7 @@ REQUIRED: dict[Stage, tuple[Role, ...]] = {
 }
 
 
-def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> DataSpec:
+def connect(method: MethodSteps, data: LandmarkDataModule, stage: Stage) -> DataSpec:
     """Compares a method with its data and binds them.
 
     Args:
@@ -60,6 +61,7 @@ def connect(method: LandmarkModule, data: LandmarkDataModule, stage: Stage) -> D
         method.build_optimizer()  # says before the first step what it refuses
     method.bind(spec)
     if stage == "fit" and data.train_batch == 1:
+        assert isinstance(method, LandmarkModule)
         _check_batch_norm(method, spec)
     return spec
 

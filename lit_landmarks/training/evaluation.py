@@ -11,10 +11,9 @@ from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.compute import count_mma
 from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
-from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.training.callbacks import NmeProgressBar
 from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
 from lit_landmarks.training.fold_thresholds import UseFoldThresholds, read_fold_thresholds
@@ -60,7 +59,7 @@ def evaluation_trainer(arguments: dict[str, Any]) -> Trainer:
 
 
 def measure(
-    trainer: Trainer, method: LandmarkModule, data: Any, verb: str, checkpoint: Path | None
+    trainer: Trainer, method: MethodSteps, data: Any, verb: str, checkpoint: Path | None
 ) -> dict[str, float]:
     """Evaluate a method on the validation or test sets.
 
@@ -82,8 +81,9 @@ def measure(
     figures = {k: float(v) for k, v in sorted(trainer.callback_metrics.items())}
     if method.flip_average:
         adaptive = average_mma(figures, "val" if verb == "validate" else "test")
-        both = 2 * count_mma(method, method.example()).mma if adaptive is None else adaptive
-        figures["compute/mma"] = both
+        total = method.total_mma() if adaptive is None else adaptive / 2
+        if total is not None:
+            figures["compute/mma"] = 2 * total
     return figures
 
 

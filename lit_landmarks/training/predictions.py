@@ -18,7 +18,7 @@ from torch import Tensor
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.files import atomic_path, write_atomic
 from lit_landmarks.geometry.crops import affine_scale, transform_points
-from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.metrics.functional import nme
 from lit_landmarks.training.evaluation import heed_choices
@@ -80,7 +80,7 @@ def _in_image(frame_to_image: Tensor, points3d: Tensor | None) -> Tensor | None:
 
 def save_points(
     trainer: Trainer,
-    method: LandmarkModule,
+    method: MethodSteps,
     data: LandmarkDataModule,
     checkpoint: Path | None,
     output: Path,
@@ -113,7 +113,7 @@ def save_points(
     return len(columns.get("points", ()))
 
 
-def _describe_points(method: LandmarkModule, data: LandmarkDataModule) -> Columns:
+def _describe_points(method: MethodSteps, data: LandmarkDataModule) -> Columns:
     """What the predicted points are: their scheme, and the convention of each data set's."""
     sets = data.spec.datasets
     scheme = method.scheme or data.spec.scheme or ""

@@ -1,4 +1,4 @@
-"""Every method, alone and with each part, as an ONNX graph that takes any number of faces."""
+"""Methods as ONNX graphs that take any number of faces; with each part: `tests/export`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,8 @@ from tests.methods.test_every_method import PARTS, PointsOf, build, every_method
 
 
 @every_method
-@pytest.mark.parametrize(
-    "part", [pytest.param(p, marks=[] if p == "nothing" else pytest.mark.slow) for p in PARTS]
-)
-def test_the_graph_takes_any_batch(method: type[LandmarkModule], part: str, tmp_path: Path) -> None:
-    module = build(method, part).eval()
+def test_the_graph_takes_any_batch(method: type[LandmarkModule], tmp_path: Path) -> None:
+    module = build(method).eval()
     for layer in module.modules():
         if getattr(layer, "inplace", False):
             # The same function; an activation in place takes the exporter twice as long to trace.

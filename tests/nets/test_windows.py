@@ -128,3 +128,22 @@ def test_exported_samples_take_any_batch(padding: Padding) -> None:
         samples = program.module()(maps, centers)
         torch.testing.assert_close(samples, expected, atol=1e-5, rtol=0)
     assert "grid_sampler" not in str(program.graph)
+
+
+@pytest.mark.parametrize("sampling", get_args(Sampling))
+def test_exported_windows_are_the_same_for_any_batch(sampling: Sampling) -> None:
+    """Whole pixels are picked without copies of the images: runs of a row would need them."""
+
+    class Reader(torch.nn.Module):
+        def forward(self, images: Tensor, centers: Tensor) -> Tensor:
+            return Windows(images, 6).extract(centers, None, sampling)
+
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(
+        Reader(), images_and_centers(3, 5), dynamic_shapes=({0: batch}, {0: batch})
+    )
+    for count in (1, 4):
+        images, centers = torch.rand(count, 3, 31, 23), torch.rand(count, 5, 2) * 60 - 15
+        expected = Windows(images, 6).extract(centers, None, sampling)
+        assert torch.equal(program.module()(images, centers), expected)
+    assert "unfold" not in str(program.graph)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_landmarks.exportable import add_scaled
 from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import Sampling, Windows
 
@@ -76,7 +77,7 @@ class Pyramid(nn.Module):
         sums = [a.narrow(dim, i, count) + b.narrow(dim, j, count) for a, i, b, j in pairs]
         total = sums[0] * self.taps[0]
         for both, tap in zip(sums[1:], self.taps[1:], strict=True):
-            total = total.add(both, alpha=tap)
+            total = add_scaled(total, both, tap)
         return total
 
     def multiply_adds(self, image: Tensor) -> int:

@@ -24,6 +24,7 @@ from lit_landmarks.analysis.face_boxes import FaceBoxes
 from lit_landmarks.analysis.records import Array
 from lit_landmarks.analysis.stability import summarize
 from lit_landmarks.console import print_table
+from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.draw.files import Image, save_jpeg
 from lit_landmarks.draw.overlay import FaceAnnotator
 from lit_landmarks.draw.plots import new_figure, save_figure
@@ -32,7 +33,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import motion
 from lit_landmarks.metrics.groups import POINT_GROUPS
 from lit_landmarks.metrics.norms import NORMS, norm_values
-from lit_landmarks.schemes import get_map, get_scheme
+from lit_landmarks.schemes import get_scheme
 from lit_landmarks.training.run_directory import write_json
 
 #: Landmarks (N, 2) in pixels of a picture, of the face in a box (4,).
@@ -40,6 +41,8 @@ Locate = Callable[[Image, Array], NDArray[Any]]
 
 #: How the face is cut out of a frame: by its given box, or by the landmarks of the frame before.
 WAYS = ("given", "followed")
+#: Landmarks of the second way after a filter in time.
+SMOOTHED = "smoothed"
 #: A followed box that is so many times smaller or larger than the given one has lost its face.
 _LOST = 3.0
 #: A second difference of independent errors has 1 + 4 + 1 times their variance.
@@ -51,7 +54,7 @@ class FaceVideo:
     """Landmarks of one face in T frames of a video.
 
     Attributes:
-        points: way of cutting -> (T, N, 2) in pixels of the frames.
+        points: way of cutting, or "smoothed" -> (T, N, 2) in pixels of the frames.
         scheme: of the points.
         first: number of the first frame.
         lost: frames after which the followed face was found again by its given box.
@@ -71,6 +74,7 @@ def follow_face(
     boxes: FaceBoxes,
     scheme: str,
     shown: Iterable[int] = (),
+    smooth: Callable[[Array], Array] | None = None,
 ) -> FaceVideo:
     """Runs a method over the frames of a video, from the first one that has a box.
 
@@ -80,11 +84,12 @@ def follow_face(
         boxes: of the face.
         scheme: of its points.
         shown: numbers of the frames that are drawn.
+        smooth: filter in time, of points (T, N, 2); None for none.
 
     Raises:
         UserError: fewer than three frames from the first box on, or a box outside the picture.
     """
-    to_box, drawn, annotator = _box_finder(scheme), {*shown}, FaceAnnotator(scheme)
+    drawn, annotator = {*shown}, FaceAnnotator(scheme)
     points: dict[str, list[Array]] = {way: [] for way in WAYS}
     pictures: dict[int, Image] = {}
     followed: Array | None = None
@@ -95,7 +100,7 @@ def follow_face(
         given = boxes.at(number)
         for way, box in zip(WAYS, (given, given if followed is None else followed), strict=True):
             points[way].append(np.asarray(locate(frame, box), np.float64))
-        followed = to_box(points["followed"][-1])
+        followed = landmark_box(points["followed"][-1], scheme)
         if not _holds_face(followed, given, frame):
             followed, lost = None, lost + 1
         if number in drawn:
@@ -105,21 +110,9 @@ def follow_face(
             f"{len(points['given'])} frames from the first box on; three or more show jitter"
         )
     stacked = {way: np.stack(values) for way, values in points.items()}
+    if smooth is not None:
+        stacked[SMOOTHED] = smooth(stacked["followed"])
     return FaceVideo(stacked, scheme, boxes.first, lost, pictures)
-
-
-def _box_finder(scheme: str) -> Callable[[Array], Array]:
-    """Function from points (N, 2) to the box (4,) by which faces are cut: that of iBUG's 68."""
-    try:
-        rows = get_map(scheme, "ibug68").source_index.numpy()
-    except UserError:
-        rows = np.arange(get_scheme(scheme).n_points)
-    rows = rows[rows >= 0]
-
-    def find(points: Array) -> Array:
-        return np.concatenate([points[rows].min(0), points[rows].max(0)])
-
-    return find
 
 
 def _holds_face(box: Array, given: Array, frame: Image) -> bool:
@@ -158,6 +151,17 @@ def measure_motion(points: Array, scheme: str) -> dict[str, dict[str, Array]]:
     }
 
 
+def measure_lag(video: FaceVideo) -> Array:
+    """Distance (T,) of smoothed landmarks from those before, in percent of the face's size.
+
+    It is the jitter that the filter removes, and how far it lags behind in motion.
+    """
+    before, after = (torch.from_numpy(video.points[way]) for way in ("followed", SMOOTHED))
+    norm = norm_values(before, None, None)[:, NORMS.index("box")]
+    distance = torch.linalg.vector_norm(after - before, dim=-1).mean(-1)
+    return np.asarray((100.0 * distance / norm).numpy())
+
+
 def _motion_of(places: Tensor, norm: Tensor) -> dict[str, Array]:
     pairs = torch.stack([places[:-1], places[1:]], 1)
     runs = torch.stack([places[:-2], places[1:-1], places[2:]], 1)
@@ -182,6 +186,8 @@ def summarize_video(video: FaceVideo) -> dict[str, Any]:
         for way, points in video.points.items()
     }
     frames = len(next(iter(video.points.values())))
+    if SMOOTHED in ways:
+        ways[SMOOTHED]["all"]["lag"] = summarize(measure_lag(video))
     return {"first_frame": video.first, "frames": frames, "norm": "box", "lost": video.lost, **ways}
 
 
@@ -193,7 +199,10 @@ def print_video(video: FaceVideo, title: str, console: Console) -> None:
     for column in ("mean", "median", "p95"):
         table.add_column(column, justify="right")
     for way, points in video.points.items():
-        for name, values in measure_motion(points, video.scheme)["all"].items():
+        figures = measure_motion(points, video.scheme)["all"]
+        if way == SMOOTHED:
+            figures["lag"] = measure_lag(video)
+        for name, values in figures.items():
             table.add_row(way, name, *(f"{figure:.3f}" for figure in summarize(values).values()))
     print_table(table, console)
     if video.lost:
@@ -214,7 +223,8 @@ def write_video(video: FaceVideo, more: Mapping[str, Any], folder: Path, name: s
     for way, points in video.points.items():
         jitter = measure_motion(points, video.scheme)["all"]["jitter"]
         numbers = video.first + 1 + np.arange(len(jitter))
-        axes.plot(numbers, jitter, label=f"{way} boxes", linewidth=0.9)
+        label = way if way == SMOOTHED else f"{way} boxes"
+        axes.plot(numbers, jitter, label=label, linewidth=0.9)
     axes.set(xlabel="frame", ylabel="jitter, % of the face's size", ylim=(0, None))
     axes.legend(frameon=False)
     save_figure(figure, folder / f"{name}.png")

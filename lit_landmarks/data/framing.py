@@ -29,6 +29,7 @@ from lit_landmarks.geometry import (
     transform_points,
 )
 from lit_landmarks.labels import Label
+from lit_landmarks.schemes import get_map, get_scheme
 from lit_landmarks.types import CropSpec
 
 
@@ -136,6 +137,21 @@ def place_crops(
         params: shift, zoom, turn and mirror; None for none.
     """
     return CropPlacement.of(boxes, spec, source_to_image[..., 2].round(), params)
+
+
+def landmark_box(points: NDArray[Any], scheme: str) -> NDArray[np.float64]:
+    """The box (4,) x0 y0 x1 y1 by which the face of some landmarks is cut: that of iBUG's 68.
+
+    Args:
+        points: (N, 2) pixels.
+        scheme: of the points; one that iBUG's cannot be read off is boxed by all of them.
+    """
+    try:
+        rows = get_map(scheme, "ibug68").source_index.numpy()
+    except UserError:
+        rows = np.arange(get_scheme(scheme).n_points)
+    some = points[rows[rows >= 0]]
+    return np.concatenate([some.min(0), some.max(0)]).astype(np.float64)
 
 
 def cut_faces(

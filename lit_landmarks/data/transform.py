@@ -100,7 +100,8 @@ class BatchTransform:
     def sample(self, batch: SourceBatch, epoch: int | Tensor) -> AugmentationParams:
         """The random augmentation of each face in an epoch."""
         u = uniform(self.seed, epoch, batch.dataset_id, batch.index, N_UNIFORM, batch.draw)
-        return self._allow_flips(batch, sample_params(u, self.augmentation, self.crop.size))
+        params = sample_params(u, self.augmentation, self.crop.size, 1 / self.crop.scale)
+        return self._allow_flips(batch, params)
 
     def _allow_flips(self, batch: SourceBatch, params: AugmentationParams) -> AugmentationParams:
         """Faces of schemes without a flip permutation are not mirrored."""

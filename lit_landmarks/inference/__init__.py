@@ -1,6 +1,6 @@
 """Trained methods on pictures: `load(...)` gives a `Landmarker`, which gives `Face` objects."""
 
-from lit_landmarks.inference.face import Face
+from lit_landmarks.inference.face import Face, to_keypoints
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.loading import load
 from lit_landmarks.inference.meshes import write_mesh
@@ -15,5 +15,6 @@ __all__ = [
     "load",
     "pick_place",
     "read_places",
+    "to_keypoints",
     "write_mesh",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ from lit_landmarks.inference.predictor import Predictor
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import query_points
 from lit_landmarks.types import CropSpec, FaceInputs, Prediction
+
+if TYPE_CHECKING:
+    from lit_landmarks.inference.annotation import Annotation, Boxes
+    from lit_landmarks.inference.detectors import Detector
 
 
 class Landmarker:
@@ -88,26 +92,75 @@ class Landmarker:
             UserError: a picture or boxes of another form, or an unknown convention.
         """
         if boxes is None:
-            boxes = self._whole_box(image)
+            boxes = self.whole_box(image)
         box = torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4)
         if len(box) == 0:
             return []
-        crops, to_image = cut_faces(image, box, self.crop)
+        return self.run(*cut_faces(image, box, self.crop), box, queries, convention)
+
+    def run(
+        self,
+        crops: Tensor,
+        to_image: Tensor,
+        boxes: Tensor,
+        queries: Any = None,
+        convention: str | None = None,
+    ) -> list[Face]:
+        """Landmarks of faces that are cut already, of one picture or of several.
+
+        Args:
+            crops: (F, 3, S, S) RGB in [0, 1], as `data.framing.cut_faces` gives them.
+            to_image: (F, 2, 3) affines from crop pixels to pixels of each face's picture.
+            boxes: (F, 4) by which they were cut.
+            queries: as of a call.
+            convention: as of a call.
+
+        Returns:
+            A `Face` for each, in pixels of its picture.
+        """
         scheme = self.method.scheme
         if scheme is None and queries is None:
             scheme = "ibug68"
         faces: list[Face] = []
-        for start in range(0, len(box), self.batch_size):
+        for start in range(0, len(boxes), self.batch_size):
             rows = slice(start, start + self.batch_size)
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
                 inputs = inputs.to(self.method.device)
                 prediction = self.method.add_visibility(self.method(inputs).detach(), inputs)
-            faces += self._faces(prediction, to_image[rows].cpu(), box[rows], scheme, convention)
+            faces += self._faces(prediction, to_image[rows].cpu(), boxes[rows], scheme, convention)
         return faces
 
-    def _whole_box(self, image: NDArray[np.uint8] | Tensor) -> list[tuple[float, ...]]:
-        """(1, 4) the box whose crop just holds the whole picture."""
+    def annotate(
+        self,
+        sources: Any,
+        boxes: Boxes | None = None,
+        detector: Detector | str | None = None,
+        **options: Any,
+    ) -> Iterator[Annotation]:
+        """Faces of whatever holds pictures; see `annotation.annotate`.
+
+        Args:
+            sources: a picture or video file, a folder, a pattern such as "photos/*.jpg", an array,
+                the number of a camera, or a list of these.
+            boxes: of the faces; by file, or (F, 4) for every picture.
+            detector: that finds them, or its name.
+            **options: of `annotation.annotate`.
+
+        Returns:
+            An `Annotation` for each picture or frame, as they are done. A file that cannot be read
+            gives one with a `problem`; the rest goes on.
+        """
+        from lit_landmarks.inference.annotation import annotate
+
+        return annotate(self, sources, boxes, detector, **options)
+
+    def whole_box(self, image: NDArray[np.uint8] | Tensor) -> list[tuple[float, ...]]:
+        """(1, 4) the box whose crop just holds the whole picture.
+
+        Raises:
+            UserError: the method has no normalizer, which could find the face in it.
+        """
         if self.method.normalizer is None:
             raise UserError(
                 f"no boxes for {type(self.method).__name__}, which has no normalizer; give the box"

@@ -195,7 +195,7 @@ def test_host_and_device_paint_alike(size: int) -> None:
     source = (smooth * 255).round().byte().contiguous(memory_format=torch.channels_last)
     u = torch.rand(16, N_UNIFORM, generator=torch.Generator().manual_seed(1))
     strength = replace(Augmentation(), blur=0.7, noise=0.5, occlusion=0.5)
-    params = sample_params(u, strength, size)
+    params = sample_params(u, strength, size, 1 / 1.35)
     angle = torch.deg2rad(params.rotation)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
     warp = torch.cat([turn * 100 / size, torch.full((16, 2, 1), 40.0)], 2)

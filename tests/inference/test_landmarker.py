@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.crops import whole_box
@@ -42,6 +44,21 @@ def test_faces_of_a_picture_are_cut_run_and_moved_back() -> None:
         assert face.mma == pytest.approx(method.stage_costs()[-1])
         assert face.error is not None
     assert landmarker(image, []) == []
+
+
+def test_two_threads_at_once_give_the_same_answers() -> None:
+    torch.manual_seed(0)
+    landmarker = Landmarker(METHODS["MuSiCa"].tiny(), CropSpec(64, "tight", 1.6))
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(12)]
+
+    def locate(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return landmarker(picture, [[20, 20, 70, 70]])[0].points
+
+    alone = [locate(picture) for picture in pictures]
+    with ThreadPoolExecutor(2) as pool:
+        for points, expected in zip(pool.map(locate, pictures), alone, strict=True):
+            np.testing.assert_array_equal(points, expected)
 
 
 def test_a_method_is_not_given_crops_of_another_size() -> None:

@@ -31,6 +31,7 @@ class JsonHeader:
         primary_normaliser: of `metrics.NORMS`.
         source, licence: free text.
         pixel_grid: of `pictures.GRIDS`; "shown" is not written, as readers take it by themselves.
+        units: "pixels" states that the coordinates are meant as they are, None leaves it open.
     """
 
     scheme: str
@@ -39,6 +40,7 @@ class JsonHeader:
     source: str = ""
     licence: str = ""
     pixel_grid: Grid = "shown"
+    units: str | None = None
 
 
 class JsonLayout(Layout):
@@ -77,6 +79,24 @@ def write_faces(
     Raises:
         UserError: the file cannot be written.
     """
+    rows = []
+    for row, image in enumerate(images):
+        face = {"image": image} | ({} if splits is None else {"split": splits[row]})
+        rows.append(json.dumps(face | _face(index, row), allow_nan=False))
+    write_rows(path, rows, header)
+
+
+def write_rows(path: Path, rows: Sequence[str], header: JsonHeader) -> None:
+    """Write a `faces.json` of faces that are JSON already, one to a line.
+
+    Args:
+        path: the file.
+        rows: objects with the keys of a face, see `FACES_JSON.md`.
+        header: what holds for all of them.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -84,13 +104,9 @@ def write_faces(
         "convention": header.convention,
         "primary_normaliser": header.primary_norm,
     }
-    head |= {k: v for k in ("source", "licence") if (v := getattr(header, k))}
+    head |= {k: v for k in ("source", "licence", "units") if (v := getattr(header, k))}
     if header.pixel_grid != "shown":
         head["pixel_grid"] = header.pixel_grid
-    rows = []
-    for row, image in enumerate(images):
-        face = {"image": image} | ({} if splits is None else {"split": splits[row]})
-        rows.append(json.dumps(face | _face(index, row), allow_nan=False))
     opening = json.dumps(head, indent=1, allow_nan=False).removesuffix("\n}")
     write_text(path, f"{opening},\n {OPENING}\n" + ",\n".join(rows) + f"\n{CLOSING}\n")
 

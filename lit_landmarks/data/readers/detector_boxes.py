@@ -1,4 +1,8 @@
-"""Boxes of a face detector, in a CSV file beside the pictures."""
+"""Boxes of a face detector, in a CSV file beside the pictures.
+
+They are boxes by which faces are cut, so those of a detector have been through its
+`geometry.boxes.BoxMapping`: `bench detectors --write FILE` writes such a file.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from lit_landmarks.data.finding import locate
 from lit_landmarks.data.readers.common import Numbers
 from lit_landmarks.data.readers.text import decode_text, number
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.boxes import box_overlap
 
 #: Boxes (4,) by the resolved path of the picture.
 DetectedBoxes = dict[str, list[Numbers]]
@@ -69,12 +74,5 @@ def best_box(detected: DetectedBoxes, image: Path, box: Numbers) -> Numbers | No
         box: (4,) the face's own.
     """
     candidates = detected.get(str(image.resolve()), [])
-    best = max(candidates, key=lambda b: _overlap(b, box), default=None)
-    return None if best is None or _overlap(best, box) < _LEAST_OVERLAP else best
-
-
-def _overlap(a: Numbers, b: Numbers) -> float:
-    """Intersection over union of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = float(sides.clip(0).prod())
-    return shared / (float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - shared)
+    best = max(candidates, key=lambda b: float(box_overlap(b, box)), default=None)
+    return None if best is None or box_overlap(best, box) < _LEAST_OVERLAP else best

@@ -40,7 +40,7 @@ from lit_landmarks.schemes import get_scheme
 class JsonFaces(DeclaredFaces):
     r"""Faces of one's own in any scheme, declared in the same file; `FACES_JSON.md` has every key.
 
-    Layout: `root/faces.json`, and pictures anywhere below `root`. The file::
+    Layout: `root/faces.json`, and pictures anywhere below `root` (or below `images`). The file::
 
         {"format": "lit_landmarks faces", "version": 1,
          "scheme": "ibug68",
@@ -60,7 +60,7 @@ class JsonFaces(DeclaredFaces):
     (1 visible, 0 occluded, 2 self-occluded, -1 unknown), `points3d` (x, y as in `points` and z,
     pixels, z away from the camera), `head3d`, `pose` (yaw, pitch, roll in degrees against the line
     of sight, see `FaceIndex`; POSIT makes it where it is left out), `focal` (pixels), `subsets`,
-    `split`, and `track`, `time` of a video.
+    `split`, and `track`, `time` of a video; `prediction` stands in files that `annotate` writes.
 
     `scheme` is a known name, or declares points of one's own, by name or by number from 0::
 
@@ -99,6 +99,7 @@ class JsonFaces(DeclaredFaces):
         subset: keep only this subset.
         first, last: keep only so many faces from the start or the end of the list.
         units: "pixels", "relative" or "percent"; if null, what the file says.
+        images: folder below which the pictures lie; if null, that of the file.
     """
 
     source: ClassVar[str] = "your own; `data convert` writes any data set in this form"
@@ -116,11 +117,12 @@ class JsonFaces(DeclaredFaces):
         last: int | None = None,
         pixel_grid: Grid | None = None,
         units: Units | None = None,
+        images: str | None = None,
     ) -> None:
         choice("boxes", boxes, BOXES)
         self.units = None if units is None else choice("units", units, UNITS)
         self.root, self.file, self.split, self.boxes = root, file, split, boxes
-        self.subset, self.first, self.last = subset, first, last
+        self.subset, self.first, self.last, self.images = subset, first, last, images
         self.pixel_grid = None if pixel_grid is None else choice("pixel_grid", pixel_grid, GRIDS)
         self._head: tuple[Path, dict[str, Any]] | None = None
         self._splits: list[str] = []
@@ -135,7 +137,9 @@ class JsonFaces(DeclaredFaces):
         """A set for each `split` of the file, unless the argument chooses one."""
         parts: dict[str, FaceDataset] = {}
         for name in self._splits:
-            parts[name] = JsonFaces(self.root, self.file, name, units=self.units)
+            parts[name] = JsonFaces(
+                self.root, self.file, name, units=self.units, images=self.images
+            )
             parts[name].start_from(self.base)
         return parts
 
@@ -184,7 +188,7 @@ class JsonFaces(DeclaredFaces):
     def _rows(self, faces: Iterable[Any], problems: list[UserError]) -> list[Row]:
         """The good faces of the split; what is wrong with others is added to `problems`."""
         path, n_points = self._path(), get_scheme(self.scheme).n_points
-        folder = path.parent.resolve()
+        folder = (path.parent if self.images is None else self.resolve(self.images)).resolve()
         rows: list[Row] = []
         units = self._units()
         for number, value in enumerate(faces):

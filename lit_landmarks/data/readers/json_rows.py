@@ -27,7 +27,10 @@ _KEYS = (
     "split",
     "track",
     "time",
+    "prediction",
 )
+#: Of a face that a method has labelled: read by people, not by training.
+_PREDICTION_KEYS = ("confidence", "error", "visibility", "mma")
 Units = Literal["pixels", "relative", "percent"]
 UNITS: tuple[Units, ...] = ("pixels", "relative", "percent")
 #: Cure for coordinates that look like another unit.
@@ -83,6 +86,10 @@ def read_row(value: Any, n_points: int, annotated: bool, where: str) -> Row:
         raise UserError(f"image and split are text, subsets a list of text, {where}; correct them")
     for name in subsets:
         check_name("subset", name, where)
+    prediction = value.get("prediction", {})
+    if not isinstance(prediction, dict) or not {*prediction} <= {*_PREDICTION_KEYS}:
+        names = ", ".join(_PREDICTION_KEYS)
+        raise UserError(f"prediction is no object with some of {names}, {where}; correct it")
     points = _table(value["points"], n_points, 2, "points", where)
     mask = ~np.isnan(points[:, 0])
     own = _list(value.get("box"), 4, "box", where) if annotated else None

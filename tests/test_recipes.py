@@ -96,7 +96,7 @@ def insert(file: Path, before: str, text: str) -> None:
 def test_every_recipe_states_its_files_and_names_its_docstring_and_test() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Recipes")[1]
     recipes = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
-    assert len(recipes) == len(counts()) == 9
+    assert len(recipes) == len(counts()) == 10
     for recipe in recipes:
         paths = re.findall(r"`((?:lit_landmarks|tests)/[\w/]+\.py)`", recipe)
         assert {path.split("/")[0] for path in paths} == {"lit_landmarks", "tests"}, recipe

@@ -259,10 +259,9 @@ def test_an_optimizer_that_refuses_its_arguments_leaves_no_run(
     assert not (tiny.parent / "run").exists()
 
 
-@pytest.mark.parametrize("logger", ["CometLogger", "MLFlowLogger"])
-def test_a_logger_whose_package_is_missing(tiny: Path, complaint: Complaint, logger: str) -> None:
+def test_a_logger_whose_package_is_missing(tiny: Path, complaint: Complaint) -> None:
     run = tiny.parent / "run"
-    line = complaint("fit", "--config", tiny, "--run", run, "--trainer.logger", logger)
+    line = complaint("fit", "--config", tiny, "--run", run, "--trainer.logger", "CometLogger")
     assert "install what it needs" in line
     assert "Namespace" not in line
     assert not run.exists()

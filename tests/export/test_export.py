@@ -34,13 +34,15 @@ from lit_landmarks.template import query_points
 from lit_landmarks.types import CropSpec, FaceInputs
 from tests.methods.test_every_method import PARTS, build, every_method
 from tests.support.configs import quick_config
-from tests.support.tiny_regressor import TinyRegressor
 from tests.support.toys import OffsetPerConvention
 
 CROP = CropSpec(64, "tight", 1.35)
 
 
-def tiny(**more: Any) -> TinyRegressor:
+def tiny(**more: Any) -> LandmarkModule:
+    # Late: the import registers it, and the tests over all methods would collect it.
+    from tests.support.tiny_regressor import TinyRegressor
+
     torch.manual_seed(0)
     return TinyRegressor.tiny(**more).eval()
 

@@ -69,7 +69,7 @@ def detect_all(
     Returns:
         name -> detections of each row.
     """
-    found: dict[str, list[Detections]] = {name: [] for name in detectors}
+    detections: dict[str, list[Detections]] = {name: [] for name in detectors}
     boxes = landmark_boxes(dataset)
     for row in track(range(len(boxes)), "pictures", transient=True):
         image = dataset.load([row])[0]
@@ -81,8 +81,8 @@ def detect_all(
             wide[:height, :width] = image
             image = wide
         for name, detector in detectors.items():
-            found[name].append(detector.detect(image))
-    return found
+            detections[name].append(detector.detect(image))
+    return detections
 
 
 def landmark_boxes(dataset: FaceDataset) -> Numbers:
@@ -92,19 +92,19 @@ def landmark_boxes(dataset: FaceDataset) -> Numbers:
 
 
 def compare_boxes(
-    found: Sequence[Detections], boxes: Numbers
+    detections: Sequence[Detections], boxes: Numbers
 ) -> tuple[int, int, BoxMapping, BoxScatter]:
     """Found faces, boxes of no labelled face, mapping and scatter of one detector.
 
     Args:
-        found: of each row.
+        detections: of each row.
         boxes: (n, 4) landmark boxes of the rows.
 
     Raises:
         UserError: too few faces are found.
     """
     detected, landmarks, others = [], [], 0
-    for faces, box in zip(found, boxes, strict=True):
+    for faces, box in zip(detections, boxes, strict=True):
         overlap = box_overlap(faces.boxes, box)
         others += int((overlap < _FOUND).sum())
         if len(overlap) and overlap.max() >= _FOUND:
@@ -126,10 +126,10 @@ def bench_detectors(
         repeats: times that each picture of the timing is detected; the fastest counts.
     """
     boxes = landmark_boxes(dataset)
-    found = detect_all(detectors, dataset)
+    detections = detect_all(detectors, dataset)
     times = _time(detectors, dataset, repeats)
     return {
-        name: DetectorFigures(len(boxes), *compare_boxes(found[name], boxes), times[name])
+        name: DetectorFigures(len(boxes), *compare_boxes(detections[name], boxes), times[name])
         for name in detectors
     }
 

@@ -174,8 +174,8 @@ def _bench_detectors(options: argparse.Namespace) -> int:
     dataset = build_dataset(options.dataset, options.settings)
     if options.share is not None:
         boxes = landmark_boxes(dataset)
-        for name, found in detect_all(detectors, dataset, options.share).items():
-            count, _, _, left = compare_boxes(found, boxes)
+        for name, detections in detect_all(detectors, dataset, options.share).items():
+            count, _, _, left = compare_boxes(detections, boxes)
             scatter = f"sd {left.x:.3f} {left.y:.3f}, of the log size {left.log_size:.3f}"
             print(f"{name}: {count} of {len(boxes)} faces found, {scatter}")
         return 0

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch
 
 from lit_landmarks import __version__
-from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.export.litert_file import LiteWriter
 from lit_landmarks.export.module import ExportedMethod, Signature, check_outputs
@@ -186,7 +185,7 @@ def describe(
         conventions=module.signature.conventions,
         whole=method.normalizer is not None,
         stage_mma=tuple(method.stage_costs()) if module.signature.stages else (),
-        mma=count_mma(method, method.example()).mma if mma is None else float(mma),
+        mma=method.total_mma() if mma is None else float(mma),
         metrics={k: float(v) for k, v in dict(notes.get("metrics") or {}).items()},
         licence={str(k): str(v) for k, v in dict(notes.get("licence") or {}).items()},
         command=str(notes.get("command") or ""),
@@ -198,10 +197,10 @@ def _signature(method: LandmarkModule, options: ExportOptions, path: Path) -> Si
     conventions = () if method.correction is None else method.correction.conventions
     if options.convention is not None:
         if options.convention not in conventions:
-            known = ", ".join(conventions) or "none, since it has no correction"
+            choices = ", ".join(conventions) or "none, since it has no correction"
             raise UserError(
                 f"{type(method).__name__} answers in no convention '{options.convention}'; it has"
-                f" {known}"
+                f" {choices}"
             )
         conventions = (options.convention,)
     if options.places is not None and method.scheme is not None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.export.module import ExportedMethod
 from lit_landmarks.export.quantize import quantize_onnx
 from lit_landmarks.inference.graph_description import KEY, GraphDescription
@@ -136,4 +136,4 @@ def _first_cause(error: BaseException) -> str:
     cause: Any = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    return first_line(cause)

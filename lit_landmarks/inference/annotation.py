@@ -20,7 +20,7 @@ from lit_landmarks.inference.face import Face
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.sources import Source, list_sources
 from lit_landmarks.inference.tracker import Tracker
-from lit_landmarks.pictures.video import CameraFrames, VideoFrames
+from lit_landmarks.pictures.video import CameraFrames, VideoFrames, usable_rate
 
 Pixels = NDArray[np.uint8]
 #: Boxes (F, 4) by the resolved path of their picture, or for every picture.
@@ -155,8 +155,10 @@ class _Annotator:
     def _find(self, source: Source, image: Pixels) -> tuple[Tensor, list[float | None]]:
         """Boxes (F, 4) and scores of the faces of a picture."""
         if self.detector is not None:
-            found = find_faces(self.detector, image, self.min_score)
-            return torch.as_tensor(found.boxes, dtype=torch.float32), [*found.scores.tolist()]
+            detections = find_faces(self.detector, image, self.min_score)
+            return torch.as_tensor(detections.boxes, dtype=torch.float32), [
+                *detections.scores.tolist()
+            ]
         if self.boxes is None:
             given: Any = self.landmarker.whole_box(image)
         elif isinstance(self.boxes, Mapping):
@@ -197,11 +199,10 @@ class _Annotator:
         except UserError as error:
             yield Annotation(source, [], problem=error)
             return
-        rate = video.rate if math.isfinite(video.rate) else 25.0
         tracker = Tracker(
             self.landmarker,
             lambda image: self._find(source, image),
-            rate=rate,
+            rate=usable_rate(video.rate),
             smooth=self.smooth,
             queries=self.queries,
             convention=self.convention,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.inference.graph_description import (
     GRAPH_SUFFIXES,
     KEY,
@@ -58,9 +58,8 @@ class OnnxRuntime:
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors share no class of their own
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"ONNX Runtime cannot read {path} ({reason}); export the method again"
+                f"ONNX Runtime cannot read {path} ({first_line(error)}); export the method again"
             ) from error
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
@@ -103,9 +102,8 @@ class LiteRuntime:
             self._run = self._interpreter.get_signature_runner()
             self._types = {k: v["dtype"] for k, v in self._run.get_input_details().items()}
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"LiteRT cannot read {path} ({reason}); export the method again"
+                f"LiteRT cannot read {path} ({first_line(error)}); export the method again"
             ) from error
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:

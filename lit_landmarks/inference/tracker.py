@@ -20,6 +20,7 @@ from lit_landmarks.geometry.boxes import Numbers, box_overlap
 from lit_landmarks.inference.face import Face
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.one_euro import OneEuro
+from lit_landmarks.pictures.video import DEFAULT_RATE, usable_rate
 from lit_landmarks.template import has_mean_face, mean_face
 
 Pixels = NDArray[np.uint8]
@@ -81,7 +82,7 @@ class Tracker:
         self,
         landmarker: Landmarker,
         find: FindFaces,
-        rate: float = 25.0,
+        rate: float = DEFAULT_RATE,
         smooth: bool = True,
         queries: Any = None,
         convention: str | None = None,
@@ -239,7 +240,7 @@ def smooth_track(
         rate: frames a second; 25 if it is no number.
         smooth: the filter; None for that of the tracker.
     """
-    smooth, seconds = smooth or OneEuro(), 1 / (rate if np.isfinite(rate) else 25.0)
+    smooth, seconds = smooth or OneEuro(), 1 / usable_rate(rate)
     sizes = [_side(landmark_box(face, scheme)) for face in points]
     return np.stack([smooth(face, size, seconds) for face, size in zip(points, sizes, strict=True)])
 

@@ -23,6 +23,18 @@ VIDEO_SUFFIXES = (
 )
 #: Share of the stated frames that may lack at the end: containers estimate their number.
 _SLACK = 0.02
+#: Frames a second of a video that does not say.
+DEFAULT_RATE = 25.0
+
+
+def usable_rate(rate: float) -> float:
+    """Frames a second, for what needs a number: `DEFAULT_RATE` where a video does not say.
+
+    Example:
+        >>> usable_rate(30.0), usable_rate(float("nan"))
+        (30.0, 25.0)
+    """
+    return rate if np.isfinite(rate) and rate > 0 else DEFAULT_RATE
 
 
 class VideoFrames:
@@ -147,7 +159,7 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, rate: float) -> None:
         self.path = Path(path)
-        self._rate = rate if np.isfinite(rate) and rate > 0 else 25.0
+        self._rate = usable_rate(rate)
         self._writer: cv2.VideoWriter | None = None
         self._temporary = self.path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.mp4")
         self._size = (0, 0)
@@ -176,7 +188,7 @@ class VideoWriter:
 
     def _open(self) -> cv2.VideoWriter:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        with contextlib.suppress(OSError):  # told by what follows
+        with contextlib.suppress(OSError):  # the writer below says so
             self.path.parent.mkdir(parents=True, exist_ok=True)
         code = cv2.VideoWriter.fourcc(*"mp4v")
         name = str(self._temporary)

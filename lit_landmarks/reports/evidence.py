@@ -83,13 +83,13 @@ def collect_evidence(files: Iterable[Path], methods: Iterable[str]) -> list[Evid
         files: results files.
         methods: names of shipped configs that name a method, such as "musica_helen".
     """
-    known = set(methods)
+    shipped = set(methods)
     entries: dict[tuple[Recipe, int, bool], Evidence] = {}
     for path in files:
         for table in load_file(path).values():
             for row in table.rows:
                 for run in row.runs:
-                    _add(entries, run, row.label, known)
+                    _add(entries, run, row.label, shipped)
     return list(entries.values())
 
 
@@ -140,11 +140,11 @@ def read_recipe(command: str, methods: set[str]) -> tuple[Recipe, bool] | None:
         >>> read_recipe(f"{command} --model.rank 32", {"musica"})[0]
         Recipe(configs=('musica',), settings=('--model.rank=32',))
     """
-    words = shlex.split(command)
-    if words[:4] != ["python", "-m", "lit_landmarks", "fit"] or "&&" in words:
+    arguments = shlex.split(command)
+    if arguments[:4] != ["python", "-m", "lit_landmarks", "fit"] or "&&" in arguments:
         return None
     values: list[tuple[str, str]] = []
-    for word in words[4:]:
+    for word in arguments[4:]:
         if word.startswith("--"):
             key, _, text = word[2:].partition("=")
             values.append((key, text))
@@ -167,12 +167,12 @@ def _add(
     label: str,
     methods: set[str],
 ) -> None:
-    found = read_recipe(run.command, methods)
+    reading = read_recipe(run.command, methods)
     figures = {key: value for key, value in run.values.items() if _NME.fullmatch(key)}
     sets = _TRAINED_ON.findall(run.data)
-    if found is None or not figures or not sets:
+    if reading is None or not figures or not sets:
         return
-    recipe, pretrained = found
+    recipe, pretrained = reading
     faces = sum(int((count or first).replace(",", "")) for _, count, first in sets)
     key = recipe, faces, pretrained
     names = tuple(name.lower() for name, _, _ in sets)
@@ -193,8 +193,8 @@ def without_data(recipe: Recipe, brings_data: Mapping[str, bool]) -> Recipe | No
     method, *others = recipe.configs
     if any(name not in brings_data for name in recipe.configs):
         return None
-    kept = tuple(name for name in others if not brings_data[name])
-    return Recipe((method, *kept), recipe.settings)
+    remaining = tuple(name for name in others if not brings_data[name])
+    return Recipe((method, *remaining), recipe.settings)
 
 
 def refuse_no_evidence(evidence: Sequence[Evidence]) -> None:

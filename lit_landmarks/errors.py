@@ -7,6 +7,8 @@ escapes is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args, get_origin, get_type_hints
 
 
@@ -30,6 +32,33 @@ def first_line(error: BaseException, named: bool = False) -> str:
         return name
     line = text.splitlines()[0]
     return f"{name}: {line}" if named else line
+
+
+@contextmanager
+def needs_extra(what: str, extra: str, otherwise: str = "") -> Iterator[None]:
+    """Around an import: says which extra of this package brings what is missing.
+
+    Args:
+        what: the thing that needs it, as the subject of a sentence.
+        extra: name of the extra.
+        otherwise: what the user can do instead.
+
+    Raises:
+        UserError: the import failed.
+
+    Example:
+        >>> with needs_extra("LiteRT", "tf"):
+        ...     raise ImportError("no tf")
+        Traceback (most recent call last):
+        ...
+        lit_landmarks.errors.UserError: LiteRT needs more packages (no tf); pip install \
+"lit-landmarks[tf]"
+    """
+    try:
+        yield
+    except ImportError as error:
+        cure = f'pip install "lit-landmarks[{extra}]"' + (f", or {otherwise}" if otherwise else "")
+        raise UserError(f"{what} needs more packages ({first_line(error)}); {cure}") from error
 
 
 def check_literals(options: object, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, needs_extra
 from lit_landmarks.export.module import ExportedMethod
 from lit_landmarks.export.quantize_litert import quantize_litert
 from lit_landmarks.inference.graph_description import GraphDescription, append_description
@@ -32,12 +32,8 @@ class LiteWriter:
     """
 
     def __init__(self, module: ExportedMethod, description: GraphDescription) -> None:
-        try:
+        with needs_extra("export to LiteRT", "litert"):
             import litert_torch
-        except ImportError as error:
-            raise UserError(
-                'LiteRT files need more packages; install them: pip install "lit-landmarks[litert]"'
-            ) from error
         if "queries" in module.input_names:
             raise UserError(
                 "a LiteRT graph has a fixed number of points; name them with --queries, a scheme or"

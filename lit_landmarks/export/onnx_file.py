@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import Dim
 
-from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.errors import UserError, first_line, needs_extra
 from lit_landmarks.export.module import ExportedMethod
 from lit_landmarks.export.quantize import quantize_onnx
 from lit_landmarks.inference.graph_description import KEY, GraphDescription
@@ -29,12 +29,8 @@ def trace_onnx(module: ExportedMethod) -> onnx_ir.Model:
     Raises:
         UserError: the packages are not installed, or an operator that ONNX lacks.
     """
-    try:
+    with needs_extra("export to ONNX", "export"):
         import onnxscript  # noqa: F401  # what `torch.onnx.export` translates with
-    except ImportError as error:
-        raise UserError(
-            'ONNX files need more packages; install them: pip install "lit-landmarks[export]"'
-        ) from error
     faces, points = Dim("faces", min=1), Dim("queries", min=1)
     free = {name: {0: faces} for name in module.input_names}
     if "queries" in free:

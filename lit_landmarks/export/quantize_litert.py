@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, needs_extra
 from lit_landmarks.export.trunk import Node, find_trunk
 from lit_landmarks.inference.runtimes import split_faces
 
@@ -74,12 +74,8 @@ def quantize_litert(
     Raises:
         UserError: the packages are not installed, or the model has no trunk.
     """
-    try:
+    with needs_extra("export --quantize to LiteRT", "litert"):
         from ai_edge_quantizer import qtyping, quantizer
-    except ImportError as error:
-        raise UserError(
-            '8 bits need more packages; install them: pip install "lit-landmarks[litert]"'
-        ) from error
     nodes, constants, operators, image = _read_graph(content)
     trunk = find_trunk(nodes, constants, image)
     supported = {name.value for name in qtyping.TFLOperationName}

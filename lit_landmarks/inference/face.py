@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.documents import parse_json
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import UserError, needs_extra
 from lit_landmarks.inference.meshes import write_mesh
 
 if TYPE_CHECKING:
@@ -120,12 +120,8 @@ def to_keypoints(faces: Sequence[Face]) -> KeyPoints:
     Raises:
         UserError: supervision is not installed, or the faces have different points.
     """
-    try:
+    with needs_extra("to_keypoints", "supervision"):
         from supervision import KeyPoints
-    except ImportError as error:
-        raise UserError(
-            'to_keypoints needs supervision; pip install "lit-landmarks[supervision]"'
-        ) from error
     if len({(face.scheme, len(face.points)) for face in faces}) > 1:
         raise UserError("faces of different schemes in one picture; convert them one by one")
     if not faces:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.errors import UserError, first_line, needs_extra
 from lit_landmarks.inference.graph_description import (
     GRAPH_SUFFIXES,
     KEY,
@@ -42,12 +42,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        try:
+        with needs_extra(str(path), "export"):
             import onnxruntime
-        except ImportError as error:
-            raise UserError(
-                f'{path} needs ONNX Runtime; install it: pip install "lit-landmarks[export]"'
-            ) from error
         if not path.is_file():
             raise UserError(f"no graph at {path}; give a file that `export` wrote")
         options = onnxruntime.SessionOptions()
@@ -89,12 +85,8 @@ class LiteRuntime:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self.description = read_appended_description(path)
-        try:
+        with needs_extra(str(path), "litert"):
             from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise UserError(
-                f'{path} needs LiteRT; install it: pip install "lit-landmarks[litert]"'
-            ) from error
         try:
             self._interpreter = Interpreter(
                 str(path), num_threads=threads or torch.get_num_threads()

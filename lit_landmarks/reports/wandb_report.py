@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.errors import UserError, first_line, needs_extra
 from lit_landmarks.reports.compare import (
     Comparison,
     find_differences,
@@ -34,14 +34,10 @@ def build_report(comparison: Comparison, project: str) -> Any:
     """
     if not is_project(project):
         raise UserError(f"'{project}' is no W&B project; write entity/project")
-    try:
+    with needs_extra("a W&B report", "wandb-report"):
         # By name: an extra that may be absent, and whose exports no checker sees.
         wr: Any = import_module("wandb_workspaces.reports.v2")
         expr: Any = import_module("wandb_workspaces.expr")
-    except ImportError as error:
-        raise UserError(
-            'a W&B report needs wandb-workspaces; pip install "lit-landmarks[wandb-report]"'
-        ) from error
     entity, _, name = project.partition("/")
     names = [entry.name for entry in comparison.entries]
     runs = wr.Runset(

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
-from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.errors import UserError, first_line, needs_extra
 from lit_landmarks.files import write_atomic
 from lit_landmarks.training.run_directory import RunDirectory
 
@@ -53,14 +53,8 @@ def open_loggers(
 
 
 def _open(extra: str, make: Callable[[], Logger]) -> Logger:
-    try:
-        logger = make()
-    except ImportError as error:
-        raise UserError(
-            f"{extra} is not installed ({first_line(error)}); pip install"
-            f' "lit-landmarks[{extra}]", or set loggers.{extra} false'
-        ) from error
-    return logger
+    with needs_extra(f"loggers.{extra}", extra, f"set loggers.{extra} false"):
+        return make()
 
 
 def _tensorboard(run: RunDirectory, config: Mapping[str, Any]) -> Logger:

@@ -146,7 +146,6 @@ def _load(model: str | None, flip_average: bool) -> Landmarker:
     """
     from lit_landmarks.compute import default_device
     from lit_landmarks.inference import load
-    from lit_landmarks.inference.flipping import average_flips
 
     if model is not None:
         return load(model, flip_average).to(default_device())
@@ -157,7 +156,7 @@ def _load(model: str | None, flip_average: bool) -> Landmarker:
             f"the weights {_WEIGHTS} do not come with this version; add --model RUN, the folder of"
             " a trained run or a checkpoint"
         ) from error
-    return (average_flips(landmarker) if flip_average else landmarker).to(default_device())
+    return (landmarker.average_flips() if flip_average else landmarker).to(default_device())
 
 
 def _write(

@@ -16,6 +16,7 @@ from lit_landmarks.geometry import affine_scale, transform_points
 from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.inference.face import Face
 from lit_landmarks.inference.predictor import Predictor
+from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import query_points
 from lit_landmarks.types import CropSpec, FaceInputs, Prediction
@@ -33,6 +34,9 @@ class Landmarker:
         crop: how it was trained to see faces.
         notes: what its checkpoint says of it: metrics, licences, training command, MMA.
         batch_size: faces that are run at once.
+
+    Attributes:
+        flip_average: answer with the mean of a face and its mirror image (`average_flips`).
 
     Example:
         >>> from lit_landmarks.methods import METHODS
@@ -62,6 +66,21 @@ class Landmarker:
         self.crop = crop
         self.notes = dict(notes or {})
         self.batch_size = batch_size
+        self.flip_average = False
+
+    def average_flips(self) -> Landmarker:
+        """The same with flip averaging; its notes say the cost of both runs.
+
+        Raises:
+            UserError: the scheme has no left-right pairs.
+        """
+        flip_permutation(self.method.scheme)
+        notes = dict(self.notes)
+        if notes.get("mma") is not None:
+            notes["mma"] = 2 * notes["mma"]
+        both = Landmarker(self.method, self.crop, notes, self.batch_size)
+        both.flip_average = True
+        return both
 
     def to(self, device: torch.device | str) -> Landmarker:
         """Move the method to another device; returns itself."""
@@ -127,7 +146,7 @@ class Landmarker:
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
                 inputs = inputs.to(self.method.device)
-                prediction = self.method.add_visibility(self.method(inputs).detach(), inputs)
+                prediction = self.method.add_visibility(self._predict(inputs).detach(), inputs)
             faces += self._faces(prediction, to_image[rows].cpu(), boxes[rows], scheme, convention)
         return faces
 
@@ -169,6 +188,11 @@ class Landmarker:
         shape = tuple(image.shape)
         height, width = shape[1:] if isinstance(image, Tensor) else shape[:2]
         return [whole_box(width, height, self.crop.scale)]
+
+    def _predict(self, inputs: FaceInputs) -> Prediction:
+        if self.flip_average:
+            return average_flipped(self.method, inputs, self.method.scheme)
+        return self.method(inputs)
 
     def _inputs(
         self, crops: Tensor, scheme: str | None, queries: Any, convention: str | None

@@ -11,7 +11,6 @@ import yaml
 from lit_landmarks.data.module import FRAME_SCALES
 from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
-from lit_landmarks.inference.flipping import average_flips
 from lit_landmarks.inference.graphs import open_graph
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.runtimes import is_graph
@@ -45,7 +44,7 @@ def load(source: str | Path, flip_average: bool = False) -> Landmarker:
             points without left-right pairs.
     """
     landmarker = _load(source)
-    return average_flips(landmarker) if flip_average else landmarker
+    return landmarker.average_flips() if flip_average else landmarker
 
 
 def _load(source: str | Path) -> Landmarker:

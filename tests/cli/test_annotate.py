@@ -13,7 +13,6 @@ from lit_landmarks.cli import main
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import Landmarker
-from lit_landmarks.inference.flipping import average_flips
 from tests.support.blob_faces import blob_landmarker, draw_blobs
 
 
@@ -24,7 +23,7 @@ def blobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def load(source: str, flip_average: bool = False) -> Landmarker:
         if source != "blobs":
             raise UserError(f"no checkpoint at {source}")
-        return average_flips(blob_landmarker()) if flip_average else blob_landmarker()
+        return blob_landmarker().average_flips() if flip_average else blob_landmarker()
 
     monkeypatch.setattr(lit_landmarks.inference, "load", load)
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import Landmarker
-from lit_landmarks.inference.flipping import FlipAverage, average_flips
 from lit_landmarks.methods import METHODS
 from lit_landmarks.methods.mirroring import average_flipped, flip_permutation, mirror_prediction
 from lit_landmarks.nets.head3d import Head3dOptions
@@ -146,7 +145,10 @@ def test_a_method_agrees_with_itself_in_the_mirror(name: str) -> None:
         method = METHODS[name].tiny().eval()
     inputs = method.example(2)
     inputs.image = torch.rand_like(inputs.image)
-    both = FlipAverage(method)
+
+    def both(faces: FaceInputs) -> Prediction:
+        return average_flipped(method, faces, method.scheme)
+
     with torch.inference_mode():
         straight = both(inputs)
         flipped = FaceInputs(inputs.image.flip(-1), inputs.queries, inputs.convention)
@@ -182,16 +184,18 @@ def test_points_without_pairs_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     method = METHODS["MuSiCa"].tiny()
     lost = get_scheme("ibug68")
     monkeypatch.setitem(vars(lost), "flip", None)
-    for refused in (method.average_flips, lambda: FlipAverage(method)):
+    landmarker = Landmarker(method, CropSpec(64, "tight", 1.35))
+    for refused in (method.average_flips, landmarker.average_flips):
         with pytest.raises(UserError, match="'ibug68' has no left-right pairs"):
             refused()
     assert not method.flip_average
+    assert not landmarker.flip_average
 
 
 def test_a_landmarker_counts_both_runs() -> None:
     method = METHODS["MuSiCa"].tiny()
     plain = Landmarker(method, CropSpec(64, "tight", 1.35), {"mma": 12.5})
-    both = average_flips(plain)
+    both = plain.average_flips()
     assert both.notes["mma"] == 25.0
     assert plain.notes["mma"] == 12.5
     generator = torch.Generator().manual_seed(0)

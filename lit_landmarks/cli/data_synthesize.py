@@ -19,6 +19,7 @@ programs written for that set read them. Goes on where a run was stopped; a larg
   python -m lit_landmarks data synthesize DIR --layout wflw --n 500 --image_size 256
   python -m lit_landmarks data synthesize DIR --layout ibug --source IctFaces --head HEAD.npz
   python -m lit_landmarks data synthesize DIR --layout columns --scheme dense520 --convention 3d
+  python -m lit_landmarks data synthesize OTHER --layout columns --convention 3d --pictures DIR
 
 Further --key value pairs are arguments of the source (seed, max_yaw, image_size ...)."""
 
@@ -33,6 +34,12 @@ def add_subcommand(parts: Subcommands) -> None:
     sources = f"who renders: one of {', '.join(list_renderers())}"
     parser.add_argument("--source", default="SyntheticFaces", help=sources)
     parser.add_argument("--workers", type=int, help="processes (all cores)")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder of the same faces in another scheme or convention: its pictures are linked "
+        "instead of rendered again",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -61,10 +68,11 @@ def _run(options: argparse.Namespace) -> int:
     start = time.monotonic()
     dataset = build_dataset(options.source, [*options.settings, *given])
     layout = chosen.of(dataset)
-    count = synthesize(dataset, layout, options.target, options.n, options.workers)
+    target, pictures = options.target, options.pictures
+    count = synthesize(dataset, layout, target, options.n, options.workers, pictures)
     duration = f" in {time.monotonic() - start:.0f} s" if count else ""
     print(
-        f"{options.n} faces in {options.target}, layout {layout.name}: "
-        f"{count} rendered now{duration}"
+        f"{options.n} faces in {target}, layout {layout.name}: "
+        f"{count} {'rendered' if pictures is None else 'labeled'} now{duration}"
     )
     return 0

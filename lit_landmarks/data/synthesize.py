@@ -12,12 +12,14 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,15 +33,57 @@ from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.label_cache import code_version, read_labels
 from lit_landmarks.data.layouts import Face, Layout
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import write_atomic
+from lit_landmarks.files import atomic_path, write_atomic
 
 #: Hidden folder of notes in the target.
 NOTES = ".synthesize"
+_PLAN = "plan.json"
 _BLOCK = 32
+#: Arguments of rendered faces on which their pictures do not depend.
+_OF_LABELS = ("scheme", "convention", "visibility", "primary_norm")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is written where; see `synthesize`."""
+
+    dataset: FaceDataset
+    layout: Layout
+    target: Path
+    pictures: Path | None
+
+    def write(self, rows: range) -> None:
+        """Write some faces, then note that they are there."""
+        index = self.dataset.index_of(rows)
+        faces = _faces(index, rows)
+        if self.pictures is not None:
+            for face in faces:
+                self._take_picture(self.pictures, face.number)
+        else:
+            for face, image in zip(faces, self.dataset.load(rows), strict=True):
+                self.layout.write(self.target, replace(face, image=image))
+        write_columns(_note(self.target / NOTES, rows), index)
+
+    def _take_picture(self, pictures: Path, number: int) -> None:
+        name = self.layout.picture_name(number)
+        assert name is not None
+        source = pictures / name
+        if not source.is_file():
+            raise UserError(f"no {source}, the picture of face {number}; render more faces there")
+        with atomic_path(self.target / name) as place:
+            try:
+                os.link(source, place)
+            except OSError:  # another disk, or a file system without links
+                shutil.copyfile(source, place)
 
 
 def synthesize(
-    dataset: FaceDataset, layout: Layout, target: Path, n: int, workers: int | None = None
+    dataset: FaceDataset,
+    layout: Layout,
+    target: Path,
+    n: int,
+    workers: int | None = None,
+    pictures: Path | None = None,
 ) -> int:
     """Write faces 0 to n - 1 of a rendered set.
 
@@ -49,12 +93,15 @@ def synthesize(
         target: folder, empty or begun by the same call.
         n: number of faces.
         workers: processes; None takes one for each core.
+        pictures: folder of the same faces with other labels, whose pictures are taken (linked,
+            where the file system can) instead of rendered once more.
 
     Returns:
-        How many faces were rendered now; the others were there.
+        How many faces were written now; the others were there.
 
     Raises:
-        UserError: the folder holds something else, a file cannot be written, a worker died.
+        UserError: the folder holds something else, a file cannot be written, a worker died;
+            `pictures` shows other faces, or lacks some.
     """
     if layout.scheme not in (None, dataset.scheme):
         raise UserError(
@@ -62,11 +109,13 @@ def synthesize(
             " make them in the layout's scheme"
         )
     notes = target / NOTES
+    if pictures is not None:
+        check_pictures(pictures, dataset, layout)
     claim(target, dataset, layout.name)
     blocks = [range(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     missing = [rows for rows in blocks if not _note(notes, rows).is_file()]
     steps = track(
-        _run(dataset, layout, target, missing, workers),
+        _run(_Job(dataset, layout, target, pictures), missing, workers),
         description=f"writing {layout.name}",
         total=len(missing),
         console=Console(stderr=True),
@@ -95,26 +144,12 @@ def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
         UserError: it holds other files, or faces of other arguments or another version; an image
             is damaged or does not hold its face.
     """
-    if dataset.rendered:  # the number of faces may grow
-        content = dataset.content_key(range(1))
-    else:
-        index = dataset.index()
-        content = dataset.content_key(range(len(index))) + _hash(index.points, index.mask)
-    arguments = {k: v for k, v in vars(dataset).items() if _plain(k, v)}
-    plan = {
-        "layout": layout,
-        "source": type(dataset).__name__,
-        "arguments": arguments,
-        "version": hashlib.sha256((content + code_version()).encode()).hexdigest()[:16],
-    }
-    file = target / NOTES / "plan.json"
+    plan = _plan(dataset, layout)
+    file = target / NOTES / _PLAN
     if file.is_file():
-        try:
-            stored: Any = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            stored = {}
-        if stored != json.loads(json.dumps(plan)):
-            keys = [k for k in plan if not isinstance(stored, dict) or stored.get(k) != plan[k]]
+        stored = _read_plan(file)
+        if stored != plan:
+            keys = [key for key in plan if stored.get(key) != plan[key]]
             raise UserError(
                 f"{target} holds faces of another {' and '.join(keys)}; choose another folder,"
                 " or the same arguments to go on"
@@ -127,6 +162,57 @@ def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
     if not dataset.rendered:
         refuse_bad_faces(dataset)
     write_atomic(file, json.dumps(plan, indent=2) + "\n")
+
+
+def check_pictures(pictures: Path, dataset: FaceDataset, layout: Layout) -> None:
+    """See that a folder shows the faces of a data set, whatever their labels.
+
+    Args:
+        pictures: a folder that `synthesize` wrote.
+        dataset: the faces, with labels of another scheme or convention.
+        layout: of both.
+
+    Raises:
+        UserError: it does not, or the layout has no picture that stands alone.
+    """
+    if layout.picture_name(0) is None:
+        raise UserError(
+            f"layout {layout.name!r} does not share pictures; take layout 'columns', or render"
+        )
+    plan, stored = _plan(dataset, layout.name), _read_plan(pictures / NOTES / _PLAN)
+    for both in (plan, stored):
+        arguments = both.get("arguments", {})
+        both["arguments"] = {k: v for k, v in arguments.items() if k not in _OF_LABELS}
+    if stored != plan:
+        keys = [key for key in plan if stored.get(key) != plan[key]]
+        raise UserError(
+            f"{pictures} does not hold the pictures of these faces (it differs in"
+            f" {' and '.join(keys)}); name the folder that was rendered with the same arguments"
+        )
+
+
+def _plan(dataset: FaceDataset, layout: str) -> dict[str, Any]:
+    """What a folder of faces is made of, as its plan file holds it."""
+    if dataset.rendered:  # the number of faces may grow
+        content = dataset.content_key(range(1))
+    else:
+        index = dataset.index()
+        content = dataset.content_key(range(len(index))) + _hash(index.points, index.mask)
+    plan: dict[str, Any] = {
+        "layout": layout,
+        "source": type(dataset).__name__,
+        "arguments": {k: v for k, v in vars(dataset).items() if _plain(k, v)},
+        "version": hashlib.sha256((content + code_version()).encode()).hexdigest()[:16],
+    }
+    return cast(dict[str, Any], json.loads(json.dumps(plan)))
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    try:
+        stored: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        stored = None
+    return stored if isinstance(stored, dict) else {}
 
 
 def _hash(*columns: NDArray[Any]) -> str:
@@ -144,39 +230,36 @@ def _plain(name: str, value: Any) -> bool:
     return plain and not name.startswith("_") and name not in ("n", "cache_dir", "device", "head")
 
 
-def _run(
-    dataset: FaceDataset, layout: Layout, target: Path, missing: list[range], workers: int | None
-) -> Iterator[None]:
+def _run(job: _Job, missing: list[range], workers: int | None) -> Iterator[None]:
     """Each block as it is done."""
     count = min(workers or os.cpu_count() or 1, len(missing))
     if count <= 1:
         for rows in missing:
-            _block(dataset, layout, target, rows)
+            job.write(rows)
             yield
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    shared = (dataset, layout, target)
-    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=shared)
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(job,))
     try:
         yield from pool.map(_work, missing)
     except BrokenProcessPool as error:
         raise UserError(
-            f"a worker died while writing {target} (out of memory?);"
+            f"a worker died while writing {job.target} (out of memory?);"
             " run the same command again, it goes on from here, or with fewer --workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_job: Callable[[range], None] | None = None
+_job: _Job | None = None
 
 
-def _start(dataset: FaceDataset, layout: Layout, target: Path) -> None:
+def _start(job: _Job) -> None:
     """What a worker keeps between blocks; the processes share the cores, so one thread each."""
     global _job
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _job = lambda rows: _block(dataset, layout, target, rows)  # noqa: E731
+    _job = job
 
 
 def _end_with_parent() -> None:
@@ -190,15 +273,7 @@ def _end_with_parent() -> None:
 def _work(rows: range) -> None:
     if _job is None:
         raise AssertionError("the pool starts its workers with _start")
-    _job(rows)
-
-
-def _block(dataset: FaceDataset, layout: Layout, target: Path, rows: range) -> None:
-    """Render and write some faces, then note that they are there."""
-    index = dataset.index_of(rows)
-    for face, image in zip(_faces(index, rows), dataset.load(rows), strict=True):
-        layout.write(target, Face(**(vars(face) | {"image": image})))
-    write_columns(_note(target / NOTES, rows), index)
+    _job.write(rows)
 
 
 def _listed(notes: Path, blocks: list[range]) -> Iterator[Face]:

@@ -16,6 +16,7 @@ import pytest
 
 from lit_landmarks.data import FaceDataset, SyntheticFaces
 from lit_landmarks.data.layouts import LAYOUTS, Face, Layout, write_image, write_text
+from lit_landmarks.data.readers.columns import ColumnFaces
 from lit_landmarks.data.synthesize import NOTES, synthesize
 from lit_landmarks.errors import UserError
 
@@ -150,3 +151,45 @@ def test_scheme_of_the_layout_is_asked_for(tmp_path: Path) -> None:
     faces = SyntheticFaces(n=2, scheme="wflw98")
     with pytest.raises(UserError, match=r"has scheme 'ibug68', the faces 'wflw98'"):
         synthesize(faces, _Plain(), tmp_path / "out", 2)
+
+
+def _heads(convention: str, seed: int = 3) -> SyntheticFaces:
+    return SyntheticFaces(
+        n=5, seed=seed, image_size=48, convention=convention, visibility=False, max_yaw=80.0
+    )
+
+
+def test_other_labels_take_the_pictures_that_there_are(tmp_path: Path) -> None:
+    skull, visible = tmp_path / "skull", tmp_path / "visible"
+    first = _heads("synthetic_3d")
+    synthesize(first, LAYOUTS["columns"].of(first), skull, 5, workers=1)
+    other = _heads("synthetic_visible")
+    layout = LAYOUTS["columns"].of(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SyntheticFaces, "load", None)  # nothing is rendered
+        assert synthesize(other, layout, visible, 5, workers=1, pictures=skull) == 5
+    one, two = ColumnFaces(str(skull)), ColumnFaces(str(visible))
+    assert two.convention == "synthetic_visible"
+    np.testing.assert_array_equal(two.index().points, other.index().points)
+    assert not np.array_equal(one.index().points, two.index().points)
+    for picture, same in zip(one.load(range(5)), two.load(range(5)), strict=True):
+        np.testing.assert_array_equal(picture, same)
+
+
+@pytest.mark.parametrize("case", ["seed", "number", "layout", "nothing"])
+def test_pictures_of_other_faces_are_refused(case: str, tmp_path: Path) -> None:
+    skull = tmp_path / "skull"
+    first = _heads("synthetic_3d")
+    if case != "nothing":
+        synthesize(first, LAYOUTS["columns"].of(first), skull, 2, workers=1)
+    other = _heads("synthetic_visible", seed=4 if case == "seed" else 3)
+    layout = LAYOUTS["ibug" if case == "layout" else "columns"].of(other)
+    message = {
+        "seed": r"skull does not hold .* these faces \(it differs in arguments and version",
+        "number": "000002.jpg, the picture of face 2; render more faces there",
+        "layout": "layout 'ibug' does not share pictures; take layout 'columns'",
+        "nothing": "skull does not hold the pictures",
+    }[case]
+    with pytest.raises(UserError, match=message):
+        synthesize(other, layout, tmp_path / "new", 5, workers=1, pictures=skull)
+    assert not (tmp_path / "new" / "faces.npz").exists()

@@ -121,6 +121,10 @@ class Layout(ABC):
             UserError: a file cannot be written.
         """
 
+    def picture_name(self, number: int) -> str | None:
+        """File of a face's picture below the root, where its labels are not part of it."""
+        return None
+
     def finish(self, root: Path, faces: Sequence[Face]) -> None:  # noqa: B027
         """Write the files that list all faces, in the order of their numbers.
 

@@ -44,16 +44,16 @@ class ColumnsLayout(Layout):
 
     def write(self, root: Path, face: Face) -> None:
         """Write the picture."""
-        write_image(root / _name(face.number), face.pixels)
+        write_image(root / self.picture_name(face.number), face.pixels)
+
+    def picture_name(self, number: int) -> str:
+        """See `Layout`."""
+        return f"images/{number // 1000:03d}/{number:06d}.jpg"
 
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
         """Write the columns; without visibility if nothing is known of it."""
         index = index_faces(faces)
         if index.visible is not None and (index.visible < 0).all():
             index = replace(index, visible=None)
-        more = {"header": self.header, "image": [_name(face.number) for face in faces]}
+        more = {"header": self.header, "image": [self.picture_name(face.number) for face in faces]}
         write_columns(root / "faces.npz", index, more)
-
-
-def _name(number: int) -> str:
-    return f"images/{number // 1000:03d}/{number:06d}.jpg"

@@ -39,6 +39,7 @@ FRAME = {
     "spiga_100mma": 128,
     "spiga_250mma": 128,
     "spiga_1000mma": 256,
+    "spiga_cascade": 128,
     "infinite3d_wide": 256,
 }
 

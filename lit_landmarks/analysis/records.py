@@ -127,11 +127,9 @@ def record_roles(
         device: where to run.
         title: of the progress bars, before the role.
     """
-    roles: tuple[Role, ...] = ("val", "test")
     return {
         role: record_faces(method, data, role, device, f"{title}, {role}" if title else "")
-        for role in roles
-        if data.sets[role]
+        for role in data.measured_roles
     }
 
 

@@ -342,17 +342,14 @@ def _measure_reliability(options: argparse.Namespace) -> int:
     from lit_landmarks.compute import default_device
     from lit_landmarks.draw.files import Image
     from lit_landmarks.settings import Task
-    from lit_landmarks.types import Role
 
     method, data = Task(request).load_trained()
     results: dict[str, list[Reliability]] = {}
     sheets: dict[str, Image] = {}
-    roles: tuple[Role, ...] = ("val", "test")
-    for role in roles:
-        if data.sets[role]:
-            records = record_landmarks(method, data, role, default_device())
-            results |= {f"{role}/{name}": measure_reliability(r) for name, r in records.items()}
-            sheets[role] = draw_received(method, data, role, options.faces, default_device())
+    for role in data.measured_roles:
+        records = record_landmarks(method, data, role, default_device())
+        results |= {f"{role}/{name}": measure_reliability(r) for name, r in records.items()}
+        sheets[role] = draw_received(method, data, role, options.faces, default_device())
     console = plain_console()
     print_reliability(results, console)
     write_reliability(results, sheets, options.output)

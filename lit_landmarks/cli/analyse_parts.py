@@ -49,16 +49,13 @@ def _normalizer(options: argparse.Namespace) -> int:
     from lit_landmarks.compute import default_device
     from lit_landmarks.settings import Task
     from lit_landmarks.training.run_directory import write_json
-    from lit_landmarks.types import Role
 
     placements = Placements(options.shift, options.zoom, options.roll, options.count)
     method, data = Task(request).load_trained()
     results: dict[str, Spread] = {}
-    roles: tuple[Role, ...] = ("val", "test")
-    for role in roles:
-        if data.sets[role]:
-            spread = measure_spread(method, data, role, placements, default_device())
-            results |= {f"{role}/{name}": value for name, value in spread.items()}
+    for role in data.measured_roles:
+        spread = measure_spread(method, data, role, placements, default_device())
+        results |= {f"{role}/{name}": value for name, value in spread.items()}
     console = plain_console()
     print_spread(results, console)
     path = (options.output or options.run) / "normalizer.json"
@@ -74,14 +71,11 @@ def _shape(options: argparse.Namespace) -> int:
     from lit_landmarks.compute import default_device
     from lit_landmarks.settings import Task
     from lit_landmarks.training.run_directory import write_json
-    from lit_landmarks.types import Role
 
     method, data = Task(request).load_trained()
     figures: dict[str, tuple[float, float]] = {}
-    roles: tuple[Role, ...] = ("val", "test")
-    for role in roles:
-        if data.sets[role]:
-            figures |= measure_shapes(method, data, role, default_device())
+    for role in data.measured_roles:
+        figures |= measure_shapes(method, data, role, default_device())
     console = plain_console()
     print_shapes(figures, console)
     path = (options.output or options.run) / "shape.json"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lit_landmarks.analysis.records import Array
     from lit_landmarks.analysis.stability import StillJitter
     from lit_landmarks.draw.files import Image
-    from lit_landmarks.types import FaceBatch, Prediction, Role
+    from lit_landmarks.types import FaceBatch, Prediction
 
 _DESCRIPTION = """How steady are the landmarks of a run?
 
@@ -128,12 +128,10 @@ def _measure_still(options: argparse.Namespace, output: Path) -> int:
 
     still: dict[str, StillJitter] = {}
     tracks: dict[str, float] = {}
-    roles: tuple[Role, ...] = ("val", "test")
-    for role in roles:
-        if data.sets[role]:
-            jitter = measure_still(predict, data, role, disturbances, options.faces, device)
-            still |= {f"{role}/{name}": result for name, result in jitter.items()}
-            tracks |= measure_tracks(predict, data, role, device)
+    for role in data.measured_roles:
+        jitter = measure_still(predict, data, role, disturbances, options.faces, device)
+        still |= {f"{role}/{name}": result for name, result in jitter.items()}
+        tracks |= measure_tracks(predict, data, role, device)
     console = plain_console()
     print_stability(still, tracks, console)
     write_stability(still, tracks, disturbances, output)

@@ -365,6 +365,12 @@ class LandmarkDataModule(lightning.LightningDataModule):
         random = self.trainer is not None and self.trainer.training
         return self.transform(batch, random=random, epoch=self.epoch)
 
+    @property
+    def measured_roles(self) -> tuple[Role, ...]:
+        """Of validation and test those that have faces: what analyses measure."""
+        roles: tuple[Role, ...] = ("val", "test")
+        return tuple(role for role in roles if self.sets[role])
+
     def batches(self, role: Role, random: bool = False, epoch: int = 0) -> Iterator[FaceBatch]:
         """Ready batches without a trainer, in file order or, if `random`, as in training."""
         faces = self.faces(role)

@@ -108,7 +108,9 @@ class MethodParts(StageCosts, MethodSteps):
             if features is None:
                 raise UserError(f"{name} has no pooled features; set model.error_head null")
             self.error_head = ErrorHead(features, self.error_head_options)
-        if self.head3d_options is not None and not self.answers_queries:
+        if self.head3d_options is not None:
+            if self.answers_queries:
+                raise UserError(f"{name} has a 3D head of its own; set model.head3d null")
             template = self._template()
             if features is None or template is None:
                 lack = "pooled features" if features is None else "3D mean face for its scheme"

@@ -52,7 +52,13 @@ def run(arguments: list[str]) -> int:
 
     entries, studies = gather(options.what)
     comparison = compare(
-        entries, studies, options.objective, options.column, options.curves, options.title
+        entries,
+        studies,
+        options.objective,
+        options.column,
+        options.curves,
+        options.title,
+        options.cost,
     )
     # A file or a pipe has no width of its own; 80 columns would break every name.
     console = Console(highlight=False, emoji=False, width=None if Console().is_terminal else 140)
@@ -88,6 +94,13 @@ def _make_parser() -> VerbParser:
         default=PALETTE_SIZE,
         metavar="N",
         help=f"rows drawn in curves and bars, at most {PALETTE_SIZE}",
+    )
+    parser.add_argument(
+        "--cost",
+        metavar="KEY",
+        default="compute/mma",
+        help="figure on the axis of cost: compute/mma, compute/parameters, "
+        "compute/latency_median_ms or compute/onnx_latency_median_ms",
     )
     parser.add_argument("--title", help="of the page")
     parser.add_argument(

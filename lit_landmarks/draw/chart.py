@@ -54,10 +54,14 @@ _GROUP_LETTERS, _RANKING_LETTERS = 16, 56
 _MOST_MARKERS = 30
 Range = tuple[float, float]
 _Point = tuple[float, float, str]
-Mark = Literal["dot", "star", "cross"]
+Mark = Literal["dot", "square", "triangle", "diamond", "star", "cross", "speck"]
 #: Marker, its area in square points and the width of its edge.
 _MARKERS: Mapping[Mark, tuple[str, float, float]] = {
     "dot": ("o", 50, 0.0),
+    "square": ("s", 46, 0.0),
+    "triangle": ("^", 58, 0.0),
+    "diamond": ("D", 40, 0.0),
+    "speck": ("o", 9, 0.0),
     "star": ("*", 220, 0.8),
     "cross": ("x", 42, 1.5),
 }
@@ -105,9 +109,13 @@ class Chart:
         xlabel, ylabel: quantity and unit.
         series: what is drawn, the last on top.
         description: the same in words, for a reader who cannot see it.
+        caption: what the marks mean, below the chart for everyone.
+        key_marks: label, color and mark of each kind of point, for a legend of the chart's own.
         x_range, y_range: ends of the axes; None fits the points.
         limits: upright lines with a label, such as a limit on cost.
         integer_x: x counts something, so ticks are at whole numbers.
+        log_x: a logarithmic scale.
+        x_labels: names of x = 0, 1, 2 ... where x is a choice.
     """
 
     key: str
@@ -116,17 +124,27 @@ class Chart:
     ylabel: str
     series: Sequence[Series]
     description: str = ""
+    caption: str = ""
+    key_marks: Sequence[tuple[str, int | None, Mark]] = ()
     x_range: Range | None = None
     y_range: Range | None = None
     limits: Sequence[tuple[float, str]] = ()
     integer_x: bool = False
+    log_x: bool = False
+    x_labels: Sequence[str] = ()
 
     def ranges(self) -> tuple[Range, Range]:
         """Ends of both axes."""
         points = [point for series in self.series for point in series.points()]
         xs = [point[0] for point in points] + [x for x, _ in self.limits]
-        ys = [point[1] for point in points]
-        return self.x_range or around(xs), self.y_range or around(ys)
+        y_range = self.y_range or around(point[1] for point in points)
+        if self.x_range is not None:
+            return self.x_range, y_range
+        if self.x_labels:
+            return (-0.5, len(self.x_labels) - 0.5), y_range
+        if self.log_x:
+            return (min(xs) / 1.3, max(xs) * 1.3), y_range
+        return around(xs), y_range
 
 
 @dataclass(frozen=True)
@@ -141,6 +159,7 @@ class Bars:
         series: name -> a value for each group; NaN leaves a gap.
         colors: name -> number in the palette; the others take theirs in turn.
         description: the same in words, for a reader who cannot see it.
+        caption, key_marks: see `Chart`.
     """
 
     key: str
@@ -150,6 +169,8 @@ class Bars:
     series: Mapping[str, Sequence[float]]
     colors: Mapping[str, int] = field(default_factory=dict)
     description: str = ""
+    caption: str = ""
+    key_marks: Sequence[tuple[str, int | None, Mark]] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,7 @@ class Ranking:
         labels: of the bars.
         values: 0 or more.
         description: the same in words, for a reader who cannot see it.
+        caption, key_marks: see `Chart`.
     """
 
     key: str
@@ -171,6 +193,8 @@ class Ranking:
     labels: Sequence[str]
     values: Sequence[float]
     description: str = ""
+    caption: str = ""
+    key_marks: Sequence[tuple[str, int | None, Mark]] = ()
 
 
 Drawing = Chart | Bars | Ranking
@@ -258,9 +282,14 @@ def _draw_chart(axes: Any, chart: Chart) -> _Labels:
     x_range, y_range = chart.ranges()
     axes.set_xlabel(_literal(chart.xlabel))
     axes.set_ylabel(_literal(chart.ylabel))
+    if chart.log_x:
+        axes.set_xscale("log")
     axes.set(xlim=x_range, ylim=y_range)
-    axes.ticklabel_format(style="plain", useOffset=False)
-    if chart.integer_x:
+    axes.ticklabel_format(axis="y" if chart.log_x else "both", style="plain", useOffset=False)
+    if chart.x_labels:
+        shown = [_literal(_shortened(label, _GROUP_LETTERS)) for label in chart.x_labels]
+        axes.set_xticks(range(len(shown)), shown)
+    elif chart.integer_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for value, label in chart.limits:
         left = value > x_range[0] + 0.6 * (x_range[1] - x_range[0])

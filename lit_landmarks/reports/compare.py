@@ -25,6 +25,13 @@ from lit_landmarks.reports.entries import (
 )
 from lit_landmarks.reports.results import Column
 
+#: Figures that can stand for cost: label of the axis, unit behind a number, digits.
+COSTS: Mapping[str, tuple[str, str, int]] = {
+    COST: ("multiply-adds per face (MMA)", "MMA", 1),
+    "compute/parameters": ("parameters", "parameters", 0),
+    "compute/latency_median_ms": ("ms per face, one thread", "ms", 2),
+    "compute/onnx_latency_median_ms": ("ms per face in ONNX Runtime, one thread", "ms", 2),
+}
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}
 #: Settings of tracking and folders, which do not describe the method or the data.
 _ELSEWHERE = ("wandb.", "trainer.default_root_dir", "trainer.logger", "data.init_args.root")
@@ -43,6 +50,7 @@ class Comparison:
         studies: studies of the trials; empty for runs alone.
         groups: the rows that can be compared with each other, the largest group first; stars and
             Pareto fronts are those of a group. One group has an empty heading.
+        cost: the figure that stands for cost, one of `COSTS`.
 
     Example:
         >>> first = Entry("a", "runs/a", metrics={"val/nme": 4.0})
@@ -58,6 +66,7 @@ class Comparison:
     columns: Sequence[Column]
     studies: Sequence[StudyRecord] = ()
     groups: Sequence[Group] = ()
+    cost: str = COST
 
     @property
     def trials(self) -> int:
@@ -88,7 +97,7 @@ class Comparison:
         return [
             entry
             for part in self.split()
-            for entry in select_pareto_entries(part.entries, self.objective)
+            for entry in select_pareto_entries(part.entries, self.objective, self.cost)
         ]
 
     def color(self, entry: Entry) -> int | None:
@@ -168,6 +177,7 @@ def compare(
     extra: Sequence[str] = (),
     max_drawn: int = PALETTE_SIZE,
     title: str | None = None,
+    cost: str = COST,
 ) -> Comparison:
     """Ranks rows and chooses columns and colors.
 
@@ -178,6 +188,7 @@ def compare(
         extra: keys of further columns.
         max_drawn: the most rows that get a color.
         title: title of the page; None lists the studies and the number of runs.
+        cost: the figure that stands for cost, one of `COSTS`.
 
     Raises:
         UserError: nothing to compare, a key that no row has, studies that disagree.
@@ -193,7 +204,9 @@ def compare(
     key = objective or (asked[0] if asked else "val/nme")
     higher_is_better(key)
     metrics = {name for entry in entries for name in entry.metrics}
-    for name in [*extra, *([objective] if objective else [])]:
+    if cost not in COSTS:
+        raise UserError(f"{cost} is no cost; choose one of {', '.join(COSTS)}")
+    for name in [*extra, *([objective] if objective else []), *([cost] if cost != COST else [])]:
         if name not in metrics:
             examples = ", ".join(sorted(k for k in metrics if k.count("/") < 3)[:6])
             raise UserError(f"no run has the figure {name}; there are {examples} and more")
@@ -209,10 +222,17 @@ def compare(
         objective=key,
         entries=rows,
         drawn=(ready + others)[:max_drawn],
-        columns=choose_columns(rows, key, extra),
+        columns=choose_columns(rows, key, (*([cost] if cost != COST else []), *extra)),
         studies=studies,
         groups=groups,
+        cost=cost,
     )
+
+
+def format_cost(value: float, cost: str) -> str:
+    """A cost with its unit, such as `99.8 MMA`."""
+    _, unit, digits = COSTS[cost]
+    return f"{format_figure(value, digits)} {unit}"
 
 
 def is_higher_better(key: str) -> bool | None:

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from lit_landmarks.draw.chart import Bars, Chart, Drawing, Mark, Range, Ranking, Series, around
+from lit_landmarks.draw.chart import (
+    PALETTE_SIZE,
+    Bars,
+    Chart,
+    Drawing,
+    Mark,
+    Range,
+    Ranking,
+    Series,
+    around,
+)
 from lit_landmarks.metrics import higher_is_better
-from lit_landmarks.reports.compare import Comparison, find_primary_norms, select_pareto_entries
-from lit_landmarks.reports.entries import COST, Entry, StudyRecord
+from lit_landmarks.reports.compare import (
+    COSTS,
+    Comparison,
+    find_primary_norms,
+    format_cost,
+    select_pareto_entries,
+)
+from lit_landmarks.reports.entries import Entry, StudyRecord
+from lit_landmarks.reports.setting_names import shorten_keys
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve
 
+#: Marks of methods, in turn; their colors are those of the palette.
+_METHOD_MARKS: Sequence[Mark] = ("dot", "square", "triangle", "diamond")
 #: The most clusters of bars in one chart.
 _MOST_GROUPS = 8
 #: Error curves end where the worst drawn run has this share of its faces.
@@ -33,110 +53,155 @@ def all_charts(comparison: Comparison) -> list[Drawing]:
 
 
 def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
-    """Objective against multiply-adds; None if no row has both.
+    """Objective against cost; None if no row has both.
+
+    Rows of several methods have the color and the mark of their method; those of one the color
+    that they have on the page.
 
     Args:
         comparison: of rows that can be compared.
         number: of the group among those of a page.
     """
-    heading = comparison.heading
-    objective = comparison.objective
+    heading, objective, cost = comparison.heading, comparison.objective, comparison.cost
     trained = [
         entry
         for entry in comparison.entries
-        if entry.state == "finished" and _has(entry, COST) and _has(entry, objective)
+        if entry.state == "finished" and _has(entry, cost) and _has(entry, objective)
     ]
     if not trained:
         return None
-    y_range, hidden = _main_range([entry.figure(objective) for entry in trained], objective)
-    untrained = [e for e in comparison.entries if e.state == "infeasible" and _has(e, COST)]
-    front = select_pareto_entries(comparison.entries, objective)
+    others = {
+        state: [e for e in comparison.entries if e.state == state and _has(e, cost)]
+        for state in ("pruned", "infeasible")
+    }
+    pruned = [entry for entry in others["pruned"] if _has(entry, objective)]
+    shown = [entry.figure(objective) for entry in (*trained, *pruned)]
+    y_range, hidden = main_range(shown, objective)
+    front = select_pareto_entries(comparison.entries, objective, cost)
+    styles = _method_styles(trained)
+    kinds = _Kinds(trained, pruned, others["infeasible"], front, hidden)
     return Chart(
         key=f"pareto-{number}" if number else "pareto",
         title=f"{objective} against cost" + (f": {heading}" if heading else ""),
-        xlabel="multiply-adds per face (MMA)",
+        xlabel=COSTS[cost][0],
         ylabel=objective,
-        series=_pareto_series(comparison, trained, untrained, front, y_range),
-        description=_describe_pareto(comparison, trained, untrained, front, hidden),
+        series=_pareto_series(comparison, kinds, styles, y_range),
+        description=_describe_pareto(comparison, kinds),
+        caption=_explain_marks(comparison, kinds),
+        key_marks=[(name, *style) for name, style in styles.items()],
         y_range=y_range,
-        limits=_cost_limits(comparison.studies),
+        limits=_cost_limits(comparison),
     )
+
+
+class _Kinds(NamedTuple):
+    """Rows of a chart of cost: trained, pruned, not trained, on the front; hidden: a number."""
+
+    trained: Sequence[Entry]
+    pruned: Sequence[Entry]
+    untrained: Sequence[Entry]
+    front: Sequence[Entry]
+    hidden: int
+
+
+def _method_styles(trained: Sequence[Entry]) -> dict[str, tuple[int, Mark]]:
+    """Color and mark of each method, the best first; empty with less than two."""
+    names = list(dict.fromkeys(entry.method for entry in trained if entry.method))
+    if len(names) < 2:
+        return {}
+    marks = len(_METHOD_MARKS)
+    return {name: (n % PALETTE_SIZE, _METHOD_MARKS[n % marks]) for n, name in enumerate(names)}
 
 
 def _pareto_series(
     comparison: Comparison,
-    trained: Sequence[Entry],
-    untrained: Sequence[Entry],
-    front: Sequence[Entry],
+    kinds: _Kinds,
+    styles: Mapping[str, tuple[int, Mark]],
     y_range: Range,
 ) -> list[Series]:
     """The front, gray rows, rows that were not trained at the edge, then each colored row."""
-    objective, best = comparison.objective, comparison.best
+    objective, best, cost = comparison.objective, comparison.best, comparison.cost
     edge = y_range[0] if higher_is_better(objective) else y_range[1]
-    gray = [entry for entry in trained if comparison.color(entry) is None]
+    plain: tuple[int | None, Mark] = (None, "dot")
+    apart = [entry for entry in kinds.trained if comparison.color(entry) is None]
     series = [
         Series(
             "Pareto front",
-            [entry.figure(COST) for entry in front],
-            [entry.figure(objective) for entry in front],
+            [entry.figure(cost) for entry in kinds.front],
+            [entry.figure(objective) for entry in kinds.front],
             "step",
             None,
         ),
-        _pareto_points("within the limits", [e for e in gray if e.feasible], comparison),
-        _pareto_points("beyond a limit", [e for e in gray if not e.feasible], comparison, "cross"),
+        _pareto_points("pruned", kinds.pruned, comparison, None, "speck"),
         Series(
             "not trained",
-            [entry.figure(COST) for entry in untrained],
-            [edge] * len(untrained),
+            [entry.figure(cost) for entry in kinds.untrained],
+            [edge] * len(kinds.untrained),
             "points",
             None,
-            [f"{entry.name}: {entry.outcome}" for entry in untrained],
+            [f"{entry.name}: {entry.outcome}" for entry in kinds.untrained],
             "cross",
         ),
     ]
-    for entry in trained:
-        if comparison.color(entry) is not None:
-            mark: Mark = "dot" if entry.feasible else "cross"
+    for method in dict.fromkeys(entry.method for entry in apart):
+        color, mark = styles.get(method, plain)
+        rows = [entry for entry in apart if entry.method == method]
+        within = [entry for entry in rows if entry.feasible]
+        beyond = [entry for entry in rows if not entry.feasible]
+        named = f"{method}, " if styles else ""
+        series += [
+            _pareto_points(f"{named}within the limits", within, comparison, color, mark),
+            _pareto_points(f"{named}beyond a limit", beyond, comparison, color, "cross"),
+        ]
+    for entry in kinds.trained:
+        own = comparison.color(entry)
+        if own is not None:
+            color, mark = styles.get(entry.method, (own, "dot"))
+            mark = mark if entry.feasible else "cross"
             if best is not None and entry.name == best.name:
                 mark = "star"
-            series.append(_pareto_points(entry.name, [entry], comparison, mark))
+            series.append(_pareto_points(entry.name, [entry], comparison, color, mark))
     return [part for part in series if part.points()]
 
 
 def _pareto_points(
-    name: str, entries: Sequence[Entry], comparison: Comparison, mark: Mark = "dot"
+    name: str, entries: Sequence[Entry], comparison: Comparison, color: int | None, mark: Mark
 ) -> Series:
     return Series(
         name,
-        [entry.figure(COST) for entry in entries],
+        [entry.figure(comparison.cost) for entry in entries],
         [entry.figure(comparison.objective) for entry in entries],
         "points",
-        comparison.color(entries[0]) if len(entries) == 1 else None,
+        color,
         [_describe_entry(entry, comparison) for entry in entries],
         mark,
     )
 
 
 def _describe_entry(entry: Entry, comparison: Comparison) -> str:
-    return f"{entry.name}: {entry.figure(comparison.objective):.3f} at {entry.figure(COST):.1f} MMA"
+    state = f", {entry.outcome}" if entry.state == "pruned" else ""
+    cost = format_cost(entry.figure(comparison.cost), comparison.cost)
+    return f"{entry.name}: {entry.figure(comparison.objective):.3f} at {cost}{state}"
 
 
-def _describe_pareto(
-    comparison: Comparison,
-    trained: Sequence[Entry],
-    untrained: Sequence[Entry],
-    front: Sequence[Entry],
-    hidden: int,
-) -> str:
-    parts = ["On the front: " + ", ".join(_describe_entry(e, comparison) for e in front[:6])]
+def _describe_pareto(comparison: Comparison, kinds: _Kinds) -> str:
+    points = ", ".join(_describe_entry(e, comparison) for e in kinds.front[:6])
+    marks = _explain_marks(comparison, kinds)
+    return f"On the front: {points}" + (f"; {marks}" if marks else "")
+
+
+def _explain_marks(comparison: Comparison, kinds: _Kinds) -> str:
+    parts = []
     if comparison.best is not None:
         parts.append("the star is the best within the limits")
-    if any(not entry.feasible for entry in trained):
+    if any(not entry.feasible for entry in kinds.trained):
         parts.append("crosses break a limit")
-    if untrained:
+    if kinds.untrained:
         parts.append("crosses at the edge were not trained")
-    if hidden:
-        parts.append(f"{hidden} row{'s lie' if hidden > 1 else ' lies'} beyond the picture")
+    if kinds.pruned:
+        parts.append("small points were pruned")
+    if kinds.hidden:
+        parts.append(f"{kinds.hidden} row{'s lie' if kinds.hidden > 1 else ' lies'} beyond it")
     return "; ".join(parts)
 
 
@@ -144,18 +209,18 @@ def _has(entry: Entry, key: str) -> bool:
     return math.isfinite(entry.figure(key))
 
 
-def _cost_limits(studies: Sequence[StudyRecord]) -> list[tuple[float, str]]:
+def _cost_limits(comparison: Comparison) -> list[tuple[float, str]]:
     """The limits on cost with their labels, each once."""
     limits = {
         limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
-        for study in studies
+        for study in comparison.studies
         for limit in study.limits
-        if limit.metric == COST
+        if limit.metric == comparison.cost
     }
     return sorted(limits.items())
 
 
-def _main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:
+def main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:
     """Axis range without runs that learned nothing, and the number of values beyond it."""
     if higher_is_better(objective):
         return around(values, 0.1), 0
@@ -170,7 +235,7 @@ def history_chart(study: StudyRecord) -> Chart | None:
     if not trained:
         return None
     best = best_so_far(study)
-    y_range, _ = _main_range([trial["value"] for trial in trained], study.objective)
+    y_range, _ = main_range([trial["value"] for trial in trained], study.objective)
     series = []
     parts: list[tuple[str, bool, Mark]] = [
         ("within the limits", True, "dot"),
@@ -215,7 +280,8 @@ def importance_chart(study: StudyRecord) -> Ranking | None:
     """The ten most important parameters; None where importances could not be computed."""
     if not study.importance:
         return None
-    first = sorted(study.importance.items(), key=lambda item: -item[1])[:10]
+    names = shorten_keys(study.importance)
+    first = sorted(((names[k], share) for k, share in study.importance.items()), key=_by_share)[:10]
     return Ranking(
         key=f"importance-{study.name}",
         title=f"Importance of the parameters of {study.name}",
@@ -224,6 +290,10 @@ def importance_chart(study: StudyRecord) -> Ranking | None:
         values=[share for _, share in first],
         description=f"{study.importance_note}; first: {first[0][0]}",
     )
+
+
+def _by_share(item: tuple[str, float]) -> float:
+    return -item[1]
 
 
 def learning_chart(comparison: Comparison) -> Chart | None:

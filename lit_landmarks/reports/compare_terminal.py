@@ -12,11 +12,13 @@ from lit_landmarks.console import print_table
 from lit_landmarks.reports.compare import (
     Comparison,
     find_differences,
+    format_cost,
     format_figure,
     select_pareto_entries,
 )
 from lit_landmarks.reports.compare_charts import find_runs_without_curves, subset_charts
-from lit_landmarks.reports.entries import COST, Entry
+from lit_landmarks.reports.entries import Entry
+from lit_landmarks.reports.setting_names import shorten_key
 
 #: Rows and settings that a screen takes; the files hold all.
 MOST_ROWS, MOST_SETTINGS = 30, 25
@@ -52,10 +54,11 @@ def _print_group(comparison: Comparison, console: Console) -> None:
     if comparison.heading:
         console.print(f"\n{comparison.heading}:", markup=False, soft_wrap=True, style="bold")
     _print_rows(comparison, console)
-    front = select_pareto_entries(comparison.entries, comparison.objective)
+    front = select_pareto_entries(comparison.entries, comparison.objective, comparison.cost)
     if front:
         points = ", ".join(
-            f"{e.figure(comparison.objective):.3f} at {e.figure(COST):.1f} MMA ({e.name})"
+            f"{e.figure(comparison.objective):.3f} at"
+            f" {format_cost(e.figure(comparison.cost), comparison.cost)} ({e.name})"
             for e in front
         )
         console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
@@ -98,12 +101,12 @@ def _print_settings(comparison: Comparison, console: Console) -> None:
     if len(drawn) < 2 or not different:
         return
     table = Table(title="settings that differ", title_justify="left")
-    longest = max(len(key.replace("init_args.", "")) for key in different)
+    longest = max(len(shorten_key(key)) for key in different)
     table.add_column("setting", overflow="fold", min_width=min(longest, _KEY - 4))
     for entry in drawn:
         table.add_column(escape(entry.name), overflow="fold")
     for key, texts in list(different.items())[:MOST_SETTINGS]:
-        table.add_row(escape(key.replace("init_args.", "")), *(escape(_shorten(t)) for t in texts))
+        table.add_row(escape(shorten_key(key)), *(escape(_shorten(t)) for t in texts))
     console.print(table)
     if len(different) > MOST_SETTINGS:
         rest = len(different) - MOST_SETTINGS

@@ -24,8 +24,29 @@ from lit_landmarks.training.run_directory import RunDirectory, open_run
 #: finished: has figures; infeasible: costs too much, so nothing was trained.
 State = Literal["finished", "pruned", "infeasible", "failed", "unfinished"]
 COST = "compute/mma"
+#: The parameter of a study that chooses among methods.
+_METHOD = "method"
 #: Logged with the figures of an epoch, and not by an evaluation.
 LEARNING = "val/loss"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What a row that is a trial has beside its run.
+
+    Attributes:
+        number: in its study.
+        folder: of the study.
+        method: name of the method that was chosen; empty in a study of one.
+        searched: settings that the study chose, by dotted key, without the choice of the method.
+        seeds: objective of each seed; empty for a trial of one.
+    """
+
+    number: int
+    folder: str
+    method: str = ""
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,7 @@ class Entry:
         seconds: duration.
         gallery: worst, typical and best faces that the run has drawn.
         measured_on: scheme, norm and data of its figures; None where they are not known.
+        trial: what it has as a trial of a study; None for a run.
 
     Example:
         >>> Entry("a", "runs/a", metrics={"val/nme": 3.2}).figure("val/nme")
@@ -63,6 +85,7 @@ class Entry:
     seconds: float | None = None
     gallery: Sequence[GalleryFace] = ()
     measured_on: MeasuredOn | None = None
+    trial: TrialRecord | None = None
 
     def figure(self, key: str) -> float:
         """A final figure; NaN where there is none."""
@@ -70,8 +93,9 @@ class Entry:
 
     @property
     def method(self) -> str:
-        """Class name of the method; empty where the settings do not name one."""
-        return str(self.config.get("model.class_path", "")).rpartition(".")[2]
+        """Class name of the method, or what the study calls it; empty where neither is there."""
+        name = str(self.config.get("model.class_path", "")).rpartition(".")[2]
+        return name or ("" if self.trial is None else self.trial.method)
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class StudyRecord:
         objective: metric that the study minimizes or maximizes.
         limits: its constraints.
         trials: one dict each: number, state, outcome, feasible, value, params, metrics,
-            constraints, run (folder or None), seconds.
+            constraints, run (folder or None), seconds, and seeds (their objectives) if several.
         importance: parameter -> share of its importance; sums to 1, or empty.
         importance_note: method by which the importance was computed, or why it is empty.
         total: number of trials that the sweep file asks for.
@@ -166,7 +190,16 @@ def _read_trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> En
         metrics=metrics,
         config=entry.config or dict(trial["params"]),
         seconds=trial["seconds"],
+        trial=_record_trial(study, trial),
     )
+
+
+def _record_trial(study: StudyRecord, trial: Mapping[str, Any]) -> TrialRecord:
+    # Settings of one method stand behind its name and a colon, its choice among the others.
+    searched = {key.rpartition(":")[2]: value for key, value in trial["params"].items()}
+    method = str(searched.pop(_METHOD, ""))
+    seeds = [value for value in (trial.get("seeds") or ()) if value is not None]
+    return TrialRecord(trial["number"], study.folder, method, searched, seeds)
 
 
 def _open_trial_run(folder: Path) -> RunDirectory:

@@ -10,23 +10,33 @@ import base64
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lit_landmarks import __version__
 from lit_landmarks.draw.chart import DASHES, LINE_WIDTH, chart_svg
+from lit_landmarks.reports.answers import (
+    Answer,
+    best_of_methods,
+    best_within_budget,
+    find_winner,
+    shorten_names,
+)
 from lit_landmarks.reports.compare import (
     Comparison,
     find_differences,
+    format_cost,
     format_figure,
     is_higher_better,
 )
 from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
-from lit_landmarks.reports.entries import COST, Entry, State
+from lit_landmarks.reports.entries import Entry, State
 from lit_landmarks.reports.face_pictures import collect_face_rows
+from lit_landmarks.reports.setting_names import format_setting, shorten_key, shorten_keys
+from lit_landmarks.reports.slice_charts import searched_keys, slice_charts
 
 #: Label of each state, and the class of its chip in the style sheet.
 _STATES: dict[State, tuple[str, str]] = {
@@ -35,6 +45,15 @@ _STATES: dict[State, tuple[str, str]] = {
     "infeasible": ("too costly", "warn"),
     "failed": ("failed", "warn"),
     "unfinished": ("unfinished", ""),
+}
+
+
+#: The marks of methods as they stand in a chart's own legend.
+_MARKS: Mapping[str, str] = {
+    "dot": '<circle cx="6" cy="6" r="5"/>',
+    "square": '<rect x="1.5" y="1.5" width="9" height="9"/>',
+    "triangle": '<path d="M6 1 11 11H1z"/>',
+    "diamond": '<path d="M6 0.5 11.5 6 6 11.5 0.5 6z"/>',
 }
 
 
@@ -74,6 +93,7 @@ class _Row(NamedTuple):
         ranked: trained to the end and within the limits.
         color: number in the palette; None if it is not drawn.
         figures: its cells, the last is its minutes.
+        searched: cells of the settings that were searched.
         state: label of its state.
         tone: class of the state's chip.
         reason: why it is not ranked; empty if it is.
@@ -83,6 +103,7 @@ class _Row(NamedTuple):
     ranked: bool
     color: int | None
     figures: list[_Figure]
+    searched: list[_Figure]
     state: str
     tone: str
     reason: str
@@ -100,7 +121,9 @@ def render_page(comparison: Comparison) -> str:
     )
     environment.filters["significant"] = _format_significant
     environment.globals["higher_is_better"] = is_higher_better
+    comparison = shorten_names(comparison)
     drawn = comparison.drawn
+    names = shorten_keys(searched_keys(comparison.entries))
     configured = [entry for entry in drawn if entry.config]
     script = _read_asset("page.js")
     return environment.get_template("page.html.j2").render(
@@ -109,17 +132,26 @@ def render_page(comparison: Comparison) -> str:
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         subtitle=_describe_ranking(comparison),
+        winner=find_winner(comparison),
+        tables=_make_answer_tables(comparison),
+        searched=[names[key] for key in names],
+        numeric=_find_numeric(comparison, names),
         cards=list(_iterate_cards(comparison)),
         noun=_choose_noun(comparison),
-        groups=[(part.heading, list(_iterate_table_rows(part))) for part in comparison.split()],
+        groups=[
+            (part.heading, list(_iterate_table_rows(part, list(names))))
+            for part in comparison.split()
+        ],
         charts=[(chart, chart_svg(chart)) for chart in all_charts(comparison)],
+        slices=[(chart, chart_svg(chart)) for chart in slice_charts(comparison)],
+        marks=_MARKS,
         legend=[
             (entry.name, color, " ".join(f"{LINE_WIDTH * length:g}" for length in DASHES[color]))
             for color, entry in enumerate(drawn)
         ],
         uncolored=len(comparison.entries) - len(drawn),
         configured=configured,
-        settings=find_differences(configured),
+        settings={shorten_key(k): v for k, v in find_differences(configured).items()},
         metrics=sorted({key for entry in drawn for key in entry.metrics}),
         faces=collect_face_rows(comparison),
         without_curves=find_runs_without_curves(comparison),
@@ -143,13 +175,14 @@ def _describe_ranking(comparison: Comparison) -> str:
 def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
     objective = comparison.objective
     bests = [(part.heading, part.best) for part in comparison.split()]
-    for heading, best in bests:
+    # One best has a place of its own above the cards.
+    for heading, best in bests if len(bests) > 1 else []:
         if best is None:
             continue
-        cost = best.figure(COST)
-        note = best.name + (f", {cost:.1f} MMA" if math.isfinite(cost) else "")
-        note += f"; {heading}" if heading else ""
-        yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", note)
+        cost = best.figure(comparison.cost)
+        note = best.name
+        note += f", {format_cost(cost, comparison.cost)}" if math.isfinite(cost) else ""
+        yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", f"{note}; {heading}")
     if comparison.studies and not any(best for _, best in bests):
         yield _Card(f"best {objective}", "none", "no trial within the limits")
     states = Counter(_label_state(entry)[0] for entry in comparison.entries)
@@ -163,12 +196,14 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
     front = comparison.front
     if len(front) > 1 and len(comparison.groups) < 2:
         cheapest = front[0]
-        note = f"cheapest: {cheapest.figure(objective):.3f} at {cheapest.figure(COST):.1f} MMA"
+        price = format_cost(cheapest.figure(comparison.cost), comparison.cost)
+        note = f"cheapest: {cheapest.figure(objective):.3f} at {price}"
         yield _Card("Pareto front", str(len(front)), note)
     for study in comparison.studies:
         if study.importance:
             name, share = max(study.importance.items(), key=lambda item: item[1])
-            yield _Card("most important parameter", f"{100 * share:.0f} %", name)
+            short = shorten_keys(study.importance)[name]
+            yield _Card("most important setting", f"{100 * share:.0f} %", short)
 
 
 def _choose_noun(comparison: Comparison) -> str:
@@ -184,7 +219,37 @@ def _label_state(entry: Entry) -> tuple[str, str]:
     return _STATES[entry.state]
 
 
-def _iterate_table_rows(comparison: Comparison) -> Iterator[_Row]:
+def _make_answer_tables(comparison: Comparison) -> list[tuple[str, str, list[Answer]]]:
+    """Heading, what its rows are and rows of the tables beside the winner, those that have any."""
+    tables = [
+        ("Best of each method", "method", best_of_methods(comparison)),
+        ("Best within a budget", "budget", best_within_budget(comparison)),
+    ]
+    return [table for table in tables if table[2]]
+
+
+def _find_numeric(comparison: Comparison, names: Mapping[str, str]) -> list[bool]:
+    """Whether every value of a searched setting is a number."""
+    values: dict[str, list[Any]] = {key: [] for key in names}
+    for entry in comparison.entries:
+        for key, value in ({} if entry.trial is None else entry.trial.searched).items():
+            values[key].append(value)
+    return [
+        all(isinstance(v, int | float) and not isinstance(v, bool) for v in values[key])
+        for key in names
+    ]
+
+
+def _make_setting_cell(entry: Entry, key: str) -> _Figure:
+    searched = {} if entry.trial is None else entry.trial.searched
+    if key not in searched:
+        return _Figure("", "-", False)
+    value = searched[key]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _Figure(f"{value:.10g}" if number else str(value), format_setting(value), False)
+
+
+def _iterate_table_rows(comparison: Comparison, searched: Sequence[str]) -> Iterator[_Row]:
     best = {column.key: comparison.best_names(column) for column in comparison.columns}
     for entry in comparison.entries:
         figures = [
@@ -195,7 +260,8 @@ def _iterate_table_rows(comparison: Comparison) -> Iterator[_Row]:
         ranked = entry.state == "finished" and entry.feasible
         reason = "" if ranked else entry.outcome
         color = comparison.color(entry)
-        yield _Row(entry, ranked, color, figures, *_label_state(entry), reason)
+        cells = [_make_setting_cell(entry, key) for key in searched]
+        yield _Row(entry, ranked, color, figures, cells, *_label_state(entry), reason)
 
 
 def _make_cell(value: float, digits: int, best: bool = False) -> _Figure:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.reports.entries import Limit, StudyRecord
 from lit_landmarks.search.runner import describe_outcome, list_counted_trials
-from lit_landmarks.search.study import METRICS, RUN, StudyFolder, is_feasible
+from lit_landmarks.search.study import METRICS, RUN, SEEDS, StudyFolder, is_feasible
 from lit_landmarks.search.sweep_file import Sweep
 
 #: Fewest trained trials from which the importance of parameters is computed.
@@ -62,6 +62,7 @@ def _describe_trial(folder: StudyFolder, trial: FrozenTrial) -> dict[str, Any]:
         "constraints": dict(trial.constraints),
         "run": None if run is None else str(run),
         "seconds": trial.duration.total_seconds() if trial.duration else None,
+        "seeds": list(trial.user_attrs.get(SEEDS, {}).values()),
     }
 
 

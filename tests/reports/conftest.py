@@ -131,6 +131,46 @@ def small_study() -> StudyRecord:
     return study_of(trials)
 
 
+def night_study() -> StudyRecord:
+    """Sixty trials of three methods whose best, fronts and importances follow from formulas."""
+    random = np.random.default_rng(5)
+    trials = []
+    for number in range(60):
+        method = ("musica", "asmnet", "mobilenet")[int(random.integers(3))]
+        lr, rotation = float(10 ** random.uniform(-4, -2)), float(random.uniform(0, 40))
+        params: dict[str, Any] = {
+            "method": method,
+            "model.init_args.optimizer.init_args.lr": lr,
+            "data.init_args.augmentation.rotation": rotation,
+        }
+        if method == "musica":
+            patches = int(random.integers(6, 60))
+            params["musica:model.init_args.patches"] = patches
+            mma, nme = 20 + 1.6 * patches, 3.3
+        elif method == "asmnet":
+            width = float(random.choice([0.5, 0.75, 1.0, 1.4]))
+            params["asmnet:model.init_args.width"] = width
+            mma, nme = 90 * width, 5.2
+        else:
+            large = bool(random.integers(2))
+            name = "mobilenetv2_100" if large else "mobilenetv3_small_100"
+            params["mobilenet:model.init_args.backbone"] = name
+            mma, nme = 95.0 if large else 23.0, 4.6
+        nme += 40 / (mma + 12) + 0.9 * abs(np.log10(lr) + 3) + 0.01 * abs(rotation - 15)
+        trial = trial_of(number, float(nme), mma, params=params)
+        trial["metrics"]["val/nme"] = float(nme)
+        if mma > 100:
+            trial |= {"state": "infeasible", "feasible": False, "value": None,
+                      "outcome": "breaks compute/mma <= 100"}  # fmt: skip
+            del trial["metrics"]["val/nme"]
+        elif nme > 6.0:
+            trial |= {"state": "pruned", "value": None, "outcome": "pruned after epoch 6"}
+        trials.append(trial)
+    return study_of(trials, name="night", folder="studies/night", total=60,
+                    importance={"method": 0.6, "model.init_args.optimizer.init_args.lr": 0.3,
+                                "musica:model.init_args.patches": 0.1})  # fmt: skip
+
+
 @pytest.fixture
 def study() -> StudyRecord:
     """The small study, for a test that may change it."""

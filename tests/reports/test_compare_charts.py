@@ -77,7 +77,7 @@ def test_history_and_importance(study: StudyRecord) -> None:
     assert [s.name for s in chart.series] == ["within the limits", "beyond a limit", "best so far"]
     best = importance_chart(study)
     assert best is not None
-    assert list(best.labels) == ["model.init_args.width", "method"]
+    assert list(best.labels) == ["width", "method"]
     assert importance_chart(study_of([], importance={})) is None
     assert history_chart(study_of([trial_of(0, None, 150.0, state="infeasible")])) is None
 

@@ -66,6 +66,19 @@ for (const button of buttons) {
     choose(button.getAttribute("aria-pressed") === "true" ? null : button.dataset.name);
   });
 }
+// A command to the clipboard; where a page from a file may not write there, it is selected.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const source = document.getElementById(button.dataset.copy);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      button.textContent = "selected";
+    }
+  });
+}
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") choose(null);
 });

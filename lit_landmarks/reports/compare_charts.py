@@ -12,6 +12,7 @@ from lit_landmarks.draw.chart import Bars, Chart, Drawing, Mark, Range, Ranking,
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.compare import Comparison, find_primary_norms, select_pareto_entries
 from lit_landmarks.reports.entries import COST, Entry, StudyRecord
+from lit_landmarks.reports.limits import Limit
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve
 
@@ -50,7 +51,7 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
         return None
     y_range, hidden = _main_range([entry.figure(objective) for entry in trained], objective)
     untrained = [e for e in comparison.entries if e.state == "infeasible" and _has(e, COST)]
-    front = select_pareto_entries(comparison.entries, objective)
+    front = select_pareto_entries(comparison.entries, objective, comparison.limits)
     return Chart(
         key=f"pareto-{number}" if number else "pareto",
         title=f"{objective} against cost" + (f": {heading}" if heading else ""),
@@ -59,7 +60,7 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
         series=_pareto_series(comparison, trained, untrained, front, y_range),
         description=_describe_pareto(comparison, trained, untrained, front, hidden),
         y_range=y_range,
-        limits=_cost_limits(comparison.studies),
+        limits=_cost_limits(comparison.limits),
     )
 
 
@@ -144,15 +145,14 @@ def _has(entry: Entry, key: str) -> bool:
     return math.isfinite(entry.figure(key))
 
 
-def _cost_limits(studies: Sequence[StudyRecord]) -> list[tuple[float, str]]:
+def _cost_limits(limits: Sequence[Limit]) -> list[tuple[float, str]]:
     """The limits on cost with their labels, each once."""
-    limits = {
+    labels = {
         limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
-        for study in studies
-        for limit in study.limits
+        for limit in limits
         if limit.metric == COST
     }
-    return sorted(limits.items())
+    return sorted(labels.items())
 
 
 def _main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:

@@ -13,6 +13,7 @@
     exhausted.py    exhaustive samplers: grid and brute force
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
+    quiet.py        latency measured while no other worker trains
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
     task_runner.py  costs and fits of trials, by `settings.Task`

@@ -24,6 +24,7 @@ from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, is_spent, is_void,
 from lit_landmarks.search.cleanup import Cleanup
 from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.quiet import QuietTime
 from lit_landmarks.search.requeue import Requeue, is_second_copy
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import StudyFolder
@@ -105,8 +106,15 @@ def run_trials(
     target = sweep.trials if total is None else total
     requeue = Requeue(study, folder, sweep)
     tasks = TaskRunner(sweep, folder)
-    with interrupt_on_sigterm(), _freeze_objects(), folder.worker(study, sweep) as worker:
-        runner = TrialRunner(sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs)
+    with (
+        interrupt_on_sigterm(),
+        _freeze_objects(),
+        folder.worker(study, sweep) as worker,
+        _take_turns(sweep, folder) as quiet,
+    ):
+        runner = TrialRunner(
+            sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs, quiet
+        )
         alike = _AlikeFailures(folder, study, worker)
         clean_up = Cleanup(folder, study, sweep.keep)
         while not is_spent(sweep, study):
@@ -165,6 +173,19 @@ def _freeze_objects() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _take_turns(sweep: Sweep, folder: StudyFolder) -> Iterator[QuietTime | None]:
+    """The study's turns between trainings and measurements; None where no limit is on latency."""
+    if not sweep.timed:
+        yield None
+        return
+    quiet = QuietTime(folder.root)
+    try:
+        yield quiet
+    finally:
+        quiet.close()
 
 
 class _AlikeFailures:

@@ -6,6 +6,7 @@ samplers (GP) tell constraints apart by their position alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import shutil
@@ -34,6 +35,7 @@ from lit_landmarks.search.attributes import (
     WHY,
 )
 from lit_landmarks.search.judged import charge_untrained
+from lit_landmarks.search.quiet import QuietTime
 from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
@@ -157,6 +159,7 @@ class TrialRunner:
         worker: this worker.
         fit: trains one fit.
         costs: counts the costs of settings.
+        quiet: turns between trainings and measurements of latency; None where nothing asks for it.
     """
 
     sweep: Sweep
@@ -165,6 +168,7 @@ class TrialRunner:
     worker: Worker
     fit: Fit
     costs: Costs
+    quiet: QuietTime | None = None
 
     def run(self, trial: optuna.Trial) -> None:
         """Runs one trial and stores its result; an error of its fit makes it a failed trial.
@@ -193,6 +197,8 @@ class TrialRunner:
             ) from error
         finally:
             self.worker.end_trial()
+            if self.quiet is not None:
+                self.quiet.leave()
 
     def _run_to_end(self, trial: optuna.Trial) -> None:
         progress = _Progress({})
@@ -205,7 +211,8 @@ class TrialRunner:
             within = self._is_within_limits(progress)
             if within and self.sweep.timed:
                 # Latency is slow to measure: only for a limit on it, when no other one is broken.
-                progress.metrics |= self._count_costs(trial, settings, timed=True)
+                with contextlib.nullcontext() if self.quiet is None else self.quiet.measure():
+                    progress.metrics |= self._count_costs(trial, settings, timed=True)
                 within = self._is_within_limits(progress)
             if not within:
                 charged = charge_untrained(self.sweep.constraints, progress.metrics)
@@ -388,7 +395,13 @@ class TrialRunner:
         tracked = {"trial": trial.number, "params": params}
         if seed is not None:
             tracked["seed"] = seed
-        return TrialWatch(trial, self.sweep, prunes, self.worker.check, tracked)
+        return TrialWatch(trial, self.sweep, prunes, self._pass_batch, tracked)
+
+    def _pass_batch(self) -> None:
+        """Checks between two batches that the trial is still this worker's; pauses if it must."""
+        self.worker.check()
+        if self.quiet is not None:
+            self.quiet.pass_batch()
 
     def _fit(
         self,

@@ -5,7 +5,11 @@ All print text as it is: a path may hold `[v2]` or `:x:`, which rich would take 
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -24,6 +28,41 @@ def literal_console(**options: Any) -> Console:
 def plain_console() -> Console:
     """A console that colors no numbers or paths, and leaves long lines whole."""
     return literal_console(highlight=False, soft_wrap=True)
+
+
+class _PrefixedLines(io.TextIOBase):
+    """A text stream that begins each line with a prefix.
+
+    Args:
+        stream: where the lines go.
+        prefix: of each line.
+    """
+
+    def __init__(self, stream: TextIO, prefix: str) -> None:
+        self._stream, self._prefix, self._begun = stream, prefix, False
+
+    def writable(self) -> bool:
+        """Always True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Writes text; a line may come in several parts."""
+        for line in text.splitlines(keepends=True):
+            self._stream.write(line if self._begun else self._prefix + line)
+            self._begun = not line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the stream behind it."""
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def prefix_lines(prefix: str) -> Iterator[None]:
+    """Context in which each line that this process prints begins with `prefix`."""
+    streams = (_PrefixedLines(stream, prefix) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(next(streams)), contextlib.redirect_stderr(next(streams)):
+        yield
 
 
 def print_table(table: Table, console: Console | None = None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.console import literal_console, plain_console, print_table
+from lit_landmarks.console import literal_console, plain_console, prefix_lines, print_table
 from lit_landmarks.training.evaluation import SHOWN, print_metrics
 
 _CELLS = [["val/a_data_set_of_a_long_name/subset", "trained until it was stopped by the limit"]]
@@ -57,3 +58,18 @@ def test_paths_and_names_are_printed_whole(name: str, capsys: pytest.CaptureFixt
     print_metrics({"val/nme": 1.0, "val/set/nme_box": 1.0}, name)
     told = capsys.readouterr().out
     assert told.count(name) == 5
+
+
+def test_lines_of_a_worker_begin_with_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    console = plain_console()
+    with prefix_lines("[1] "):
+        console.print("trial 3: 4.125")
+        print("epoch 1", end="")
+        print(", loss 2\n\nlast")
+        print("error: no", file=sys.stderr)
+    print("plain")
+    done = capsys.readouterr()
+    assert done.out.splitlines() == [
+        "[1] trial 3: 4.125", "[1] epoch 1, loss 2", "[1] ", "[1] last", "plain"
+    ]  # fmt: skip
+    assert done.err == "[1] error: no\n"

@@ -26,6 +26,7 @@ from lit_landmarks import search
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings import Task
 
+_SEED = "seed_everything"
 #: Numbers of patches within and beyond the limit of the study, which is 12 MMA.
 _PATCHES = "model.init_args.patches"
 _FITS, _TOO_DEAR = 10, 68
@@ -109,7 +110,8 @@ def _create_study(root: Path, trials: int, settings: dict[str, Any]) -> search.S
         "name": root.name,
         "base": [str(configs / "quick.yaml"), str(configs / "data" / "tiny.yaml")],
         "constraints": ["compute/mma <= 12"],
-        "space": {_PATCHES: {"choice": [_FITS, _TOO_DEAR]}},
+        # Settings that come again in a study are not trained again: each trial has its seed.
+        "space": {_PATCHES: {"choice": [_FITS, _TOO_DEAR]}, _SEED: {"int": [0, 10**6]}},
         "settings": _ONE_STEP | settings,
         "trials": trials,
     }
@@ -140,8 +142,8 @@ class _Study:
 
     def enqueue(self, counts: Sequence[int]) -> None:
         """Puts trials of so many patches next."""
-        for count in counts:
-            self.study.enqueue_trial({_PATCHES: count})
+        for seed, count in enumerate(counts):
+            self.study.enqueue_trial({_PATCHES: count, _SEED: seed})
 
     def run_trials(self, after_trial: Callable[[Any], None]) -> None:
         """Runs all trials; `after_trial` is called after each."""
@@ -194,8 +196,8 @@ def _measure_throughput(root: Path, workers: int, trials: int) -> float:
     )
     sweep = folder.sweep()
     study = folder.open(sweep)
-    for _ in range(trials * workers):
-        study.enqueue_trial({_PATCHES: _FITS})
+    for seed in range(trials * workers):
+        study.enqueue_trial({_PATCHES: _FITS, _SEED: seed})
     command = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lit_landmarks.cli.parsing import VerbParser, verb_parser
+from lit_landmarks.cli.parsing import VerbParser, parse_limits, verb_parser
 from lit_landmarks.draw.colors import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
@@ -16,6 +16,7 @@ from lit_landmarks.training.run_directory import open_run, write_json
 if TYPE_CHECKING:
     from lit_landmarks.reports.compare import Comparison
     from lit_landmarks.reports.entries import Entry, StudyRecord
+    from lit_landmarks.reports.limits import Limit
 
 _DESCRIPTION = """Puts runs side by side: figures with the best of each column, settings that
 differ, error against multiply-adds, learning curves, error curves, subsets. What is compared may
@@ -32,6 +33,7 @@ be mixed:
 
   python -m lit_landmarks compare runs/first runs/second
   python -m lit_landmarks compare studies/smoke --output compare.html
+  python -m lit_landmarks compare studies/smoke runs/first --limit "compute/mma <= 30"
   python -m lit_landmarks compare studies/smoke runs/first --output comparison"""
 
 
@@ -50,7 +52,8 @@ def run(arguments: list[str]) -> int:
     from lit_landmarks.reports.compare_terminal import print_comparison
     from lit_landmarks.reports.wandb_report import build_report, save_report
 
-    entries, studies = gather(options.what)
+    limits = parse_limits(options.limit)
+    entries, studies = gather(options.what, limits)
     comparison = compare(
         entries,
         studies,
@@ -58,6 +61,7 @@ def run(arguments: list[str]) -> int:
         options.column,
         options.curves,
         options.title,
+        limits,
         options.cost,
     )
     # A file or a pipe has no width of its own; 80 columns would break every name.
@@ -84,6 +88,13 @@ def _make_parser() -> VerbParser:
     parser.add_argument("--output", help="file (.html, .csv, .json) or folder")
     parser.add_argument(
         "--objective", metavar="KEY", help="figure that ranks; default the study's, or val/nme"
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar='"METRIC <= NUMBER"',
+        help="what every row is held to, instead of the studies' limit on that metric",
     )
     parser.add_argument(
         "--column", action="append", default=[], metavar="KEY", help="a further figure in the table"
@@ -121,11 +132,14 @@ def refuse_absent(what: Sequence[str]) -> None:
             open_run(Path(name))
 
 
-def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
+def gather(
+    what: Sequence[str], limits: Sequence[Limit] = ()
+) -> tuple[list[Entry], list[StudyRecord]]:
     """Reads runs, studies and W&B projects; a run that is also a trial becomes one row.
 
     Args:
         what: folders of runs or studies, or entity/project.
+        limits: replace those of the studies on the same metric.
 
     Returns:
         Rows of the comparison, and the studies among them.
@@ -143,7 +157,7 @@ def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
     for name in what:
         path = Path(name)
         if (path / "sweep.yaml").is_file():
-            study = _read_study(path)
+            study = _read_study(path, limits)
             studies.append(study)
             rows = read_study_entries(study)
             trials |= {Path(entry.where).resolve() for entry in rows if entry.where}
@@ -159,14 +173,14 @@ def gather(what: Sequence[str]) -> tuple[list[Entry], list[StudyRecord]]:
     return [*entries, *(r for r in runs if Path(r.where).resolve() not in trials)], studies
 
 
-def _read_study(path: Path) -> StudyRecord:
+def _read_study(path: Path, limits: Sequence[Limit]) -> StudyRecord:
     # Optuna takes a second to import; comparing runs does not wait for it.
     from lit_landmarks import search
     from lit_landmarks.search.records import build_study_record
 
     folder = search.StudyFolder(path)
-    sweep = folder.sweep()
-    return build_study_record(folder, sweep, folder.open(sweep))
+    study = folder.open(folder.sweep())
+    return build_study_record(folder, study.with_limits(limits))
 
 
 def classify_output(output: str | None) -> str:

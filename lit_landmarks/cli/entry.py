@@ -7,6 +7,7 @@ import errno
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from lit_landmarks.cli.signals import interrupt_on_signals
 from lit_landmarks.cli.verbs import run_verb
@@ -36,6 +37,10 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted by Ctrl-C, 143
         by SIGTERM and 129 by SIGHUP.
     """
+    here = str(Path.cwd())
+    if args is None and not sys.flags.safe_path and here not in sys.path:
+        # As `python -m` does: classes of one's own lie beside the files that name them.
+        sys.path.insert(0, here)
     verb, *arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
     with _print_any_name(), interrupt_on_signals() as ending:
         status = _run(verb, arguments)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.settings.arguments import OneLineParser
 
-__all__ = ["OneLineParser", "VerbParser", "verb_parser"]
+if TYPE_CHECKING:
+    from lit_landmarks.reports.limits import Limit
+
+__all__ = ["OneLineParser", "VerbParser", "parse_limits", "verb_parser"]
 
 
 class VerbParser(OneLineParser):
@@ -59,3 +63,20 @@ def verb_parser(verb: str, description: str) -> VerbParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def parse_limits(texts: Sequence[str]) -> list[Limit]:
+    """Parses the values of `--limit`, such as "compute/mma <= 50".
+
+    Raises:
+        UserError: one is no limit.
+    """
+    if not texts:
+        return []
+    # Whether it names a metric is known to the metrics, whose import takes seconds.
+    from lit_landmarks.reports.limits import parse_limit
+
+    try:
+        return [parse_limit(text) for text in texts]
+    except UserError as error:
+        raise UserError(f"--limit {error}") from error

@@ -16,13 +16,13 @@ from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 
-def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.Study) -> None:
+def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.JudgedStudy) -> None:
     """Draws the study into its folder, writes its W&B run and prints where they are.
 
     An error of W&B is printed and not raised: the trials are complete without it.
     """
     console = plain_console()
-    record = build_study_record(folder, sweep, study)
+    record = build_study_record(folder, study)
     if not record.trials:
         return
     for path in draw_study(record):

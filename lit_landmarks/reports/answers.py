@@ -109,7 +109,7 @@ def _study_of(comparison: Comparison, entry: Entry) -> StudyRecord | None:
 def _make_command(entry: Entry, study: StudyRecord | None) -> str:
     if study is not None and entry.trial is not None:
         chosen = f"python -m lit_landmarks sweep best {shlex.quote(study.folder)}"
-        return f"{chosen} --output best.yaml"
+        return f"{chosen} --trial {entry.trial.number} --output best.yaml"
     if not entry.where or "://" in entry.where:
         return ""
     return f"python -m lit_landmarks fit --config {shlex.quote(entry.where)}/config.yaml"
@@ -131,14 +131,13 @@ def describe_searched(entry: Entry) -> dict[str, str]:
 
 
 def cost_limit(comparison: Comparison) -> float | None:
-    """The largest limit of the studies on the cost that is shown; None without one."""
+    """The limit that rows are held to on the cost that is shown; None without one."""
     limits = [
         limit.limit
-        for study in comparison.studies
-        for limit in study.limits
+        for limit in comparison.limits
         if limit.metric == comparison.cost and limit.at_most
     ]
-    return max(limits, default=None)
+    return min(limits, default=None)
 
 
 def best_of_methods(comparison: Comparison) -> list[Answer]:

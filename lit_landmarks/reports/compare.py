@@ -20,8 +20,15 @@ from lit_landmarks.reports.entries import (
     StudyRecord,
     disambiguate,
     format_value,
+    hold_to_limits,
     rank,
     rank_candidates,
+)
+from lit_landmarks.reports.limits import (
+    Limit,
+    compute_violations,
+    replace_limits,
+    select_tightest,
 )
 from lit_landmarks.reports.results import Column
 
@@ -48,6 +55,7 @@ class Comparison:
         drawn: rows with a color, in curves and bars.
         columns: figures of the table.
         studies: studies of the trials; empty for runs alone.
+        limits: what every row is held to, those of the studies or of --limit.
         groups: the rows that can be compared with each other, the largest group first; stars and
             Pareto fronts are those of a group. One group has an empty heading.
         cost: the figure that stands for cost, one of `COSTS`.
@@ -67,6 +75,7 @@ class Comparison:
     studies: Sequence[StudyRecord] = ()
     groups: Sequence[Group] = ()
     cost: str = COST
+    limits: Sequence[Limit] = ()
 
     @property
     def trials(self) -> int:
@@ -97,7 +106,7 @@ class Comparison:
         return [
             entry
             for part in self.split()
-            for entry in select_pareto_entries(part.entries, self.objective, self.cost)
+            for entry in select_pareto_entries(part.entries, self.objective, self.limits, self.cost)
         ]
 
     def color(self, entry: Entry) -> int | None:
@@ -177,9 +186,10 @@ def compare(
     extra: Sequence[str] = (),
     max_drawn: int = PALETTE_SIZE,
     title: str | None = None,
+    limits: Sequence[Limit] = (),
     cost: str = COST,
 ) -> Comparison:
-    """Ranks rows and chooses columns and colors.
+    """Ranks rows, holds each to all limits, and chooses columns and colors.
 
     Args:
         entries: runs and trials.
@@ -188,6 +198,7 @@ def compare(
         extra: keys of further columns.
         max_drawn: the most rows that get a color.
         title: title of the page; None lists the studies and the number of runs.
+        limits: limits beside those of the studies, which they replace on the same metric.
         cost: the figure that stands for cost, one of `COSTS`.
 
     Raises:
@@ -210,7 +221,9 @@ def compare(
         if name not in metrics:
             examples = ", ".join(sorted(k for k in metrics if k.count("/") < 3)[:6])
             raise UserError(f"no run has the figure {name}; there are {examples} and more")
-    groups = group_comparable(rank(disambiguate(entries), key), key)
+    limits = replace_limits(select_tightest(x for s in studies for x in s.limits), limits)
+    held = [hold_to_limits(entry, limits) for entry in disambiguate(entries)]
+    groups = group_comparable(rank(held, key), key)
     rows = [entry for group in groups for entry in group.entries]
     ready = [e for e in rows if e.state == "finished" and math.isfinite(e.figure(key))]
     others = [e for e in rows if e not in ready and e.learning]
@@ -226,6 +239,7 @@ def compare(
         studies=studies,
         groups=groups,
         cost=cost,
+        limits=limits,
     )
 
 
@@ -233,6 +247,12 @@ def format_cost(value: float, cost: str) -> str:
     """A cost with its unit, such as `99.8 MMA`."""
     _, unit, digits = COSTS[cost]
     return f"{format_figure(value, digits)} {unit}"
+
+
+def describe_ranking(comparison: Comparison) -> str:
+    """The objective and the limits that every row is held to."""
+    limits = ", ".join(map(str, comparison.limits))
+    return comparison.objective + (f" within {limits}" if limits else "")
 
 
 def is_higher_better(key: str) -> bool | None:
@@ -306,9 +326,17 @@ def find_differences(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def select_pareto_entries(
-    entries: Sequence[Entry], objective: str, cost: str = COST
+    entries: Sequence[Entry], objective: str, limits: Sequence[Limit] = (), cost: str = COST
 ) -> list[Entry]:
-    """Selects the Pareto front: trained rows better than every row of the same or a lower cost."""
+    """Selects the Pareto front: trained rows better than every row of the same or a lower cost.
+
+    Args:
+        entries: rows.
+        objective: metric of the other axis.
+        limits: rows that break one are left out; those on `cost` do not count.
+        cost: metric of the cost.
+    """
+    others = [limit for limit in limits if limit.metric != cost]
     sign = -1.0 if higher_is_better(objective) else 1.0
     trained = [
         (e.figure(cost), sign * e.figure(objective), e)
@@ -316,6 +344,7 @@ def select_pareto_entries(
         if e.state == "finished"
         and math.isfinite(e.figure(cost))
         and math.isfinite(e.figure(objective))
+        and all(v is not None and v <= 0 for v in compute_violations(others, e.metrics).values())
     ]
     return pareto_front(trained)
 
@@ -361,6 +390,7 @@ def as_json(comparison: Comparison) -> Mapping[str, Any]:
     """The comparison as plain values."""
     return {
         "objective": comparison.objective,
+        "limits": [str(limit) for limit in comparison.limits],
         "best": comparison.best.name if comparison.best else None,
         "rows": list(iterate_rows(comparison)),
         "groups": [

@@ -77,7 +77,7 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
     pruned = [entry for entry in others["pruned"] if _has(entry, objective)]
     shown = [entry.figure(objective) for entry in (*trained, *pruned)]
     y_range, hidden = main_range(shown, objective)
-    front = select_pareto_entries(comparison.entries, objective, cost)
+    front = select_pareto_entries(comparison.entries, objective, comparison.limits, cost)
     styles = _method_styles(trained)
     kinds = _Kinds(trained, pruned, others["infeasible"], front, hidden)
     return Chart(
@@ -211,13 +211,12 @@ def _has(entry: Entry, key: str) -> bool:
 
 def _cost_limits(comparison: Comparison) -> list[tuple[float, str]]:
     """The limits on cost with their labels, each once."""
-    limits = {
+    labels = {
         limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
-        for study in comparison.studies
-        for limit in study.limits
+        for limit in comparison.limits
         if limit.metric == comparison.cost
     }
-    return sorted(limits.items())
+    return sorted(labels.items())
 
 
 def main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:

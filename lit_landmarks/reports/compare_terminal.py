@@ -11,6 +11,7 @@ from rich.table import Table
 from lit_landmarks.console import print_table
 from lit_landmarks.reports.compare import (
     Comparison,
+    describe_ranking,
     find_differences,
     format_cost,
     format_figure,
@@ -54,7 +55,9 @@ def _print_group(comparison: Comparison, console: Console) -> None:
     if comparison.heading:
         console.print(f"\n{comparison.heading}:", markup=False, soft_wrap=True, style="bold")
     _print_rows(comparison, console)
-    front = select_pareto_entries(comparison.entries, comparison.objective, comparison.cost)
+    front = select_pareto_entries(
+        comparison.entries, comparison.objective, comparison.limits, comparison.cost
+    )
     if front:
         points = ", ".join(
             f"{e.figure(comparison.objective):.3f} at"
@@ -66,7 +69,7 @@ def _print_group(comparison: Comparison, console: Console) -> None:
 
 def _print_rows(comparison: Comparison, console: Console) -> None:
     table = Table(
-        title=f"{escape(comparison.title)}, best first by {comparison.objective}",
+        title=escape(f"{comparison.title}, best first by {describe_ranking(comparison)}"),
         title_justify="left",
     )
     table.add_column("run", overflow="fold")

@@ -16,6 +16,7 @@ from lit_landmarks.documents import parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.comparable import MeasuredOn, read_measured_on
+from lit_landmarks.reports.limits import Limit, compute_violations
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.gallery import GalleryFace, read_gallery
@@ -58,7 +59,7 @@ class Entry:
         where: folder or address.
         state: whether it was trained to its end, and if not, why.
         outcome: the reason of its state as a short phrase.
-        feasible: within the limits of its study; True outside of one.
+        feasible: within the limits of its study; of a comparison, within all that it holds.
         metrics: final figures by key.
         config: settings by dotted key.
         learning: value of `val/nme` by epoch, from 1.
@@ -99,23 +100,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """A limit of a study on a metric.
-
-    Example:
-        >>> str(Limit("compute/mma", at_most=True, limit=100.0))
-        'compute/mma <= 100'
-    """
-
-    metric: str
-    at_most: bool
-    limit: float
-
-    def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
-
-
-@dataclass(frozen=True)
 class StudyRecord:
     """A study as plain values; `search.records` makes it.
 
@@ -127,7 +111,8 @@ class StudyRecord:
         trials: one dict each: number, state, outcome, feasible, value, params, metrics,
             constraints, run (folder or None), seconds, and seeds (their objectives) if several.
         importance: parameter -> share of its importance; sums to 1, or empty.
-        importance_note: method by which the importance was computed, or why it is empty.
+        importance_note: on how many trials the importance rests, or why it is empty.
+        importance_clear: whether they are enough for a headline.
         total: number of trials that the sweep file asks for.
     """
 
@@ -139,6 +124,7 @@ class StudyRecord:
     importance: Mapping[str, float]
     importance_note: str
     total: int
+    importance_clear: bool = False
 
 
 def read_run_entry(path: Path) -> Entry:
@@ -358,6 +344,20 @@ def disambiguate(entries: Sequence[Entry]) -> list[Entry]:
             entry = replace(entry, name="/".join(parts[entry.where][-depth:]))
         named.append(entry)
     return named
+
+
+def hold_to_limits(entry: Entry, limits: Sequence[Limit]) -> Entry:
+    """The row, no longer feasible if it was trained and breaks a limit or lacks its metric."""
+    if entry.state != "finished" or not entry.feasible:
+        return entry
+    for limit, (name, violation) in zip(
+        limits, compute_violations(limits, entry.metrics).items(), strict=True
+    ):
+        if violation is None:
+            return replace(entry, feasible=False, outcome=f"has no {limit.metric}, for {name}")
+        if violation > 0:
+            return replace(entry, feasible=False, outcome=f"breaks {name}")
+    return entry
 
 
 def rank(entries: Sequence[Entry], objective: str) -> list[Entry]:

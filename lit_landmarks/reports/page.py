@@ -27,6 +27,7 @@ from lit_landmarks.reports.answers import (
 )
 from lit_landmarks.reports.compare import (
     Comparison,
+    describe_ranking,
     find_differences,
     format_cost,
     format_figure,
@@ -165,11 +166,9 @@ def _read_asset(name: str) -> str:
 
 def _describe_ranking(comparison: Comparison) -> str:
     better = "more" if is_higher_better(comparison.objective) else "less"
-    limits = [str(limit) for study in comparison.studies for limit in study.limits]
-    within = f" within {', '.join(dict.fromkeys(limits))}" if limits else ""
     several = len(comparison.groups) > 1
     alike = " Rows that were not measured alike stand in groups of their own." if several else ""
-    return f"Ranked by {comparison.objective}{within}; {better} is better.{alike}"
+    return f"Ranked by {describe_ranking(comparison)}; {better} is better.{alike}"
 
 
 def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
@@ -183,8 +182,8 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
         note = best.name
         note += f", {format_cost(cost, comparison.cost)}" if math.isfinite(cost) else ""
         yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", f"{note}; {heading}")
-    if comparison.studies and not any(best for _, best in bests):
-        yield _Card(f"best {objective}", "none", "no trial within the limits")
+    if (comparison.studies or comparison.limits) and not any(best for _, best in bests):
+        yield _Card(f"best {objective}", "none", "nothing trained is within the limits")
     states = Counter(_label_state(entry)[0] for entry in comparison.entries)
     count, trials = len(comparison.entries), comparison.trials
     total = sum(study.total for study in comparison.studies)
@@ -200,10 +199,10 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
         note = f"cheapest: {cheapest.figure(objective):.3f} at {price}"
         yield _Card("Pareto front", str(len(front)), note)
     for study in comparison.studies:
-        if study.importance:
+        if study.importance and study.importance_clear:
             name, share = max(study.importance.items(), key=lambda item: item[1])
-            short = shorten_keys(study.importance)[name]
-            yield _Card("most important setting", f"{100 * share:.0f} %", short)
+            note = f"{shorten_keys(study.importance)[name]}; {study.importance_note}"
+            yield _Card("most important setting", f"{100 * share:.0f} %", note)
 
 
 def _choose_noun(comparison: Comparison) -> str:

@@ -147,7 +147,9 @@ def make_study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[lis
         ]
         for t in study.trials
     ]
-    front = select_pareto_entries(read_study_entries(study, files=False), study.objective)
+    front = select_pareto_entries(
+        read_study_entries(study, files=False), study.objective, study.limits
+    )
     return {
         "trials": ([*heads, *(f"violation of {limit}" for limit in limits), *params], rows),
         "pareto": (

@@ -4,6 +4,8 @@
     sweep_yaml.py   a sweep file as a tree; unknown and missing keys
     sweep_file.py   reads and checks a sweep file
     storage.py      journal or database; both survive a full disk or a lost connection
+    attributes.py   names of what is recorded with trials and studies
+    judged.py       trials judged by the sweep file as it is now; what cannot go on with it
     study.py        a study's folder and its Optuna study; best feasible trial, Pareto front
     workers.py      worker processes, their heartbeats, whether one is alive
     requeue.py      queues the trials of dead workers again
@@ -11,11 +13,15 @@
     exhausted.py    exhaustive samplers: grid and brute force
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
+    quiet.py        latency measured while no other worker trains
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
     task_runner.py  costs and fits of trials, by `settings.Task`
+    cleanup.py      checkpoints of ended trials
     runner.py       until the total is reached; workers of one machine
     checks.py       settings and metrics of a study, checked before any trial
+    importance.py   importance of parameters
+    records.py      a study as plain values, for `reports`
     refit.py        the best settings as an argument file, trained with other seeds
     report.py       tables and summaries
 
@@ -29,14 +35,21 @@ from typing import TYPE_CHECKING
 from lit_landmarks.lazy import import_on_use
 
 if TYPE_CHECKING:
-    from optuna import Study
-
+    from lit_landmarks.search.attributes import METRICS, RUN
     from lit_landmarks.search.budget import list_counted_trials
     from lit_landmarks.search.checks import check_metrics, check_settings
     from lit_landmarks.search.devices import run_handed_over
+    from lit_landmarks.search.judged import JudgedStudy, check_continuable
     from lit_landmarks.search.launchers import hide_launcher
     from lit_landmarks.search.manual import describe_keys
-    from lit_landmarks.search.refit import format_mean_and_deviation, train_with_seeds, write_best
+    from lit_landmarks.search.refit import (
+        choose_refit_seeds,
+        choose_trial,
+        format_mean_and_deviation,
+        list_selection_seeds,
+        train_with_seeds,
+        write_best,
+    )
     from lit_landmarks.search.report import (
         format_trial,
         measure_pace,
@@ -50,8 +63,6 @@ if TYPE_CHECKING:
         spawn_workers,
     )
     from lit_landmarks.search.study import (
-        METRICS,
-        RUN,
         StudyFolder,
         find_best_feasible,
         is_feasible,
@@ -59,15 +70,20 @@ if TYPE_CHECKING:
     )
     from lit_landmarks.search.sweep_file import Sweep, read_sweep
     from lit_landmarks.search.watch import insert_measured_mma
+    from lit_landmarks.search.workers import NUMBER
 
 __all__ = [
     "METRICS",
+    "NUMBER",
     "RUN",
-    "Study",
+    "JudgedStudy",
     "StudyFolder",
     "Sweep",
+    "check_continuable",
     "check_metrics",
     "check_settings",
+    "choose_refit_seeds",
+    "choose_trial",
     "describe_keys",
     "describe_outcome",
     "find_best_feasible",
@@ -77,6 +93,7 @@ __all__ = [
     "insert_measured_mma",
     "is_feasible",
     "list_counted_trials",
+    "list_selection_seeds",
     "measure_pace",
     "print_status",
     "read_sweep",
@@ -93,13 +110,19 @@ __all__ = [
 #: Names and their modules, imported when they are first asked for: the parser of `sweep` does not
 #: wait for Optuna and torch.
 _MODULES = {
-    "Study": "optuna",
+    "METRICS": "lit_landmarks.search.attributes",
+    "RUN": "lit_landmarks.search.attributes",
     "list_counted_trials": "lit_landmarks.search.budget",
     "check_metrics": "lit_landmarks.search.checks",
     "check_settings": "lit_landmarks.search.checks",
     "run_handed_over": "lit_landmarks.search.devices",
+    "JudgedStudy": "lit_landmarks.search.judged",
+    "check_continuable": "lit_landmarks.search.judged",
     "hide_launcher": "lit_landmarks.search.launchers",
     "describe_keys": "lit_landmarks.search.manual",
+    "choose_refit_seeds": "lit_landmarks.search.refit",
+    "choose_trial": "lit_landmarks.search.refit",
+    "list_selection_seeds": "lit_landmarks.search.refit",
     "format_mean_and_deviation": "lit_landmarks.search.refit",
     "train_with_seeds": "lit_landmarks.search.refit",
     "write_best": "lit_landmarks.search.refit",
@@ -111,8 +134,6 @@ _MODULES = {
     "requeue_dead": "lit_landmarks.search.runner",
     "run_trials": "lit_landmarks.search.runner",
     "spawn_workers": "lit_landmarks.search.runner",
-    "METRICS": "lit_landmarks.search.study",
-    "RUN": "lit_landmarks.search.study",
     "StudyFolder": "lit_landmarks.search.study",
     "find_best_feasible": "lit_landmarks.search.study",
     "is_feasible": "lit_landmarks.search.study",
@@ -120,6 +141,7 @@ _MODULES = {
     "Sweep": "lit_landmarks.search.sweep_file",
     "read_sweep": "lit_landmarks.search.sweep_file",
     "insert_measured_mma": "lit_landmarks.search.watch",
+    "NUMBER": "lit_landmarks.search.workers",
 }
 
 __getattr__ = import_on_use(__name__, _MODULES)

@@ -10,8 +10,8 @@ import datetime
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from lit_landmarks.search.attributes import EPOCHS
 from lit_landmarks.search.space import Sweep
-from lit_landmarks.search.study import EPOCHS
 
 #: User attribute of a failed trial that does not count: its worker died, or it was one too many.
 VOID = "void"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,42 @@ from optuna.trial import FrozenTrial
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.reports.entries import flatten, read_config
+from lit_landmarks.search.attributes import RUN
+from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.space import Sweep
-from lit_landmarks.search.study import RUN, StudyFolder
+from lit_landmarks.search.study import StudyFolder, find_best_feasible
 from lit_landmarks.search.watch import insert_measured_mma
 from lit_landmarks.settings import Task
 from lit_landmarks.settings.composition import read_yaml
 from lit_landmarks.training.run_directory import RunDirectory
 
 Tree = dict[str, Any]
+
+
+def choose_trial(folder: StudyFolder, study: JudgedStudy, number: int | None = None) -> FrozenTrial:
+    """Chooses the best trial within the limits of `study`, or the one of that number.
+
+    Raises:
+        UserError: no trial was trained within the limits, or that one was not trained.
+    """
+    if number is None:
+        best = find_best_feasible(study)
+        if best is None:
+            limits = ", ".join(map(str, study.limits)) or "its limits"
+            raise UserError(
+                f"{folder.root} has no trial within {limits}; loosen them, or run more trials"
+            )
+        return best
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise UserError(f"{folder.root} has no trial {number}; give 0 to {len(trials) - 1}")
+    if RUN not in trials[number].user_attrs:
+        outcome = describe_outcome(trials[number])
+        raise UserError(
+            f"trial {number} of {folder.root} was not trained ({outcome}); `sweep status` lists all"
+        )
+    return trials[number]
 
 
 def write_best(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial, output: Path) -> Tree:
@@ -54,7 +83,7 @@ def write_best(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial, output: Pa
 
 
 def train_with_seeds(
-    sweep: Sweep, folder: StudyFolder, number: int, tree: Tree, config: Path, seeds: int
+    sweep: Sweep, folder: StudyFolder, number: int, tree: Tree, config: Path, seeds: Iterable[int]
 ) -> Iterator[float]:
     """Trains settings once for each seed, and yields the objective of each.
 
@@ -64,11 +93,31 @@ def train_with_seeds(
         number: number of the trial that has these settings.
         tree: the settings.
         config: argument file with these settings.
-        seeds: number of seeds, counted from 0.
+        seeds: the seeds.
     """
-    for seed in range(seeds):
+    for seed in seeds:
         run = choose_refit_folder(folder.root / "refit", number, seed, tree)
         yield _refit(sweep, run, config, seed)
+
+
+def list_selection_seeds(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial) -> list[int]:
+    """Lists the seeds with which a trial was trained, by whose figures it was selected."""
+    if sweep.seeds:
+        return list(sweep.seeds)
+    config = read_yaml(RunDirectory(folder.runs(trial, sweep)[0]).config)
+    return [int(config["seed_everything"])]
+
+
+def choose_refit_seeds(selection: Sequence[int], count: int) -> list[int]:
+    """Chooses seeds for refits, without those of the selection.
+
+    What was selected by its figure is better by chance with that seed than with others.
+
+    Example:
+        >>> choose_refit_seeds([0], 3)
+        [1, 2, 3]
+    """
+    return list(itertools.islice((s for s in itertools.count() if s not in selection), count))
 
 
 def choose_refit_folder(folder: Path, number: int, seed: int, tree: Tree) -> Path:

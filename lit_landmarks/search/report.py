@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,19 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lit_landmarks.console import plain_console, print_table
-from lit_landmarks.search.budget import count_epochs, count_hours, is_spent, list_counted_trials
+from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS
+from lit_landmarks.search.budget import (
+    AGAIN,
+    count_epochs,
+    count_hours,
+    is_spent,
+    is_void,
+    list_counted_trials,
+)
+from lit_landmarks.search.exhausted import is_exhausted
+from lit_landmarks.search.judged import JudgedStudy
 from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.study import (
-    METRICS,
-    OWNER,
-    SEEDS,
     StudyFolder,
     find_best_feasible,
     is_feasible,
@@ -37,9 +45,10 @@ def _format_value(trial: FrozenTrial) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def summarize_study(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> dict[str, Any]:
+def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> dict[str, Any]:
     """Summarizes the state of a study as plain values for JSON."""
     best, trials = find_best_feasible(study), list_counted_trials(study)
+    states = Counter(_classify(trial, sweep, folder) for trial in _list_shown_trials(study))
     return {
         "name": sweep.name,
         "total": sweep.trials,
@@ -61,10 +70,25 @@ def summarize_study(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> d
             for t in select_pareto_trials(study)
         ],
         "states": {
-            state: sum(t.state.name.lower() == state for t in trials)
-            for state in ("complete", "pruned", "fail", "running")
+            state: states[state]
+            for state in ("complete", "pruned", "fail", "running", "interrupted")
         },
     }
+
+
+def _list_shown_trials(study: JudgedStudy) -> list[FrozenTrial]:
+    """Lists the counted trials, and those that wait to go on after their worker died."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [*list_counted_trials(study), *(t for t in waiting if AGAIN in t.user_attrs)]
+
+
+def _classify(trial: FrozenTrial, sweep: Sweep, folder: StudyFolder) -> str:
+    """State of a trial; one whose worker is gone is `interrupted` and not `running`."""
+    owner = trial.user_attrs.get(OWNER)
+    gone = owner is not None and not folder.is_alive(str(owner), sweep)
+    if trial.state == TrialState.WAITING or (trial.state == TrialState.RUNNING and gone):
+        return "interrupted"
+    return "interrupted" if is_void(trial) else trial.state.name.lower()
 
 
 def count_live_workers(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> int:
@@ -115,10 +139,10 @@ def measure_pace(study: optuna.Study) -> float:
     return 60 * done / (end - begin)
 
 
-def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None:
-    """Prints a table of trials, the best one, the Pareto front and the time left."""
+def print_status(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> None:
+    """Prints a table of trials, the best one, the Pareto front, time left and how to go on."""
     trials, best, front = (
-        list_counted_trials(study),
+        _list_shown_trials(study),
         find_best_feasible(study),
         select_pareto_trials(study),
     )
@@ -134,15 +158,16 @@ def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None
             _format_value(trial),
             "-" if cost is None else f"{cost:.1f}",
             f"{trial.duration.total_seconds() / 60:.1f}" if trial.duration else "-",
-            describe_outcome(trial),
+            _describe_state(trial, sweep, folder),
         )
     console = plain_console()
     print_table(table, console)
     if best is None:
-        console.print("no trial within the limits yet")
+        console.print(f"no trial within {_format_limits(study)} yet")
     else:
         console.print(
-            f"best within the limits: trial {best.number}, {sweep.objective} {best.value:.3f}"
+            f"best within {_format_limits(study)}: trial {best.number}, "
+            f"{sweep.objective} {best.value:.3f}"
         )
     console.print(
         "Pareto front: "
@@ -154,9 +179,31 @@ def print_status(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> None
         )
     )
     console.print(_describe_budget(sweep, study, folder))
+    if _is_unfinished(sweep, study, folder) and not count_live_workers(sweep, study, folder):
+        resume = f"python -m lit_landmarks sweep resume {folder.root}"
+        console.print(f"no worker is at work; go on with: {resume}")
 
 
-def _describe_budget(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> str:
+def _is_unfinished(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> bool:
+    """Whether trials are left to begin or to continue."""
+    trials = _list_shown_trials(study)
+    if any(_classify(trial, sweep, folder) == "interrupted" for trial in trials):
+        return True
+    spent = is_spent(sweep, study) or is_exhausted(sweep, study)
+    return len(trials) < sweep.trials and not spent
+
+
+def _describe_state(trial: FrozenTrial, sweep: Sweep, folder: StudyFolder) -> str:
+    """Outcome of a trial, or that its worker is gone."""
+    interrupted = _classify(trial, sweep, folder) == "interrupted"
+    return "interrupted; `resume` continues it" if interrupted else describe_outcome(trial)
+
+
+def _format_limits(study: JudgedStudy) -> str:
+    return ", ".join(map(str, study.limits)) or "no limits"
+
+
+def _describe_budget(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> str:
     """Describes the spent hours and epochs and the time left in one line."""
     spent = [
         f"{count_hours(study):.2f}" + (f" of {sweep.hours:g}" if sweep.hours else "") + " h",

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from lit_landmarks.search.attributes import OWNER, RESUMES, RUN, WHY
 from lit_landmarks.search.budget import AGAIN, DIED, RAN, VOID, find_orphans
 from lit_landmarks.search.storage import shorten_patience
-from lit_landmarks.search.study import OWNER, RESUMES, RUN, WHY, StudyFolder
+from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.sweep_file import Sweep
 from lit_landmarks.search.workers import get_heartbeat_storage
 
@@ -81,10 +81,10 @@ class Requeue:
 
     def _fail_and_queue(self, trial: FrozenTrial) -> int:
         """Fails a trial and queues a copy; returns the number of copies, 0 or 1."""
-        deaths = _count_deaths(trial)
+        deaths = self._count_deaths(trial)
         begun = bool(trial.params or trial.system_attrs.get("fixed_params"))
         marks: dict[str, Any] = {
-            RAN: _measure_seconds(trial),
+            RAN: self._measure_seconds(trial),
             VOID: DIED if begun else "never begun",
         }
         if deaths >= _MOST_DEATHS:
@@ -108,13 +108,44 @@ class Requeue:
         earlier = trial.user_attrs
         attributes = {
             AGAIN: trial.number,
-            DEATHS: _count_deaths(trial),
-            SAVED: _find_checkpoint_time(trial),
+            DEATHS: self._count_deaths(trial),
+            SAVED: self._find_checkpoint_time(trial),
         }
         if run := earlier.get(RUN) or earlier.get(RESUMES):
             attributes[RESUMES] = run
         fixed = trial.system_attrs.get("fixed_params", {})
         self._study.enqueue_trial({**fixed, **trial.params}, user_attrs=attributes)
+
+    def _count_deaths(self, trial: FrozenTrial) -> int:
+        """Counts the workers that died at a trial in a row, without a further checkpoint."""
+        attributes = trial.user_attrs
+        before = (
+            0
+            if self._find_checkpoint_time(trial) > float(attributes.get(SAVED, 0.0))
+            else int(attributes.get(DEATHS, 0))
+        )
+        return before + (RELEASED not in attributes)
+
+    def _find_checkpoint_time(self, trial: FrozenTrial) -> float:
+        """Time of a trial's last checkpoint; 0 if there is none on this machine."""
+        return max(self._list_times(trial, "last.ckpt"), default=0.0)
+
+    def _measure_seconds(self, trial: FrozenTrial) -> float:
+        """Seconds from a trial's start to its last written file; 0 without a run directory."""
+        if trial.datetime_start is None:
+            return 0.0
+        last = max(self._list_times(trial, "*"), default=0.0)
+        return max(0.0, last - trial.datetime_start.timestamp())
+
+    def _list_times(self, trial: FrozenTrial, pattern: str) -> list[float]:
+        """When files of a trial's run directory were written last."""
+        attributes = trial.user_attrs
+        run = self._folder.locate(attributes.get(RUN) or attributes.get(RESUMES))
+        times = []
+        for path in [] if run is None else run.rglob(pattern):
+            with contextlib.suppress(OSError):  # another worker has just removed it
+                times.append(path.stat().st_mtime)
+        return times
 
 
 def release(trial: Trial) -> None:
@@ -126,27 +157,6 @@ def release(trial: Trial) -> None:
         trial.set_user_attr(RELEASED, True)
 
 
-def _count_deaths(trial: FrozenTrial) -> int:
-    """Counts the workers that died at a trial in a row, without a further checkpoint."""
-    attributes = trial.user_attrs
-    before = (
-        0
-        if _find_checkpoint_time(trial) > float(attributes.get(SAVED, 0.0))
-        else int(attributes.get(DEATHS, 0))
-    )
-    return before + (RELEASED not in attributes)
-
-
-def _find_checkpoint_time(trial: FrozenTrial) -> float:
-    """Time of a trial's last checkpoint; 0 if there is none on this machine."""
-    times = [0.0]
-    run = trial.user_attrs.get(RUN) or trial.user_attrs.get(RESUMES)
-    for path in Path(run).rglob("last.ckpt") if run else ():
-        with contextlib.suppress(OSError):
-            times.append(path.stat().st_mtime)
-    return max(times)
-
-
 def is_second_copy(study: optuna.Study, trial: Trial) -> bool:
     """Whether an earlier trial already continues the one that this trial continues."""
     again = trial.user_attrs.get(AGAIN)
@@ -154,16 +164,3 @@ def is_second_copy(study: optuna.Study, trial: Trial) -> bool:
         t.user_attrs.get(AGAIN) == again and t.number < trial.number
         for t in study.get_trials(deepcopy=False)
     )
-
-
-def _measure_seconds(trial: FrozenTrial) -> float:
-    """Seconds from a trial's start to its last written file; 0 without a run directory."""
-    if trial.datetime_start is None or RUN not in trial.user_attrs:
-        return 0.0
-    times = [0.0]
-    for path in Path(trial.user_attrs[RUN]).rglob("*"):
-        try:
-            times.append(path.stat().st_mtime)
-        except OSError:  # another worker has just removed it
-            continue
-    return max(0.0, max(times) - trial.datetime_start.timestamp())

@@ -19,11 +19,15 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.search.attributes import OWNER, TWIN, WHY
 from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, is_spent, is_void, list_counted_trials
+from lit_landmarks.search.cleanup import Cleanup
 from lit_landmarks.search.exhausted import is_exhausted
+from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.quiet import QuietTime
 from lit_landmarks.search.requeue import Requeue, is_second_copy
 from lit_landmarks.search.space import Sweep
-from lit_landmarks.search.study import OWNER, WHY, StudyFolder
+from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.task_runner import TaskRunner
 from lit_landmarks.search.trial import Costs, Fit, TrialRunner
 from lit_landmarks.search.workers import NUMBER, PARENT, Worker
@@ -74,7 +78,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
 def run_trials(
     sweep: Sweep,
     folder: StudyFolder,
-    study: optuna.Study,
+    study: JudgedStudy,
     report: Report,
     total: int | None = None,
     fit: Fit | None = None,
@@ -102,9 +106,17 @@ def run_trials(
     target = sweep.trials if total is None else total
     requeue = Requeue(study, folder, sweep)
     tasks = TaskRunner(sweep, folder)
-    with interrupt_on_sigterm(), _freeze_objects(), folder.worker(study, sweep) as worker:
-        runner = TrialRunner(sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs)
+    with (
+        interrupt_on_sigterm(),
+        _freeze_objects(),
+        folder.worker(study, sweep) as worker,
+        _take_turns(sweep, folder) as quiet,
+    ):
+        runner = TrialRunner(
+            sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs, quiet
+        )
         alike = _AlikeFailures(folder, study, worker)
+        clean_up = Cleanup(folder, study, sweep.keep)
         while not is_spent(sweep, study):
             requeue()
             if len(list_counted_trials(study)) >= target or is_exhausted(sweep, study):
@@ -122,6 +134,7 @@ def run_trials(
             done = study.get_trials(deepcopy=False)[trial.number]
             if done.user_attrs.get(OWNER) == worker.name and done.state.is_finished():
                 report(done)
+                clean_up()
                 alike.add(done)
 
 
@@ -160,6 +173,19 @@ def _freeze_objects() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _take_turns(sweep: Sweep, folder: StudyFolder) -> Iterator[QuietTime | None]:
+    """The study's turns between trainings and measurements; None where no limit is on latency."""
+    if not sweep.timed:
+        yield None
+        return
+    quiet = QuietTime(folder.root)
+    try:
+        yield quiet
+    finally:
+        quiet.close()
 
 
 class _AlikeFailures:
@@ -237,7 +263,9 @@ def describe_outcome(trial: FrozenTrial) -> str:
     """Outcome of a trial as a short phrase, such as "within the limits" or its error."""
     if trial.state == TrialState.COMPLETE:
         broken = [name for name, value in trial.constraints.items() if value > 0]
-        return f"breaks {', '.join(broken)}" if broken else "within the limits"
+        outcome = f"breaks {', '.join(broken)}" if broken else "within the limits"
+        twin = trial.user_attrs.get(TWIN)
+        return outcome if twin is None else f"{outcome}; same settings as trial {twin}"
     if is_void(trial):
         return str(trial.user_attrs[VOID])
     if trial.state == TrialState.RUNNING:

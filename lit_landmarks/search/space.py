@@ -1,4 +1,4 @@
-"""A sweep file that has been read: parameters, limits, methods, the study."""
+"""A sweep file that has been read: parameters, methods, the study."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.reports.limits import Limit
 
 #: The parameter that chooses among `methods`.
 METHOD = "method"
+#: Trials of a new study whose best checkpoint is kept, unless its file says otherwise.
+KEPT_TRIALS = 3
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,17 @@ class Parameter:
 
     def suggest(self, trial: optuna.Trial, prefix: str = "") -> Any:
         """Samples a value; `prefix` keeps parameters of different methods apart."""
-        name = prefix + self.key
+        value = trial._suggest(prefix + self.key, self.distribution())
+        return self.choices[self.texts().index(value)] if self.kind == "choice" else value
+
+    def distribution(self) -> BaseDistribution:
+        """The range or the choices as Optuna has them."""
+        if self.kind == "choice":
+            return CategoricalDistribution(self.texts())
         if self.kind == "float":
-            return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
-        if self.kind == "int":
-            low, high = int(self.low), int(self.high)
-            return trial.suggest_int(name, low, high, log=self.log, step=int(self.step or 1))
-        texts = self.texts()
-        return self.choices[texts.index(trial.suggest_categorical(name, texts))]
+            return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+        step = int(self.step or 1)
+        return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
 
     def texts(self) -> list[Any]:
         """Choices as Optuna stores them: scalars as they are, lists and dicts as YAML."""
@@ -80,29 +92,6 @@ def _is_scalar(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """A limit on a metric.
-
-    Example:
-        >>> Constraint("compute/mma", at_most=True, limit=100.0).violation(120.0)
-        20.0
-    """
-
-    metric: str
-    at_most: bool
-    limit: float
-
-    def violation(self, value: float) -> float:
-        """How far `value` is beyond the limit; 0 or less within it, infinite for NaN."""
-        if math.isnan(value):
-            return math.inf
-        return value - self.limit if self.at_most else self.limit - value
-
-    def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
-
-
-@dataclass(frozen=True)
 class Branch:
     """A method of the search: its argument files and its own parameters.
 
@@ -123,6 +112,7 @@ class Sweep:
         seeds: a trial trains one fit for each; empty for one fit with the seed of the configs.
         heartbeat: seconds between two heartbeats of a worker.
         grace: seconds of silence after which a worker counts as dead.
+        keep: trials whose best checkpoint is kept; None keeps all checkpoints.
 
     Example:
         >>> Sweep("study", Path("sweep.yaml"), trials=8, objective="val/helen/auc10_box").direction
@@ -134,7 +124,7 @@ class Sweep:
     trials: int
     base: tuple[Path, ...] = ()
     objective: str = "val/nme"
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Limit, ...] = ()
     space: tuple[Parameter, ...] = ()
     methods: Mapping[str, Branch] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -147,6 +137,7 @@ class Sweep:
     storage: str = "journal"
     heartbeat: int = 30
     grace: int = 120
+    keep: int | None = None
 
     @property
     def direction(self) -> str:

@@ -26,6 +26,9 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
+from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN
+from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.space import KEPT_TRIALS
 from lit_landmarks.search.storage import open_storage
 from lit_landmarks.search.sweep_file import (
     KINDS,
@@ -36,15 +39,8 @@ from lit_landmarks.search.sweep_file import (
 )
 from lit_landmarks.search.workers import NUMBER, Worker, is_alive
 
-#: User attributes of a trial: its run directory (the folder of several, with seeds), the reason of
-#: its failure, figures, the run directory that it continues, its worker, epochs trained, and the
-#: objective of each seed.
-RUN, WHY, METRICS, RESUMES, OWNER = "run", "why", "metrics", "resumes", "owner"
-EPOCHS, SEEDS = "epochs", "seeds"
 #: Samplers whose seed defines one order of trials, which all workers must share.
 _ONE_SEED = ("QMCSampler", "GridSampler")
-#: User attributes of a study on a database: digest of its sweep file, digests of replaced ones.
-_DIGEST, _OLD_DIGESTS = "sweep", "sweep before it was mended"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -116,10 +112,15 @@ class StudyFolder:
         self.refuse_if_used(sweep)
         tree = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
         with_absolute_bases(tree, sweep.file.parent)
+        # Studies of earlier versions say nothing and lose no checkpoint.
+        tree.setdefault("keep", KEPT_TRIALS)
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 
-    def open(self, sweep: Sweep) -> optuna.Study:
+    def open(self, sweep: Sweep) -> JudgedStudy:
         """Opens the Optuna study, or creates it.
+
+        Returns:
+            The study, whose trials are judged by `sweep`.
 
         Raises:
             UserError: the storage cannot be reached, or holds another study of that name of which
@@ -128,31 +129,43 @@ class StudyFolder:
         storage = open_storage(sweep, self.root)
         pruner, pruning = sweep.pruner
         module, kind, _ = KINDS["pruner"]
-        study = optuna.create_study(
+        self._refuse_other_name(sweep, storage)
+        optuna.create_study(
             storage=storage,
             study_name=sweep.name,
             load_if_exists=True,
             direction=sweep.direction,  # type: ignore[arg-type]
-            pruner=instantiate(module, kind, pruner, dict(pruning)),
         )
+        study = JudgedStudy(sweep, storage, instantiate(module, kind, pruner, dict(pruning)))
+        if OBJECTIVE not in study.user_attrs and not study.get_trials(deepcopy=False):
+            study.set_user_attr(OBJECTIVE, sweep.objective)
         if sweep.shared:
-            digest = study.user_attrs.get(_DIGEST)
+            digest = study.user_attrs.get(DIGEST)
             if digest is None:
-                study.set_user_attr(_DIGEST, digest_sweep(sweep))
+                study.set_user_attr(DIGEST, digest_sweep(sweep))
             elif digest != digest_sweep(sweep):
                 states = {trial.state for trial in study.get_trials(deepcopy=False)}
                 # The file was corrected after every trial failed: nothing was measured with the old
                 # settings, which another machine may still have.
-                replaced = study.user_attrs.get(_OLD_DIGESTS, [])
+                replaced = study.user_attrs.get(OLD_DIGESTS, [])
                 if states != {TrialState.FAIL} or digest_sweep(sweep) in replaced:
                     raise UserError(
                         f"the database holds a study '{sweep.name}' with other settings; correct "
                         f"{sweep.file}, or give it another 'name'"
                     )
-                study.set_user_attr(_OLD_DIGESTS, [*replaced, digest])
-                study.set_user_attr(_DIGEST, digest_sweep(sweep))
+                study.set_user_attr(OLD_DIGESTS, [*replaced, digest])
+                study.set_user_attr(DIGEST, digest_sweep(sweep))
         study.sampler = _make_sampler(sweep, len(study.get_trials(deepcopy=False)))
         return study
+
+    def _refuse_other_name(self, sweep: Sweep, storage: optuna.storages.BaseStorage) -> None:
+        """Raises `UserError` if the journal holds a study of another name, which the file had."""
+        names = [] if sweep.shared else optuna.get_all_study_names(storage)
+        if names and sweep.name not in names:
+            raise UserError(
+                f"{sweep.file}: name is '{sweep.name}', but the trials of {self.root} are those of "
+                f"'{names[0]}'; put the name back"
+            )
 
     def worker(self, study: optuna.Study, sweep: Sweep) -> Worker:
         """A `Worker` for this process, to be entered as a context while it runs trials."""
@@ -162,13 +175,19 @@ class StudyFolder:
         """Whether the worker of that name still runs, as far as this machine can see."""
         return is_alive(self.workers, owner, sweep.grace, files=not sweep.shared)
 
+    def locate(self, run: str | None) -> Path | None:
+        """Locates a recorded run directory in this study's folder, which may be a copy, or moved.
+
+        Args:
+            run: the attribute `RUN` or `RESUMES` of a trial; earlier versions wrote absolute paths.
+        """
+        return None if run is None else self.trials / Path(run).name
+
     def runs(self, trial: FrozenTrial, sweep: Sweep) -> list[Path]:
         """Run directories of a trial, one for each seed; empty if none is on this machine."""
-        path = trial.user_attrs.get(RUN)
-        if path is None:
+        run = self.locate(trial.user_attrs.get(RUN))
+        if run is None:
             return []
-        # A study's folder may have been moved, or lie elsewhere on another machine.
-        run = Path(path) if Path(path).exists() else self.trials / Path(path).name
         runs = [run / f"seed{s}" for s in sweep.seeds] if len(sweep.seeds) > 1 else [run]
         return [path for path in runs if path.exists()]
 
@@ -222,20 +241,28 @@ def is_feasible(trial: FrozenTrial) -> bool:
     )
 
 
-def find_best_feasible(study: optuna.Study) -> FrozenTrial | None:
-    """Finds the best trial within all limits; None if there is none."""
+def rank_feasible(study: optuna.Study) -> list[FrozenTrial]:
+    """Ranks the trials within all limits, best first."""
     feasible = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    return min(feasible, key=lambda t: sign * float(t.value or 0.0), default=None)
+    return sorted(feasible, key=lambda t: sign * float(t.value or 0.0))
 
 
-def select_pareto_trials(study: optuna.Study, cost: str = "compute/mma") -> list[FrozenTrial]:
+def find_best_feasible(study: optuna.Study) -> FrozenTrial | None:
+    """Finds the best trial within all limits; None if there is none."""
+    return next(iter(rank_feasible(study)), None)
+
+
+def select_pareto_trials(study: JudgedStudy, cost: str = "compute/mma") -> list[FrozenTrial]:
     """Pareto front of objective and cost: trained trials that no cheaper one beats, in order.
+
+    Trials that break a limit on another metric than `cost` are left out.
 
     Args:
         study: the study.
         cost: metric of the cost.
     """
+    others = [str(limit) for limit in study.limits if limit.metric != cost]
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
     trained = [
         (float(t.user_attrs[METRICS][cost]), sign * float(t.value), t)
@@ -244,5 +271,6 @@ def select_pareto_trials(study: optuna.Study, cost: str = "compute/mma") -> list
         and t.value is not None
         and math.isfinite(t.value)
         and cost in t.user_attrs.get(METRICS, {})
+        and all(t.constraints.get(name, 0.0) <= 0 for name in others)
     ]
     return pareto_front(trained)

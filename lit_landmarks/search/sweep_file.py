@@ -18,19 +18,17 @@ from typing import Any
 import optuna
 
 from lit_landmarks.errors import UserError, first_line
-from lit_landmarks.metrics import higher_is_better
-from lit_landmarks.metrics.direction import metric_name
+from lit_landmarks.reports.limits import Limit, check_metric, parse_limit
 from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
-from lit_landmarks.search.space import METHOD, Branch, Constraint, Parameter, Sweep
+from lit_landmarks.search.space import METHOD, Branch, Parameter, Sweep
 from lit_landmarks.search.sweep_yaml import KEYS, load_sweep_tree
 from lit_landmarks.settings.shipped import find_file
 
-__all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
+__all__ = ["KEYS", "METHOD", "Branch", "Parameter", "Sweep", "read_sweep"]
 #: Settings that the study sets itself for each fit.
 _SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
-_CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -73,6 +71,7 @@ def read_sweep(path: Path) -> Sweep:
         storage=url,
         heartbeat=heartbeat,
         grace=grace,
+        keep=read.keep(tree.get("keep", "all")),
     )
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
@@ -239,23 +238,15 @@ class _Reader:
 
     def metric(self, key: str, where: str) -> str:
         try:
-            higher_is_better(key)
+            return check_metric(key)
         except UserError as error:
-            raise self.fail(where, f"'{key}' is no metric that a run logs; {error}") from error
-        if metric_name(key).startswith("loss"):
-            # Weights of losses differ between methods and trials, so losses do not compare.
-            raise self.fail(where, f"'{key}' is a loss, which does not compare; take a metric")
-        return key
+            raise self.fail(where, str(error)) from error
 
-    def constraint(self, text: str) -> Constraint:
-        match = _CONSTRAINT.fullmatch(text)
+    def constraint(self, text: str) -> Limit:
         try:
-            limit = float(match[3]) if match else math.nan
-        except ValueError:
-            limit = math.nan
-        if not match or not math.isfinite(limit):
-            raise self.fail("constraints", f"'{text}' is none; write 'compute/mma <= 100'")
-        return Constraint(self.metric(match[1], "constraints"), match[2] == "<=", limit)
+            return parse_limit(text)
+        except UserError as error:
+            raise self.fail("constraints", str(error)) from error
 
     def seeds(self, value: Any) -> tuple[int, ...]:
         if value is None:
@@ -267,6 +258,13 @@ class _Reader:
             return seeds
         count = int(self.number(value, "seeds", whole=True, least=1))
         return tuple(range(count)) if count > 1 else ()
+
+    def keep(self, value: Any) -> int | None:
+        if value == "all":
+            return None
+        if isinstance(value, str):
+            raise self.fail("keep", f"is '{value}'; give a number of trials, or all")
+        return int(self.number(value, "keep", whole=True, least=0))
 
     def storage(self, value: Any) -> tuple[str, int, int]:
         part = value if isinstance(value, dict) else {"url": value}

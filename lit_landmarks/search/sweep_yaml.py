@@ -32,6 +32,7 @@ KEYS = {
     "hours": False,
     "epochs": False,
     "storage": False,
+    "keep": False,
 }
 #: Numbers with an exponent that YAML 1.1 takes for text: without a point, or without a sign.
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")

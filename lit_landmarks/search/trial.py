@@ -6,6 +6,8 @@ samplers (GP) tell constraints apart by their position alone.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import shutil
 import statistics
@@ -20,20 +22,25 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError, first_line
-from lit_landmarks.search.requeue import release
-from lit_landmarks.search.space import METHOD, Sweep
-from lit_landmarks.search.storage import StorageLostError, is_disk_full
-from lit_landmarks.search.study import (
+from lit_landmarks.reports.limits import compute_violations
+from lit_landmarks.search.attributes import (
     EPOCHS,
     METRICS,
     OWNER,
     RESUMES,
     RUN,
     SEEDS,
+    SETTINGS,
+    TWIN,
     WHY,
-    StudyFolder,
 )
-from lit_landmarks.search.watch import TrialWatch, compute_violations, insert_measured_mma
+from lit_landmarks.search.judged import charge_untrained
+from lit_landmarks.search.quiet import QuietTime
+from lit_landmarks.search.requeue import release
+from lit_landmarks.search.space import METHOD, Sweep
+from lit_landmarks.search.storage import StorageLostError, is_disk_full
+from lit_landmarks.search.study import StudyFolder
+from lit_landmarks.search.watch import TrialWatch, insert_measured_mma
 from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.settings.arguments import to_arguments, to_text
 from lit_landmarks.training.divergence import Diverged
@@ -73,6 +80,18 @@ class Settings:
     def to_arguments(self) -> list[str]:
         """The dotted settings as arguments of the command line."""
         return to_arguments(self.chosen)
+
+    def digest(self, sweep: Sweep) -> str:
+        """Digest of all that decides what a trial trains, equal for trials that would repeat it.
+
+        Limits set the thresholds of early exit.
+        """
+        limits = [str(limit) for limit in sweep.constraints]
+        parts = (sorted(self.to_arguments()), sweep.seeds, limits, sweep.pruner)
+        content = hashlib.sha256(repr(parts).encode())
+        for path in self.base:
+            content.update(path.read_bytes())
+        return content.hexdigest()[:16]
 
 
 def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
@@ -140,6 +159,7 @@ class TrialRunner:
         worker: this worker.
         fit: trains one fit.
         costs: counts the costs of settings.
+        quiet: turns between trainings and measurements of latency; None where nothing asks for it.
     """
 
     sweep: Sweep
@@ -148,6 +168,7 @@ class TrialRunner:
     worker: Worker
     fit: Fit
     costs: Costs
+    quiet: QuietTime | None = None
 
     def run(self, trial: optuna.Trial) -> None:
         """Runs one trial and stores its result; an error of its fit makes it a failed trial.
@@ -176,21 +197,27 @@ class TrialRunner:
             ) from error
         finally:
             self.worker.end_trial()
+            if self.quiet is not None:
+                self.quiet.leave()
 
     def _run_to_end(self, trial: optuna.Trial) -> None:
         progress = _Progress({})
         try:
             settings = suggest(self.sweep, trial)
+            if self._repeat_twin(trial, settings):
+                return
             progress.metrics = self._count_costs(trial, settings, timed=False)
             progress.adaptive = "compute/mma_min" in progress.metrics
             within = self._is_within_limits(progress)
             if within and self.sweep.timed:
                 # Latency is slow to measure: only for a limit on it, when no other one is broken.
-                progress.metrics |= self._count_costs(trial, settings, timed=True)
+                with contextlib.nullcontext() if self.quiet is None else self.quiet.measure():
+                    progress.metrics |= self._count_costs(trial, settings, timed=True)
                 within = self._is_within_limits(progress)
             if not within:
-                self._set_constraints(trial, self._cheapest_costs(progress), all_limits=True)
-                self._record_end(trial, progress.metrics, 0, value=self.sweep.worst)
+                charged = charge_untrained(self.sweep.constraints, progress.metrics)
+                self._set_constraints(trial, charged, all_limits=True)
+                self._record_end(trial, charged, 0, value=self.sweep.worst)
                 return
             if not progress.adaptive:
                 self._set_constraints(trial, progress.metrics)
@@ -214,6 +241,38 @@ class TrialRunner:
             trial.set_user_attr(WHY, reason.removeprefix("UserError: "))
             self._end_early(trial, progress, TrialState.FAIL)
 
+    # ---- the same settings again -----------------------------------------------------------
+
+    def _repeat_twin(self, trial: optuna.Trial, settings: Settings) -> bool:
+        """Records what an earlier trial with the same settings has shown; False without one.
+
+        A fit with the same settings and seed would give the same figures.
+        """
+        digest = settings.digest(self.sweep)
+        trial.set_user_attr(SETTINGS, digest)
+        earlier = self.study.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
+        )
+        same = (t for t in earlier if t.user_attrs.get(SETTINGS) == digest)
+        twin = next((t for t in same if RUN in t.user_attrs and EPOCHS in t.user_attrs), None)
+        if twin is None or RESUMES in trial.user_attrs:
+            return False
+        for key in (RUN, SEEDS):
+            if key in twin.user_attrs:
+                trial.set_user_attr(key, twin.user_attrs[key])
+        number = twin.user_attrs.get(TWIN, twin.number)
+        trial.set_user_attr(TWIN, number)
+        for name, violation in twin.constraints.items():
+            trial.set_constraint(name, violation)
+        if twin.state == TrialState.COMPLETE:
+            self._record_end(trial, twin.user_attrs[METRICS], 0, value=twin.value)
+            return True
+        for step, value in twin.intermediate_values.items():
+            trial.report(value, step)
+        trial.set_user_attr(WHY, f"same settings as trial {number}: {twin.user_attrs.get(WHY)}")
+        self._record_end(trial, twin.user_attrs[METRICS], 0, state=TrialState.PRUNED)
+        return True
+
     # ---- cost first ------------------------------------------------------------------------
 
     def _count_costs(
@@ -234,14 +293,9 @@ class TrialRunner:
             name += f"-seed{seed}"
         return [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}", *chosen]
 
-    def _cheapest_costs(self, progress: _Progress) -> dict[str, float]:
-        """Costs with MMA at the earliest exit: a limit that they break cannot be met."""
-        if not progress.adaptive:
-            return progress.metrics
-        return {**progress.metrics, "compute/mma": progress.metrics["compute/mma_min"]}
-
     def _is_within_limits(self, progress: _Progress) -> bool:
-        values = compute_violations(self.sweep.constraints, self._cheapest_costs(progress)).values()
+        charged = charge_untrained(self.sweep.constraints, progress.metrics)
+        values = compute_violations(self.sweep.constraints, charged).values()
         return all(value is None or value <= 0 for value in values)
 
     def _choose_target(self, progress: _Progress) -> float | None:
@@ -298,11 +352,12 @@ class TrialRunner:
 
     def _train(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> float:
         """Trains all seeds, or the rest that a dead worker has left, and returns the objective."""
-        before = trial.user_attrs.get(RESUMES)
+        before = self.folder.locate(trial.user_attrs.get(RESUMES))
         root = self.folder.trials / f"{trial.number:04d}"
-        if before is not None and Path(before).is_dir():
-            root = Path(before)
-        trial.set_user_attr(RUN, str(root))
+        if before is not None and before.is_dir():
+            root = before
+        # Relative, so that a copy of the study does not write into this one.
+        trial.set_user_attr(RUN, root.relative_to(self.folder.root).as_posix())
         metrics: list[dict[str, float]] = []
         for place, seed in enumerate(self.sweep.seeds or (None,)):
             run = root / f"seed{seed}" if len(self.sweep.seeds) > 1 else root
@@ -340,7 +395,13 @@ class TrialRunner:
         tracked = {"trial": trial.number, "params": params}
         if seed is not None:
             tracked["seed"] = seed
-        return TrialWatch(trial, self.sweep, prunes, self.worker.check, tracked)
+        return TrialWatch(trial, self.sweep, prunes, self._pass_batch, tracked)
+
+    def _pass_batch(self) -> None:
+        """Checks between two batches that the trial is still this worker's; pauses if it must."""
+        self.worker.check()
+        if self.quiet is not None:
+            self.quiet.pass_batch()
 
     def _fit(
         self,

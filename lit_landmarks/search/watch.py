@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -11,7 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from optuna.exceptions import UpdateFinishedTrialError
 
-from lit_landmarks.search.space import Constraint, Sweep
+from lit_landmarks.reports.limits import compute_violations
+from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.workers import LostTrialError
 from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.evaluation import average_mma
@@ -153,16 +154,6 @@ class TrialWatch(Observer):
             "best": self.best if math.isfinite(self.best) else None,
         }
         return {"study": result}, state not in ("failed", "interrupted")
-
-
-def compute_violations(
-    constraints: Sequence[Constraint], metrics: Mapping[str, float]
-) -> dict[str, float | None]:
-    """Computes by how much each limit is broken; 0 or less within it, None without the metric."""
-    return {
-        str(c): c.violation(float(metrics[c.metric])) if c.metric in metrics else None
-        for c in constraints
-    }
 
 
 def insert_measured_mma(metrics: Mapping[str, float]) -> dict[str, float]:

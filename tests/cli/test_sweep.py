@@ -16,13 +16,18 @@ import yaml
 
 from lit_landmarks.cli import main
 from lit_landmarks.metrics.direction import metric_name
-from lit_landmarks.search import StudyFolder
+from lit_landmarks.search import StudyFolder, read_sweep
 from lit_landmarks.search.checks import list_logged_keys
-from lit_landmarks.search.refit import choose_refit_folder
+from lit_landmarks.search.refit import (
+    choose_refit_folder,
+    choose_refit_seeds,
+    list_selection_seeds,
+)
 from lit_landmarks.search.sweep_file import KEYS
 from lit_landmarks.settings import Task
 from lit_landmarks.training import fitting
 from lit_landmarks.training.wandb_logging import close_tracker
+from tests.support.configs import write_sweep
 
 
 @pytest.fixture
@@ -68,10 +73,12 @@ def test_a_study_from_its_file_to_its_best_config(
     values = [json.loads(p.read_text())["metrics"]["val/nme"]
               for p in sorted((root / "refit").glob("*/result.json"))]  # fmt: skip
     mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    assert told == f"val/nme with 2 seeds: {mean:.3f} ± {deviation:.3f}"
+    seeds = "2 other seeds (0, 1; the trial was selected with 3)"
+    assert told == f"val/nme with {seeds}: {mean:.3f} ± {deviation:.3f}"
     assert (root / "refit").is_dir()
     assert list((root / "refit").glob("*-seed0/result.json"))
     settings = yaml.safe_load(best.read_text())
+    assert settings["seed_everything"] == 3
     assert settings["wandb"]["group"] is None, "a fit of them is no trial of the study"
     assert settings["data"]["init_args"]["frame_size"] == 32
     assert "resume" in complaint("sweep", "run", sweep, "--study", root)
@@ -125,7 +132,7 @@ def test_without_a_feasible_trial_there_is_no_best(
     root = tmp_path / "study"
     assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
     assert not (root / "trials").exists(), "no trial was trained"
-    assert "no trial within its limits" in complaint("sweep", "best", root)
+    assert "no trial within compute/mma <= 0.001; loosen" in complaint("sweep", "best", root)
     assert "holds no study" in complaint("sweep", "status", tmp_path / "none")
 
 
@@ -233,6 +240,24 @@ def test_the_best_is_refitted_with_the_settings_of_the_refit(sweep: Path, tmp_pa
     assert main(["sweep", "best", str(root), "--refit", "1"]) == 0
     found = (root / "refit").glob("*/result.json")
     assert sorted(json.loads(path.read_text())["epochs"] for path in found) == [2, 3]
+
+
+def test_refits_have_other_seeds_than_the_selection(tmp_path: Path) -> None:
+    for seeds, selection, refits in (
+        ({}, [4], [0, 1, 2]),
+        ({"seeds": 2}, [0, 1], [2, 3, 4]),
+        ({"seeds": [1, 5]}, [1, 5], [0, 2, 3]),
+    ):
+        folder = StudyFolder(tmp_path / f"study{selection[-1]}")
+        folder.create(read_sweep(write_sweep(tmp_path, **seeds)))
+        study = folder.open(folder.sweep())
+        study.ask().set_user_attr("run", "trials/0000")
+        run = folder.trials / "0000" / (f"seed{selection[0]}" if seeds else "")
+        run.mkdir(parents=True)
+        (run / "config.yaml").write_text(yaml.safe_dump({"seed_everything": 4}))
+        trained = list_selection_seeds(folder.sweep(), folder, study.trials[0])
+        assert trained == selection
+        assert choose_refit_seeds(trained, 3) == refits
 
 
 def test_refits_of_an_earlier_version_are_known(tmp_path: Path) -> None:

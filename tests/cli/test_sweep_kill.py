@@ -88,7 +88,7 @@ def test_resume_reaches_the_same_total(
     assert len(done) == len(list_counted_trials(study)) == 3, told
     assert all(t.state.is_finished() for t in trials)
     assert "trials of dead workers go on from their last checkpoint" in told
-    again = next(t for t in done if t.user_attrs[RUN] == str(run))
+    again = next(t for t in done if folder.locate(t.user_attrs[RUN]) == run)
     result = json.loads((run / "result.json").read_text())
     assert again.params == trials[0].params
     assert again.value == pytest.approx(result["metrics"]["val/nme"])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from lit_landmarks.reports.entries import Limit, StudyRecord
+from lit_landmarks.reports.entries import StudyRecord
+from lit_landmarks.reports.limits import Limit
 from lit_landmarks.training.curves import ErrorCurve, save_curves
 
 #: A name and a value that a careless page would run.
@@ -90,7 +91,7 @@ def study_of(trials: list[dict[str, Any]], **changes: Any) -> StudyRecord:
         "name": "small", "folder": "studies/small", "objective": "val/nme",
         "limits": [Limit("compute/mma", True, 100.0)], "trials": trials,
         "importance": {"model.init_args.width": 0.7, "method": 0.3},
-        "importance_note": "conditional PED-ANOVA over 9 trained trials", "total": 24,
+        "importance_note": "rests on 31 trials", "importance_clear": True, "total": 24,
     }  # fmt: skip
     return StudyRecord(**{**told, **changes})
 

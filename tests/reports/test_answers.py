@@ -52,7 +52,9 @@ def test_the_winner_has_its_settings_cost_and_command(night: Comparison) -> None
     assert winner.entry.method == method == "musica"
     assert list(winner.settings) == ["lr", "rotation", "patches"]
     assert re.fullmatch(r"0\.00\d{3,4}", winner.settings["lr"])
-    assert winner.command == ("python -m lit_landmarks sweep best studies/night --output best.yaml")
+    assert winner.command == (
+        f"python -m lit_landmarks sweep best studies/night --trial {number} --output best.yaml"
+    )
 
 
 def test_the_spread_over_seeds_stands_with_the_figure() -> None:

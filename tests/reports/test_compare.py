@@ -17,6 +17,7 @@ from lit_landmarks.reports.compare import (
     as_csv,
     as_json,
     compare,
+    describe_ranking,
     find_differences,
     format_figure,
     select_pareto_entries,
@@ -29,6 +30,7 @@ from lit_landmarks.reports.entries import (
     read_run_entry,
     read_study_entries,
 )
+from lit_landmarks.reports.limits import parse_limit
 from lit_landmarks.reports.results import Column
 
 from .conftest import HOSTILE, Make, study_of, trial_of
@@ -109,6 +111,33 @@ def test_trials_of_a_study(study: StudyRecord, make_run: Make) -> None:
     assert all(pair == (True, True) for pair in order[:edge])
     assert all(pair == (True, False) for pair in order[edge : edge + len(beyond)])
     assert not any(finished for finished, _ in order[edge + len(beyond) :])
+
+
+def test_every_row_is_held_to_the_limits_shown(study: StudyRecord, make_run: Make) -> None:
+    dear = read_run_entry(make_run("dear", 1.0, 120.0))
+    fine = read_run_entry(make_run("fine", 2.0, 90.0))
+    comparison = compare([*read_study_entries(study), dear, fine], [study])
+    assert comparison.best is not None
+    assert comparison.best.name == "fine"
+    held = next(e for e in comparison.entries if e.name == "dear")
+    assert (held.feasible, held.outcome) == (False, "breaks compute/mma <= 100")
+    assert describe_ranking(comparison) == "val/nme within compute/mma <= 100"
+    # Of two studies the tighter limit holds, and --limit comes before both.
+    loose = replace(study, name="loose", limits=[parse_limit("compute/mma <= 150")])
+    assert [str(x) for x in compare([fine], [study, loose]).limits] == ["compute/mma <= 100"]
+    chosen = [parse_limit("compute/mma <= 50")]
+    assert compare([dear, fine], [study], limits=chosen).best is None
+    # What was not measured is not within a limit on it.
+    slow = compare([fine], limits=[parse_limit("compute/latency_median_ms <= 5")])
+    assert slow.best is None
+    assert slow.entries[0].outcome.startswith("has no compute/latency_median_ms")
+
+
+def test_the_front_is_of_rows_that_keep_the_limits_on_other_metrics(make_run: Make) -> None:
+    few = parse_limit("compute/parameters <= 5e6")
+    entries = [read_run_entry(make_run(f"{mma}", 100.0 / mma, mma)) for mma in (20.0, 40.0, 80.0)]
+    within = compare(entries, limits=[few, parse_limit("compute/mma <= 30")])
+    assert [e.name for e in within.front] == ["20.0", "40.0"]
 
 
 def test_a_trial_of_several_seeds_has_the_mean_and_the_curves_of_the_first(make_run: Make) -> None:

@@ -144,7 +144,17 @@ def test_a_study_that_trained_nothing_has_a_page(study: StudyRecord) -> None:
     empty = replace(study, trials=dear, importance={}, importance_note="too few")
     text = render_page(compare(read_study_entries(empty), [empty]))
     assert Reader(text).open == []
-    assert "no trial within the limits" in text
+    assert "nothing trained is within the limits" in text
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_importance_is_a_headline_only_if_it_rests_on_enough(
+    study: StudyRecord, clear: bool
+) -> None:
+    shown = replace(study, importance_clear=clear)
+    text = render_page(compare(read_study_entries(shown), [shown]))
+    assert ("most important setting" in text) is clear
+    assert "rests on 31 trials" in text, "the chart says so in any case"
 
 
 def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> None:

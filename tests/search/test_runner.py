@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,11 +23,14 @@ from lit_landmarks.search import (
     find_best_feasible,
     is_feasible,
     list_counted_trials,
+    print_status,
     read_sweep,
     requeue_dead,
     run_trials,
     select_pareto_trials,
+    summarize_study,
 )
+from lit_landmarks.search.attributes import TWIN
 from tests.support.configs import write_sweep
 
 from .conftest import Make
@@ -97,7 +101,8 @@ def test_beyond_the_limit_nothing_is_trained(folder: StudyFolder) -> None:
         assert trial.constraints["compute/mma <= 20"] == trial.params["model.width"] - 20
         assert "breaks compute/mma <= 20" in describe_outcome(trial)
     trained = [t for t in study.trials if t.state == TrialState.COMPLETE and t not in dear]
-    assert len(fits.calls) == len(study.trials) - len(dear)
+    fitted = [t for t in study.trials if t not in dear and TWIN not in t.user_attrs]
+    assert len(fits.calls) == len(fitted)
     assert all(set(t.constraints) == {"compute/mma <= 20", "val/helen/fr10_interocular <= 18"}
                for t in trained)  # fmt: skip
     best = find_best_feasible(study)
@@ -168,8 +173,57 @@ def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
     assert fits.calls[0] == ["--resume", str(run)], "from its last checkpoint"
     done = [t for t in list_counted_trials(study) if t.state == TrialState.COMPLETE]
     assert len(list_counted_trials(study)) == 4
-    again = next(t for t in done if t.user_attrs.get(RUN) == str(run))
+    again = next(t for t in done if t.user_attrs.get(RUN) == "trials/0000")
     assert again.params == {"model.width": 10}
+
+
+def test_a_copy_of_a_study_goes_on_in_its_own_folder(folder: StudyFolder, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        raise Killed
+
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 10})
+    with pytest.raises(Killed):
+        go(folder, dies, 1)
+    (folder.trials / "0000" / "checkpoints").mkdir(parents=True)
+    (folder.trials / "0000" / "checkpoints" / "last.ckpt").write_bytes(b"x")
+    copy = StudyFolder(tmp_path / "copy")
+    shutil.copytree(folder.root, copy.root)
+    fits = Fits()
+    study = go(copy, fits, 1)
+    assert fits.calls == [["--resume", str(copy.trials / "0000")]]
+    assert copy.runs(study.trials[-1], copy.sweep()) == [copy.trials / "0000"]
+    # Earlier versions recorded absolute paths.
+    assert copy.locate(str(folder.trials / "0007")) == copy.trials / "0007"
+    assert copy.locate(None) is None
+
+
+def test_status_tells_a_dead_worker_s_trial_and_how_to_go_on(
+    folder: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = folder.sweep()
+    study = folder.open(sweep)
+    with folder.worker(study, sweep) as worker:
+        for name in (worker.name, "elsewhere-1-1.c0"):
+            trial = study.ask()
+            trial.set_user_attr("owner", name)
+            trial.suggest_int("model.width", 1, 40)
+        assert summarize_study(sweep, study, folder)["states"]["running"] == 1
+        print_status(sweep, study, folder)
+        assert "sweep resume" not in capsys.readouterr().out, "a worker is at work"
+    assert summarize_study(sweep, study, folder)["states"]["interrupted"] == 2
+    print_status(sweep, study, folder)
+    told = capsys.readouterr().out
+    assert told.count("interrupted; `resume` continues it") == 2
+    resume = f"python -m lit_landmarks sweep resume {folder.root}"
+    assert told.endswith(f"no worker is at work; go on with: {resume}\n")
+    # Queued again they still count.
+    assert requeue_dead(study, folder) == 2
+    print_status(sweep, study, folder)
+    assert "made-up: 2 of 12 trials" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])

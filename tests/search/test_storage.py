@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from lit_landmarks.errors import UserError
 from lit_landmarks.search import RUN, describe_outcome, list_counted_trials, requeue_dead
 from lit_landmarks.search import storage as storage_module
+from lit_landmarks.search.attributes import OWNER
 from lit_landmarks.search.budget import AGAIN, DIED, VOID, count_epochs, count_hours
 from lit_landmarks.search.requeue import DEATHS, Requeue
 from lit_landmarks.search.storage import (
@@ -31,7 +32,6 @@ from lit_landmarks.search.storage import (
     is_disk_full,
     retry_while_lost,
 )
-from lit_landmarks.search.study import OWNER
 from lit_landmarks.search.workers import LostTrialError, _read_start, is_alive
 
 from .conftest import Make, go
@@ -282,7 +282,7 @@ def test_a_dead_worker_s_night_does_not_count(make_study: Make) -> None:
     with pytest.raises(Killed):
         go(folder, die)
     study = folder.open(folder.sweep())
-    run = Path(study.trials[0].user_attrs[RUN])
+    run = folder.root / study.trials[0].user_attrs[RUN]
     run.mkdir(parents=True)
     (run / "metrics.csv").write_text("")
     begun = study.trials[0].datetime_start

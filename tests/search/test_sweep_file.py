@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.reports.limits import Limit
 from lit_landmarks.search import describe_keys
-from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, Constraint, instantiate, read_sweep
+from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, instantiate, read_sweep
 from lit_landmarks.search.trial import suggest
 
 Write = Callable[..., Path]
@@ -47,7 +48,7 @@ def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
     sweep = read_sweep(write())
     assert sweep.base == (tmp_path / "base.yaml",)
     assert sweep.direction == "minimize"
-    assert sweep.constraints[0] == Constraint("compute/mma", True, 40.0)
+    assert sweep.constraints[0] == Limit("compute/mma", True, 40.0)
     assert sweep.constraints[0].violation(50.0) == 10.0
     assert sweep.constraints[1].violation(60.0) == -10.0
     assert sweep.constraints[1].violation(float("nan")) == float("inf")

@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from lightning.pytorch import Callback
 from optuna.trial import TrialState
 
@@ -23,7 +24,7 @@ from lit_landmarks.search import (
     list_counted_trials,
     requeue_dead,
 )
-from lit_landmarks.search.study import EPOCHS, SEEDS
+from lit_landmarks.search.attributes import EPOCHS, SEEDS
 from lit_landmarks.training.divergence import Diverged
 
 from .conftest import Make, costs, go, validate, value_of
@@ -128,7 +129,7 @@ def test_a_resumed_trial_skips_finished_seeds(make_study: Make) -> None:
     assert done == ["rest of seed1", "seed2"]
     last = study.trials[-1]
     assert last.value == 2.0
-    assert last.user_attrs[RUN] == str(folder.trials / "0000"), "the folder of the first attempt"
+    assert last.user_attrs[RUN] == "trials/0000", "the folder of the first attempt"
 
 
 class Adaptive:
@@ -204,6 +205,66 @@ def test_an_adaptive_method_whose_cheapest_way_is_too_dear_trains_nothing(make_s
     trial = study.trials[0]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, math.inf)
     assert trial.constraints == {"compute/mma <= 18": 1.0}
+
+
+def test_an_adaptive_method_refused_for_another_limit_could_meet_that_on_mma(
+    make_study: Make,
+) -> None:
+    folder = make_study(constraints=["compute/mma <= 20", "compute/parameters <= 900"])
+    study = folder.open(folder.sweep())
+    study.enqueue_trial({"model.width": 15})
+
+    def dear(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+        return Adaptive(None, 0).costs(base, words) | {"compute/parameters": 1000.0}
+
+    go(folder, Adaptive(AssertionError("was trained"), 1).fit, dear, total=1)
+    trial = study.trials[0]
+    # 15 to 30 MMA: thresholds would have brought it to the limit, and not to its minimum.
+    assert trial.constraints == {"compute/mma <= 20": 0.0, "compute/parameters <= 900": 100.0}
+    assert trial.user_attrs[METRICS]["compute/mma"] == 20.0
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_same_settings_are_trained_once(make_study: Make, pruned: bool) -> None:
+    calls: list[list[str]] = []
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        calls.append(words)
+        result = plain(words, callbacks)
+        if pruned:
+            raise optuna.TrialPruned("pruned after epoch 1")
+        return result
+
+    folder = make_study(trials=4)
+    study = folder.open(folder.sweep())
+    for width in (10, 11, 10, 10):
+        study.enqueue_trial({"model.width": width})
+    study = go(folder, fit)
+    assert len(calls) == 2
+    first, _, again, last = study.trials
+    for twin in (again, last):
+        assert (twin.state, twin.value) == (first.state, first.value)
+        assert twin.constraints == first.constraints
+        assert twin.intermediate_values == first.intermediate_values or not pruned
+        assert twin.user_attrs[METRICS] == first.user_attrs[METRICS]
+        assert twin.user_attrs[EPOCHS] == 0
+        assert "same settings as trial 0" in describe_outcome(twin)
+        assert folder.runs(twin, folder.sweep()) == folder.runs(first, folder.sweep())
+
+
+def test_settings_that_an_edited_file_changes_are_trained_again(make_study: Make) -> None:
+    calls: list[list[str]] = []
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        calls.append(words)
+        return plain(words, callbacks)
+
+    folder = make_study(trials=1, space={"model.width": {"int": [5, 5]}})
+    go(folder, fit)
+    tree = yaml.safe_load(folder.file.read_text())
+    folder.file.write_text(yaml.safe_dump(tree | {"settings": {"trainer.max_epochs": 9}}))
+    go(folder, fit, total=2)
+    assert len(calls) == 2
 
 
 def test_latency_is_measured_where_a_limit_asks_for_it(make_study: Make) -> None:

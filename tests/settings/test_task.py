@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from lit_landmarks import Task
-from lit_landmarks.compute import count_mma
+from lit_landmarks.compute import Latency, count_mma
 from lit_landmarks.errors import UserError
+from lit_landmarks.settings import costs
 
 
 @pytest.fixture
@@ -63,6 +64,22 @@ def test_the_scheme_and_size_of_the_data_reach_the_method(config: Path) -> None:
     }
     spec = task.connect()
     assert (spec.frame_size, spec.scheme) == (64, "ibug68")
+
+
+def test_the_latency_is_that_of_the_round_that_was_disturbed_least(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medians = iter([11.8, 8.6, 12.2, 8.7, 8.8, 30.0, 9.0])
+
+    def measured(*_: object, **__: object) -> Latency:
+        median = next(medians)
+        return Latency(median, 1.2 * median, 1, 10, "cpu")
+
+    monkeypatch.setattr(costs, "latency", measured)
+    figures = Task.from_files([config]).costs(timed=True)
+    assert figures["compute/latency_median_ms"] == 8.6
+    assert figures["compute/latency_p90_ms"] == 1.2 * 8.6
+    assert figures["compute/latency_spread_ms"] == pytest.approx(0.4), "9.0 is the middle one"
 
 
 def test_resolved_settings_give_the_same_task(config: Path, tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ from lit_landmarks.settings.shipped import find_file
 
 __all__ = ["KEYS", "METHOD", "Branch", "Constraint", "Parameter", "Sweep", "read_sweep"]
 #: Settings that the study sets itself for each fit.
-_SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
+_SET_BY_STUDY = (
+    *("run", "resume", "config", "ckpt_path"),
+    *("wandb.name", "wandb.group", "wandb.job_type"),
+)
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 _CONSTRAINT = re.compile(r"\s*(\S+)\s*(<=|>=)\s*(\S+)\s*")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +28,37 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
-def expand_command(tree: dict[str, Any], values: dict[str, Any]) -> list[str]:
-    """Arguments of `python -m lit_landmarks` that W&B's agent makes of a sweep's command."""
-    arguments: list[str] = []
-    for word in tree["command"][tree["command"].index("${program}") + 1 :]:
-        given = [f"--{key}={value}" for key, value in values.items()]
-        arguments += given if word == "${args}" else [word]
-    return arguments
-
-
-def test_a_trial_of_a_wandb_sweep_that_costs_too_much_ends_at_once(
-    wandb_server: WandbServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.slow
+def test_the_agent_of_a_wandb_sweep_ends_a_trial_that_costs_too_much_at_once(
+    wandb_server: WandbServer, tmp_path: Path
 ) -> None:
-    tree = yaml.safe_load((ROOT / "sweeps" / "wandb" / "mma.yaml").read_text())
-    assert tree["command"][:4] == ["${env}", "python", "-m", "${program}"]
-    dear = {key: spec["values"][-1] for key, spec in tree["parameters"].items() if "values" in spec}
-    # What the agent sets for the command that it starts.
-    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
-    monkeypatch.setenv("WANDB_RUN_ID", "trial1")
-    run = tmp_path / "run"
-    monkeypatch.chdir(ROOT)
-    assert main([*expand_command(tree, dear), "--run", str(run)]) == 0
-    assert "not trained: compute/mma is " in capsys.readouterr().out
-    assert not list(run.rglob("*.ckpt"))
+    text = (ROOT / "sweeps" / "wandb" / "mma.yaml").read_text()
+    tree = yaml.safe_load(text)
+    dear = {k: {"value": spec["values"][-1]} for k, spec in tree["parameters"].items()
+            if "values" in spec}  # fmt: skip
+    run = {"type": "run", "run_id": "trial1", "program": tree["program"], "args": dear}
+    wandb_server.sweep, wandb_server.jobs = text, [run]
+    paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    places = {"PATH": paths, "PYTHONPATH": str(ROOT), "WANDB_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "agent", "--count", "1", "me/lit_landmarks/sweep1"],
+        env={**os.environ, **wandb_server.environment, **places, "WANDB_SILENT": "false"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not trained: compute/mma is " in done.stdout
+    assert not list(tmp_path.rglob("*.ckpt"))
     served = wandb_server.runs["trial1"]
-    assert served.exit_code == 0
+    assert served.exit_code == 0, "an agent gives up after three that fail"
     assert served.sent["sweep"] == "sweep1"
     assert served.summary["compute/mma"] > 50
     assert served.summary["compute/parameters"] > 0
     assert served.summary["state"] == "infeasible"
     assert served.config["model"]["init_args"]["rank"] == 64
+    assert served.config["model.init_args.rank"] == 64, "the parameters that W&B draws"
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ class WandbServer:
         runs: runs by their id.
         status: HTTP status of every answer; 200 unless the server is to fail.
         artifacts: type and name of each artifact that was created.
-        jobs: arguments of the runs that an agent is still to be given.
+        jobs: commands for the next agent that asks.
         sweep: YAML of the sweep that agents ask for.
     """
 
@@ -88,6 +88,14 @@ class WandbServer:
         if operation == "Viewer":
             teams = {"edges": [{"node": {"id": "e", "name": "me"}}]}
             return {"viewer": {"id": "u", "username": "me", "entity": "me", "teams": teams}}
+        if operation == "SweepWithRuns":
+            sweep = {"id": "s", "name": sent["sweep"], "config": self.sweep, "runs": {"edges": []}}
+            return {"project": {"sweep": sweep}}
+        if operation == "CreateAgent":
+            return {"createAgent": {"agent": {"id": "g"}}}
+        if operation == "Heartbeat":
+            jobs, self.jobs = self.jobs, []
+            return {"agentHeartbeat": {"agent": {"id": "g"}, "commands": json.dumps(jobs)}}
         if operation == "ArtifactType":
             return {"project": None}
         if operation == "CreateArtifact":

@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import torch
 
+from tests.support.wandb_server import WandbServer, serve_wandb
+
 REPO = Path(__file__).resolve().parents[1]
 
 # Set before the package is imported: libraries read some of these once, at import.
@@ -58,6 +60,20 @@ def few_shapes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lit_landmarks.data.module._SHAPES", 300)
         yield
+
+
+@pytest.fixture
+def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server to which this process sends."""
+    from lit_landmarks.training import wandb_logging, wandb_tracker
+
+    with serve_wandb() as server:
+        for key, value in server.environment.items():
+            monkeypatch.setenv(key, value)
+        monkeypatch.setattr(wandb_logging._Server, "ask_at", 0.0)
+        wandb_tracker.restart_service()  # it keeps the address with which it was started
+        yield server
+        wandb_tracker.restart_service()
 
 
 @pytest.fixture(scope="session")

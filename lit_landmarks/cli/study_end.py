@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_landmarks import search
 from lit_landmarks.console import plain_console
-from lit_landmarks.errors import UserError
+from lit_landmarks.errors import first_line
 from lit_landmarks.reports.study_run import draw_study, track_study
 from lit_landmarks.search.records import build_study_record
 from lit_landmarks.settings.composition import compose, read_yaml
@@ -19,7 +19,7 @@ from lit_landmarks.training.wandb_logging import WandbOptions
 def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.JudgedStudy) -> None:
     """Draws the study into its folder, writes its W&B run and prints where they are.
 
-    An error of W&B is printed and not raised: the trials are complete without it.
+    An error of W&B is a printed line and not raised: the trials are complete without it.
     """
     console = plain_console()
     record = build_study_record(folder, study)
@@ -30,8 +30,8 @@ def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.Judg
     options = read_tracking_options(sweep)
     try:
         track_study(record, options, {"sweep": read_yaml(folder.file)})
-    except UserError as error:
-        console.print(f"the study is complete, but not in W&B: {error}", markup=False)
+    except Exception as error:  # whatever W&B or what it answered raises
+        console.print(f"the study is complete, but not in W&B: {first_line(error)}", markup=False)
     else:
         if options.mode != "disabled":
             console.print(

@@ -140,7 +140,9 @@ def read_run_entry(path: Path) -> Entry:
         if not inner:
             raise
         raise UserError(f"{path} is no run but holds {len(inner)}; give {path}/*") from error
-    return _read_finished_run(run, path.resolve().name)
+    entry = _read_finished_run(run, path.resolve().name)
+    # As W&B calls it, so that a refit or a trial has one name everywhere.
+    return replace(entry, name=str(entry.config.get("wandb.name") or entry.name))
 
 
 def read_study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
@@ -155,7 +157,7 @@ def read_study_entries(study: StudyRecord, files: bool = True) -> list[Entry]:
 
 def _read_trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> Entry:
     name = f"{study.name}-{trial['number']:04d}"
-    run = _open_trial_run(Path(trial["run"])) if trial["run"] and files else None
+    run = open_trial_run(Path(trial["run"])) if trial["run"] and files else None
     entry = Entry(name, "")
     if run is not None and run.root.is_dir():
         entry = (
@@ -188,7 +190,7 @@ def _record_trial(study: StudyRecord, trial: Mapping[str, Any]) -> TrialRecord:
     return TrialRecord(trial["number"], study.folder, method, searched, seeds)
 
 
-def _open_trial_run(folder: Path) -> RunDirectory:
+def open_trial_run(folder: Path) -> RunDirectory:
     """Opens the run directory of a trial; of several seeds the first, whose curves are shown."""
     seeds = sorted(path.parent for path in folder.glob("seed*/config.yaml"))
     run = RunDirectory(folder)

@@ -1,14 +1,14 @@
 """Report of a study that has ended: pictures in its folder and a W&B run of the whole study.
 
 The W&B run has the study's name as its group and "study" as its job type, beside the runs of the
-trials. Its id stays in STUDY/wandb/run_id, so a study that goes on continues it. Offline, every end
-writes the whole run anew under that id, and the latest that is synced is the one that W&B shows;
-online, only trials that W&B has not yet seen are added to its history.
+trials. Its id stays in STUDY/wandb/run_id, so a study that goes on continues it: its history gets
+the trials that have ended since, and its tables and pictures are made anew.
 
     study/trials, study/pareto, study/importance            tables
     study/plots/pareto, history, importance                 pictures
     study/objective, study/best against trial               history
     best/..., trials/...                                    summary
+    NAME-best                                               artifact, if `wandb.artifacts` asks
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ from lit_landmarks.reports.compare_charts import (
     importance_chart,
     pareto_chart,
 )
-from lit_landmarks.reports.entries import COST, StudyRecord, format_value, read_study_entries
+from lit_landmarks.reports.entries import (
+    COST,
+    StudyRecord,
+    format_value,
+    open_trial_run,
+    read_study_entries,
+)
+from lit_landmarks.reports.setting_names import shorten_keys
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.tracking import log_best
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+from lit_landmarks.training.wandb_tracker import RunTracker
 
-#: File beside the id of an online run: numbers of the trials in its history.
+#: File beside the id of the run: numbers of the trials in its history.
 _LOGGED = "logged_trials.json"
 
 
@@ -64,30 +73,38 @@ def track_study(study: StudyRecord, options: WandbOptions, config: Mapping[str, 
 
     Args:
         study: with at least one trial.
-        options: mode, project, entity and tags as the trials have them.
+        options: mode, project, entity, tags and artifacts as the trials have them.
         config: the sweep file.
 
     Raises:
         UserError: W&B refuses an online run.
     """
-    named = replace(options, group=study.name, name=f"{study.name}-study")
-    logger = open_tracker(named, RunDirectory(Path(study.folder)), config, job_type="study")
+    tags = list(dict.fromkeys([*options.tags, study.name]))
+    named = replace(
+        options, group=study.name, name=f"{study.name}-study", job_type="study", tags=tags
+    )
+    logger = open_tracker(named, RunDirectory(Path(study.folder)), config)
     if logger is None:
         return
     done = 1
     try:
-        _log(study, logger.experiment)
+        _log(study, logger)
+        winner = _find_winner(study)
+        if options.artifacts and winner is not None and winner["run"]:
+            log_best(logger, f"{study.name}-best", open_trial_run(Path(winner["run"])))
         done = 0
     finally:
         close_tracker(logger, done, summarize_record(study))
 
 
-def _log(study: StudyRecord, run: Any) -> None:
+def _log(study: StudyRecord, logger: RunTracker) -> None:
+    run = logger.experiment
     run.define_metric("trial")
     run.define_metric("study/*", step_metric="trial")
     logged_file = RunDirectory(Path(study.folder)).tracker / _LOGGED
+    continued = run.resumed or logger.history.rows is not None
     logged = (
-        set(json.loads(logged_file.read_text())) if run.resumed and logged_file.is_file() else set()
+        set(json.loads(logged_file.read_text())) if continued and logged_file.is_file() else set()
     )
     best = dict(best_so_far(study))
     for trial in _list_ended(study):
@@ -95,7 +112,7 @@ def _log(study: StudyRecord, run: Any) -> None:
         if number in logged:
             continue
         row = {"study/objective": trial["value"], "study/best": best.get(number)}
-        run.log({"trial": number, **{k: v for k, v in row.items() if v is not None}})
+        logger.log_row({"trial": number, **{k: v for k, v in row.items() if v is not None}})
     pictures = {
         f"study/plots/{name}": wandb.Image(
             figure_image(chart_figure(chart)), caption=chart.description
@@ -106,9 +123,15 @@ def _log(study: StudyRecord, run: Any) -> None:
         f"study/{name}": wandb.Table(columns=list(heads), data=rows, allow_mixed_types=True)
         for name, (heads, rows) in make_study_tables(study).items()
     }
-    run.log({**tables, **pictures})
-    if not run.offline:
-        write_atomic(logged_file, json.dumps([trial["number"] for trial in _list_ended(study)]))
+    logger.log_row({**tables, **pictures})
+    write_atomic(logged_file, json.dumps([trial["number"] for trial in _list_ended(study)]))
+
+
+def _find_winner(study: StudyRecord) -> Mapping[str, Any] | None:
+    """The best trial within the limits."""
+    best = best_so_far(study)
+    fine = [t for t in study.trials if t["feasible"] and t["value"] is not None]
+    return next((t for t in fine if t["value"] == best[-1][1]), None) if best else None
 
 
 def _list_ended(study: StudyRecord) -> list[Mapping[str, Any]]:
@@ -180,14 +203,15 @@ def summarize_record(study: StudyRecord) -> dict[str, Any]:
         },
         "importance_told": study.importance_note,
     }
-    best = best_so_far(study)
-    if best:
-        winner = next(t for t in fine if t["value"] == best[-1][1])
+    winner = _find_winner(study)
+    if winner is not None:
+        keys = {name: name.rpartition(":")[2] for name in winner["params"]}
+        names = shorten_keys(keys.values())
         summary["best"] = {
             "trial": winner["number"],
             study.objective: winner["value"],
             COST: winner["metrics"].get(COST),
             "run": winner["run"],
-            "params": {name: _to_plain(value) for name, value in winner["params"].items()},
+            "hp": {names[keys[n]]: _to_plain(value) for n, value in winner["params"].items()},
         }
     return summary

@@ -67,7 +67,10 @@ def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> d
     assert watch.trial is not None
     job = folder.root / "jobs" / f"{watch.trial.number:04d}.json"
     _end_path(job).unlink(missing_ok=True)
-    write_json(job, {"words": arguments, "prunes": watch.prunes, "told": watch.details})
+    write_json(
+        job,
+        {"words": arguments, "prunes": watch.prunes, "told": watch.details, "costs": watch.costs},
+    )
     command = [sys.executable, "-m", "lit_landmarks", "sweep", "trial", str(folder.root)]
     process = subprocess.Popen(
         [*command, "--number", str(watch.trial.number)], start_new_session=True
@@ -114,7 +117,7 @@ def run_handed_over(sweep: Sweep, folder: StudyFolder, number: int) -> None:
         raise UserError(f"{job} is not there; `sweep trial` is for `sweep run` itself to call")
     order = json.loads(job.read_text(encoding="utf-8"))
     trial = None if is_follower() else _open_trial(sweep, folder, number)
-    watch = TrialWatch(trial, sweep, order["prunes"], details=order["told"])
+    watch = TrialWatch(trial, sweep, order["prunes"], details=order["told"], costs=order["costs"])
     arguments = order["words"]
     run = arguments[arguments.index("--resume" if "--resume" in arguments else "--run") + 1]
     end, why = "complete", ""

@@ -77,7 +77,7 @@ def write_best(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial, output: Pa
     for key, value in sweep.refit.items():
         set_dotted(tree, key, value)
     # A fit of these settings is no trial of the study.
-    tree["wandb"] |= {"group": None, "name": None}
+    tree["wandb"] |= {"group": None, "name": None, "job_type": "fit"}
     write_atomic(output, yaml.safe_dump(tree, sort_keys=False))
     return tree
 
@@ -97,7 +97,8 @@ def train_with_seeds(
     """
     for seed in seeds:
         run = choose_refit_folder(folder.root / "refit", number, seed, tree)
-        yield _refit(sweep, run, config, seed)
+        tags = [*(tree["wandb"].get("tags") or ()), sweep.name]
+        yield _refit(sweep, run, config, seed, tags)
 
 
 def list_selection_seeds(sweep: Sweep, folder: StudyFolder, trial: FrozenTrial) -> list[int]:
@@ -145,7 +146,7 @@ def _drop_seeds(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in settings.items() if k not in seeds and not k.startswith("wandb.")}
 
 
-def _refit(sweep: Sweep, root: Path, config: Path, seed: int) -> float:
+def _refit(sweep: Sweep, root: Path, config: Path, seed: int, tags: list[str]) -> float:
     """Objective of a refit, which is read if it has ended, else resumed or begun."""
     name, run = root.name, RunDirectory(root)
     result: dict[str, Any]
@@ -155,7 +156,8 @@ def _refit(sweep: Sweep, root: Path, config: Path, seed: int) -> float:
         result = Task.from_arguments("fit", ["--resume", str(run.root)]).fit((), sweep.monitor)
     else:
         overrides = [f"--seed_everything={seed}", f"--wandb.group={sweep.name}-refit"]
-        overrides += [f"--wandb.name={sweep.name}-{name}"]
+        overrides += [f"--wandb.name={sweep.name}-{name}", "--wandb.job_type=refit"]
+        overrides += [f"--wandb.tags={json.dumps(list(dict.fromkeys(tags)))}"]
         result = Task.from_files([config], overrides, run.root).fit((), sweep.monitor)
     value = insert_measured_mma({**result["metrics"]}).get(sweep.objective)
     if value is None:

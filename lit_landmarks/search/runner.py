@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,10 @@ __all__ = [
 #: A worker stops after so many consecutive trials that failed for the same reason: most likely a
 #: mistake in the settings, which would fail all others too.
 MOST_ALIKE = 3
+#: Numbers with their unit, and ids of hexadecimal digits: they differ among failures alike.
+_NUMBERS = re.compile(
+    r"0x[0-9a-f]+|\d[\d.,]*(?:\s?(?:[KMGT]i?B|bytes|m?s)\b)?(?![0-9a-f])|\b[0-9a-f]*\d[0-9a-f]*\b"
+)
 #: Seconds between two looks at the trials of others, once no trial is left to begin.
 _POLL = 2.0
 Report = Callable[[FrozenTrial], None]
@@ -106,6 +111,7 @@ def run_trials(
     target = sweep.trials if total is None else total
     requeue = Requeue(study, folder, sweep)
     tasks = TaskRunner(sweep, folder)
+    track = tasks.track if fit is None else None
     with (
         interrupt_on_sigterm(),
         _freeze_objects(),
@@ -113,7 +119,7 @@ def run_trials(
         _take_turns(sweep, folder) as quiet,
     ):
         runner = TrialRunner(
-            sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs, quiet
+            sweep, folder, study, worker, fit or tasks.fit, costs or tasks.costs, quiet, track
         )
         alike = _AlikeFailures(folder, study, worker)
         clean_up = Cleanup(folder, study, sweep.keep)
@@ -203,9 +209,10 @@ class _AlikeFailures:
             UserError: `MOST_ALIKE` trials in a row have failed for the same reason.
         """
         reason = describe_outcome(trial) if trial.state == TrialState.FAIL else ""
-        if reason != self._why:
+        text = _NUMBERS.sub("#", reason)
+        if text != self._why:
             self._numbers = []
-        self._why = reason
+        self._why = text
         self._numbers += [trial.number] if reason else []
         if len(self._numbers) >= MOST_ALIKE:
             # One key for each worker: two may stop at the same moment.

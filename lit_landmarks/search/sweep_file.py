@@ -26,7 +26,10 @@ from lit_landmarks.settings.shipped import find_file
 
 __all__ = ["KEYS", "METHOD", "Branch", "Parameter", "Sweep", "read_sweep"]
 #: Settings that the study sets itself for each fit.
-_SET_BY_STUDY = ("run", "resume", "config", "ckpt_path", "wandb.name", "wandb.group")
+_SET_BY_STUDY = (
+    *("run", "resume", "config", "ckpt_path"),
+    *("wandb.name", "wandb.group", "wandb.job_type"),
+)
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

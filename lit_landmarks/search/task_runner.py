@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.search.devices import hand_over, is_multi_device
 from lit_landmarks.search.space import Sweep
 from lit_landmarks.search.study import StudyFolder
+from lit_landmarks.search.watch import TrialWatch
 from lit_landmarks.settings import Request, Task, compose, read_request
 from lit_landmarks.settings.arguments import split_overrides
+from lit_landmarks.settings.untrained import track_settings
 
 
 class TaskRunner:
@@ -50,6 +54,21 @@ class TaskRunner:
         task = self._get_task(request)
         self._task = None
         return task.fit(callbacks, self._monitor, lock=False)
+
+    def track(self, arguments: list[str], watch: TrialWatch) -> None:
+        """Tracks a trial that costs too much, and so has no fit.
+
+        Args:
+            arguments: what would follow `fit` on the command line.
+            watch: the trial's watch, with its costs.
+        """
+        request = read_request("fit", arguments)
+        task = self._get_task(request)
+        self._task = None
+        assert request.run is not None
+        # W&B may refuse; the next fit says it.
+        with contextlib.suppress(UserError):
+            track_settings(task.tracking(), request.run, task.resolved, watch.costs, [watch])
 
     def _get_task(self, request: Request) -> Task:
         """The last task if it has the same settings, else a new one."""

@@ -40,16 +40,19 @@ from lit_landmarks.search.requeue import release
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.storage import StorageLostError, is_disk_full
 from lit_landmarks.search.study import StudyFolder
-from lit_landmarks.search.watch import TrialWatch, insert_measured_mma
+from lit_landmarks.search.watch import TrialWatch, insert_measured_mma, list_searched_keys
 from lit_landmarks.search.workers import LostTrialError, Worker
-from lit_landmarks.settings.arguments import to_arguments, to_text
+from lit_landmarks.settings.arguments import to_arguments
 from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.run_directory import RunDirectory
+from lit_landmarks.training.tracking import TRIAL
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
 _TARGET = "model.init_args.early_exit.target_mma"
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
+#: Tracks a trial that is not trained, from the arguments of the fit that it would be.
+Track = Callable[[list[str], TrialWatch], None]
 
 
 class Costs(Protocol):
@@ -160,6 +163,7 @@ class TrialRunner:
         fit: trains one fit.
         costs: counts the costs of settings.
         quiet: turns between trainings and measurements of latency; None where nothing asks for it.
+        track: tracks a trial that costs too much to be trained; None tracks none.
     """
 
     sweep: Sweep
@@ -169,6 +173,7 @@ class TrialRunner:
     fit: Fit
     costs: Costs
     quiet: QuietTime | None = None
+    track: Track | None = None
 
     def run(self, trial: optuna.Trial) -> None:
         """Runs one trial and stores its result; an error of its fit makes it a failed trial.
@@ -217,6 +222,7 @@ class TrialRunner:
             if not within:
                 charged = charge_untrained(self.sweep.constraints, progress.metrics)
                 self._set_constraints(trial, charged, all_limits=True)
+                self._track_untrained(trial, settings, progress)
                 self._record_end(trial, charged, 0, value=self.sweep.worst)
                 return
             if not progress.adaptive:
@@ -286,12 +292,28 @@ class TrialRunner:
         self, trial: optuna.Trial, settings: Settings, seed: int | None
     ) -> list[str]:
         """Command line of a fit after its files: group and name in W&B, settings, seed."""
-        name = f"{self.sweep.name}-{trial.number:04d}"
         chosen = settings.to_arguments()
         if seed is not None:
             chosen.append(f"--seed_everything={seed}")
-            name += f"-seed{seed}"
-        return [f"--wandb.group={self.sweep.name}", f"--wandb.name={name}", *chosen]
+        own = [f"--wandb.group={self.sweep.name}", f"--wandb.job_type={TRIAL}"]
+        return [*own, self._build_name(trial, seed), *chosen]
+
+    def _build_name(self, trial: optuna.Trial, seed: int | None) -> str:
+        """Argument with the name in W&B, which `compare` shows too."""
+        name = f"{self.sweep.name}-{trial.number:04d}"
+        return f"--wandb.name={name}" + ("" if seed is None else f"-seed{seed}")
+
+    def _track_untrained(
+        self, trial: optuna.Trial, settings: Settings, progress: _Progress
+    ) -> None:
+        if self.track is not None:
+            run = str(self.folder.trials / f"{trial.number:04d}")
+            files = [item for path in settings.base for item in ("--config", str(path))]
+            arguments = [*files, "--run", run, *self._build_arguments(trial, settings, None)]
+            watch = self._make_watch(trial, settings, progress, None, prunes=False)
+            # The violation of a limit on the cost is that of the cheapest way through the method.
+            watch.costs = charge_untrained(self.sweep.constraints, progress.metrics)
+            self.track(arguments, watch)
 
     def _is_within_limits(self, progress: _Progress) -> bool:
         charged = charge_untrained(self.sweep.constraints, progress.metrics)
@@ -362,7 +384,7 @@ class TrialRunner:
         for place, seed in enumerate(self.sweep.seeds or (None,)):
             run = root / f"seed{seed}" if len(self.sweep.seeds) > 1 else root
             # The pruner compares values of one seed: the first shows whether a trial is promising.
-            progress.watch = self._make_watch(trial, settings, seed, prunes=place == 0)
+            progress.watch = self._make_watch(trial, settings, progress, seed, prunes=place == 0)
             result = self._fit(trial, settings, run, seed, progress.watch)
             progress.epochs += int(result.get("epochs", 0))
             progress.watch = None
@@ -386,16 +408,20 @@ class TrialRunner:
             raise UserError(f"{self.sweep.objective} is NaN")
 
     def _make_watch(
-        self, trial: optuna.Trial, settings: Settings, seed: int | None, prunes: bool
+        self,
+        trial: optuna.Trial,
+        settings: Settings,
+        progress: _Progress,
+        seed: int | None,
+        prunes: bool,
     ) -> TrialWatch:
-        params = {
-            key: to_text(value) if isinstance(value, list | dict) else value
-            for key, value in settings.chosen.items()
-        }
-        tracked = {"trial": trial.number, "params": params}
+        values = {METHOD: trial.params.get(METHOD), **settings.chosen}
+        searched = {key: values[key] for key in list_searched_keys(self.sweep) if key in values}
+        tracked = {"trial": trial.number, "searched": searched}
         if seed is not None:
             tracked["seed"] = seed
-        return TrialWatch(trial, self.sweep, prunes, self._pass_batch, tracked)
+        costs = {k: v for k, v in progress.metrics.items() if k.startswith("compute/")}
+        return TrialWatch(trial, self.sweep, prunes, self._pass_batch, tracked, costs)
 
     def _pass_batch(self) -> None:
         """Checks between two batches that the trial is still this worker's; pauses if it must."""
@@ -416,7 +442,8 @@ class TrialRunner:
         if directory.result.is_file():
             return directory.read_result()
         if directory.last.is_file():
-            return self.fit(["--resume", str(run)], [watch])
+            # A trial that goes on has another number than the one that it continues.
+            return self.fit(["--resume", str(run), self._build_name(trial, seed)], [watch])
         # A run without a checkpoint cannot be resumed.
         shutil.rmtree(run, ignore_errors=True)
         files = [item for path in settings.base for item in ("--config", str(path))]

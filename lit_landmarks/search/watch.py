@@ -12,8 +12,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from optuna.exceptions import UpdateFinishedTrialError
 
 from lit_landmarks.reports.limits import compute_violations
-from lit_landmarks.search.space import Sweep
+from lit_landmarks.reports.setting_names import shorten_keys
+from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.workers import LostTrialError
+from lit_landmarks.settings.arguments import to_text
 from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.evaluation import average_mma
 from lit_landmarks.training.observer import Observer
@@ -40,7 +42,9 @@ class TrialWatch(Observer):
         sweep: the sweep.
         prunes: whether this fit may be pruned; of several seeds only the first.
         check: raises when the trial is no longer this worker's.
-        details: parameters and number of the trial, for the config of the W&B run.
+        details: number and seed of the trial, and the settings that were searched for it by their
+            dotted keys (`searched`), for the config of the W&B run.
+        costs: costs of the trial, which are known before it is trained.
 
     Attributes:
         best: best value of the objective so far.
@@ -55,12 +59,14 @@ class TrialWatch(Observer):
         prunes: bool = True,
         check: Callable[[], None] = lambda: None,
         details: Mapping[str, Any] | None = None,
+        costs: Mapping[str, float] | None = None,
     ) -> None:
         self.trial, self.sweep, self.prunes, self.check = trial, sweep, prunes, check
         self.best = sweep.worst
         self.epochs = 0
         self.figures: dict[str, float] = {}
         self.details = dict(details or {})
+        self.costs = dict(costs or {})
 
     @property
     def mean_mma(self) -> float | None:
@@ -125,35 +131,72 @@ class TrialWatch(Observer):
     # ---- W&B -------------------------------------------------------------------------------
 
     def describe_run(self) -> dict[str, Any]:
-        """Entries for the config of the W&B run."""
+        """Entries for the config of the W&B run: the study, and searched settings as `hp/...`.
+
+        W&B draws an axis for numbers and texts, so anything else is text.
+        """
+        details = {key: value for key, value in self.details.items() if key != "searched"}
+        names = shorten_keys(list_searched_keys(self.sweep))
+        searched = self.details.get("searched", {})
         return {
             "study": {
                 "name": self.sweep.name,
                 "objective": self.sweep.objective,
                 "constraints": [str(c) for c in self.sweep.constraints],
-                **self.details,
-            }
+                **details,
+            },
+            **{_name_axis(names[key]): _to_axis_value(value) for key, value in searched.items()},
         }
+
+    def begin_run(self, costs: Mapping[str, float]) -> dict[str, Any]:
+        """Entries for the summary of the W&B run before the training."""
+        self.costs = {**costs, **self.costs}
+        return self._describe_state("running", self.costs)
 
     def summarize_run(
         self, metrics: Mapping[str, float], error: BaseException | None
     ) -> tuple[dict[str, Any], bool]:
         """Entries for the summary of the W&B run, and whether the run counts as successful."""
-        if error is None:
-            figures = insert_measured_mma(metrics)
-            values = compute_violations(self.sweep.constraints, figures)
-            feasible = all(v is not None and v <= 0 for v in values.values())
-            state = "complete" if feasible else "infeasible"
-        else:
-            values, feasible = {}, False
+        figures = insert_measured_mma({**self.costs, **self.figures, **metrics})
+        if error is not None:
             state = next((word for kind, word in _ENDS if isinstance(error, kind)), "failed")
+        else:
+            state = "infeasible" if self._judge(figures) is False else "complete"
+        return self._describe_state(state, figures), state not in ("failed", "interrupted")
+
+    def _describe_state(self, state: str, figures: Mapping[str, float]) -> dict[str, Any]:
+        """Summary of a trial: its costs, its state and how far it is from each limit."""
         result = {
             "state": state,
-            "feasible": feasible,
-            "constraints": values,
+            "feasible": self._judge(figures),
+            "constraints": compute_violations(self.sweep.constraints, figures),
             "best": self.best if math.isfinite(self.best) else None,
         }
-        return {"study": result}, state not in ("failed", "interrupted")
+        costs = {key: value for key, value in figures.items() if key.startswith("compute/")}
+        return {**costs, "study": result}
+
+    def _judge(self, figures: Mapping[str, float]) -> bool | None:
+        """Whether all limits are kept; None where one is not broken but unknown."""
+        values = list(compute_violations(self.sweep.constraints, figures).values())
+        if any(value is not None and value > 0 for value in values):
+            return False
+        return None if None in values else True
+
+
+def list_searched_keys(sweep: Sweep) -> list[str]:
+    """Dotted keys of the settings that a study searches, of all methods, and `METHOD`."""
+    own = [p.key for branch in sweep.methods.values() for p in branch.space]
+    keys = [*([METHOD] if sweep.methods else []), *own, *(p.key for p in sweep.space)]
+    return list(dict.fromkeys(keys))
+
+
+def _name_axis(name: str) -> str:
+    # W&B takes a dot for a step into a nested config.
+    return f"hp/{name.replace('.', '_')}"
+
+
+def _to_axis_value(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) else to_text(value)
 
 
 def insert_measured_mma(metrics: Mapping[str, float]) -> dict[str, float]:

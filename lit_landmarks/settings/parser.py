@@ -38,6 +38,7 @@ from lit_landmarks.settings.verb_texts import (
     DESCRIPTIONS,
     FLIP_HELP,
     FOLDS_HELP,
+    MAX_MMA_HELP,
     OUTPUT_HELP,
     RESUME_HELP,
     RUN_HELP,
@@ -114,6 +115,7 @@ class SettingsCLI(LightningCLI):
         if self.verb == "fit":
             parser.add_argument("--resume", type=Path | None, help=RESUME_HELP)
             parser.add_argument("--folds", type=int | None, help=FOLDS_HELP)
+            parser.add_argument("--max_mma", type=float | None, help=MAX_MMA_HELP)
             parser.add_argument("--accept_changed_data", action="store_true", help=ACCEPT_HELP)
         else:
             parser.add_argument("--ckpt_path", type=Path | None, help=CHECKPOINT_HELP)

@@ -36,6 +36,7 @@ from lit_landmarks.settings.parser import parse_settings
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
+from lit_landmarks.settings.untrained import costs_too_much
 from lit_landmarks.settings.values import refuse_linked
 from lit_landmarks.training.baseline import describe_unbeaten
 from lit_landmarks.training.build import connect, describe_missing_labels, run_name
@@ -57,10 +58,11 @@ from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import create_shared_run, is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.run_lock import lock_run
+from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES, DataSpec, Role
 
 #: Settings that say where and how to start, not what to run; they stay out of config.yaml.
-_OF_FIT = ("run", "resume", "folds", "accept_changed_data")
+_OF_FIT = ("run", "resume", "folds", "accept_changed_data", "max_mma")
 NOT_SAVED = ("config", *_OF_FIT, "ckpt_path", "output", "ced", "flip_average")
 
 
@@ -256,13 +258,19 @@ class Task:
                 whose a trial is, sees to that itself.
 
         Returns:
-            The content of result.json; empty on all ranks but the first.
+            The content of result.json; empty on all ranks but the first, and for a method that
+            costs more than `max_mma`, which is not trained.
 
         Raises:
             UserError: bad settings or data.
         """
         with preserve_process_state():
             self._set_seed()
+            limit = None if self.request.resume is not None else self.settings["max_mma"]
+            if limit is not None and costs_too_much(
+                self.method(), limit, self.request.run, self.tracking(), self.resolved
+            ):
+                return {}
             arguments = dict(self._build("trainer"))
             check_precision(arguments)
             plan = self._plan_fit(monitor)
@@ -274,6 +282,11 @@ class Task:
                     if not is_follower():
                         plan.run.remove_if_untrained()
                     raise
+
+    def tracking(self) -> WandbOptions:
+        """How W&B tracks the fit."""
+        options: WandbOptions = self._build("wandb")
+        return options
 
     def _train(
         self, plan: Fit, arguments: dict[str, Any], callbacks: Sequence[Callback]
@@ -427,7 +440,7 @@ class Task:
             config_text=text,
             seed=self.seed,
             command=self._whole_command(),
-            tracking=self._build("wandb"),
+            tracking=self.tracking(),
             loggers=self._build("loggers"),
             cost=cost,
             resume=resume is not None,

@@ -22,7 +22,7 @@ from lit_landmarks.settings.composition import LINKED, Tree
 
 #: Settings of a verb itself, beside those of the trainer, the tracker, the method and the data.
 _OWN = ("seed_everything", "model", "data", "config", "run")
-_OF_VERB = {"fit": ("resume", "accept_changed_data", "folds")}
+_OF_VERB = {"fit": ("resume", "accept_changed_data", "folds", "max_mma")}
 _OF_EVALUATION = ("ckpt_path", "output", "ced", "flip_average")
 
 

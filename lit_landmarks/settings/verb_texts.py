@@ -22,6 +22,7 @@ ACCEPT_HELP = "With --resume: go on though faces or labels have changed, and rec
 CHECKPOINT_HELP = "Checkpoint; default the run's best."
 OUTPUT_HELP = "File for the figures (.json) or points (.npz)."
 FOLDS_HELP = "Train K folds into RUN/fold-k; their mean and spread at the end."
+MAX_MMA_HELP = "Train nothing if the method costs more million multiply-adds; W&B gets its cost."
 FLIP_HELP = "Average each face with its mirror image, at twice the cost."
 CURVES_HELP = "Write the run's error curves for `compare`."
 
@@ -43,6 +44,7 @@ def list_flags(verb: str) -> list[tuple[str, str]]:
     ]
     if verb == "fit":
         flags += [("--folds K", FOLDS_HELP), ("--resume RUN", RESUME_HELP)]
+        flags += [("--max_mma MMA", MAX_MMA_HELP)]
         return [*flags, ("--accept_changed_data", ACCEPT_HELP)]
     flags += [("--ckpt_path FILE", CHECKPOINT_HELP), ("--output FILE", OUTPUT_HELP)]
     flags += [("--flip_average", FLIP_HELP)]

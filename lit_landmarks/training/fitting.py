@@ -15,7 +15,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from lit_landmarks.compute import Cost
@@ -47,14 +47,15 @@ from lit_landmarks.training.evaluation import average_mma, measure
 from lit_landmarks.training.loggers import LoggerOptions, open_loggers
 from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
-from lit_landmarks.training.observer import Observer
 from lit_landmarks.training.outline import Outline
 from lit_landmarks.training.processes import allow_unused_parameters, start_by_command
 from lit_landmarks.training.provenance import git_state, machine, package_versions
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
+from lit_landmarks.training.tracking import close_fit, follow_training, track_fit
 from lit_landmarks.training.transfer import transfer_weights
-from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
+from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker
+from lit_landmarks.training.wandb_tracker import RunTracker
 
 #: Changes the best checkpoint of a fit before it is evaluated, given its path, method and data.
 Finish = Callable[[Path, LandmarkModule, LandmarkDataModule], None]
@@ -103,7 +104,7 @@ class Fit:
 
 def equip(
     arguments: dict[str, Any], plan: Fit, extra: Sequence[Callback] = ()
-) -> tuple[Trainer, WandbLogger | None]:
+) -> tuple[Trainer, RunTracker | None]:
     """Makes the trainer of a fit: the user's arguments and what every run has.
 
     Args:
@@ -119,13 +120,17 @@ def equip(
     if not is_follower():
         write_atomic(plan.run.config, plan.config_text)
         plan.run.write_schemes(plan.schemes)
-    observers = [c for c in extra if isinstance(c, Observer)]
-    described = {key: value for o in observers for key, value in o.describe_run().items()}
-    tracking = {**plan.config, **described}
-    tracker = None if is_follower() else open_tracker(plan.tracking, plan.run, tracking)
+    tracker = (
+        None
+        if is_follower()
+        else track_fit(plan.tracking, plan.run, plan.config, plan.cost.record(), extra)
+    )
     try:
-        loggers: list[Logger] = [MetricsTable(plan.run.metrics, resume_step)]
-        loggers += [tracker] if tracker is not None else []
+        table = MetricsTable(plan.run.metrics, resume_step)
+        loggers: list[Logger] = [table]
+        if tracker is not None:
+            tracker.replay(table.rows)
+            loggers.append(tracker)
         loggers += [] if is_follower() else open_loggers(plan.loggers, plan.run, plan.config)
         loggers += _own_loggers(arguments.get("logger"))
         own = [*_as_list(arguments.get("callbacks")), *extra]
@@ -143,6 +148,8 @@ def equip(
         )
         if plan.phased:
             allow_unused_parameters(trainer.strategy)
+        if tracker is not None:
+            follow_training(tracker, trainer)
     except BaseException:
         close_tracker(tracker, exit_code=1)
         raise
@@ -176,7 +183,7 @@ def run_fit(
     trainer: Trainer,
     method: LandmarkModule,
     data: Any,
-    tracker: WandbLogger | None,
+    tracker: RunTracker | None,
     finish: Finish | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates the best checkpoint and writes result.json; closes W&B whatever happens.
@@ -212,6 +219,8 @@ def run_fit(
             ckpt_path=plan.run.last if plan.resume else None,
             weights_only=True,
         )
+        if tracker is not None:
+            tracker.end_training()
         if finish is not None and plan.run.best.is_file() and trainer.is_global_zero:
             finish(plan.run.best, method, data)
         trainer.strategy.barrier()
@@ -230,7 +239,9 @@ def run_fit(
             raise mended from error
         raise
     finally:
-        _close(trainer, tracker, result.get("metrics", {}), failure)
+        callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        metrics = result.get("metrics", {})
+        close_fit(tracker, plan.run, plan.tracking, callbacks, metrics, failure)
     return result
 
 
@@ -263,23 +274,6 @@ def explain_training_error(error: Exception) -> UserError | None:
         isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on")
     )
     return UserError(f"trainer: {error}; mend its settings") if settings else None
-
-
-def _close(
-    trainer: Trainer,
-    tracker: WandbLogger | None,
-    metrics: Mapping[str, float],
-    failure: BaseException | None,
-) -> None:
-    """Closes W&B with the final figures and what observers have to say."""
-    summary: dict[str, Any] = {"final": metrics}
-    fine = failure is None
-    for observer in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(observer, Observer):
-            figures, expected = observer.summarize_run(metrics, failure)
-            summary |= figures
-            fine = fine or expected
-    close_tracker(tracker, 0 if fine else 1, summary)
 
 
 def evaluate(

@@ -15,6 +15,14 @@ class Observer(Callback):
         """Values for the config of the W&B run, added when the run opens."""
         return {}
 
+    def begin_run(self, costs: Mapping[str, float]) -> dict[str, Any]:
+        """Values for the summary of the W&B run, added when the run opens.
+
+        Args:
+            costs: `compute/...` of the method, which are known before anything is trained.
+        """
+        return {}
+
     def summarize_run(
         self, metrics: Mapping[str, float], error: BaseException | None
     ) -> tuple[dict[str, Any], bool]:

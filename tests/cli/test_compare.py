@@ -159,6 +159,14 @@ def test_a_tracker_that_refuses_costs_no_study(
     def refuse(**_: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("lit_landmarks.training.wandb_logging.wandb.init", refuse)
-    assert main(["sweep", "resume", str(study)]) == 0
-    assert "the study is complete, but not in W&B" in capsys.readouterr().out
+    def answer_oddly(*_: object) -> None:
+        raise ValueError("1 validation error for Artifact\nname: missing")
+
+    for name, fault in (("wandb_logging.wandb.init", refuse), ("wandb_tracker.RunTracker.log_row",
+                                                              answer_oddly)):  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(f"lit_landmarks.training.{name}", fault)
+            assert main(["sweep", "resume", str(study)]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "W&B" in line]
+        assert len(lines) == 1
+        assert lines[0].startswith("the study is complete, but not in W&B: ")

@@ -25,8 +25,8 @@ from lit_landmarks.search.refit import (
 )
 from lit_landmarks.search.sweep_file import KEYS
 from lit_landmarks.settings import Task
-from lit_landmarks.training import fitting
-from lit_landmarks.training.wandb_logging import close_tracker
+from lit_landmarks.training import tracking
+from lit_landmarks.training.wandb_tracker import RunTracker
 from tests.support.configs import write_sweep
 
 
@@ -174,44 +174,57 @@ def test_wandb_is_told_what_became_of_a_trial(
 ) -> None:
     tree = yaml.safe_load(sweep.read_text())
     tree["settings"] |= {"wandb.mode": "offline", "trainer.max_epochs": 2}
-    tree["space"] = {"model.init_args.dropout": {"float": [0.0, 0.5]}}
     tree |= {"trials": 1, "pruner": {"class": "ThresholdPruner", "arguments": {"upper": 0.0}}}
     sweep.write_text(yaml.safe_dump(tree))
-    configs, summaries, codes = [], [], []
-    opened = fitting.open_tracker
+    opened, configs, summaries, codes = [], [], [], []
+    open_tracker, close = tracking.open_tracker, RunTracker.close
 
     def spy(options: Any, run: Any, config: Any) -> Any:
-        configs.append((options.group, options.name, config["study"]))
-        return opened(options, run, config)
+        opened.append((options.group, options.name, options.job_type, options.tags))
+        configs.append(config)
+        return open_tracker(options, run, config)
 
-    def closing(tracker: Any, code: int, summary: Any) -> None:
-        summaries.append(summary["study"])
+    def log_summary(tracker: RunTracker, values: Any) -> None:
+        summaries.append(values)
+
+    def closing(tracker: RunTracker, code: int, summary: Any) -> None:
         codes.append(code)
-        close_tracker(tracker, code, summary)
+        close(tracker, code, summary)
 
-    monkeypatch.setattr(fitting, "open_tracker", spy)
-    monkeypatch.setattr(fitting, "close_tracker", closing)
+    monkeypatch.setattr(tracking, "open_tracker", spy)
+    monkeypatch.setattr(RunTracker, "log_summary", log_summary)
+    monkeypatch.setattr(RunTracker, "close", closing)
+    monkeypatch.setattr("lit_landmarks.cli.study_end.track_study", lambda *_: None)
     root = tmp_path / "study"
-    assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
+    folder = StudyFolder(root)
+    folder.create(read_sweep(sweep))
+    study = folder.open(folder.sweep())
+    for size in (32, 160, 32):
+        study.enqueue_trial({"data.init_args.frame_size": size})
+    assert main(["sweep", "resume", str(root)]) == 0
     tree |= {"pruner": {"class": "NopPruner"}, "base": [str(sweep.parent / "quick.yaml")]}
     (root / "sweep.yaml").write_text(yaml.safe_dump(tree))
-    assert main(["sweep", "resume", str(root), "--trials", "2"]) == 0
-    folder = StudyFolder(root)
-    pruned, complete = folder.open(folder.sweep()).trials
-    assert [pruned.state.name, complete.state.name] == ["PRUNED", "COMPLETE"]
-    assert [c[:2] for c in configs] == [("tiny", "tiny-0000"), ("tiny", "tiny-0001")]
-    assert configs[1][2]["trial"] == 1
-    assert (
-        configs[1][2]["params"]["model.init_args.dropout"]
-        == complete.params["model.init_args.dropout"]
-    )
-    assert summaries[0]["state"] == "pruned"
-    assert not summaries[0]["feasible"]
-    assert summaries[1]["state"] == "complete"
-    assert summaries[1]["constraints"] == {
-        "compute/mma <= 0.5": pytest.approx(complete.constraints["compute/mma <= 0.5"])
-    }
-    assert codes == [0, 0], "a pruned trial has ended as it should"
+    assert main(["sweep", "resume", str(root), "--trials", "3"]) == 0
+    trials = folder.open(folder.sweep()).trials
+    assert [t.state.name for t in trials] == ["PRUNED", "COMPLETE", "COMPLETE"]
+    tags = ["TinyRegressor", "tiny"]
+    assert opened == [("tiny", f"tiny-000{n}", "trial", tags) for n in range(3)]
+    assert [config["study"]["trial"] for config in configs] == [0, 1, 2]
+    hp = {key: value for key, value in configs[2].items() if key.startswith("hp/")}
+    dropout = trials[2].params["model.init_args.dropout"]
+    assert hp == {"hp/frame_size": 32, "hp/dropout": dropout}
+    # Each is told its cost, its state and its limits, when it opens and when it closes.
+    told = [(s["study"]["state"], s["study"]["feasible"]) for s in summaries]
+    running = ("running", True)
+    assert told[:2] == [running, ("pruned", True)], "a pruned trial keeps the limits"
+    assert told[2:4] == [("running", False), ("infeasible", False)]
+    assert told[4:] == [running, ("complete", True)]
+    limit = "compute/mma <= 0.5"
+    for summary, trial in zip(summaries[::2], trials, strict=True):
+        assert summary["study"]["constraints"][limit] == pytest.approx(trial.constraints[limit])
+        assert summary["compute/mma"] == pytest.approx(trial.user_attrs["metrics"]["compute/mma"])
+        assert summary["compute/parameters"] > 0
+    assert codes == [0, 0, 0], "pruned and infeasible trials have ended as they should"
 
 
 def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:

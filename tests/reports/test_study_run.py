@@ -13,7 +13,6 @@ import cv2
 import pytest
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.reports import study_run
 from lit_landmarks.reports.entries import StudyRecord
 from lit_landmarks.reports.study_run import (
     draw_study,
@@ -22,6 +21,7 @@ from lit_landmarks.reports.study_run import (
     track_study,
 )
 from lit_landmarks.training.wandb_logging import WandbOptions
+from tests.support.wandb_server import WandbServer
 
 from .conftest import study_of, trial_of
 
@@ -56,7 +56,7 @@ def test_the_offline_run_holds_everything(placed: StudyRecord) -> None:
     fine = [t for t in placed.trials if t["value"] and t["feasible"]]
     best = min(fine, key=lambda t: t["value"])
     assert summary["best"]["trial"] == best["number"]
-    assert summary["best"]["params"] == best["params"]
+    assert summary["best"]["hp"]["width"] == best["params"]["model.init_args.width"]
     assert summary["trials"]["all"] == 24
     history = [r["history"]["item"] for r in found if r["type"] == "history"]
     assert [row["trial"] for row in history if "trial" in row and "_step" in row][:24] == [
@@ -85,31 +85,22 @@ def test_a_study_that_goes_on_continues_its_run(placed: StudyRecord) -> None:
     runs = offline_runs(placed)
     assert len(runs) == 2
     assert all((path / f"run-{identity}.wandb").is_file() for path in runs)
-    # Each is whole, so whichever is synced last shows all.
-    rows = [r for r in records(runs[-1]) if r["type"] == "history"]
-    assert len(rows) == 24 + 1
+    # W&B appends the rows of a part that is synced, as they are.
+    rows = [r["history"]["item"] for r in records(runs[-1]) if r["type"] == "history"]
+    assert [row["trial"] for row in rows[:-1]] == list(range(12, 24))
+    assert [row["_step"] for row in rows] == list(range(13, 26))
+    assert rows[-1]["study/trials.nrows"] == 24, "tables are always whole"
 
 
-def test_online_only_new_trials_are_added(
-    placed: StudyRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Run:
-        offline = False
-
-        def __init__(self, resumed: bool) -> None:
-            self.resumed, self.logged = resumed, list[dict[str, Any]]()
-
-        def define_metric(self, *_: Any, **__: Any) -> None: ...
-
-        def log(self, row: dict[str, Any]) -> None:
-            self.logged.append(row)
-
-    first, second = Run(False), Run(True)
-    study_run._log(replace(placed, trials=placed.trials[:12]), first)
-    study_run._log(placed, second)
-    assert [r["trial"] for r in first.logged if "trial" in r] == list(range(12))
-    assert [r["trial"] for r in second.logged if "trial" in r] == list(range(12, 24))
-    assert len(second.logged[-1]["study/trials"].data) == 24, "tables are always whole"
+def test_online_only_new_trials_are_added(placed: StudyRecord, wandb_server: WandbServer) -> None:
+    options = WandbOptions(mode="online")
+    track_study(replace(placed, trials=placed.trials[:12]), options, {})
+    track_study(placed, options, {})
+    (run,) = wandb_server.runs.values()
+    numbers = [row["trial"] for row in run.history if "study/trials" not in row]
+    assert numbers == list(range(24))
+    assert run.history[-1]["study/trials"]["nrows"] == 24, "tables are always whole"
+    assert (run.sent["jobType"], run.sent["tags"]) == ("study", ["small"])
 
 
 def test_disabled_tracks_nothing_and_refusals_are_one_line(
@@ -122,7 +113,7 @@ def test_disabled_tracks_nothing_and_refusals_are_one_line(
         raise OSError("no network\nsecond row")
 
     monkeypatch.setattr("lit_landmarks.training.wandb_logging.wandb.init", refuse)
-    with pytest.raises(UserError, match=r"online run: no network; use .* offline"):
+    with pytest.raises(UserError, match=r"offline run: no network; use .* disabled"):
         track_study(placed, WandbOptions(mode="online"), {})
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports import wandb_report, wandb_runs
@@ -158,3 +159,12 @@ def test_without_the_package_the_extra_is_named(
     monkeypatch.setattr(wandb_report, "import_module", gone)
     with pytest.raises(UserError, match=r"pip install \"lit-landmarks\[wandb-report\]\""):
         build_report(told, "me/faces")
+
+
+def test_a_run_has_the_name_that_wandb_shows(make_run: Make) -> None:
+    folder = make_run("0001-5c394713-seed7", 4.0, 60.0)
+    for name in ("small-0001-5c394713-seed7", None):
+        tree = yaml.safe_load((folder / "config.yaml").read_text())
+        tree["wandb"]["name"] = name
+        (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+        assert read_run_entry(folder).name == (name or folder.name)

@@ -170,7 +170,8 @@ def test_trials_of_a_dead_worker_go_on(folder: StudyFolder) -> None:
     assert requeue_dead(study, folder) == 0
     fits = Fits()
     go(folder, fits, 4)
-    assert fits.calls[0] == ["--resume", str(run)], "from its last checkpoint"
+    name = "--wandb.name=made-up-0001"  # as `compare` calls it
+    assert fits.calls[0] == ["--resume", str(run), name], "from its last checkpoint"
     done = [t for t in list_counted_trials(study) if t.state == TrialState.COMPLETE]
     assert len(list_counted_trials(study)) == 4
     again = next(t for t in done if t.user_attrs.get(RUN) == "trials/0000")

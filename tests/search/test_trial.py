@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def test_a_resumed_trial_skips_finished_seeds(make_study: Make) -> None:
 
     def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
         if "--resume" in words:
-            done.append("rest of " + Path(words[-1]).name)
+            done.append("rest of " + Path(words[words.index("--resume") + 1]).name)
             return {"metrics": {"val/nme": 2.0}, "epochs": 1}
         run = Path(words[words.index("--run") + 1])
         if run.name == "seed1" and not done:
@@ -306,11 +305,43 @@ def test_trials_that_fail_alike_stop_the_work(make_study: Make) -> None:
     assert len(list_counted_trials(go(folder, plain))) == 12
 
 
-def test_trials_that_fail_each_in_its_way_do_not(make_study: Make) -> None:
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("Tried to allocate 782.00 MiB. GPU 0", "Tried to allocate 1.5 GiB. GPU 1"),
+        ("run e21589a0: deadline of 60s", "run 00beef12: deadline of 5s"),
+        ("<Tensor at 0x7fd1a0>", "<Tensor at 0x7f00e2>"),
+    ],
+)
+def test_failures_that_differ_by_numbers_are_alike(
+    make_study: Make, texts: tuple[str, str]
+) -> None:
     def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
-        raise RuntimeError(f"out of memory: {random.random()}")
+        calls.append(words)
+        raise RuntimeError(texts[len(calls) % 2])
 
-    assert len(go(make_study(constraints=[]), fit).trials) == 12
+    calls: list[list[str]] = []
+    with pytest.raises(UserError, match="3 trials in a row failed alike"):
+        go(make_study(constraints=[]), fit)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        (RuntimeError("out of memory"), ValueError("out of memory")),
+        (RuntimeError("no file x"), RuntimeError("no file y")),
+    ],
+)
+def test_trials_that_fail_each_in_its_way_do_not(
+    make_study: Make, errors: tuple[Exception, Exception]
+) -> None:
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        calls.append(words)
+        raise errors[len(calls) % 2]
+
+    calls: list[list[str]] = []
+    assert len(go(make_study(constraints=[], trials=6), fit).trials) == 6
 
 
 def test_a_full_disk_leaves_the_trial_to_resume(make_study: Make) -> None:

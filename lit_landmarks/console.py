@@ -52,6 +52,10 @@ class _PrefixedLines(io.TextIOBase):
             self._begun = not line.endswith("\n")
         return len(text)
 
+    def fileno(self) -> int:
+        """The file of the stream behind it, for libraries that write to it themselves."""
+        return self._stream.fileno()
+
     def flush(self) -> None:
         """Flushes the stream behind it."""
         self._stream.flush()

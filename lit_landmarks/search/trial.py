@@ -420,7 +420,7 @@ class TrialRunner:
         tracked = {"trial": trial.number, "searched": searched}
         if seed is not None:
             tracked["seed"] = seed
-        costs = {k: v for k, v in progress.metrics.items() if k.startswith("compute/")}
+        costs = {k: v for k, v in progress.early_figures().items() if k.startswith("compute/")}
         return TrialWatch(trial, self.sweep, prunes, self._pass_batch, tracked, costs)
 
     def _pass_batch(self) -> None:

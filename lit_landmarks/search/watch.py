@@ -44,7 +44,8 @@ class TrialWatch(Observer):
         check: raises when the trial is no longer this worker's.
         details: number and seed of the trial, and the settings that were searched for it by their
             dotted keys (`searched`), for the config of the W&B run.
-        costs: costs of the trial, which are known before it is trained.
+        costs: costs of the trial, which are known before it is trained; `compute/mma` of an
+            adaptive method is the most that it will be.
 
     Attributes:
         best: best value of the objective so far.
@@ -159,6 +160,9 @@ class TrialWatch(Observer):
         """Entries for the summary of the W&B run, and whether the run counts as successful."""
         figures = insert_measured_mma({**self.costs, **self.figures, **metrics})
         if error is not None:
+            if "compute/mma" in self.costs:
+                # Thresholds are calibrated when a fit ends; they would have reached the target.
+                figures["compute/mma"] = min(figures["compute/mma"], self.costs["compute/mma"])
             state = next((word for kind, word in _ENDS if isinstance(error, kind)), "failed")
         else:
             state = "infeasible" if self._judge(figures) is False else "complete"

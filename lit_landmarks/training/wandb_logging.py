@@ -106,8 +106,8 @@ def open_tracker(
     parts = list_parts(run.tracker, identity)
     tracker = None
     if options.mode == "online":
-        if waiting := list_waiting_parts(run.tracker, identity):
-            _say_offline(run, f"{len(waiting)} parts of it wait to be sent")
+        if list_waiting_parts(run.tracker, identity):
+            _say_offline(run, "offline parts of this W&B run wait to be sent")
         else:
             tracker = _open_online(options, run, config, identity)
     online = tracker is not None

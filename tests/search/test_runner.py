@@ -195,7 +195,8 @@ def test_a_copy_of_a_study_goes_on_in_its_own_folder(folder: StudyFolder, tmp_pa
     shutil.copytree(folder.root, copy.root)
     fits = Fits()
     study = go(copy, fits, 1)
-    assert fits.calls == [["--resume", str(copy.trials / "0000")]]
+    again = ["--resume", str(copy.trials / "0000"), "--wandb.name=made-up-0001"]
+    assert fits.calls == [again]
     assert copy.runs(study.trials[-1], copy.sweep()) == [copy.trials / "0000"]
     # Earlier versions recorded absolute paths.
     assert copy.locate(str(folder.trials / "0007")) == copy.trials / "0007"

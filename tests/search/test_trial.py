@@ -24,6 +24,7 @@ from lit_landmarks.search import (
     requeue_dead,
 )
 from lit_landmarks.search.attributes import EPOCHS, SEEDS
+from lit_landmarks.search.watch import TrialWatch
 from lit_landmarks.training.divergence import Diverged
 
 from .conftest import Make, costs, go, validate, value_of
@@ -390,6 +391,50 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
     assert "--model.init_args.early_exit.target_mma=20.0" in asked[1]
     trials = folder.open(folder.sweep()).get_trials()
     assert [t.constraints["compute/mma <= 20"] for t in trials] == [-5.0, 0.0]
+
+
+def test_wandb_gets_the_cost_that_thresholds_would_have_reached(make_study: Make) -> None:
+    """An adaptive trial beyond the limit with all stages keeps it, also when it is pruned."""
+    told: list[dict[str, Any]] = []
+
+    def adaptive(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+        return {"compute/mma": 30.0, "compute/mma_min": 10.0, "compute/mma_max": 30.0}
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        (watch,) = callbacks
+        assert isinstance(watch, TrialWatch)
+        told.append(watch.begin_run({"compute/mma": 30.0, "compute/parameters": 9.0}))
+        validate(callbacks, 0, {"val/nme": 7.0, "val/faces/mma": 25.0, "val/faces/faces": 2.0})
+        told.append(watch.summarize_run({}, optuna.TrialPruned())[0])
+        return {"metrics": {"val/nme": 5.0, "compute/mma": 19.0}}
+
+    folder = make_study(space={"model.init_args.width": {"choice": [[1], None]}})
+    go(folder, fit, adaptive, 1)
+    for summary, state in zip(told, ("running", "pruned"), strict=True):
+        assert summary["compute/mma"] == 20.0
+        assert (summary["study"]["state"], summary["study"]["feasible"]) == (state, True)
+        assert summary["study"]["constraints"] == {"compute/mma <= 20": 0.0}
+    assert told[0]["compute/parameters"] == 9.0
+
+
+def test_settings_that_wandb_draws_have_short_keys_and_plain_values(make_study: Make) -> None:
+    folder = make_study(
+        space={"model.init_args.levels": {"choice": [[1, 0]]},
+               "data.init_args.scale": {"choice": [None]},
+               "model.init_args.scale": {"choice": [2]}},
+        methods={"One": {"base": ["base.yaml"]}},
+    )  # fmt: skip
+    config: dict[str, Any] = {}
+
+    def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
+        assert isinstance(callbacks[0], TrialWatch)
+        config.update(callbacks[0].describe_run())
+        return {"metrics": {"val/nme": 5.0, "compute/mma": 19.0}}
+
+    go(folder, fit, lambda *_, **__: {"compute/mma": 19.0}, 1)
+    assert config.pop("study")["trial"] == 0
+    assert config == {"hp/method": "One", "hp/levels": "[1, 0]", "hp/data_scale": "null",
+                      "hp/model_scale": 2}  # fmt: skip
 
 
 @pytest.mark.parametrize("epochs", [0, 2])

@@ -108,8 +108,9 @@ def test_status_best_and_page_say_the_truth(
     assert shares["model.kind"] == pytest.approx(0.66, abs=0.15)
     assert shares["data.rotation"] < 0.03
     text = (folder.root / "page.html").read_text()
-    headline = re.search(r"most important parameter</dt><dd>(\d+) %<small>(.*?)<", text)
+    assert f'<span class="soft">#{best}</span></h2>' in text
+    headline = re.search(r"most important setting</dt><dd>(\d+) %<small>(.*?)<", text)
     assert headline is not None
-    assert headline[2].startswith("model.kind; rests on ")
+    assert headline[2].startswith("kind; rests on ")
     assert f"{round(100 * shares['model.kind'])}" == headline[1]
     assert f"within compute/mma &lt;= {limit}" in text

@@ -18,11 +18,11 @@ RUN_HELP = {
     "other": "Run directory whose config.yaml and best checkpoint are used.",
 }
 RESUME_HELP = "Run to continue in place, from last.ckpt."
-ACCEPT_HELP = "With --resume: go on though faces or labels have changed, and record what has."
+ACCEPT_HELP = "With --resume: go on though faces or labels have changed."
 CHECKPOINT_HELP = "Checkpoint; default the run's best."
 OUTPUT_HELP = "File for the figures (.json) or points (.npz)."
 FOLDS_HELP = "Train K folds into RUN/fold-k; their mean and spread at the end."
-MAX_MMA_HELP = "Train nothing if the method costs more million multiply-adds; W&B gets its cost."
+MAX_MMA_HELP = "Train nothing if the method costs more multiply-adds, in millions."
 FLIP_HELP = "Average each face with its mirror image, at twice the cost."
 CURVES_HELP = "Write the run's error curves for `compare`."
 

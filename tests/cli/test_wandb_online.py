@@ -32,7 +32,7 @@ class Interrupt(Callback):
 def test_the_agent_of_a_wandb_sweep_ends_a_trial_that_costs_too_much_at_once(
     wandb_server: WandbServer, tmp_path: Path
 ) -> None:
-    text = (ROOT / "sweeps" / "wandb" / "mma.yaml").read_text()
+    text = (ROOT / "lit_landmarks" / "search" / "wandb_sweep.yaml").read_text()
     tree = yaml.safe_load(text)
     dear = {k: {"value": spec["values"][-1]} for k, spec in tree["parameters"].items()
             if "values" in spec}  # fmt: skip

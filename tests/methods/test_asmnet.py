@@ -265,7 +265,7 @@ def test_tiny_overfit_reaches_the_optimum_of_its_loss(
     )
     data = make_data(4)
     # Frozen early, batch norms leave more of the few epochs to reach the optimum.
-    fit(module, data, tmp_path, 100, FreezeBatchNorm(0.05))
+    fit(module, data, tmp_path, 150, FreezeBatchNorm(0.05))
     with torch.no_grad():
         found = measure_distances(module, module.eval()(data.faces.inputs), data.faces).mean(0)
     to_optimum, optimum_to_truth, to_truth = found.tolist()

@@ -17,6 +17,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.comparable import MeasuredOn, read_measured_on
 from lit_landmarks.reports.limits import Limit, compute_violations
+from lit_landmarks.reports.setting_names import setting_of
 from lit_landmarks.training.callbacks import MONITOR
 from lit_landmarks.training.curves import ErrorCurve, read_curves
 from lit_landmarks.training.gallery import GalleryFace, read_gallery
@@ -183,8 +184,7 @@ def _read_trial(study: StudyRecord, trial: Mapping[str, Any], files: bool) -> En
 
 
 def _record_trial(study: StudyRecord, trial: Mapping[str, Any]) -> TrialRecord:
-    # Settings of one method stand behind its name and a colon, its choice among the others.
-    searched = {key.rpartition(":")[2]: value for key, value in trial["params"].items()}
+    searched = {setting_of(name): value for name, value in trial["params"].items()}
     method = str(searched.pop(_METHOD, ""))
     seeds = [value for value in (trial.get("seeds") or ()) if value is not None]
     return TrialRecord(trial["number"], study.folder, method, searched, seeds)

@@ -36,7 +36,7 @@ from lit_landmarks.reports.compare import (
 from lit_landmarks.reports.compare_charts import all_charts, find_runs_without_curves
 from lit_landmarks.reports.entries import Entry, State
 from lit_landmarks.reports.face_pictures import collect_face_rows
-from lit_landmarks.reports.setting_names import format_setting, shorten_key, shorten_keys
+from lit_landmarks.reports.setting_names import format_setting, is_number, shorten_key, shorten_keys
 from lit_landmarks.reports.slice_charts import searched_keys, slice_charts
 
 #: Label of each state, and the class of its chip in the style sheet.
@@ -233,10 +233,7 @@ def _find_numeric(comparison: Comparison, names: Mapping[str, str]) -> list[bool
     for entry in comparison.entries:
         for key, value in ({} if entry.trial is None else entry.trial.searched).items():
             values[key].append(value)
-    return [
-        all(isinstance(v, int | float) and not isinstance(v, bool) for v in values[key])
-        for key in names
-    ]
+    return [all(map(is_number, values[key])) for key in names]
 
 
 def _make_setting_cell(entry: Entry, key: str) -> _Figure:
@@ -244,8 +241,8 @@ def _make_setting_cell(entry: Entry, key: str) -> _Figure:
     if key not in searched:
         return _Figure("", "-", False)
     value = searched[key]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return _Figure(f"{value:.10g}" if number else str(value), format_setting(value), False)
+    exact = f"{value:.10g}" if is_number(value) else str(value)
+    return _Figure(exact, format_setting(value), False)
 
 
 def _iterate_table_rows(comparison: Comparison, searched: Sequence[str]) -> Iterator[_Row]:

@@ -10,6 +10,21 @@ from typing import Any
 _GRAMMAR = ("init_args", "class_path")
 
 
+def setting_of(parameter: str) -> str:
+    """The dotted key of a study's parameter: one of a single method has its name before a colon.
+
+    Example:
+        >>> setting_of("musica:model.init_args.patches")
+        'model.init_args.patches'
+    """
+    return parameter.rpartition(":")[2]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, which a truth value is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def shorten_key(key: str) -> str:
     """A dotted key without the parts that are grammar.
 

@@ -11,7 +11,7 @@ from lit_landmarks.draw.chart import Chart, Series
 from lit_landmarks.reports.compare import Comparison
 from lit_landmarks.reports.compare_charts import main_range
 from lit_landmarks.reports.entries import Entry, StudyRecord
-from lit_landmarks.reports.setting_names import format_setting, shorten_keys
+from lit_landmarks.reports.setting_names import format_setting, is_number, setting_of, shorten_keys
 
 #: The most settings that are drawn, the most important first.
 MOST_SLICES = 8
@@ -40,10 +40,9 @@ def searched_keys(entries: Sequence[Entry]) -> list[str]:
 def _slices(study: StudyRecord, entries: Sequence[Entry]) -> list[Chart]:
     keys = searched_keys(entries)
     names = shorten_keys(keys)
-    # Importance has the names of the study, where settings of one method stand behind its name.
     weights: dict[str, float] = {}
     for name, weight in study.importance.items():
-        key = name.rpartition(":")[2]
+        key = setting_of(name)
         weights[key] = max(weight, weights.get(key, 0.0))
     charts = []
     for key in sorted(keys, key=lambda key: -weights.get(key, 0.0)):
@@ -65,7 +64,7 @@ def _slice(study: StudyRecord, key: str, name: str, rows: Sequence[Entry]) -> Ch
     values = [row.trial.searched[key] for row in rows if row.trial is not None]
     if len({str(value) for value in values}) < 2:
         return None
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    numeric = all(map(is_number, values))
     labels: list[str] = []
     if numeric:
         places = [float(value) for value in values]

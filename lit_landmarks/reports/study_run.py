@@ -38,7 +38,7 @@ from lit_landmarks.reports.entries import (
     open_trial_run,
     read_study_entries,
 )
-from lit_landmarks.reports.setting_names import shorten_keys
+from lit_landmarks.reports.setting_names import setting_of, shorten_keys
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.tracking import log_best
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker, open_tracker
@@ -205,7 +205,7 @@ def summarize_record(study: StudyRecord) -> dict[str, Any]:
     }
     winner = _find_winner(study)
     if winner is not None:
-        keys = {name: name.rpartition(":")[2] for name in winner["params"]}
+        keys = {name: setting_of(name) for name in winner["params"]}
         names = shorten_keys(keys.values())
         summary["best"] = {
             "trial": winner["number"],

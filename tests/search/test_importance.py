@@ -49,13 +49,13 @@ def test_a_method_that_the_search_has_settled_still_matters_most(seed: int) -> N
     trials = searched(60, seed)
     pruned = sum(t.state == TrialState.PRUNED for t in trials)
     assert pruned > 5
-    found = compute_importances(trials, "minimize")
+    importances = compute_importances(trials, "minimize")
     # Variances over the ranges: 0.89, 0.0075 and 0.032.
-    assert found.shares["method"] == pytest.approx(0.96, abs=0.06)
-    assert found.shares["rotation"] < 0.04
-    assert found.shares["unused"] < 0.02
-    assert found.note.startswith(f"rests on 60 trials, {pruned} of them pruned; ")
-    assert found.clear
+    assert importances.shares["method"] == pytest.approx(0.96, abs=0.06)
+    assert importances.shares["rotation"] < 0.04
+    assert importances.shares["unused"] < 0.02
+    assert importances.note.startswith(f"rests on 60 trials, {pruned} of them pruned; ")
+    assert importances.clear
 
 
 def test_a_headline_takes_enough_trials_and_a_model_that_predicts() -> None:
@@ -67,9 +67,9 @@ def test_a_headline_takes_enough_trials_and_a_model_that_predicts() -> None:
     ]
     for number, trial in enumerate(noise):
         trial.number = number
-    found = compute_importances(noise, "minimize")
-    assert not found.clear
-    assert found.note.endswith("predicts 0 % of their variance: a hint at most")
+    importances = compute_importances(noise, "minimize")
+    assert not importances.clear
+    assert importances.note.endswith("predicts 0 % of their variance: a hint at most")
 
 
 def conditional(trials: int, dear: int = 0) -> optuna.Study:
@@ -89,9 +89,9 @@ def conditional(trials: int, dear: int = 0) -> optuna.Study:
 
 
 def test_importance_of_a_conditional_space() -> None:
-    found = compute_importances(conditional(40, dear=20).trials, "minimize")
-    assert found.note.startswith("rests on 40 trials;"), "those without a figure say nothing"
-    shares = found.shares
+    importances = compute_importances(conditional(40, dear=20).trials, "minimize")
+    assert importances.note.startswith("rests on 40 trials;"), "those without a figure say nothing"
+    shares = importances.shares
     assert set(shares) == {"method", "a:x", "b:x", "common"}, "what never varied is left out"
     assert sum(shares.values()) == pytest.approx(1)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)

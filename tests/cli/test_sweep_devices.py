@@ -49,11 +49,11 @@ def test_two_devices(tiny: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     first, second = folder.open(folder.sweep()).get_trials()
     assert first.state == TrialState.COMPLETE, describe_outcome(first)
-    result = json.loads((Path(first.user_attrs[RUN]) / "result.json").read_text())
+    result = json.loads((folder.locate(first.user_attrs[RUN]) / "result.json").read_text())
     assert result["epochs"] == 3
     assert first.value == pytest.approx(min(first.intermediate_values.values()), rel=1e-5)
     assert sorted(first.intermediate_values) == [0, 1, 2]
-    config = yaml.safe_load((Path(first.user_attrs[RUN]) / "config.yaml").read_text())
+    config = yaml.safe_load((folder.locate(first.user_attrs[RUN]) / "config.yaml").read_text())
     assert int(config["trainer"]["devices"]) == 2
     if second.state == TrialState.PRUNED:
         assert "pruned after epoch" in describe_outcome(second)

@@ -8,7 +8,8 @@ Rules, in order:
     3. Two files that name different model or data classes are an error, never a silent choice. So
        is a file of data sets alone before a method's file, whose own sets would replace them.
     4. A file that sets the training sets ends the earlier files' `augmentation` and `weights`,
-       which were chosen for other faces.
+       which were chosen for other faces; one that sets validation or test sets ends the earlier
+       `yaw_bins` of sets that are gone.
     5. A path that starts with `./` or `../`, and `data.init_args.root`, start at the file's folder;
        `$NAME` and `~` are expanded in every string.
 """
@@ -85,6 +86,7 @@ def compose(paths: Sequence[Path]) -> Composed:
         _refuse_other_class(tree, part, origins, path)
         _refuse_lost_data(tree, part, origins, path)
         _drop_with_train(tree, part)
+        _drop_yaw_bins(tree, part)
         _merge(tree, part, "")
         origins.update(sources)
     data = tree.get("data")
@@ -226,11 +228,26 @@ def _merge(into: Tree, part: Tree, prefix: str) -> None:
             into[key] = value
 
 
+def _data_arguments(tree: Tree) -> Tree:
+    """The arguments of the data module in a tree; empty where there are none."""
+    arguments = (tree.get("data") or {}).get("init_args")
+    return arguments if isinstance(arguments, dict) else {}
+
+
 def _drop_with_train(tree: Tree, part: Tree) -> None:
-    old, new = ((t.get("data") or {}).get("init_args") or {} for t in (tree, part))
-    if isinstance(new, dict) and "train" in new:
+    old, new = _data_arguments(tree), _data_arguments(part)
+    if "train" in new:
         for key in WITH_TRAIN:
             old.pop(key, None)
+
+
+def _drop_yaw_bins(tree: Tree, part: Tree) -> None:
+    old, new = _data_arguments(tree), _data_arguments(part)
+    bins, replaced = old.get("yaw_bins"), {"val", "test"} & {*new}
+    if not replaced or not isinstance(bins, dict):
+        return
+    measured = {name for role in ("val", "test") for name in {**old, **new}.get(role) or ()}
+    old["yaw_bins"] = {name: edges for name, edges in bins.items() if name in measured}
 
 
 def _changes_class(old: Tree, new: Tree) -> bool:
@@ -253,10 +270,10 @@ def _refuse_lost_data(tree: Tree, part: Tree, origins: dict[str, Path], path: Pa
     """Refuses a method's file whose data sets would replace those of a data file before it."""
     if "model" in tree or "model" not in part:
         return
-    old, new = ((t.get("data") or {}).get("init_args") or {} for t in (tree, part))
+    old, new = _data_arguments(tree), _data_arguments(part)
     for key in WHOLE:
         role = key.rpartition(".")[2]
-        if isinstance(new, dict) and old.get(role) and new.get(role) and old[role] != new[role]:
+        if old.get(role) and new.get(role) and old[role] != new[role]:
             raise UserError(
                 f"{path} has data sets of its own, which would replace those of"
                 f" {origins.get(key)}; give the method's file first and the data's file after it"

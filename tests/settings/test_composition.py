@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -63,6 +64,29 @@ def test_augmentation_and_weights_end_with_their_training_sets(tmp_path: Path) -
     assert "augmentation" not in settings
     assert "weights" not in settings
     assert settings["batch_size"] == 8
+
+
+def test_yaw_bins_end_with_their_sets(tmp_path: Path) -> None:
+    first = write(
+        tmp_path,
+        "a.yaml",
+        "data: {init_args: {val: {a: {class_path: X}}, test: {b: {class_path: X}},"
+        " yaw_bins: {a: [0, 30], b: [0, 30]}}}\n",
+    )
+    other = write(tmp_path, "b.yaml", "data: {init_args: {test: {c: {class_path: Y}}}}\n")
+    same = write(tmp_path, "c.yaml", "data: {init_args: {batch_size: 8}}\n")
+    misnamed = write(
+        tmp_path,
+        "d.yaml",
+        "data: {init_args: {test: {c: {class_path: Y}}, yaw_bins: {d: [0, 30]}}}\n",
+    )
+
+    def bins(*files: Path) -> Any:
+        return compose(files).tree["data"]["init_args"]["yaw_bins"]
+
+    assert bins(first, other) == {"a": [0, 30]}
+    assert bins(first, same) == {"a": [0, 30], "b": [0, 30]}
+    assert bins(first, misnamed) == {"a": [0, 30], "d": [0, 30]}, "for the data module to refuse"
 
 
 def test_another_nested_class_drops_the_arguments_of_the_old_one(tmp_path: Path) -> None:

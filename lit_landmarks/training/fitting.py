@@ -49,7 +49,7 @@ from lit_landmarks.training.media import Media
 from lit_landmarks.training.metrics_table import MetricsTable
 from lit_landmarks.training.outline import Outline
 from lit_landmarks.training.processes import allow_unused_parameters, start_by_command
-from lit_landmarks.training.provenance import git_state, machine, package_versions
+from lit_landmarks.training.provenance import git_state, machine, package_versions, peak_memory
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
 from lit_landmarks.training.tracking import close_fit, follow_training, track_fit
@@ -334,6 +334,7 @@ def describe(
         "machine": machine(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(state.wall_seconds, 1),
+        "peak_memory_mib": peak_memory(),
     }
 
 

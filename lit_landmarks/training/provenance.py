@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -53,6 +54,25 @@ def machine() -> dict[str, Any]:
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"system": platform.system(), "cores": cores, "gpu": gpu, "executable": sys.platform}
+
+
+def peak_memory() -> dict[str, float]:
+    """Most memory that this process has held so far, MiB: `host`, and `gpu` where it has one.
+
+    The trials of one sweep worker share a process, so theirs is that of the largest until then.
+    Windows does not tell a process its own peak: no `host` there.
+    """
+    import torch  # `results` reads and writes figures without it
+
+    peak: dict[str, float] = {}
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+        peak["host"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+    if torch.cuda.is_available():
+        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

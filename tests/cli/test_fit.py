@@ -58,6 +58,7 @@ def test_run_directory_is_self_sufficient(finished: Path) -> None:
     assert result["epochs"] == 3
     assert result["steps"] == 9
     assert result["wall_seconds"] > 0
+    assert 100 < result["peak_memory_mib"]["host"] < 100_000
     assert result["metrics"]["compute/parameters"] == 1_412_435
     assert result["metrics"]["compute/mma"] > 0
     assert len(result["data"]["manifest"]) == 64

@@ -2,6 +2,7 @@
 
 Each module knows only the ones above it:
 
+    batches.py       faces of a role, batch by batch, with a progress bar
     records.py       predicted and true error of every face after every stage
     thresholds.py    exit thresholds for a wanted cost or NME
     failures.py      failure detection by the predicted error

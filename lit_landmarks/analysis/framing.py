@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from lit_landmarks.analysis.batches import iterate_crops
 from lit_landmarks.console import print_table
 from lit_landmarks.data import AugmentationParams, LandmarkDataModule, SourceBatch
 from lit_landmarks.data.counter_rng import uniform
@@ -116,15 +116,10 @@ def measure_spread(
             f"the {type(method).__name__} has no normalizer; give a run with model.normalizer"
         )
     method.to(device).eval()
-    parts: dict[int, list[Tensor]] = {}
-    faces = data.faces(role)
-    size, batch_size = data.crop.size, data.eval_batch_size
-    starts = range(0, len(faces) if faces else 0, batch_size)
+    parts: dict[str, list[Tensor]] = {}
+    size = data.crop.size
     with torch.inference_mode():
-        for start in track(starts, f"faces of {role}", transient=True, disable=not starts):
-            assert faces is not None
-            rows = list(range(start, min(start + batch_size, len(faces))))
-            batch = faces.__getitems__(rows).to(torch.device(device))
+        for name, batch in iterate_crops(data, role, device):
             placed: list[tuple[Tensor, Tensor]] = []
             for params in placements.params(batch):
                 shown = data.transform(batch, random=False, params=params)
@@ -135,14 +130,11 @@ def measure_spread(
                 )
             mask = batch.mask
             pair = [_variances(torch.stack(points), mask) for points in zip(*placed, strict=True)]
-            for number in torch.unique(batch.dataset_id).tolist():
-                chosen = batch.dataset_id == number
-                parts.setdefault(number, []).append(torch.stack(pair, 1)[chosen].cpu())
+            parts.setdefault(name, []).append(torch.stack(pair, 1).cpu())
     spread = {}
-    for number, values in parts.items():
+    for name, values in parts.items():
         means = torch.cat(values).double().mean(0).tolist()
-        count = sum(map(len, values))
-        spread[data.spec.datasets[number].name] = Spread(means[0], means[1], count)
+        spread[name] = Spread(means[0], means[1], sum(map(len, values)))
     return spread
 
 

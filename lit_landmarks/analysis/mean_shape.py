@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from lit_landmarks.analysis.batches import iterate_faces
 from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
@@ -81,10 +81,8 @@ def measure_shapes(
     """
     method.to(device).eval()
     both = tuple(FaceMetrics(data.spec, role).to(device) for _ in range(2))
-    count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
     with torch.inference_mode():
-        for batch in track(data.batches(role), f"faces of {role}", count, transient=True):
-            faces = batch.to(torch.device(device))
+        for _, faces in iterate_faces(data, role, device):
             own = method.add_visibility(method(faces.inputs).detach(), faces.inputs)
             if own.head3d is None:
                 raise UserError(

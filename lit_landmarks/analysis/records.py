@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.progress import track
 from torch import Tensor
 
+from lit_landmarks.analysis.batches import iterate_faces
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
@@ -91,10 +90,8 @@ def record_faces(
     method.to(device).eval()
     columns: dict[str, list[Tensor]] = {}
     with torch.no_grad(), run_all_stages(method.early_exit):
-        count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
-        batches = data.batches(role)
-        for batch in track(batches, escape(title) or f"faces of {role}", count, transient=True):
-            for name, value in _record_batch(method, batch.to(torch.device(device))).items():
+        for _, faces in iterate_faces(data, role, device, title=title):
+            for name, value in _record_batch(method, faces).items():
                 columns.setdefault(name, []).append(value.cpu())
     joined = {name: torch.cat(parts).numpy() for name, parts in columns.items()}
 

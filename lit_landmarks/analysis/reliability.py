@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from scipy.stats import rankdata, spearmanr
 
 from lit_landmarks.analysis.attention import draw_weights
+from lit_landmarks.analysis.batches import iterate_faces
 from lit_landmarks.analysis.records import Array
 from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
@@ -98,31 +98,26 @@ def record_landmarks(
             f"{type(method).__name__} has no attention among landmarks; give a SPIGA with steps"
         )
     method.to(device).eval()
-    columns: dict[str, list[NDArray[np.float64]]] = {}
-    names = [entry.name for entry in data.spec.datasets]
+    parts: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     with torch.no_grad(), run_all_stages(method.early_exit):
-        count = -(-len(data.faces(role) or ()) // data.eval_batch_size)
-        for batch in track(data.batches(role), f"faces of {role}", count, transient=True):
-            faces = batch.to(torch.device(device))
+        for name, faces in iterate_faces(data, role, device):
             prediction = method(faces.inputs)
             assert prediction.attention is not None
             distance = torch.linalg.vector_norm(prediction.points - faces.points, dim=-1)
             error = 100 * distance / error_norm(faces)[:, None]
-            for name, value in (
-                ("set", faces.dataset_id),
+            columns = parts.setdefault(name, {})
+            for key, value in (
                 ("attention", prediction.attention.transpose(0, 1)),
                 ("visible", faces.visible),
                 ("error", torch.where(faces.mask, error, torch.nan)),
             ):
-                columns.setdefault(name, []).append(value.double().cpu().numpy())
-    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+                columns.setdefault(key, []).append(value.double().cpu().numpy())
     records: dict[str, LandmarkRecords] = {}
-    for number in np.unique(joined["set"]).astype(int):
-        rows = joined["set"] == number
-        attention = np.moveaxis(joined["attention"][rows], 1, 0)
-        records[names[number]] = LandmarkRecords(
-            attention, joined["visible"][rows].astype(np.int64), joined["error"][rows]
-        )
+    for name, columns in parts.items():
+        joined = {key: np.concatenate(values) for key, values in columns.items()}
+        attention = np.moveaxis(joined["attention"], 1, 0)
+        visible = joined["visible"].astype(np.int64)
+        records[name] = LandmarkRecords(attention, visible, joined["error"])
     return records
 
 
@@ -185,8 +180,7 @@ def draw_received(
     """
     drawn: list[tuple[float, Image]] = []
     with torch.no_grad(), run_all_stages(method.eval().early_exit):
-        for batch in data.batches(role):
-            faces = batch.to(torch.device(device))
+        for _, faces in iterate_faces(data, role, device, title=f"sheet of {role}"):
             prediction = method(faces.inputs)
             assert prediction.attention is not None
             weights = prediction.attention[-1].double().cpu().numpy()

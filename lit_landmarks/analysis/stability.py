@@ -9,7 +9,7 @@ adds up to 1/64 pixel of its own on a CPU, where OpenCV interpolates at 1/32 pix
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from lit_landmarks.analysis.batches import iterate_crops
 from lit_landmarks.analysis.records import Array
 from lit_landmarks.console import print_table
 from lit_landmarks.data import AugmentationParams, LandmarkDataModule, SourceBatch
@@ -154,8 +154,8 @@ def measure_still(
     groups = FaceGroups(data.spec, role).to(device)
     parts: dict[str, dict[str, list[Array]]] = {}
     with torch.no_grad():
-        for name, batch in _batches(data, role, f"jitter on faces of {role}", faces):
-            crops = batch.to(torch.device(device))
+        title = f"jitter on faces of {role}"
+        for name, crops in iterate_crops(data, role, device, title=title, most=faces):
             for kind, values in _jitter(predict, data, crops, groups, disturbances).items():
                 parts.setdefault(name, {}).setdefault(kind, []).append(values)
     norms = {entry.name: entry.primary_norm for entry in data.spec.in_role(role)}
@@ -197,33 +197,6 @@ def _jitter(
     return results
 
 
-def _batches(
-    data: LandmarkDataModule, role: Role, title: str, most: int | None = None, tracks: bool = False
-) -> Iterator[tuple[str, SourceBatch]]:
-    """Name of the data set and source crops, batch by batch; none of two sets together.
-
-    Args:
-        data: the data module.
-        role: whose faces.
-        title: of the progress bar.
-        most: faces of each set, spread evenly over it; None for all.
-        tracks: only the sets that are video.
-    """
-    faces = data.faces(role)
-    items: list[tuple[str, list[int]]] = []
-    for end, part in zip(faces.ends.tolist(), faces.parts, strict=True) if faces else ():
-        count = len(part.index)
-        if tracks and part.index.track is None:
-            continue
-        few = np.linspace(0, count - 1, min(count, most or count)).round().astype(int)
-        rows = [end - count + int(row) for row in few]
-        size = data.eval_batch_size
-        items += [(part.spec.name, rows[k : k + size]) for k in range(0, len(rows), size)]
-    for name, rows in track(items, title, transient=True, disable=not items):
-        assert faces is not None
-        yield name, faces.__getitems__(rows)
-
-
 def measure_tracks(
     predict: Predict, data: LandmarkDataModule, role: Role, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
@@ -243,8 +216,9 @@ def measure_tracks(
     metric = family.make(layout).to(device)
     measured = False
     with torch.no_grad():
-        for _, batch in _batches(data, role, f"tracks of {role}", tracks=True):
-            faces = data.transform(batch.to(torch.device(device)), random=False)
+        title = f"tracks of {role}"
+        for _, crops in iterate_crops(data, role, device, title=title, tracks=True):
+            faces = data.transform(crops, random=False)
             family.update(metric, EvaluatedBatch(predict(faces), faces, layout))
             measured = True
     if not measured:

@@ -11,6 +11,7 @@
     requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
     exhausted.py    exhaustive samplers: grid and brute force
+    exit_figures.py figures of an epoch with early exit
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
     quiet.py        latency measured while no other worker trains

@@ -22,6 +22,8 @@ from lit_landmarks.reports.limits import Limit
 
 #: The parameter that chooses among `methods`.
 METHOD = "method"
+#: How the keys of latency in PyTorch and in ONNX Runtime begin.
+_LATENCIES = ("compute/latency_", "compute/onnx_latency_")
 #: Trials of a new study whose best checkpoint is kept, unless its file says otherwise.
 KEPT_TRIALS = 3
 
@@ -155,9 +157,9 @@ class Sweep:
         return (self.objective, *(c.metric for c in self.constraints))
 
     @property
-    def timed(self) -> bool:
-        """Whether a limit or the objective asks for latency."""
-        return any(metric.startswith("compute/latency") for metric in self.metrics)
+    def timed(self) -> tuple[str, ...]:
+        """The latencies that a limit or the objective asks for."""
+        return tuple(metric for metric in self.metrics if metric.startswith(_LATENCIES))
 
     @property
     def monitor(self) -> str:

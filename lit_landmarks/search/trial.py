@@ -43,6 +43,7 @@ from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.watch import TrialWatch, insert_measured_mma, list_searched_keys
 from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.settings.arguments import to_arguments
+from lit_landmarks.settings.costs import Timing
 from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.tracking import TRIAL
@@ -59,9 +60,9 @@ class Costs(Protocol):
     """Callable that counts the costs (`compute/...`) of settings, without data and training."""
 
     def __call__(
-        self, base: list[Path], settings: list[str], timed: bool = False
+        self, base: list[Path], settings: list[str], timed: Timing | None = None
     ) -> dict[str, float]:
-        """Costs of argument files and settings; with latency if `timed`."""
+        """Costs of argument files and settings; with the latencies that `timed` asks for."""
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,14 @@ class TrialRunner:
             settings = suggest(self.sweep, trial)
             if self._repeat_twin(trial, settings):
                 return
-            progress.metrics = self._count_costs(trial, settings, timed=False)
+            progress.metrics = self._count_costs(trial, settings)
             progress.adaptive = "compute/mma_min" in progress.metrics
             within = self._is_within_limits(progress)
             if within and self.sweep.timed:
                 # Latency is slow to measure: only for a limit on it, when no other one is broken.
-                with contextlib.nullcontext() if self.quiet is None else self.quiet.measure():
-                    progress.metrics |= self._count_costs(trial, settings, timed=True)
+                alone = contextlib.nullcontext if self.quiet is None else self.quiet.measure
+                timing = Timing(self.sweep.timed, alone)
+                progress.metrics |= self._count_costs(trial, settings, timing)
                 within = self._is_within_limits(progress)
             if not within:
                 charged = charge_untrained(self.sweep.constraints, progress.metrics)
@@ -282,7 +284,7 @@ class TrialRunner:
     # ---- cost first ------------------------------------------------------------------------
 
     def _count_costs(
-        self, trial: optuna.Trial, settings: Settings, timed: bool
+        self, trial: optuna.Trial, settings: Settings, timed: Timing | None = None
     ) -> dict[str, float]:
         """Costs of a trial, from the settings that its fit gets, so that both need one parse."""
         arguments = self._build_arguments(trial, settings, None)

@@ -29,7 +29,7 @@ from lit_landmarks.settings.composition import (
     find_unset_variables,
     take_data_sets,
 )
-from lit_landmarks.settings.costs import measure_costs
+from lit_landmarks.settings.costs import Timing, measure_costs
 from lit_landmarks.settings.diagnosis import refuse_unknown_names, reraise, trainer_errors
 from lit_landmarks.settings.measured import connect_measured
 from lit_landmarks.settings.parser import parse_settings
@@ -234,13 +234,13 @@ class Task:
 
     # ---- what is done with them ------------------------------------------------------------
 
-    def costs(self, timed: bool = False) -> dict[str, float]:
+    def costs(self, timed: bool | Timing | None = False) -> dict[str, float]:
         """Costs (`compute/...`) of the configured method, without data and without training.
 
         Args:
-            timed: measure latency too (ms per call, CPU, one thread).
+            timed: measure latency too (ms per call, CPU, one thread); True in PyTorch.
         """
-        return measure_costs(self.build_method(), timed)
+        return measure_costs(self.build_method(), Timing() if timed is True else timed or None)
 
     def fit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit
-from lit_landmarks.search import describe_keys
+from lit_landmarks.search import check_metrics, describe_keys
 from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, instantiate, read_sweep
 from lit_landmarks.search.trial import suggest
 
@@ -53,6 +54,16 @@ def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
     assert sweep.constraints[1].violation(60.0) == -10.0
     assert sweep.constraints[1].violation(float("nan")) == float("inf")
     assert read_sweep(write(objective="val/helen/auc10_interocular")).direction == "maximize"
+
+
+def test_a_limit_that_needs_a_package_names_its_extra(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = read_sweep(write(constraints=["compute/onnx_latency_median_ms <= 5"]))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    expected = r"sweep.yaml: compute/onnx_latency_median_ms needs more .*\[export\]"
+    with pytest.raises(UserError, match=expected):
+        check_metrics(sweep)
 
 
 def test_suggestions_stay_within_and_keep_their_type(write: Write) -> None:

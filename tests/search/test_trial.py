@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from lit_landmarks.search import (
 )
 from lit_landmarks.search.attributes import EPOCHS, SEEDS
 from lit_landmarks.search.watch import TrialWatch
+from lit_landmarks.settings.costs import Timing
 from lit_landmarks.training.divergence import Diverged
 
 from .conftest import Make, costs, go, validate, value_of
@@ -268,23 +270,44 @@ def test_settings_that_an_edited_file_changes_are_trained_again(make_study: Make
 
 
 def test_latency_is_measured_where_a_limit_asks_for_it(make_study: Make) -> None:
-    asked: list[bool] = []
+    asked: list[Timing | None] = []
 
-    def count(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+    def count(base: list[Path], words: list[str], timed: Timing | None = None) -> dict[str, float]:
         asked.append(timed)
-        return costs(base, words, timed)
+        return costs(base, words, timed is not None)
 
     folder = make_study(constraints=["compute/mma <= 20", "compute/latency_median_ms <= 1.5"])
     study = folder.open(folder.sweep())
     for width in (30, 17, 10):
         study.enqueue_trial({"model.width": width})
     go(folder, plain, count, total=3)
-    assert asked == [False, False, True, False, True], "not of what is too dear anyway"
+    measured = [timing is not None for timing in asked]
+    assert measured == [False, False, True, False, True], "not of what is too dear anyway"
+    assert asked[2] is not None
+    assert asked[2].keys == ("compute/latency_median_ms",)
     dear, slow, fine = study.trials
     assert dear.constraints == {"compute/mma <= 20": 10.0, "compute/latency_median_ms <= 1.5": 0.0}
     assert slow.constraints["compute/latency_median_ms <= 1.5"] == pytest.approx(0.2)
     assert slow.value == math.inf
     assert fine.value == 19.0
+
+
+def test_a_limit_on_latency_in_onnx_runtime_has_that_measured_alone(make_study: Make) -> None:
+    limit = "compute/onnx_latency_median_ms <= 1.5"
+    folder = make_study(constraints=[limit])
+
+    def count(base: list[Path], words: list[str], timed: Timing | None = None) -> dict[str, float]:
+        if timed is None:
+            return costs(base, words)
+        assert timed.keys == ("compute/onnx_latency_median_ms",)
+        # Trainings of other workers wait for the lock.
+        turn = (folder.root / ".latency-turn").open()
+        with turn, timed.alone(), pytest.raises(BlockingIOError):
+            fcntl.flock(turn, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return costs(base, words) | {"compute/onnx_latency_median_ms": 1.0}
+
+    study = go(folder, plain, count, total=1)
+    assert study.trials[0].constraints == {limit: -0.5}
 
 
 def test_a_limit_that_the_run_did_not_log_fails_the_trial(make_study: Make) -> None:

@@ -13,6 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from lit_landmarks.reports.limits import compute_violations
 from lit_landmarks.reports.setting_names import shorten_keys
+from lit_landmarks.search.attributes import EPOCHS
 from lit_landmarks.search.exit_figures import ExitFigures, has_target
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.workers import LostTrialError
@@ -65,9 +66,9 @@ class TrialWatch(Observer):
         costs: Mapping[str, float] | None = None,
     ) -> None:
         self.trial, self.sweep, self.prunes, self.check = trial, sweep, prunes, check
-        self.best = sweep.worst
+        self.best = sweep.worst[0]
         # By what best.ckpt is chosen: the objective as validation logs it, all stages run.
-        self._logged = sweep.worst
+        self._logged = sweep.worst[0]
         self._exits: ExitFigures | None = None
         self.epochs = 0
         self.figures: dict[str, float] = {}
@@ -149,6 +150,10 @@ class TrialWatch(Observer):
         assert self.trial is not None
         try:
             self.check()
+            if self.sweep.further:
+                # Optuna takes no reports for several objectives; budgets count epochs by them.
+                self.trial.set_user_attr(EPOCHS, epoch + 1)
+                return _GO_ON
             self.trial.report(self.best, epoch)
             return _PRUNE if self.trial.should_prune() else _GO_ON
         except (LostTrialError, UpdateFinishedTrialError):
@@ -177,7 +182,7 @@ class TrialWatch(Observer):
         return {
             "study": {
                 "name": self.sweep.name,
-                "objective": self.sweep.objective,
+                "objective": ", ".join(self.sweep.objectives),
                 "constraints": [str(c) for c in self.sweep.constraints],
                 **details,
             },

@@ -207,7 +207,7 @@ def summarize_record(study: StudyRecord) -> dict[str, Any]:
             "within_limits": len(fine),
             **{state: states.count(state) for state in sorted(set(states))},
         },
-        "importance_told": study.importance_note,
+        "importance_note": study.importance_note,
     }
     comparison = _compare_trials(study)
     if study.further:

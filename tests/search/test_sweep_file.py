@@ -93,7 +93,7 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"trails": 5}, "unknown key 'trails'; did you mean trials"),
         ({"trials": "gone"}, "no 'trials'"),
@@ -174,11 +174,11 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"storage": {"url": "journal", "heartbeat": 10, "grace": 15}}, "give 20 or more"),
     ],
 )
-def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], told: str) -> None:
+def test_bad_files_give_one_line(write: Write, changes: dict[str, Any], message: str) -> None:
     path = write(**changes)
     with pytest.raises(UserError) as caught:
         read_sweep(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

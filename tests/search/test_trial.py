@@ -188,13 +188,13 @@ def test_a_trial_that_ended_early_has_every_limit(
             validate(callbacks, 0, {"val/nme": 9.0, "val/afw/nme_box": 8.0})
         raise end
 
-    told = ["val/afw/nme_box <= 6", "compute/mma <= 20", "val/wflw/nme_box <= 3"]
-    folder = make_study(constraints=told)
+    limits = ["val/afw/nme_box <= 6", "compute/mma <= 20", "val/wflw/nme_box <= 3"]
+    folder = make_study(constraints=limits)
     study = folder.open(folder.sweep())
     study.enqueue_trial({"model.width": 10})
     go(folder, fit, total=1)
     assert list(study.trials[0].constraints.items()) == list(
-        zip(told, [2.0 if validated else 0.0, -10.0, 0.0], strict=True)
+        zip(limits, [2.0 if validated else 0.0, -10.0, 0.0], strict=True)
     )
 
 
@@ -418,7 +418,7 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
 
 def test_wandb_gets_the_cost_that_thresholds_would_have_reached(make_study: Make) -> None:
     """An adaptive trial beyond the limit with all stages keeps it, also when it is pruned."""
-    told: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
 
     def adaptive(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
         return {"compute/mma": 30.0, "compute/mma_min": 10.0, "compute/mma_max": 30.0}
@@ -426,18 +426,18 @@ def test_wandb_gets_the_cost_that_thresholds_would_have_reached(make_study: Make
     def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
         (watch,) = callbacks
         assert isinstance(watch, TrialWatch)
-        told.append(watch.begin_run({"compute/mma": 30.0, "compute/parameters": 9.0}))
+        summaries.append(watch.begin_run({"compute/mma": 30.0, "compute/parameters": 9.0}))
         validate(callbacks, 0, {"val/nme": 7.0, "val/faces/mma": 25.0, "val/faces/faces": 2.0})
-        told.append(watch.summarize_run({}, optuna.TrialPruned())[0])
+        summaries.append(watch.summarize_run({}, optuna.TrialPruned())[0])
         return {"metrics": {"val/nme": 5.0, "compute/mma": 19.0}}
 
     folder = make_study(space={"model.init_args.width": {"choice": [[1], None]}})
     go(folder, fit, adaptive, 1)
-    for summary, state in zip(told, ("running", "pruned"), strict=True):
+    for summary, state in zip(summaries, ("running", "pruned"), strict=True):
         assert summary["compute/mma"] == 20.0
         assert (summary["study"]["state"], summary["study"]["feasible"]) == (state, True)
         assert summary["study"]["constraints"] == {"compute/mma <= 20": 0.0}
-    assert told[0]["compute/parameters"] == 9.0
+    assert summaries[0]["compute/parameters"] == 9.0
 
 
 def test_settings_that_wandb_draws_have_short_keys_and_plain_values(make_study: Make) -> None:

@@ -60,14 +60,32 @@ def find_folds(
     folds: Folds, data: LandmarkDataModule, role: str, records: FaceRecords
 ) -> NDArray[np.int64]:
     """(F,) fold of recorded faces of a role; -1 for faces that take no part."""
-    folds_of = np.full(len(records), -1, np.int64)
-    for number, spec in enumerate(data.spec.datasets):
+    return spread_folds(look_up_folds(folds, data, role), records)
+
+
+def look_up_folds(
+    folds: Folds, data: LandmarkDataModule, role: str
+) -> dict[int, NDArray[np.int64]]:
+    """Folds of all faces of each data set of a role, by its number in the data's spec.
+
+    Every picture's file is looked at, so whoever records the same faces again keeps it.
+    """
+    return {
+        number: folds.find(face_keys(data.sets[spec.role][spec.name]))
+        for number, spec in enumerate(data.spec.datasets)
+        if spec.role == role
+    }
+
+
+def spread_folds(
+    by_set: Mapping[int, NDArray[np.int64]], records: FaceRecords
+) -> NDArray[np.int64]:
+    """(F,) fold of recorded faces, from those of `look_up_folds`; -1 for faces without one."""
+    fold = np.full(len(records), -1, np.int64)
+    for number, column in by_set.items():
         rows = records.dataset == number
-        if spec.role == role and rows.any():
-            folds_of[rows] = folds.find(face_keys(data.sets[spec.role][spec.name]))[
-                records.row[rows]
-            ]
-    return folds_of
+        fold[rows] = column[records.row[rows]]
+    return fold
 
 
 def choose_by_fold(

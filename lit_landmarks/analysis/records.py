@@ -140,6 +140,17 @@ def split_by_set(roles: Mapping[str, FaceRecords]) -> dict[str, FaceRecords]:
     }
 
 
+def measure_stages(prediction: Prediction, faces: FaceBatch) -> Tensor:
+    """(T, B) true NME in percent of the eye distance after each stage; one of what is no cascade.
+
+    Args:
+        prediction: of all stages.
+        faces: with the labels.
+    """
+    stages = prediction.points[None] if prediction.stages is None else prediction.stages
+    return percent_factor() * shape_error(stages, faces)
+
+
 def _record_batch(method: LandmarkModule, faces: FaceBatch) -> dict[str, Tensor]:
     """Columns of the records, faces first and stages second."""
     prediction: Prediction = method(faces.inputs)
@@ -152,7 +163,7 @@ def _record_batch(method: LandmarkModule, faces: FaceBatch) -> dict[str, Tensor]
     columns = {
         "dataset": faces.dataset_id,
         "row": faces.index,
-        "error": (percent_factor() * shape_error(stages, faces)).T,
+        "error": measure_stages(prediction, faces).T,
         "predicted": prediction.error.T,
         "truth": torch.where(faces.mask[..., None], faces.points, torch.nan),
         "points": stages.transpose(0, 1),

@@ -10,6 +10,8 @@ they do best.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -106,7 +108,9 @@ def _levels(predicted: Array, count: int) -> Array:
     return np.concatenate([[-np.inf], inner, [np.inf]])
 
 
-def operating_points(records: FaceRecords, shared: bool = False) -> list[OperatingPoint]:
+def operating_points(
+    records: FaceRecords, shared: bool = False, refine: bool = True
+) -> list[OperatingPoint]:
     """The Pareto front of NME against cost: each point beats the NME of all cheaper ones.
 
     Of the grid, with five stages and more also of thresholds that are moved off it.
@@ -114,6 +118,7 @@ def operating_points(records: FaceRecords, shared: bool = False) -> list[Operati
     Args:
         records: faces, with two stages or more.
         shared: one threshold for all stages, as the paper draws it.
+        refine: False leaves it at the grid.
 
     Returns:
         Operating points, cheapest first.
@@ -125,7 +130,7 @@ def operating_points(records: FaceRecords, shared: bool = False) -> list[Operati
     grid, nme, mma = _grid(records)
     rows = pareto_front(zip(mma.tolist(), nme.tolist(), grid, strict=True), _TIE)
     front = [measure_thresholds(records, tuple(row.tolist())) for row in rows]
-    if may_stop < _COARSE:
+    if may_stop < _COARSE or not refine:
         return front
     # Between the few levels of a grid of so many stages.
     for cost in np.linspace(front[0].mma, front[-1].mma, _COSTS)[1:]:
@@ -190,7 +195,11 @@ def _refuse_below_first_stage(records: FaceRecords, mma: float) -> None:
 
 
 def choose_within_cost(
-    records: FaceRecords, mma: float, shared: bool = False, confidence: float = CONFIDENCE
+    records: FaceRecords,
+    mma: float,
+    shared: bool = False,
+    confidence: float = CONFIDENCE,
+    refine: bool = True,
 ) -> OperatingPoint:
     """The lowest NME at which the mean cost of fresh faces stays within `mma`, most likely.
 
@@ -202,21 +211,23 @@ def choose_within_cost(
         mma: limit of the mean cost.
         shared: one threshold for all stages.
         confidence: probability with which the mean cost of fresh faces is within the limit.
+        refine: False takes the best of the grid, which takes a small part of the time.
 
     Raises:
         UserError: the first stage alone costs more.
     """
     _refuse_below_first_stage(records, mma)
-    within = [
+    within = (
         point
-        for point in operating_points(records, shared)
+        for point in reversed(operating_points(records, shared, refine))
         if cost_bound(records, point.thresholds, confidence) <= mma + _TIE
-    ]
-    best = within[-1]
-    if shared:
+    )
+    best = next(within)
+    if shared or not refine:
         return best
     margin = cost_bound(records, best.thresholds, confidence) - best.mma
-    moved = _refine(records, within[-_STARTS:], _within_cost(mma - margin))
+    starts = [best, *itertools.islice(within, _STARTS - 1)]
+    moved = _refine(records, starts[::-1], _within_cost(mma - margin))
     fits = cost_bound(records, moved.thresholds, confidence) <= mma + _TIE
     return moved if fits and moved.nme < best.nme else best
 
@@ -229,7 +240,13 @@ def cost_bound(
     if len(costs) < 2:
         return float(records.costs[-1] if len(costs) == 0 else costs[0])
     error = float(costs.std(ddof=1)) / math.sqrt(len(costs))
-    return float(costs.mean()) + float(student_t.ppf(confidence, len(costs) - 1)) * error
+    return float(costs.mean()) + _student_quantile(confidence, len(costs) - 1) * error
+
+
+@functools.cache
+def _student_quantile(confidence: float, freedom: int) -> float:
+    # SciPy takes longer for it than all the rest of a bound, and hundreds of bounds share one.
+    return float(student_t.ppf(confidence, freedom))
 
 
 def choose_for_error(records: FaceRecords, nme: float, shared: bool = False) -> OperatingPoint:

@@ -109,9 +109,9 @@ def _make_parser() -> VerbParser:
     parser.add_argument(
         "--cost",
         metavar="KEY",
-        default="compute/mma",
-        help="figure on the axis of cost: compute/mma, compute/parameters, "
-        "compute/latency_median_ms or compute/onnx_latency_median_ms",
+        help="figure on the axis of cost: compute/mma (default unless a study has another as an "
+        "objective), compute/parameters, compute/latency_median_ms or "
+        "compute/onnx_latency_median_ms",
     )
     parser.add_argument("--title", help="of the page")
     parser.add_argument(

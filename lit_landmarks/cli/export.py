@@ -78,8 +78,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--faces", type=int, default=64, help="to calibrate on; default 64")
     options, settings = parser.parse_with_settings(arguments)
     _check(options, settings)
-    data = _read_data(options, settings)
-    return _export(options, data)
+    return _export(options, _read_data(options, settings))
 
 
 def _check(options: argparse.Namespace, settings: list[str]) -> None:
@@ -114,7 +113,7 @@ def _read_data(options: argparse.Namespace, settings: list[str]) -> Request | No
     return request
 
 
-def _export(options: argparse.Namespace, data: Request | None) -> int:
+def _export(options: argparse.Namespace, request: Request | None) -> int:
     from lit_landmarks.export.exporter import ExportOptions, export_method
     from lit_landmarks.inference import load
     from lit_landmarks.methods import LandmarkModule
@@ -132,14 +131,15 @@ def _export(options: argparse.Namespace, data: Request | None) -> int:
         options.all_stages,
         options.quantize,
     )
+    data = None if request is None else _CalibrationData(request)
     result = export_method(
         method,
         landmarker.crop,
         options.to,
         chosen,
         landmarker.notes,
-        None if data is None else lambda: _calibration_faces(data, options.faces),
-        None if data is None else lambda path: _measure(data, path),
+        None if data is None else lambda: data.draw_faces(options.faces),
+        None if data is None else data.measure,
     )
     _print(result)
     return 0
@@ -160,33 +160,41 @@ def _read_queries(name: str) -> Places:
     return read_places(name)
 
 
-def _calibration_faces(request: Request, count: int) -> Iterator[FaceInputs]:
-    """Faces of the training sets, or the validation sets where there are none."""
-    import torch
+class _CalibrationData:
+    """The data of an export in 8 bits, which is built once.
 
-    from lit_landmarks.settings import Task
+    Args:
+        request: the evaluation of the checkpoint on it.
+    """
 
-    data = Task(request).data()
-    left = count
-    for batch in data.batches("train" if data.sets["train"] else "val"):
-        yield batch.select(torch.arange(min(left, len(batch)))).inputs
-        left -= len(batch)
-        if left <= 0:
-            return
+    def __init__(self, request: Request) -> None:
+        from lit_landmarks.settings import Task
 
+        self._task = Task(request)
 
-def _measure(request: Request, path: Path) -> dict[str, float]:
-    """NME on the validation sets, of the checkpoint and of a file."""
-    from dataclasses import replace
+    def draw_faces(self, count: int) -> Iterator[FaceInputs]:
+        """Faces of the training sets, or the validation sets where there are none."""
+        import torch
 
-    from lit_landmarks.settings import Task
+        data, left = self._task.data(), count
+        for batch in data.batches("train" if data.sets["train"] else "val"):
+            yield batch.select(torch.arange(min(left, len(batch)))).inputs
+            left -= len(batch)
+            if left <= 0:
+                return
 
-    before = Task(request).measure()
-    after = Task(replace(request, checkpoint=path)).measure()
-    names = [name for name in after if name.rpartition("/")[2].startswith("nme")]
-    return {name: after[name] for name in names} | {
-        f"{name} float32": before[name] for name in names
-    }
+    def measure(self, path: Path) -> dict[str, float]:
+        """NME on the validation sets, of the checkpoint and of a file."""
+        from dataclasses import replace
+
+        task = self._task
+        before = task.measure()
+        task.request = replace(task.request, checkpoint=path)
+        after = task.measure()
+        names = [name for name in after if name.rpartition("/")[2].startswith("nme")]
+        return {name: after[name] for name in names} | {
+            f"{name} float32": before[name] for name in names
+        }
 
 
 def _print(result: Exported) -> None:

@@ -25,7 +25,8 @@ The cost of a trial is counted before it is trained; one beyond the limit trains
   resume DIR    go on to the same total; trials of dead workers go on from their last checkpoint
   status DIR    table of trials, best within the limits, Pareto front, time left
   best DIR      write the best settings as a config that `fit` takes; --refit trains it anew
-                with other seeds than the study's
+                with other seeds than the study's; of several objectives the front is printed,
+                and --trial or --limit picks from it
 
   python -m lit_landmarks sweep run smoke
   python -m lit_landmarks sweep run sweeps/smoke.yaml --study studies/two --workers 2
@@ -187,6 +188,14 @@ def _write_best(
     options: argparse.Namespace,
 ) -> int:
     """Writes the best settings, or those of --trial, and trains them with other seeds."""
+    if sweep.further and options.trial is None and not options.limit:
+        if options.output or options.refit:
+            raise UserError(
+                f"{folder.root} has several objectives, so none is the best; "
+                f"{search.describe_pick(folder)}"
+            )
+        search.print_front(study, folder)
+        return 0
     trial = search.choose_trial(folder, study, options.trial)
     output = options.output or folder.root / "best.yaml"
     tree = search.write_best(sweep, folder, trial, output)

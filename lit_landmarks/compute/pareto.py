@@ -1,8 +1,8 @@
-"""Pareto front: the items that no cheaper item equals or beats."""
+"""Pareto fronts: the items that no other item equals or beats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,3 +26,26 @@ def pareto_front(items: Iterable[tuple[float, float, T]], by: float = 0.0) -> li
             lowest = value
             front.append(item)
     return front
+
+
+def select_nondominated(items: Iterable[tuple[Sequence[float], T]]) -> list[T]:
+    """The items of which no other one is at least as good in all values, in the given order.
+
+    Of items with equal values the first is selected.
+
+    Args:
+        items: (values, item); lower values are better, and all items have as many.
+
+    Example:
+        >>> select_nondominated([((1, 9), "a"), ((2, 9), "b"), ((3, 1), "c"), ((1, 9), "d")])
+        ['a', 'c']
+    """
+    rows = list(items)
+
+    def beats(place: int, other: int) -> bool:
+        ours, theirs = rows[place][0], rows[other][0]
+        equal = tuple(ours) == tuple(theirs)
+        return place < other if equal else all(a <= b for a, b in zip(ours, theirs, strict=True))
+
+    places = range(len(rows))
+    return [rows[k][1] for k in places if not any(beats(j, k) for j in places if j != k)]

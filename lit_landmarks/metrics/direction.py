@@ -8,7 +8,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import families
 
 #: Costs and losses have no metric family; they are minimized wherever they appear.
-_MINIMIZED = re.compile(r"loss(_\w+)?|parameters|learnable|latency(_\w+)?|mma_\w+")
+_MINIMIZED = re.compile(r"loss(_\w+)?|parameters|learnable|(onnx_)?latency(_\w+)?|mma_\w+")
 
 
 def metric_name(key: str) -> str:

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.reports.compare import Comparison, format_cost
 from lit_landmarks.reports.entries import Entry, StudyRecord, rank_candidates
 from lit_landmarks.reports.setting_names import format_setting, shorten_keys
@@ -41,6 +42,23 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Front:
+    """The answer of a study with several objectives, in the place of a winner.
+
+    Attributes:
+        entries: its rows, the best by the first objective first.
+        objectives: the metrics.
+        ends: objective -> its best value with the row that has it.
+        command: that writes the settings of one row, N to be filled in; empty without a study.
+    """
+
+    entries: Sequence[Entry]
+    objectives: Sequence[str]
+    ends: Mapping[str, str]
+    command: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """The best row under a condition.
 
@@ -64,7 +82,7 @@ def find_winner(comparison: Comparison) -> Winner | None:
         return None
     limit = cost_limit(comparison)
     cost = best.figure(comparison.cost)
-    study = _study_of(comparison, best)
+    study = next((study for study in comparison.studies if study.holds(best)), None)
     return Winner(
         entry=best,
         figure=_format_with_seeds(best, comparison.objective),
@@ -73,6 +91,24 @@ def find_winner(comparison: Comparison) -> Winner | None:
         settings=describe_searched(best),
         command=_make_command(best, study),
     )
+
+
+def find_front(comparison: Comparison) -> Front | None:
+    """The front of several objectives; None with one, or where no row is within the limits."""
+    entries = comparison.front
+    if not comparison.further or len(comparison.groups) > 1 or not entries:
+        return None
+    ends = {}
+    for key in comparison.objectives:
+        pick = max if higher_is_better(key) else min
+        best = pick(entries, key=lambda entry: entry.figure(key))
+        ends[key] = f"{best.figure(key):.3f}, {best.name}"
+    studies = [s for s in comparison.studies if any(s.holds(e) for e in entries)]
+    command = ""
+    if studies:
+        chosen = f"python -m lit_landmarks sweep best {shlex.quote(studies[0].folder)}"
+        command = f"{chosen} --trial N --output best.yaml"
+    return Front(entries, comparison.objectives, ends, command)
 
 
 def shorten_names(comparison: Comparison) -> Comparison:
@@ -98,12 +134,6 @@ def shorten_names(comparison: Comparison) -> Comparison:
         drawn=shortened(comparison.drawn),
         groups=[replace(group, entries=shortened(group.entries)) for group in comparison.groups],
     )
-
-
-def _study_of(comparison: Comparison, entry: Entry) -> StudyRecord | None:
-    if entry.trial is None:
-        return None
-    return next((s for s in comparison.studies if s.folder == entry.trial.folder), None)
 
 
 def _make_command(entry: Entry, study: StudyRecord | None) -> str:
@@ -132,12 +162,7 @@ def describe_searched(entry: Entry) -> dict[str, str]:
 
 def cost_limit(comparison: Comparison) -> float | None:
     """The limit that rows are held to on the cost that is shown; None without one."""
-    limits = [
-        limit.limit
-        for limit in comparison.limits
-        if limit.metric == comparison.cost and limit.at_most
-    ]
-    return min(limits, default=None)
+    return min((limit.limit for limit in comparison.cost_limits if limit.at_most), default=None)
 
 
 def best_of_methods(comparison: Comparison) -> list[Answer]:

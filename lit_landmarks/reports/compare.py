@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lit_landmarks.compute.pareto import pareto_front
+from lit_landmarks.compute.pareto import pareto_front, select_nondominated
 from lit_landmarks.draw.colors import PALETTE_SIZE
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import higher_is_better
@@ -56,6 +56,7 @@ class Comparison:
         columns: figures of the table.
         studies: studies of the trials; empty for runs alone.
         limits: what every row is held to, those of the studies or of --limit.
+        further: objectives beside the one that ranks, of studies whose answer is a front.
         groups: the rows that can be compared with each other, the largest group first; stars and
             Pareto fronts are those of a group. One group has an empty heading.
         cost: the figure that stands for cost, one of `COSTS`.
@@ -76,6 +77,17 @@ class Comparison:
     groups: Sequence[Group] = ()
     cost: str = COST
     limits: Sequence[Limit] = ()
+    further: Sequence[str] = ()
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives, the one that ranks first."""
+        return (self.objective, *self.further)
+
+    @property
+    def cost_limits(self) -> list[Limit]:
+        """The limits on the cost that is shown."""
+        return [limit for limit in self.limits if limit.metric == self.cost]
 
     @property
     def trials(self) -> int:
@@ -84,8 +96,11 @@ class Comparison:
 
     @property
     def best(self) -> Entry | None:
-        """The best row within all limits; None where no row can be compared with all others."""
-        if len(self.groups) > 1:
+        """The best row within all limits.
+
+        None where no row can be compared with all others, or is the best in several objectives.
+        """
+        if len(self.groups) > 1 or self.further:
             return None
         return next(iter(rank_candidates(self.entries, self.objective)), None)
 
@@ -102,10 +117,17 @@ class Comparison:
 
     @property
     def front(self) -> list[Entry]:
-        """The Pareto fronts of all groups, one after the other."""
+        """The fronts of all groups, one after the other.
+
+        Of several objectives each front begins with the best by the first; else it is that of
+        objective and cost, the cheapest first.
+        """
+        parts = self.split()
+        if self.further:
+            return [e for part in parts for e in select_front(part.entries, self.objectives)]
         return [
             entry
-            for part in self.split()
+            for part in parts
             for entry in select_pareto_entries(part.entries, self.objective, self.limits, self.cost)
         ]
 
@@ -187,19 +209,20 @@ def compare(
     max_drawn: int = PALETTE_SIZE,
     title: str | None = None,
     limits: Sequence[Limit] = (),
-    cost: str = COST,
+    cost: str | None = None,
 ) -> Comparison:
     """Ranks rows, holds each to all limits, and chooses columns and colors.
 
     Args:
         entries: runs and trials.
         studies: studies of the trials.
-        objective: metric of the ranking; None: that of the studies, or val/nme.
+        objective: metric of the ranking; None: those of the studies, or val/nme.
         extra: keys of further columns.
         max_drawn: the most rows that get a color.
         title: title of the page; None lists the studies and the number of runs.
         limits: limits beside those of the studies, which they replace on the same metric.
-        cost: the figure that stands for cost, one of `COSTS`.
+        cost: the figure that stands for cost, one of `COSTS`; None: the first of the studies'
+            objectives that is one, or multiply-adds.
 
     Raises:
         UserError: nothing to compare, a key that no row has, studies that disagree.
@@ -207,6 +230,8 @@ def compare(
     if not entries:
         raise UserError("nothing to compare: the study has no trials yet; run it on first")
     asked = sorted({study.objective for study in studies})
+    fronts = {study.objectives for study in studies}
+    further = next(iter(fronts))[1:] if objective is None and len(fronts) == 1 else ()
     if objective is None and len(asked) > 1:
         raise UserError(
             f"the studies have different objectives, {' and '.join(asked)}; choose one with "
@@ -215,9 +240,11 @@ def compare(
     key = objective or (asked[0] if asked else "val/nme")
     higher_is_better(key)
     metrics = {name for entry in entries for name in entry.metrics}
-    if cost not in COSTS:
+    if cost not in (None, *COSTS):
         raise UserError(f"{cost} is no cost; choose one of {', '.join(COSTS)}")
-    for name in [*extra, *([objective] if objective else []), *([cost] if cost != COST else [])]:
+    chosen = [*([objective] if objective else []), *([cost] if cost not in (None, COST) else [])]
+    cost = cost or next((name for name in further if name in COSTS), COST)
+    for name in [*extra, *chosen]:
         if name not in metrics:
             examples = ", ".join(sorted(k for k in metrics if k.count("/") < 3)[:6])
             raise UserError(f"no run has the figure {name}; there are {examples} and more")
@@ -235,11 +262,12 @@ def compare(
         objective=key,
         entries=rows,
         drawn=(ready + others)[:max_drawn],
-        columns=choose_columns(rows, key, (*([cost] if cost != COST else []), *extra)),
+        columns=choose_columns(rows, key, (*further, *([cost] if cost != COST else []), *extra)),
         studies=studies,
         groups=groups,
         cost=cost,
         limits=limits,
+        further=further,
     )
 
 
@@ -250,9 +278,10 @@ def format_cost(value: float, cost: str) -> str:
 
 
 def describe_ranking(comparison: Comparison) -> str:
-    """The objective and the limits that every row is held to."""
+    """The objective and the limits that every row is held to, and further objectives."""
     limits = ", ".join(map(str, comparison.limits))
-    return comparison.objective + (f" within {limits}" if limits else "")
+    further = f" (beside {', '.join(comparison.further)})" if comparison.further else ""
+    return comparison.objective + further + (f" within {limits}" if limits else "")
 
 
 def is_higher_better(key: str) -> bool | None:
@@ -349,6 +378,23 @@ def select_pareto_entries(
     return pareto_front(trained)
 
 
+def select_front(entries: Sequence[Entry], objectives: Sequence[str]) -> list[Entry]:
+    """Selects the rows within all limits that no other one equals or beats in every objective.
+
+    Args:
+        entries: rows.
+        objectives: metrics; the best by the first comes first.
+    """
+    signs = [-1.0 if higher_is_better(key) else 1.0 for key in objectives]
+    rows = [
+        (tuple(sign * e.figure(key) for sign, key in zip(signs, objectives, strict=True)), e)
+        for e in rank_candidates(entries, objectives[0])
+        if all(math.isfinite(e.figure(key)) for key in objectives)
+    ]
+    rows.sort(key=lambda row: row[0])
+    return select_nondominated(rows)
+
+
 def iterate_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yields the table as plain rows: name, state, every figure, every setting that differs."""
     different = find_differences(comparison.entries)
@@ -392,6 +438,11 @@ def as_json(comparison: Comparison) -> Mapping[str, Any]:
         "objective": comparison.objective,
         "limits": [str(limit) for limit in comparison.limits],
         "best": comparison.best.name if comparison.best else None,
+        **(
+            {"objectives": comparison.objectives, "front": [e.name for e in comparison.front]}
+            if comparison.further
+            else {}
+        ),
         "rows": list(iterate_rows(comparison)),
         "groups": [
             {

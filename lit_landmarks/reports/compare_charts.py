@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +79,9 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
     y_range, hidden = main_range(shown, objective)
     front = select_pareto_entries(comparison.entries, objective, comparison.limits, cost)
     styles = _method_styles(trained)
-    kinds = _Kinds(trained, pruned, others["infeasible"], front, hidden)
+    best = comparison.front if comparison.further else [comparison.best]
+    stars = {entry.name for entry in best if entry is not None}
+    kinds = _Kinds(trained, pruned, others["infeasible"], front, stars, hidden)
     return Chart(
         key=f"pareto-{number}" if number else "pareto",
         title=f"{objective} against cost" + (f": {heading}" if heading else ""),
@@ -95,12 +97,18 @@ def pareto_chart(comparison: Comparison, number: int = 0) -> Chart | None:
 
 
 class _Kinds(NamedTuple):
-    """Rows of a chart of cost: trained, pruned, not trained, on the front; hidden: a number."""
+    """Rows of a chart of cost: trained, pruned, not trained, on the front of its two axes.
+
+    Attributes:
+        stars: names of the best, or of the front of several objectives.
+        hidden: number of rows beyond the axes.
+    """
 
     trained: Sequence[Entry]
     pruned: Sequence[Entry]
     untrained: Sequence[Entry]
     front: Sequence[Entry]
+    stars: Container[str]
     hidden: int
 
 
@@ -120,9 +128,10 @@ def _pareto_series(
     y_range: Range,
 ) -> list[Series]:
     """The front, gray rows, rows that were not trained at the edge, then each colored row."""
-    objective, best, cost = comparison.objective, comparison.best, comparison.cost
+    objective, cost = comparison.objective, comparison.cost
     edge = y_range[0] if higher_is_better(objective) else y_range[1]
     plain: tuple[int | None, Mark] = (None, "dot")
+    best = "on the front" if comparison.further else "best within the limits"
     apart = [entry for entry in kinds.trained if comparison.color(entry) is None]
     series = [
         Series(
@@ -146,20 +155,21 @@ def _pareto_series(
     for method in dict.fromkeys(entry.method for entry in apart):
         color, mark = styles.get(method, plain)
         rows = [entry for entry in apart if entry.method == method]
-        within = [entry for entry in rows if entry.feasible]
+        within = [entry for entry in rows if entry.feasible and entry.name not in kinds.stars]
+        stars = [entry for entry in rows if entry.name in kinds.stars]
         beyond = [entry for entry in rows if not entry.feasible]
         named = f"{method}, " if styles else ""
         series += [
             _pareto_points(f"{named}within the limits", within, comparison, color, mark),
             _pareto_points(f"{named}beyond a limit", beyond, comparison, color, "cross"),
+            _pareto_points(f"{named}{best}", stars, comparison, color, "star"),
         ]
     for entry in kinds.trained:
         own = comparison.color(entry)
         if own is not None:
             color, mark = styles.get(entry.method, (own, "dot"))
             mark = mark if entry.feasible else "cross"
-            if best is not None and entry.name == best.name:
-                mark = "star"
+            mark = "star" if entry.name in kinds.stars else mark
             series.append(_pareto_points(entry.name, [entry], comparison, color, mark))
     return [part for part in series if part.points()]
 
@@ -192,7 +202,9 @@ def _describe_pareto(comparison: Comparison, kinds: _Kinds) -> str:
 
 def _explain_marks(comparison: Comparison, kinds: _Kinds) -> str:
     parts = []
-    if comparison.best is not None:
+    if comparison.further:
+        parts.append(f"stars are the front of {' and '.join(comparison.objectives)}")
+    elif comparison.best is not None:
         parts.append("the star is the best within the limits")
     if any(not entry.feasible for entry in kinds.trained):
         parts.append("crosses break a limit")
@@ -213,8 +225,7 @@ def _cost_limits(comparison: Comparison) -> list[tuple[float, str]]:
     """The limits on cost with their labels, each once."""
     labels = {
         limit.limit: str(limit).removeprefix("compute/").replace("mma", "MMA")
-        for limit in comparison.limits
-        if limit.metric == comparison.cost
+        for limit in comparison.cost_limits
     }
     return sorted(labels.items())
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lit_landmarks.console import print_table
+from lit_landmarks.reports.answers import Front, find_front
 from lit_landmarks.reports.compare import (
     Comparison,
     describe_ranking,
@@ -55,6 +56,10 @@ def _print_group(comparison: Comparison, console: Console) -> None:
     if comparison.heading:
         console.print(f"\n{comparison.heading}:", markup=False, soft_wrap=True, style="bold")
     _print_rows(comparison, console)
+    answer = find_front(comparison)
+    if answer is not None:
+        _print_front(answer, console)
+        return
     front = select_pareto_entries(
         comparison.entries, comparison.objective, comparison.limits, comparison.cost
     )
@@ -65,6 +70,18 @@ def _print_group(comparison: Comparison, console: Console) -> None:
             for e in front
         )
         console.print(f"Pareto front: {points}", markup=False, soft_wrap=True)
+
+
+def _print_front(front: Front, console: Console) -> None:
+    """The front of several objectives, and how to pick a row."""
+    rows = (
+        f"{entry.name} ({', '.join(f'{entry.figure(key):.3f}' for key in front.objectives)})"
+        for entry in front.entries
+    )
+    heading = f"front of {' and '.join(front.objectives)}, {len(front.entries)} rows"
+    console.print(f"{heading}: {', '.join(rows)}", markup=False, soft_wrap=True)
+    if front.command:
+        console.print(f"pick one: {front.command}", markup=False, soft_wrap=True)
 
 
 def _print_rows(comparison: Comparison, console: Console) -> None:

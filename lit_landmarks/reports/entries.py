@@ -115,6 +115,7 @@ class StudyRecord:
         importance_note: on how many trials the importance rests, or why it is empty.
         importance_clear: whether they are enough for a headline.
         total: number of trials that the sweep file asks for.
+        further: objectives beside the first, of a study whose answer is a front.
     """
 
     name: str
@@ -126,6 +127,16 @@ class StudyRecord:
     importance_note: str
     total: int
     importance_clear: bool = False
+    further: Sequence[str] = ()
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives, the one that ranks first."""
+        return (self.objective, *self.further)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether a row is a trial of this study."""
+        return entry.trial is not None and entry.trial.folder == self.folder
 
 
 def read_run_entry(path: Path) -> Entry:

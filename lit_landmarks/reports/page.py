@@ -22,6 +22,7 @@ from lit_landmarks.reports.answers import (
     Answer,
     best_of_methods,
     best_within_budget,
+    find_front,
     find_winner,
     shorten_names,
 )
@@ -134,6 +135,7 @@ def render_page(comparison: Comparison) -> str:
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         subtitle=_describe_ranking(comparison),
         winner=find_winner(comparison),
+        front=find_front(comparison),
         tables=_make_answer_tables(comparison),
         searched=[names[key] for key in names],
         numeric=_find_numeric(comparison, names),
@@ -182,7 +184,9 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
         note = best.name
         note += f", {format_cost(cost, comparison.cost)}" if math.isfinite(cost) else ""
         yield _Card(f"best {objective}", f"{best.figure(objective):.3f}", f"{note}; {heading}")
-    if (comparison.studies or comparison.limits) and not any(best for _, best in bests):
+    front = comparison.front
+    held = comparison.studies or comparison.limits
+    if held and not any(best for _, best in bests) and not (comparison.further and front):
         yield _Card(f"best {objective}", "none", "nothing trained is within the limits")
     states = Counter(_label_state(entry)[0] for entry in comparison.entries)
     count, trials = len(comparison.entries), comparison.trials
@@ -192,9 +196,9 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
         f"{trials} of {total}" if trials == count else str(count),
         ", ".join(f"{number} {state}" for state, number in states.items()),
     )
-    front = comparison.front
-    if len(front) > 1 and len(comparison.groups) < 2:
-        cheapest = front[0]
+    priced = [entry for entry in front if math.isfinite(entry.figure(comparison.cost))]
+    if len(priced) > 1 and len(comparison.groups) < 2:
+        cheapest = min(priced, key=lambda entry: entry.figure(comparison.cost))
         price = format_cost(cheapest.figure(comparison.cost), comparison.cost)
         note = f"cheapest: {cheapest.figure(objective):.3f} at {price}"
         yield _Card("Pareto front", str(len(front)), note)

@@ -24,12 +24,8 @@ def slice_charts(comparison: Comparison) -> list[Chart]:
     return [
         chart
         for study in comparison.studies
-        for chart in _slices(study, [e for e in comparison.entries if _belongs(e, study)])
+        for chart in _slices(study, [e for e in comparison.entries if study.holds(e)])
     ]
-
-
-def _belongs(entry: Entry, study: StudyRecord) -> bool:
-    return entry.trial is not None and entry.trial.folder == study.folder
 
 
 def searched_keys(entries: Sequence[Entry]) -> list[str]:

@@ -24,7 +24,7 @@ import wandb
 from lit_landmarks.draw.chart import Drawing, chart_figure
 from lit_landmarks.draw.plots import figure_image, save_figure
 from lit_landmarks.files import write_atomic
-from lit_landmarks.reports.compare import compare, select_pareto_entries
+from lit_landmarks.reports.compare import Comparison, compare
 from lit_landmarks.reports.compare_charts import (
     best_so_far,
     history_chart,
@@ -33,6 +33,7 @@ from lit_landmarks.reports.compare_charts import (
 )
 from lit_landmarks.reports.entries import (
     COST,
+    Entry,
     StudyRecord,
     format_value,
     open_trial_run,
@@ -50,7 +51,7 @@ _LOGGED = "logged_trials.json"
 
 def make_study_charts(study: StudyRecord) -> dict[str, Drawing]:
     """Makes the charts of a study that have data: Pareto plot, history and importance."""
-    comparison = compare(read_study_entries(study, files=False), [study], max_drawn=1)
+    comparison = _compare_trials(study)
     charts = {
         "pareto": pareto_chart(comparison),
         "history": history_chart(study),
@@ -89,7 +90,7 @@ def track_study(study: StudyRecord, options: WandbOptions, config: Mapping[str, 
     done = 1
     try:
         _log(study, logger)
-        winner = _find_winner(study)
+        winner = _find_trial(study, _compare_trials(study).best)
         if options.artifacts and winner is not None and winner["run"]:
             log_best(logger, f"{study.name}-best", open_trial_run(Path(winner["run"])))
         done = 0
@@ -127,11 +128,17 @@ def _log(study: StudyRecord, logger: RunTracker) -> None:
     write_atomic(logged_file, json.dumps([trial["number"] for trial in _list_ended(study)]))
 
 
-def _find_winner(study: StudyRecord) -> Mapping[str, Any] | None:
-    """The best trial within the limits."""
-    best = best_so_far(study)
-    fine = [t for t in study.trials if t["feasible"] and t["value"] is not None]
-    return next((t for t in fine if t["value"] == best[-1][1]), None) if best else None
+def _compare_trials(study: StudyRecord) -> Comparison:
+    """The trials as their records say; no run directory is read."""
+    return compare(read_study_entries(study, files=False), [study], max_drawn=1)
+
+
+def _find_trial(study: StudyRecord, entry: Entry | None) -> Mapping[str, Any] | None:
+    """The record of a row; None without one."""
+    if entry is None or entry.trial is None:
+        return None
+    number = entry.trial.number
+    return next(trial for trial in study.trials if trial["number"] == number)
 
 
 def _list_ended(study: StudyRecord) -> list[Mapping[str, Any]]:
@@ -170,14 +177,13 @@ def make_study_tables(study: StudyRecord) -> dict[str, tuple[list[str], list[lis
         ]
         for t in study.trials
     ]
-    front = select_pareto_entries(
-        read_study_entries(study, files=False), study.objective, study.limits
-    )
+    front = _compare_trials(study).front
+    axes = list(study.objectives) if study.further else [COST, study.objective]
     return {
         "trials": ([*heads, *(f"violation of {limit}" for limit in limits), *params], rows),
         "pareto": (
-            ["trial", COST, study.objective],
-            [[e.name, e.figure(COST), e.figure(study.objective)] for e in front],
+            ["trial", *axes],
+            [[e.name, *map(e.figure, axes)] for e in front],
         ),
         "importance": (
             ["parameter", "share of importance"],
@@ -191,7 +197,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def summarize_record(study: StudyRecord) -> dict[str, Any]:
-    """Counts of trials, and the best within the limits if there is one."""
+    """Counts of trials, and the best within the limits if there is one, or the front."""
     states = [trial["state"] for trial in study.trials]
     fine = [t for t in study.trials if t["feasible"] and t["value"] is not None]
     summary: dict[str, Any] = {
@@ -201,9 +207,15 @@ def summarize_record(study: StudyRecord) -> dict[str, Any]:
             "within_limits": len(fine),
             **{state: states.count(state) for state in sorted(set(states))},
         },
-        "importance_told": study.importance_note,
+        "importance_note": study.importance_note,
     }
-    winner = _find_winner(study)
+    comparison = _compare_trials(study)
+    if study.further:
+        summary["front"] = [
+            {"trial": e.name, **{key: e.figure(key) for key in study.objectives}}
+            for e in comparison.front
+        ]
+    winner = _find_trial(study, comparison.best)
     if winner is not None:
         keys = {name: setting_of(name) for name in winner["params"]}
         names = shorten_keys(keys.values())

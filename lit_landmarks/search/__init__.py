@@ -6,11 +6,13 @@
     storage.py      journal or database; both survive a full disk or a lost connection
     attributes.py   names of what is recorded with trials and studies
     judged.py       trials judged by the sweep file as it is now; what cannot go on with it
+    objectives.py   values of trials under one objective or several
     study.py        a study's folder and its Optuna study; best feasible trial, Pareto front
     workers.py      worker processes, their heartbeats, whether one is alive
     requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
     exhausted.py    exhaustive samplers: grid and brute force
+    exit_figures.py figures of an epoch with early exit
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
     quiet.py        latency measured while no other worker trains
@@ -23,6 +25,7 @@
     importance.py   importance of parameters
     records.py      a study as plain values, for `reports`
     refit.py        the best settings as an argument file, trained with other seeds
+    front.py        the front of several objectives, and the pick of a trial from it
     report.py       tables and summaries
 
 A new method joins by its argument file alone: name it under `methods` of a sweep file.
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from lit_landmarks.search.budget import list_counted_trials
     from lit_landmarks.search.checks import check_metrics, check_settings
     from lit_landmarks.search.devices import run_handed_over
+    from lit_landmarks.search.front import describe_pick, print_front
     from lit_landmarks.search.judged import JudgedStudy, check_continuable
     from lit_landmarks.search.launchers import hide_launcher
     from lit_landmarks.search.manual import describe_keys
@@ -86,6 +90,7 @@ __all__ = [
     "choose_trial",
     "describe_keys",
     "describe_outcome",
+    "describe_pick",
     "find_best_feasible",
     "format_mean_and_deviation",
     "format_trial",
@@ -95,6 +100,7 @@ __all__ = [
     "list_counted_trials",
     "list_selection_seeds",
     "measure_pace",
+    "print_front",
     "print_status",
     "read_sweep",
     "requeue_dead",
@@ -116,6 +122,8 @@ _MODULES = {
     "check_metrics": "lit_landmarks.search.checks",
     "check_settings": "lit_landmarks.search.checks",
     "run_handed_over": "lit_landmarks.search.devices",
+    "describe_pick": "lit_landmarks.search.front",
+    "print_front": "lit_landmarks.search.front",
     "JudgedStudy": "lit_landmarks.search.judged",
     "check_continuable": "lit_landmarks.search.judged",
     "hide_launcher": "lit_landmarks.search.launchers",

@@ -9,7 +9,7 @@ RUN, WHY, METRICS, RESUMES, OWNER = "run", "why", "metrics", "resumes", "owner"
 EPOCHS, SEEDS = "epochs", "seeds"
 #: Of a trial: digest of its settings, and the trial with the same ones whose record it repeats.
 SETTINGS, TWIN = "settings", "twin"
-#: Of a study: the metric that its trials were trained for.
+#: Of a study: the metric that its trials were trained for; a list of several.
 OBJECTIVE = "objective"
 #: Of a study on a database: digest of its sweep file, digests of replaced ones.
 DIGEST, OLD_DIGESTS = "sweep", "sweep before it was mended"

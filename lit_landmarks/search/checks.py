@@ -12,6 +12,7 @@ import torch
 from lit_landmarks.compute import count_mma
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
+from lit_landmarks.export.latency import require_onnx
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.metrics.keys import possible_keys
 from lit_landmarks.search.launchers import hide_launcher
@@ -19,7 +20,7 @@ from lit_landmarks.search.space import Branch, Parameter, Sweep
 from lit_landmarks.search.task_runner import limit_to_one_device
 from lit_landmarks.settings import Task
 from lit_landmarks.settings.arguments import to_arguments
-from lit_landmarks.settings.costs import LATENCY_KEYS
+from lit_landmarks.settings.costs import LATENCY_KEYS, ONNX_LATENCY_KEYS
 from lit_landmarks.types import Role
 
 
@@ -52,8 +53,12 @@ def check_metrics(sweep: Sweep) -> None:
     """Builds each method with its data, and compares objective and limits with what is logged.
 
     Raises:
-        UserError: no such metric, or data that is not there or does not fit.
+        UserError: no such metric, a package that measures it is not installed, or data that is not
+            there or does not fit.
     """
+    for metric in sweep.timed:
+        if metric in ONNX_LATENCY_KEYS:
+            require_onnx(f"{sweep.file}: {metric}")
     for where, files, space in _iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         arguments = to_arguments({**sweep.settings, **first})
@@ -75,7 +80,7 @@ def list_logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[st
     """Lists the metric keys that a run of this method on this data can log at its end."""
     example = method.example()
     cost = count_mma(method, example)
-    keys = {*cost.record(), *LATENCY_KEYS}
+    keys = {*cost.record(), *LATENCY_KEYS, *ONNX_LATENCY_KEYS}
     with torch.no_grad():
         prediction = method.eval()(example)
     roles: tuple[Role, ...] = ("val", "test")

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from lit_landmarks.search.attributes import RESUMES, RUN
 from lit_landmarks.search.budget import is_void
 from lit_landmarks.search.judged import JudgedStudy
-from lit_landmarks.search.study import StudyFolder, rank_feasible
+from lit_landmarks.search.study import StudyFolder, find_front, rank_feasible
 from lit_landmarks.training.run_directory import RunDirectory
 
 
@@ -25,8 +25,8 @@ class Cleanup:
     Args:
         folder: the study's folder.
         study: its storage.
-        keep: trials within the limits whose best checkpoint is kept, the best first; None keeps
-            all checkpoints of all trials.
+        keep: trials within the limits whose best checkpoint is kept, the best first, and with
+            several objectives the whole front; 0 keeps none, None all checkpoints of all trials.
     """
 
     def __init__(self, folder: StudyFolder, study: JudgedStudy, keep: int | None) -> None:
@@ -41,7 +41,8 @@ class Cleanup:
         ended = {self._name_run(t) for t in trials if t.state.is_finished() and not is_void(t)}
         going_on = {self._name_run(t) for t in trials if not t.state.is_finished()}
         ranked = dict.fromkeys(self._name_run(t) for t in rank_feasible(self._study))
-        best = list(ranked)[: self._keep]
+        front = find_front(self._study) if self._study.sweep.further else []
+        best = list(ranked)[: max(self._keep, len(front)) if self._keep else 0]
         for name in ended - going_on - self._empty - {None}:
             assert name is not None
             for checkpoint in self._list_checkpoints(name):

@@ -69,7 +69,12 @@ def hand_over(folder: StudyFolder, arguments: list[str], watch: TrialWatch) -> d
     _end_path(job).unlink(missing_ok=True)
     write_json(
         job,
-        {"words": arguments, "prunes": watch.prunes, "told": watch.details, "costs": watch.costs},
+        {
+            "words": arguments,
+            "prunes": watch.prunes,
+            "details": watch.details,
+            "costs": watch.costs,
+        },
     )
     command = [sys.executable, "-m", "lit_landmarks", "sweep", "trial", str(folder.root)]
     process = subprocess.Popen(
@@ -117,7 +122,9 @@ def run_handed_over(sweep: Sweep, folder: StudyFolder, number: int) -> None:
         raise UserError(f"{job} is not there; `sweep trial` is for `sweep run` itself to call")
     order = json.loads(job.read_text(encoding="utf-8"))
     trial = None if is_follower() else _open_trial(sweep, folder, number)
-    watch = TrialWatch(trial, sweep, order["prunes"], details=order["told"], costs=order["costs"])
+    watch = TrialWatch(
+        trial, sweep, order["prunes"], details=order["details"], costs=order["costs"]
+    )
     arguments = order["words"]
     run = arguments[arguments.index("--resume" if "--resume" in arguments else "--run") + 1]
     end, why = "complete", ""

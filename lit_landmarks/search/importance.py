@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from lit_landmarks.search.objectives import first_value, is_trained
+
 #: Fewest trials from which importances are computed, and from which one is a headline.
 FEWEST, FEWEST_CLEAR = 8, 30
 #: Share of the variance between trials that the model must predict for a headline.
@@ -102,12 +104,8 @@ def compute_importances(trials: Sequence[FrozenTrial], direction: str) -> Import
 
 def _estimate_values(trials: Sequence[FrozenTrial]) -> dict[int, float]:
     """Objective of each trial with figures by its number, as if pruned ones had been completed."""
-    complete = [
-        t
-        for t in trials
-        if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
-    ]
-    values = {t.number: float(t.value or 0.0) for t in complete}
+    complete = [t for t in trials if is_trained(t)]
+    values = {t.number: float(first_value(t) or 0.0) for t in complete}
     for trial in trials:
         reported = trial.intermediate_values
         if trial.state != TrialState.PRUNED or not reported:

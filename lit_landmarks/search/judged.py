@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit, compute_violations, replace_limits
 from lit_landmarks.search.attributes import METRICS, OBJECTIVE, WHY
+from lit_landmarks.search.objectives import first_value, is_trained
 from lit_landmarks.search.space import METHOD, Sweep
 
 #: Outcome of a trial that was refused by a limit that the sweep file no longer has.
@@ -49,13 +50,13 @@ class JudgedStudy(optuna.Study):
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """The direction of the sweep's objective."""
-        return [StudyDirection[self.sweep.direction.upper()]]
+        """The directions of the sweep's objectives."""
+        return [StudyDirection[direction.upper()] for direction in self.sweep.directions]
 
     @property
-    def stored_direction(self) -> StudyDirection:
-        """The direction with which the study was created."""
-        return super().directions[0]
+    def stored_directions(self) -> list[StudyDirection]:
+        """The directions with which the study was created."""
+        return super().directions
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -88,9 +89,9 @@ class JudgedStudy(optuna.Study):
 
 
 def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:
-    """Judges a trial by the objective and the limits of a sweep.
+    """Judges a trial by the objectives and the limits of a sweep.
 
-    A trial that did not log the objective or a limited metric counts as failed, and so does one
+    A trial that did not log an objective or a limited metric counts as failed, and so does one
     that was not trained although it would be within the limits.
 
     Args:
@@ -98,14 +99,14 @@ def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:
         trial: a trial as it is stored.
 
     Returns:
-        The trial itself where nothing differs; else a copy with another value, other constraints
+        The trial itself where nothing differs; else a copy with other values, other constraints
         or another state.
     """
     metrics: Mapping[str, float] = trial.user_attrs.get(METRICS, {})
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not metrics:
         return trial
     ended = trial.state == TrialState.COMPLETE
-    trained = ended and trial.value is not None and math.isfinite(trial.value)
+    trained = is_trained(trial)
     if trained and (missing := next((m for m in sweep.metrics if m not in metrics), None)):
         return _fail(trial, f"logged no {missing}")
     figures = metrics if trained or not ended else charge_untrained(sweep.constraints, metrics)
@@ -117,14 +118,14 @@ def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:
     }
     if ended and not trained and before and all(v <= 0 for v in violations.values()):
         return _fail(trial, NOT_TRAINED)
-    value = trial.value
+    values = trial.values
     if ended:
-        value = metrics[sweep.objective] if trained else sweep.worst
-    if (value, violations) == (trial.value, before):
+        values = [metrics[key] for key in sweep.objectives] if trained else list(sweep.worst)
+    if (values, violations) == (trial.values, before):
         return trial
     judged = copy.copy(trial)
     if ended:
-        judged.value = value
+        judged.values = values
     others = trial.system_attrs.items()
     judged.system_attrs = {k: v for k, v in others if not k.startswith("constraints")}
     for name, violation in violations.items():
@@ -134,7 +135,7 @@ def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:
 
 def _fail(trial: FrozenTrial, why: str) -> FrozenTrial:
     failed = copy.copy(trial)
-    failed.state, failed.value = TrialState.FAIL, None
+    failed.state, failed.values = TrialState.FAIL, None
     failed.user_attrs = {**trial.user_attrs, WHY: why}
     return failed
 
@@ -171,13 +172,13 @@ def check_continuable(study: JudgedStudy) -> None:
     sweep = study.sweep
     cure = f"put it back, or start another study: sweep run {sweep.file} --study NEW_FOLDER"
     trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-    trained_for = study.user_attrs.get(OBJECTIVE) or _find_objective(trials, sweep)
+    trained_for = read_objectives(study) or (_find_objective(trials, sweep),)
     measured = any(t.values or t.intermediate_values for t in trials)
-    turned = bool(trials) and study.stored_direction != study.direction
-    if turned or (measured and trained_for != sweep.objective):
+    turned = bool(trials) and study.stored_directions != study.directions
+    if turned or (measured and trained_for != sweep.objectives):
         raise UserError(
-            f"{sweep.file}: objective is {sweep.objective}, but the trials were trained for "
-            f"{trained_for}; {cure}"
+            f"{sweep.file}: objective is {' and '.join(sweep.objectives)}, but the trials were "
+            f"trained for {' and '.join(trained_for)}; {cure}"
         )
     distributions = _list_distributions(sweep)
     for name, used in {k: d for t in trials for k, d in t.distributions.items()}.items():
@@ -190,16 +191,28 @@ def check_continuable(study: JudgedStudy) -> None:
                 f"{sweep.file}: {name} was {_describe(used)} in the trials so far, which cannot "
                 f"change within a study; {cure}"
             ) from error
-    if study.user_attrs.get(OBJECTIVE) != sweep.objective:
-        study.set_user_attr(OBJECTIVE, sweep.objective)
+    if read_objectives(study) != sweep.objectives:
+        record_objectives(study)
+
+
+def read_objectives(study: JudgedStudy) -> tuple[str, ...]:
+    """The metrics that the trials of a study were trained for; none of an earlier version's."""
+    recorded = study.user_attrs.get(OBJECTIVE) or ()
+    return (recorded,) if isinstance(recorded, str) else tuple(recorded)
+
+
+def record_objectives(study: JudgedStudy) -> None:
+    """Records the metrics that the trials of a study are trained for."""
+    several = list(study.sweep.objectives)
+    study.set_user_attr(OBJECTIVE, several if study.sweep.further else study.sweep.objective)
 
 
 def _find_objective(trials: Iterable[FrozenTrial], sweep: Sweep) -> str:
     """The objective of a study of an earlier version, which did not record it."""
     for trial in trials:
         metrics = trial.user_attrs.get(METRICS, {})
-        if trial.value is not None and math.isfinite(trial.value):
-            same = [key for key, value in metrics.items() if value == trial.value]
+        if is_trained(trial):
+            same = [key for key, value in metrics.items() if value == first_value(trial)]
             return sweep.objective if sweep.objective in same or not same else same[0]
     return sweep.objective
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,6 +10,7 @@ from lit_landmarks.reports.entries import StudyRecord
 from lit_landmarks.search.attributes import METRICS, RUN, SEEDS, WHY
 from lit_landmarks.search.importance import compute_importances
 from lit_landmarks.search.judged import NOT_TRAINED, JudgedStudy
+from lit_landmarks.search.objectives import first_value, is_trained
 from lit_landmarks.search.runner import describe_outcome, list_counted_trials
 from lit_landmarks.search.study import StudyFolder, is_feasible
 
@@ -31,18 +31,18 @@ def build_study_record(folder: StudyFolder, study: JudgedStudy) -> StudyRecord:
         name=sweep.name,
         folder=str(folder.root),
         objective=sweep.objective,
+        further=sweep.further,
         limits=sweep.constraints,
         trials=[_describe_trial(folder, trial) for trial in trials],
         importance=importance.shares,
-        importance_note=importance.note,
+        importance_note=importance.note + (f"; of {sweep.objective}" if sweep.further else ""),
         importance_clear=importance.clear,
         total=sweep.trials,
     )
 
 
 def _describe_trial(folder: StudyFolder, trial: FrozenTrial) -> dict[str, Any]:
-    value = trial.value if trial.state == TrialState.COMPLETE else None
-    has_value = value is not None and math.isfinite(value)
+    has_value = is_trained(trial)
     state = _STATES.get(trial.state, "finished" if has_value else "infeasible")
     if trial.user_attrs.get(WHY) == NOT_TRAINED:
         state = "infeasible"
@@ -52,7 +52,7 @@ def _describe_trial(folder: StudyFolder, trial: FrozenTrial) -> dict[str, Any]:
         "state": state,
         "outcome": describe_outcome(trial),
         "feasible": is_feasible(trial) or (state != "infeasible" and state != "finished"),
-        "value": value if has_value else None,
+        "value": first_value(trial) if has_value else None,
         "params": dict(trial.params),
         "metrics": {
             key: float(v)

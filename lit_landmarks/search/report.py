@@ -22,7 +22,9 @@ from lit_landmarks.search.budget import (
     list_counted_trials,
 )
 from lit_landmarks.search.exhausted import is_exhausted
+from lit_landmarks.search.front import describe_front, summarize_front
 from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.objectives import first_value, is_trained
 from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.study import (
     StudyFolder,
@@ -37,12 +39,13 @@ def format_trial(trial: FrozenTrial) -> str:
     """Formats a finished trial in one line."""
     cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
     cost_text = f", {cost:.1f} MMA" if cost is not None else ""
-    return f"trial {trial.number}: {_format_value(trial)}{cost_text}, {describe_outcome(trial)}"
+    values = ", ".join(_format_value(trial, place) for place in range(len(trial.values or [0])))
+    return f"trial {trial.number}: {values}{cost_text}, {describe_outcome(trial)}"
 
 
-def _format_value(trial: FrozenTrial) -> str:
-    value = trial.value
-    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+def _format_value(trial: FrozenTrial, place: int = 0) -> str:
+    """The objective of that place, or a dash."""
+    return f"{trial.values[place]:.3f}" if is_trained(trial) else "-"
 
 
 def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> dict[str, Any]:
@@ -61,12 +64,13 @@ def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> di
         if best is None
         else {
             "number": best.number,
-            "value": best.value,
+            "value": first_value(best),
             "parameters": best.params,
             "seeds": best.user_attrs.get(SEEDS),
         },
+        **({"front": summarize_front(study)} if sweep.further else {}),
         "pareto": [
-            {"number": t.number, "value": t.value, "mma": t.user_attrs[METRICS]["compute/mma"]}
+            {"number": t.number, "value": first_value(t), "mma": _get_mma(t)}
             for t in select_pareto_trials(study)
         ],
         "states": {
@@ -74,6 +78,11 @@ def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> di
             for state in ("complete", "pruned", "fail", "running", "interrupted")
         },
     }
+
+
+def _get_mma(trial: FrozenTrial) -> float | None:
+    cost: float | None = trial.user_attrs.get(METRICS, {}).get("compute/mma")
+    return cost
 
 
 def _list_shown_trials(study: JudgedStudy) -> list[FrozenTrial]:
@@ -140,48 +149,50 @@ def measure_pace(study: optuna.Study) -> float:
 
 
 def print_status(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> None:
-    """Prints a table of trials, the best one, the Pareto front, time left and how to go on."""
-    trials, best, front = (
-        _list_shown_trials(study),
-        find_best_feasible(study),
-        select_pareto_trials(study),
-    )
+    """Prints a table of trials, the best one or the front, time left and how to go on."""
+    trials = _list_shown_trials(study)
     table = Table(
         title=f"{sweep.name}: {len(trials)} of {sweep.trials} trials", title_justify="left"
     )
-    for column in ("trial", sweep.objective, "MMA", "minutes", "what became of it"):
+    places = range(len(sweep.objectives))
+    # A cost that is an objective has a column already.
+    costs = [] if "compute/mma" in sweep.objectives else ["MMA"]
+    for column in ("trial", *sweep.objectives, *costs, "minutes", "what became of it"):
         table.add_column(column, justify="left" if column[0] == "w" else "right")
     for trial in sorted(trials, key=_make_rank_key(study)):
-        cost = trial.user_attrs.get(METRICS, {}).get("compute/mma")
+        cost = _get_mma(trial)
         table.add_row(
             str(trial.number),
-            _format_value(trial),
-            "-" if cost is None else f"{cost:.1f}",
+            *(_format_value(trial, place) for place in places),
+            *("-" if cost is None else f"{cost:.1f}" for _ in costs),
             f"{trial.duration.total_seconds() / 60:.1f}" if trial.duration else "-",
             _describe_state(trial, sweep, folder),
         )
     console = plain_console()
     print_table(table, console)
-    if best is None:
-        console.print(f"no trial within {_format_limits(study)} yet")
-    else:
-        console.print(
-            f"best within {_format_limits(study)}: trial {best.number}, "
-            f"{sweep.objective} {best.value:.3f}"
-        )
-    console.print(
-        "Pareto front: "
-        + (
-            ", ".join(
-                f"{t.value:.3f} at {t.user_attrs[METRICS]['compute/mma']:.1f} MMA" for t in front
-            )
-            or "-"
-        )
-    )
+    for line in _describe_best(study):
+        console.print(line)
     console.print(_describe_budget(sweep, study, folder))
     if _is_unfinished(sweep, study, folder) and not count_live_workers(sweep, study, folder):
         resume = f"python -m lit_landmarks sweep resume {folder.root}"
         console.print(f"no worker is at work; go on with: {resume}")
+
+
+def _describe_best(study: JudgedStudy) -> list[str]:
+    """The best trial and the front against multiply-adds, or the front of several objectives."""
+    sweep, best = study.sweep, find_best_feasible(study)
+    if best is None:
+        return [f"no trial within {_format_limits(study)} yet"]
+    if sweep.further:
+        return [f"within {_format_limits(study)}: {describe_front(study)}"]
+    points = ", ".join(
+        f"{_format_value(t)} at {_get_mma(t):.1f} MMA" for t in select_pareto_trials(study)
+    )
+    return [
+        f"best within {_format_limits(study)}: trial {best.number}, "
+        f"{sweep.objective} {_format_value(best)}",
+        f"Pareto front: {points or '-'}",
+    ]
 
 
 def _is_unfinished(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> bool:
@@ -218,13 +229,13 @@ def _describe_budget(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> s
     return text
 
 
-def _make_rank_key(study: optuna.Study) -> Callable[[FrozenTrial], tuple[bool, float, int]]:
+def _make_rank_key(study: JudgedStudy) -> Callable[[FrozenTrial], tuple[bool, float, int]]:
     """Makes the sort key of the table: within the limits first, then by objective."""
-    sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    sign = -1.0 if study.sweep.direction == "maximize" else 1.0
 
     def key(trial: FrozenTrial) -> tuple[bool, float, int]:
-        has_value = trial.state == TrialState.COMPLETE and trial.value is not None
-        value = sign * float(trial.value or 0.0) if has_value else math.inf
+        has_value = trial.state == TrialState.COMPLETE and trial.values is not None
+        value = sign * float(first_value(trial) or 0.0) if has_value else math.inf
         return not is_feasible(trial), value, trial.number
 
     return key

@@ -13,6 +13,7 @@ import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
+from lit_landmarks.search.objectives import first_value
 from lit_landmarks.search.runner import list_counted_trials
 from lit_landmarks.search.study import StudyFolder, find_best_feasible, is_feasible
 from lit_landmarks.search.sweep_file import read_sweep, with_absolute_bases
@@ -102,10 +103,10 @@ def _read_figures(folder: StudyFolder) -> tuple[float, float, float, int]:
     done = sorted(list_counted_trials(study), key=lambda t: t.number)
     best = find_best_feasible(study)
     sign = -1.0 if folder.sweep().direction == "maximize" else 1.0
-    early = [sign * float(t.value or 0.0) for t in done[: len(done) // 2] if is_feasible(t)]
+    early = [sign * float(first_value(t) or 0.0) for t in done[: len(done) // 2] if is_feasible(t)]
     share = 100 * sum(map(is_feasible, done)) / max(len(done), 1)
     return (
-        math.nan if best is None else float(best.value or 0.0),
+        math.nan if best is None else float(first_value(best) or 0.0),
         sign * min(early) if early else math.nan,
         share,
         len(done),

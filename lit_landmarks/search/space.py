@@ -22,6 +22,8 @@ from lit_landmarks.reports.limits import Limit
 
 #: The parameter that chooses among `methods`.
 METHOD = "method"
+#: How the keys of latency in PyTorch and in ONNX Runtime begin.
+_LATENCIES = ("compute/latency_", "compute/onnx_latency_")
 #: Trials of a new study whose best checkpoint is kept, unless its file says otherwise.
 KEPT_TRIALS = 3
 
@@ -109,6 +111,8 @@ class Sweep:
     """A checked sweep file; its keys are explained in README.md beside this module.
 
     Attributes:
+        objective: the metric by which trials are ranked.
+        further: objectives beside it, of a study whose answer is a front.
         seeds: a trial trains one fit for each; empty for one fit with the seed of the configs.
         heartbeat: seconds between two heartbeats of a worker.
         grace: seconds of silence after which a worker counts as dead.
@@ -124,6 +128,7 @@ class Sweep:
     trials: int
     base: tuple[Path, ...] = ()
     objective: str = "val/nme"
+    further: tuple[str, ...] = ()
     constraints: tuple[Limit, ...] = ()
     space: tuple[Parameter, ...] = ()
     methods: Mapping[str, Branch] = field(default_factory=dict)
@@ -140,29 +145,44 @@ class Sweep:
     keep: int | None = None
 
     @property
-    def direction(self) -> str:
-        """For Optuna: "minimize" or "maximize"."""
-        return "maximize" if higher_is_better(self.objective) else "minimize"
+    def objectives(self) -> tuple[str, ...]:
+        """All objectives, the one that ranks first."""
+        return (self.objective, *self.further)
 
     @property
-    def worst(self) -> float:
-        """The objective of a trial that was not trained."""
-        return -math.inf if self.direction == "maximize" else math.inf
+    def direction(self) -> str:
+        """Of the objective, for Optuna: "minimize" or "maximize"."""
+        return self.directions[0]
+
+    @property
+    def directions(self) -> list[str]:
+        """`direction` of each objective."""
+        return ["maximize" if higher_is_better(key) else "minimize" for key in self.objectives]
+
+    @property
+    def worst(self) -> tuple[float, ...]:
+        """The objectives of a trial that was not trained.
+
+        All are infinite, those too that are known without a training: a sampler orders such trials
+        by how far they are beyond the limits.
+        """
+        signs = [-1.0 if direction == "maximize" else 1.0 for direction in self.directions]
+        return tuple(sign * math.inf for sign in signs)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The objective and the metrics of the limits."""
-        return (self.objective, *(c.metric for c in self.constraints))
+        """The objectives and the metrics of the limits."""
+        return (*self.objectives, *(c.metric for c in self.constraints))
 
     @property
-    def timed(self) -> bool:
-        """Whether a limit or the objective asks for latency."""
-        return any(metric.startswith("compute/latency") for metric in self.metrics)
+    def timed(self) -> tuple[str, ...]:
+        """The latencies that a limit or an objective asks for."""
+        return tuple(metric for metric in self.metrics if metric.startswith(_LATENCIES))
 
     @property
     def monitor(self) -> str:
-        """What best.ckpt of a trial follows: the objective, if validation logs it."""
-        return self.objective if self.objective.startswith("val/") else "val/nme"
+        """What best.ckpt of a trial follows: the first objective that validation logs."""
+        return next((key for key in self.objectives if key.startswith("val/")), "val/nme")
 
     @property
     def shared(self) -> bool:

@@ -1,4 +1,4 @@
-"""A study on disk: its folder, its Optuna study, its best trial and Pareto front.
+"""A study on disk: its folder, its Optuna study, its best trial and its fronts.
 
 STUDY/sweep.yaml        copy of the sweep file, paths made absolute
 STUDY/journal.log       Optuna's journal, unless the storage is a database
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import socket
 import zlib
@@ -27,7 +26,13 @@ from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN
-from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.judged import JudgedStudy, record_objectives
+from lit_landmarks.search.objectives import (
+    first_value,
+    is_trained,
+    rank_trials,
+    select_front,
+)
 from lit_landmarks.search.space import KEPT_TRIALS
 from lit_landmarks.search.storage import open_storage
 from lit_landmarks.search.sweep_file import (
@@ -134,11 +139,11 @@ class StudyFolder:
             storage=storage,
             study_name=sweep.name,
             load_if_exists=True,
-            direction=sweep.direction,  # type: ignore[arg-type]
+            directions=sweep.directions,  # type: ignore[arg-type]
         )
         study = JudgedStudy(sweep, storage, instantiate(module, kind, pruner, dict(pruning)))
         if OBJECTIVE not in study.user_attrs and not study.get_trials(deepcopy=False):
-            study.set_user_attr(OBJECTIVE, sweep.objective)
+            record_objectives(study)
         if sweep.shared:
             digest = study.user_attrs.get(DIGEST)
             if digest is None:
@@ -204,7 +209,8 @@ def digest_sweep(sweep: Sweep) -> str:
         names,
         spaces,
         [repr(p) for p in sweep.space],
-        sweep.objective,
+        # A study of one objective has the digest that earlier versions gave it.
+        list(sweep.objectives) if sweep.further else sweep.objective,
         [str(c) for c in sweep.constraints],
         sorted(sweep.settings.items()),
         sweep.seeds,
@@ -233,24 +239,24 @@ def _make_sampler(sweep: Sweep, trials: int) -> Any:
 
 def is_feasible(trial: FrozenTrial) -> bool:
     """Whether a trial was trained to its end and is within every limit."""
-    return (
-        trial.state == TrialState.COMPLETE
-        and trial.value is not None
-        and math.isfinite(trial.value)
-        and all(value <= 0 for value in trial.constraints.values())
-    )
+    return is_trained(trial) and all(value <= 0 for value in trial.constraints.values())
 
 
-def rank_feasible(study: optuna.Study) -> list[FrozenTrial]:
-    """Ranks the trials within all limits, best first."""
+def rank_feasible(study: JudgedStudy) -> list[FrozenTrial]:
+    """Ranks the trials within all limits, best first; with several objectives the front first."""
     feasible = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
-    sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    return sorted(feasible, key=lambda t: sign * float(t.value or 0.0))
+    return rank_trials(feasible, study.sweep.objectives)
 
 
-def find_best_feasible(study: optuna.Study) -> FrozenTrial | None:
-    """Finds the best trial within all limits; None if there is none."""
+def find_best_feasible(study: JudgedStudy) -> FrozenTrial | None:
+    """Finds the best trial within all limits, by the first objective; None if there is none."""
     return next(iter(rank_feasible(study)), None)
+
+
+def find_front(study: JudgedStudy) -> list[FrozenTrial]:
+    """Finds the trials within all limits that no other one equals or beats in all objectives."""
+    feasible = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
+    return select_front(feasible, study.sweep.objectives)
 
 
 def select_pareto_trials(study: JudgedStudy, cost: str = "compute/mma") -> list[FrozenTrial]:
@@ -263,13 +269,11 @@ def select_pareto_trials(study: JudgedStudy, cost: str = "compute/mma") -> list[
         cost: metric of the cost.
     """
     others = [str(limit) for limit in study.limits if limit.metric != cost]
-    sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    sign = -1.0 if study.sweep.direction == "maximize" else 1.0
     trained = [
-        (float(t.user_attrs[METRICS][cost]), sign * float(t.value), t)
+        (float(t.user_attrs[METRICS][cost]), sign * float(first_value(t) or 0.0), t)
         for t in study.get_trials(deepcopy=False)
-        if t.state == TrialState.COMPLETE
-        and t.value is not None
-        and math.isfinite(t.value)
+        if is_trained(t)
         and cost in t.user_attrs.get(METRICS, {})
         and all(t.constraints.get(name, 0.0) <= 0 for name in others)
     ]

@@ -32,6 +32,8 @@ _SET_BY_STUDY = (
 )
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
+#: Samplers that refuse a study of several objectives.
+_OF_ONE_OBJECTIVE = ("CmaEsSampler",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -52,13 +54,15 @@ def read_sweep(path: Path) -> Sweep:
     if not base and not (methods and all(branch.base for branch in methods.values())):
         raise UserError(f"{path}: no base config; list argument files in 'base'")
     hours, epochs = tree.get("hours"), tree.get("epochs")
+    objectives = read.objectives(tree.get("objective", "val/nme"))
     url, heartbeat, grace = read.storage(tree.get("storage", "journal"))
     sweep = Sweep(
         name=read.name(tree["name"]),
         file=path,
         trials=int(read.number(tree["trials"], "trials", whole=True, least=1)),
         base=base,
-        objective=read.metric(str(tree.get("objective", "val/nme")), "objective"),
+        objective=objectives[0],
+        further=objectives[1:],
         constraints=tuple(
             read.constraint(c) for c in read.constraint_texts(tree.get("constraints"))
         ),
@@ -79,6 +83,7 @@ def read_sweep(path: Path) -> Sweep:
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
     _refuse_duplicates(sweep)
+    _refuse_single_objective_parts(sweep)
     check_sampler_space(sweep)
     return sweep
 
@@ -120,6 +125,21 @@ def _refuse_duplicates(sweep: Sweep) -> None:
     texts = [str(c) for c in sweep.constraints]
     if double := next((text for text in texts if texts.count(text) > 1), None):
         raise UserError(f"{sweep.file}: constraints holds '{double}' twice; remove one")
+
+
+def _refuse_single_objective_parts(sweep: Sweep) -> None:
+    """Raises `UserError` for a pruner or a sampler that cannot go with several objectives."""
+    if not sweep.further:
+        return
+    several = f"does not go with the objectives {' and '.join(sweep.objectives)}"
+    if sweep.pruner[0] != "NopPruner":
+        raise UserError(
+            f"{sweep.file}: pruner {several}, since Optuna prunes by one alone; leave it away"
+        )
+    if sweep.sampler[0] in _OF_ONE_OBJECTIVE:
+        raise UserError(
+            f"{sweep.file}: sampler {sweep.sampler[0]} {several}; take NSGAIISampler or TPESampler"
+        )
 
 
 #: Module, base class and default class of the keys that name an Optuna class.
@@ -238,6 +258,15 @@ class _Reader:
         if missing is not None:
             raise self.fail(key, f"names {missing}, which is not there; correct the path")
         return files
+
+    def objectives(self, value: Any) -> tuple[str, ...]:
+        names = value if isinstance(value, list) else [value]
+        if not names:
+            raise self.fail("objective", "is an empty list; name a metric")
+        keys = tuple(self.metric(str(name), "objective") for name in names)
+        if double := next((key for key in keys if keys.count(key) > 1), None):
+            raise self.fail("objective", f"holds {double} twice; remove one")
+        return keys
 
     def metric(self, key: str, where: str) -> str:
         try:

@@ -16,6 +16,7 @@ from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.watch import TrialWatch
 from lit_landmarks.settings import Request, Task, compose, read_request
 from lit_landmarks.settings.arguments import split_overrides
+from lit_landmarks.settings.costs import Timing
 from lit_landmarks.settings.untrained import track_settings
 
 
@@ -34,7 +35,9 @@ class TaskRunner:
         self._monitor, self._folder = sweep.monitor, folder
         self._task: Task | None = None
 
-    def costs(self, base: list[Path], settings: list[str], timed: bool = False) -> dict[str, float]:
+    def costs(
+        self, base: list[Path], settings: list[str], timed: Timing | None = None
+    ) -> dict[str, float]:
         """Counts the costs (`compute/...`) of settings, without data; see `trial.Costs`."""
         return self._get_task(Request("fit", list(base), overrides=settings)).costs(timed)
 

@@ -43,6 +43,7 @@ from lit_landmarks.search.study import StudyFolder
 from lit_landmarks.search.watch import TrialWatch, insert_measured_mma, list_searched_keys
 from lit_landmarks.search.workers import LostTrialError, Worker
 from lit_landmarks.settings.arguments import to_arguments
+from lit_landmarks.settings.costs import Timing
 from lit_landmarks.training.divergence import Diverged
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.tracking import TRIAL
@@ -59,9 +60,9 @@ class Costs(Protocol):
     """Callable that counts the costs (`compute/...`) of settings, without data and training."""
 
     def __call__(
-        self, base: list[Path], settings: list[str], timed: bool = False
+        self, base: list[Path], settings: list[str], timed: Timing | None = None
     ) -> dict[str, float]:
-        """Costs of argument files and settings; with latency if `timed`."""
+        """Costs of argument files and settings; with the latencies that `timed` asks for."""
 
 
 @dataclass(frozen=True)
@@ -211,19 +212,20 @@ class TrialRunner:
             settings = suggest(self.sweep, trial)
             if self._repeat_twin(trial, settings):
                 return
-            progress.metrics = self._count_costs(trial, settings, timed=False)
+            progress.metrics = self._count_costs(trial, settings)
             progress.adaptive = "compute/mma_min" in progress.metrics
             within = self._is_within_limits(progress)
             if within and self.sweep.timed:
                 # Latency is slow to measure: only for a limit on it, when no other one is broken.
-                with contextlib.nullcontext() if self.quiet is None else self.quiet.measure():
-                    progress.metrics |= self._count_costs(trial, settings, timed=True)
+                alone = contextlib.nullcontext if self.quiet is None else self.quiet.measure
+                timing = Timing(self.sweep.timed, alone)
+                progress.metrics |= self._count_costs(trial, settings, timing)
                 within = self._is_within_limits(progress)
             if not within:
                 charged = charge_untrained(self.sweep.constraints, progress.metrics)
                 self._set_constraints(trial, charged, all_limits=True)
                 self._track_untrained(trial, settings, progress)
-                self._record_end(trial, charged, 0, value=self.sweep.worst)
+                self._record_end(trial, charged, 0, values=self.sweep.worst)
                 return
             if not progress.adaptive:
                 self._set_constraints(trial, progress.metrics)
@@ -231,9 +233,9 @@ class TrialRunner:
             if progress.target is not None:
                 settings = replace(settings, chosen={_TARGET: progress.target, **settings.chosen})
             trial.set_user_attr(METRICS, progress.metrics)
-            value = self._train(trial, settings, progress)
+            values = self._train(trial, settings, progress)
             self._set_constraints(trial, progress.metrics, all_limits=True)
-            self._record_end(trial, progress.metrics, progress.count_epochs(), value=value)
+            self._record_end(trial, progress.metrics, progress.count_epochs(), values=values)
         except (LostTrialError, UpdateFinishedTrialError, StorageLostError):
             raise
         except (optuna.TrialPruned, Diverged) as pruned:
@@ -271,7 +273,7 @@ class TrialRunner:
         for name, violation in twin.constraints.items():
             trial.set_constraint(name, violation)
         if twin.state == TrialState.COMPLETE:
-            self._record_end(trial, twin.user_attrs[METRICS], 0, value=twin.value)
+            self._record_end(trial, twin.user_attrs[METRICS], 0, values=twin.values)
             return True
         for step, value in twin.intermediate_values.items():
             trial.report(value, step)
@@ -282,7 +284,7 @@ class TrialRunner:
     # ---- cost first ------------------------------------------------------------------------
 
     def _count_costs(
-        self, trial: optuna.Trial, settings: Settings, timed: bool
+        self, trial: optuna.Trial, settings: Settings, timed: Timing | None = None
     ) -> dict[str, float]:
         """Costs of a trial, from the settings that its fit gets, so that both need one parse."""
         arguments = self._build_arguments(trial, settings, None)
@@ -357,13 +359,13 @@ class TrialRunner:
         trial: optuna.Trial,
         metrics: Mapping[str, float],
         epochs: int,
-        value: float | None = None,
+        values: Sequence[float] | None = None,
         state: TrialState | None = None,
     ) -> None:
         trial.set_user_attr(METRICS, dict(metrics))
         trial.set_user_attr(EPOCHS, epochs)
         try:
-            self.study.tell(trial, value, state=state)
+            self.study.tell(trial, values, state=state)
         except ValueError as error:
             # Optuna raises it for a trial that is not running; any other ValueError is a bug.
             if self.study._storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
@@ -372,8 +374,8 @@ class TrialRunner:
 
     # ---- training --------------------------------------------------------------------------
 
-    def _train(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> float:
-        """Trains all seeds, or the rest that a dead worker has left, and returns the objective."""
+    def _train(self, trial: optuna.Trial, settings: Settings, progress: _Progress) -> list[float]:
+        """Trains all seeds, or the rest that a dead worker has left, and returns the objectives."""
         before = self.folder.locate(trial.user_attrs.get(RESUMES))
         root = self.folder.trials / f"{trial.number:04d}"
         if before is not None and before.is_dir():
@@ -398,14 +400,14 @@ class TrialRunner:
             objectives = [m.get(objective) for m in metrics]
             names = map(str, self.sweep.seeds)
             trial.set_user_attr(SEEDS, dict(zip(names, objectives, strict=True)))
-        return float(progress.metrics[objective])
+        return [float(progress.metrics[key]) for key in self.sweep.objectives]
 
     def _check_metrics(self, metrics: Mapping[str, float]) -> None:
         missing = next((m for m in self.sweep.metrics if m not in metrics), None)
         if missing is not None:
             raise UserError(f"the run logged no {missing}; correct 'objective' or 'constraints'")
-        if math.isnan(metrics[self.sweep.objective]):
-            raise UserError(f"{self.sweep.objective} is NaN")
+        if broken := next((m for m in self.sweep.objectives if math.isnan(metrics[m])), None):
+            raise UserError(f"{broken} is NaN")
 
     def _make_watch(
         self,

@@ -13,6 +13,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from lit_landmarks.reports.limits import compute_violations
 from lit_landmarks.reports.setting_names import shorten_keys
+from lit_landmarks.search.attributes import EPOCHS
+from lit_landmarks.search.exit_figures import ExitFigures, has_target
 from lit_landmarks.search.space import METHOD, Sweep
 from lit_landmarks.search.workers import LostTrialError
 from lit_landmarks.settings.arguments import to_text
@@ -48,9 +50,10 @@ class TrialWatch(Observer):
             adaptive method is the most that it will be.
 
     Attributes:
-        best: best value of the objective so far.
+        best: the objective with which the fit would end now, that of the checkpoint that is the
+            best so far; with early exit where the fit ends with thresholds for a target cost.
         epochs: epochs that have ended.
-        figures: metrics of the last validation.
+        figures: metrics of the last validation, with early exit as far as they depend on it.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class TrialWatch(Observer):
         costs: Mapping[str, float] | None = None,
     ) -> None:
         self.trial, self.sweep, self.prunes, self.check = trial, sweep, prunes, check
-        self.best = sweep.worst
+        self.best = sweep.worst[0]
+        # By what best.ckpt is chosen: the objective as validation logs it, all stages run.
+        self._logged = sweep.worst[0]
+        self._exits: ExitFigures | None = None
         self.epochs = 0
         self.figures: dict[str, float] = {}
         self.details = dict(details or {})
@@ -85,23 +91,47 @@ class TrialWatch(Observer):
         """Counts the epoch."""
         self.epochs = trainer.current_epoch + 1
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to collect predictions if the fit ends with exit thresholds."""
+        if self._counts(trainer) and has_target(pl_module):
+            self._exits = self._exits or ExitFigures()
+            self._exits.begin()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects the predictions of a batch."""
+        if self._exits is not None and self._counts(trainer):
+            self._exits.add(outputs["prediction"], batch)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the metrics and reports the best value so far.
+        """Takes the metrics and reports the value of the best epoch so far.
 
         Raises:
             TrialPruned: by the decision of the pruner.
             LostTrialError: the trial was given to another worker.
         """
-        # The final evaluation validates once more; the trial has ended by then.
-        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+        if not self._counts(trainer):
             return
-        figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        self.figures = figures
-        value = figures.get(self.sweep.objective, math.nan)
-        if math.isnan(value):
+        logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        judged, self.figures = logged, logged
+        if self._exits is not None:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            judged = self._exits.compute(pl_module, data)  # type: ignore[arg-type]
+            self.figures = {**logged, **judged}
+        objective = self.sweep.objective
+        value = judged.get(objective, math.nan)
+        if math.isnan(value) or math.isnan(logged.get(objective, math.nan)):
             return
         pick = max if self.sweep.direction == "maximize" else min
-        self.best = pick(self.best, value)
+        if pick(logged[objective], self._logged) != self._logged or math.isinf(self._logged):
+            self._logged, self.best = logged[objective], value
         if not self.prunes:
             return
         verdict = self._decide(trainer.current_epoch) if self.trial is not None else _GO_ON
@@ -112,22 +142,32 @@ class TrialWatch(Observer):
         if verdict == _PRUNE:
             raise optuna.TrialPruned(f"pruned after epoch {trainer.current_epoch + 1}")
 
+    def _counts(self, trainer: Trainer) -> bool:
+        """Whether this is the validation of an epoch; the final evaluation validates once more."""
+        return not trainer.sanity_checking and trainer.state.fn == TrainerFn.FITTING
+
     def _decide(self, epoch: int) -> int:
         assert self.trial is not None
         try:
             self.check()
+            if self.sweep.further:
+                # Optuna takes no reports for several objectives; budgets count epochs by them.
+                self.trial.set_user_attr(EPOCHS, epoch + 1)
+                return _GO_ON
             self.trial.report(self.best, epoch)
             return _PRUNE if self.trial.should_prune() else _GO_ON
         except (LostTrialError, UpdateFinishedTrialError):
             return _LOST
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value, for a checkpoint: a resumed trial goes on from it."""
-        return {"best": self.best}
+        """The best epoch's values, for a checkpoint: a resumed trial goes on from them."""
+        return {"best": self.best, "logged": self._logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the best value of the epochs before."""
         self.best = float(state_dict["best"])
+        # Checkpoints of earlier versions have one value, for both.
+        self._logged = float(state_dict.get("logged", self.best))
 
     # ---- W&B -------------------------------------------------------------------------------
 
@@ -142,7 +182,7 @@ class TrialWatch(Observer):
         return {
             "study": {
                 "name": self.sweep.name,
-                "objective": self.sweep.objective,
+                "objective": ", ".join(self.sweep.objectives),
                 "constraints": [str(c) for c in self.sweep.constraints],
                 **details,
             },

@@ -8,6 +8,7 @@
     parser.py         LightningCLI as the parser of that tree and the overrides
     diagnosis.py      a refused setting in one line, with the cure
     task.py           `Task`: the parsed settings, and the method, data and trainer they describe
+    plan.py           what a fit will do, before it begins
     costs.py          multiply-adds, parameters and latency of a configured method
     datasets.py       one data set from `--key value` arguments or a YAML entry
     schemes.py        landmark schemes that data sets and runs declare

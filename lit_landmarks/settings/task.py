@@ -15,12 +15,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from lit_landmarks.analysis.target_cost import reach_target_cost
-from lit_landmarks.compute import count_mma
 from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
-from lit_landmarks.methods.identity import IDENTITY
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
@@ -29,19 +27,20 @@ from lit_landmarks.settings.composition import (
     find_unset_variables,
     take_data_sets,
 )
-from lit_landmarks.settings.costs import measure_costs
+from lit_landmarks.settings.costs import Timing, measure_costs
 from lit_landmarks.settings.diagnosis import refuse_unknown_names, reraise, trainer_errors
 from lit_landmarks.settings.measured import connect_measured
 from lit_landmarks.settings.parser import parse_settings
+from lit_landmarks.settings.plan import plan_fit
 from lit_landmarks.settings.process_state import preserve_process_state
 from lit_landmarks.settings.request import Request, TrainingVerb, read_request
 from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
 from lit_landmarks.settings.untrained import costs_too_much
 from lit_landmarks.settings.values import refuse_linked
 from lit_landmarks.training.baseline import describe_unbeaten
-from lit_landmarks.training.build import connect, describe_missing_labels, run_name
+from lit_landmarks.training.build import connect
 from lit_landmarks.training.callbacks import MONITOR
-from lit_landmarks.training.checkpoints import check_checkpoint, load_weights, read_checkpoint
+from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.divergence import refuse_broken_predictions
@@ -52,10 +51,11 @@ from lit_landmarks.training.evaluation import (
     measure,
     print_metrics,
 )
-from lit_landmarks.training.fitting import Fit, describe_finished, equip, run_fit
+from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.predictions import save_points
-from lit_landmarks.training.ranks import create_shared_run, is_follower
+from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.run_lock import lock_run
 from lit_landmarks.training.wandb_logging import WandbOptions
@@ -234,13 +234,13 @@ class Task:
 
     # ---- what is done with them ------------------------------------------------------------
 
-    def costs(self, timed: bool = False) -> dict[str, float]:
+    def costs(self, timed: bool | Timing | None = False) -> dict[str, float]:
         """Costs (`compute/...`) of the configured method, without data and without training.
 
         Args:
-            timed: measure latency too (ms per call, CPU, one thread).
+            timed: measure latency too (ms per call, CPU, one thread); True in PyTorch.
         """
-        return measure_costs(self.build_method(), timed)
+        return measure_costs(self.build_method(), Timing() if timed is True else timed or None)
 
     def fit(
         self,
@@ -273,7 +273,7 @@ class Task:
                 return {}
             arguments = dict(self._build("trainer"))
             check_precision(arguments)
-            plan = self._plan_fit(monitor)
+            plan = plan_fit(self, monitor)
             held = lock and not is_follower()
             with lock_run(plan.run.root, "fit") if held else contextlib.nullcontext():
                 try:
@@ -286,6 +286,11 @@ class Task:
     def tracking(self) -> WandbOptions:
         """How W&B tracks the fit."""
         options: WandbOptions = self._build("wandb")
+        return options
+
+    def loggers(self) -> LoggerOptions:
+        """The further loggers of the fit."""
+        options: LoggerOptions = self._build("loggers")
         return options
 
     def _train(
@@ -422,51 +427,6 @@ class Task:
 
     def _set_seed(self) -> None:
         seed_everything(self.seed, workers=True, verbose=False)
-
-    def _plan_fit(self, monitor: str) -> Fit:
-        spec = self.connect()
-        method, resume = self.method(), self.request.resume
-        cost = count_mma(method, method.example())
-        changes = [] if resume is None else find_changes(resume, self.data())
-        if resume is not None and changes and not self.request.accept_changed_data:
-            raise UserError(
-                f"the data of {resume.root} is not what it was trained on: {'; '.join(changes)}; "
-                "restore it, or go on with --accept_changed_data, which records the change"
-            )
-        text = self.resolved
-        return Fit(
-            run=resume or create_shared_run(self.request.run, run_name(method, spec)),
-            config=yaml.safe_load(text),
-            config_text=text,
-            seed=self.seed,
-            command=self._whole_command(),
-            tracking=self.tracking(),
-            loggers=self._build("loggers"),
-            cost=cost,
-            resume=resume is not None,
-            monitor=monitor,
-            schemes=self.data().own_schemes(),
-            notes=(
-                *describe_missing_labels(method, spec),
-                *describe_finished(resume, self.settings["trainer"]["max_epochs"]),
-                *(f"the data has changed: {change}" for change in changes),
-                *([] if (notice := cost.notice()) is None else [notice]),
-            ),
-            changes=tuple(changes),
-            phased=len(method.phases.phases) > 1,
-        )
-
-    def _whole_command(self) -> str:
-        """The command line of the run: of one that goes on, that of its start.
-
-        A resumed run that changes something has both, since neither alone gives its figures.
-        """
-        request, command = self.request, self.request.command()
-        if request.resume is None:
-            return command
-        start = read_checkpoint(request.resume.last)[IDENTITY].get("command", "")
-        changes = request.overrides or request.accept_changed_data
-        return " && ".join(filter(None, (start, command if changes or not start else "")))
 
     def _declare_schemes(self) -> None:
         """Registers the schemes that data declares, and the run that is evaluated or resumed."""

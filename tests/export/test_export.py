@@ -15,6 +15,7 @@ import yaml
 from torch import Tensor
 
 import lit_landmarks
+from lit_landmarks import Task
 from lit_landmarks.cli import main
 from lit_landmarks.errors import UserError
 from lit_landmarks.export import exporter
@@ -116,13 +117,25 @@ def test_a_file_is_measured_as_its_checkpoint_is(
 
 @pytest.mark.slow
 def test_eight_bits_are_smaller_and_measured(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    built: list[str] = []
+    build = Task._build
+
+    def record(task: Task, key: str) -> Any:
+        built.append(key)
+        return build(task, key)
+
+    monkeypatch.setattr(Task, "_build", record)
     path = tmp_path / "small.onnx"
     arguments = ["export", "--run", str(run), "--to", str(path), "--quantize", "int8"]
     # A regressor of two layers: the convolution runs in 8 bits, the head that gives points not.
     assert main([*arguments, "--faces", "4"]) == 0
     assert "8 bits: 1 operators" in capsys.readouterr().out
+    assert built.count("data") == 1, "for the ranges and both figures"
     said = open_graph(path).description
     assert said.precision == "int8"
     figures = said.metrics

@@ -38,8 +38,8 @@ def validate(callbacks: Sequence[Callback], epoch: int, figures: dict[str, float
 
 def costs(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
     width = value_of(words, "model.width")
-    found = {"compute/mma": width, "compute/parameters": 100 * width}
-    return {**found, "compute/latency_median_ms": width / 10} if timed else found
+    counted = {"compute/mma": width, "compute/parameters": 100 * width}
+    return {**counted, "compute/latency_median_ms": width / 10} if timed else counted
 
 
 @pytest.fixture(autouse=True)

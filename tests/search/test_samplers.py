@@ -38,10 +38,10 @@ def test_every_sampler_gets_the_same_trials_and_seeds(sweep: Path, tmp_path: Pat
         go(folder, nme)
 
     names = ["TPESampler", "RandomSampler"]
-    found = compare_samplers(sweep, names, 3, 6, tmp_path / "out", study)
+    compared = compare_samplers(sweep, names, 3, 6, tmp_path / "out", study)
     assert [root.name for root in ran] == [f"{n}-{seed}" for n in names for seed in range(3)]
-    assert [(f.sampler, f.trials, len(f.best)) for f in found] == [(n, 6, 3) for n in names]
-    for figures in found:
+    assert [(f.sampler, f.trials, len(f.best)) for f in compared] == [(n, 6, 3) for n in names]
+    for figures in compared:
         for seed, best in enumerate(figures.best):
             folder = StudyFolder(tmp_path / "out" / f"{figures.sampler}-{seed}")
             trials = folder.open(folder.sweep()).get_trials()
@@ -51,7 +51,7 @@ def test_every_sampler_gets_the_same_trials_and_seeds(sweep: Path, tmp_path: Pat
             assert best == pytest.approx(20 - max(kept) / 10) if kept else math.isnan(best)
             assert folder.sweep().sampler[1] == {"seed": seed}
     again = compare_samplers(sweep, names, 3, 6, tmp_path / "out", study)
-    assert again == found, "finished studies are read"
+    assert again == compared, "finished studies are read"
     first = StudyFolder(tmp_path / "out" / "TPESampler-0")
     assert find_best_feasible(first.open(first.sweep())) is not None
 
@@ -64,7 +64,7 @@ def test_medians_count_a_search_that_found_nothing_as_the_worst() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ((), "needs --sweep"),
         (("--sweep", "nowhere.yaml"), "nowhere.yaml"),
@@ -74,11 +74,11 @@ def test_medians_count_a_search_that_found_nothing_as_the_worst() -> None:
 )
 def test_bad_arguments(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
-    told: str,
+    message: str,
 ) -> None:  # fmt: skip
     chosen = [str(sweep) if word == "FILE" else word for word in words]
     assert main(["bench", "samplers", *chosen, "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()

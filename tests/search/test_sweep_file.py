@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit
-from lit_landmarks.search import describe_keys
+from lit_landmarks.search import check_metrics, describe_keys
 from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, instantiate, read_sweep
 from lit_landmarks.search.trial import suggest
 
@@ -55,6 +56,16 @@ def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
     assert read_sweep(write(objective="val/helen/auc10_interocular")).direction == "maximize"
 
 
+def test_a_limit_that_needs_a_package_names_its_extra(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = read_sweep(write(constraints=["compute/onnx_latency_median_ms <= 5"]))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    expected = r"sweep.yaml: compute/onnx_latency_median_ms needs more .*\[export\]"
+    with pytest.raises(UserError, match=expected):
+        check_metrics(sweep)
+
+
 def test_suggestions_stay_within_and_keep_their_type(write: Write) -> None:
     sweep = read_sweep(write())
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -82,7 +93,7 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"trails": 5}, "unknown key 'trails'; did you mean trials"),
         ({"trials": "gone"}, "no 'trials'"),
@@ -163,11 +174,11 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"storage": {"url": "journal", "heartbeat": 10, "grace": 15}}, "give 20 or more"),
     ],
 )
-def test_bad_files_are_told_in_one_line(write: Write, changes: dict[str, Any], told: str) -> None:
+def test_bad_files_give_one_line(write: Write, changes: dict[str, Any], message: str) -> None:
     path = write(**changes)
     with pytest.raises(UserError) as caught:
         read_sweep(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -11,6 +11,7 @@ import pytest
 
 from lit_landmarks.search import task_runner
 from lit_landmarks.settings import Request
+from lit_landmarks.settings.costs import Timing
 
 
 class RecordedTask:
@@ -22,7 +23,7 @@ class RecordedTask:
         self.request = request
         self.made.append(request.overrides)
 
-    def costs(self, timed: bool) -> dict[str, float]:
+    def costs(self, timed: Timing | None) -> dict[str, float]:
         return {"compute/mma": 2.0 if timed else 1.0}
 
     def fit(self, callbacks: Sequence[Any], monitor: str, lock: bool) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> task_runner.TaskR
 def test_costs_and_fit_of_a_trial_share_one_parse(runner: task_runner.TaskRunner) -> None:
     base = [Path("one.yaml")]
     assert runner.costs(base, ["--a=1"]) == {"compute/mma": 1.0}
-    assert runner.costs(base, ["--a=1"], timed=True) == {"compute/mma": 2.0}
+    assert runner.costs(base, ["--a=1"], timed=Timing()) == {"compute/mma": 2.0}
     result = runner.fit(["--config", "one.yaml", "--run", "r", "--a=1"], [])
     command = "python -m lit_landmarks fit --config one.yaml --run r --a=1 --trainer.devices=1"
     assert result == {"command": command, "monitor": "val/nme"}

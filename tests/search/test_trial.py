@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from lit_landmarks.search import (
 )
 from lit_landmarks.search.attributes import EPOCHS, SEEDS
 from lit_landmarks.search.watch import TrialWatch
+from lit_landmarks.settings.costs import Timing
 from lit_landmarks.training.divergence import Diverged
 
 from .conftest import Make, costs, go, validate, value_of
@@ -186,13 +188,13 @@ def test_a_trial_that_ended_early_has_every_limit(
             validate(callbacks, 0, {"val/nme": 9.0, "val/afw/nme_box": 8.0})
         raise end
 
-    told = ["val/afw/nme_box <= 6", "compute/mma <= 20", "val/wflw/nme_box <= 3"]
-    folder = make_study(constraints=told)
+    limits = ["val/afw/nme_box <= 6", "compute/mma <= 20", "val/wflw/nme_box <= 3"]
+    folder = make_study(constraints=limits)
     study = folder.open(folder.sweep())
     study.enqueue_trial({"model.width": 10})
     go(folder, fit, total=1)
     assert list(study.trials[0].constraints.items()) == list(
-        zip(told, [2.0 if validated else 0.0, -10.0, 0.0], strict=True)
+        zip(limits, [2.0 if validated else 0.0, -10.0, 0.0], strict=True)
     )
 
 
@@ -268,23 +270,44 @@ def test_settings_that_an_edited_file_changes_are_trained_again(make_study: Make
 
 
 def test_latency_is_measured_where_a_limit_asks_for_it(make_study: Make) -> None:
-    asked: list[bool] = []
+    asked: list[Timing | None] = []
 
-    def count(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
+    def count(base: list[Path], words: list[str], timed: Timing | None = None) -> dict[str, float]:
         asked.append(timed)
-        return costs(base, words, timed)
+        return costs(base, words, timed is not None)
 
     folder = make_study(constraints=["compute/mma <= 20", "compute/latency_median_ms <= 1.5"])
     study = folder.open(folder.sweep())
     for width in (30, 17, 10):
         study.enqueue_trial({"model.width": width})
     go(folder, plain, count, total=3)
-    assert asked == [False, False, True, False, True], "not of what is too dear anyway"
+    measured = [timing is not None for timing in asked]
+    assert measured == [False, False, True, False, True], "not of what is too dear anyway"
+    assert asked[2] is not None
+    assert asked[2].keys == ("compute/latency_median_ms",)
     dear, slow, fine = study.trials
     assert dear.constraints == {"compute/mma <= 20": 10.0, "compute/latency_median_ms <= 1.5": 0.0}
     assert slow.constraints["compute/latency_median_ms <= 1.5"] == pytest.approx(0.2)
     assert slow.value == math.inf
     assert fine.value == 19.0
+
+
+def test_a_limit_on_latency_in_onnx_runtime_has_that_measured_alone(make_study: Make) -> None:
+    limit = "compute/onnx_latency_median_ms <= 1.5"
+    folder = make_study(constraints=[limit])
+
+    def count(base: list[Path], words: list[str], timed: Timing | None = None) -> dict[str, float]:
+        if timed is None:
+            return costs(base, words)
+        assert timed.keys == ("compute/onnx_latency_median_ms",)
+        # Trainings of other workers wait for the lock.
+        turn = (folder.root / ".latency-turn").open()
+        with turn, timed.alone(), pytest.raises(BlockingIOError):
+            fcntl.flock(turn, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return costs(base, words) | {"compute/onnx_latency_median_ms": 1.0}
+
+    study = go(folder, plain, count, total=1)
+    assert study.trials[0].constraints == {limit: -0.5}
 
 
 def test_a_limit_that_the_run_did_not_log_fails_the_trial(make_study: Make) -> None:
@@ -395,7 +418,7 @@ def test_an_adaptive_method_too_dear_with_all_stages_is_fitted_to_the_limit(
 
 def test_wandb_gets_the_cost_that_thresholds_would_have_reached(make_study: Make) -> None:
     """An adaptive trial beyond the limit with all stages keeps it, also when it is pruned."""
-    told: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
 
     def adaptive(base: list[Path], words: list[str], timed: bool = False) -> dict[str, float]:
         return {"compute/mma": 30.0, "compute/mma_min": 10.0, "compute/mma_max": 30.0}
@@ -403,18 +426,18 @@ def test_wandb_gets_the_cost_that_thresholds_would_have_reached(make_study: Make
     def fit(words: list[str], callbacks: Sequence[Callback]) -> dict[str, Any]:
         (watch,) = callbacks
         assert isinstance(watch, TrialWatch)
-        told.append(watch.begin_run({"compute/mma": 30.0, "compute/parameters": 9.0}))
+        summaries.append(watch.begin_run({"compute/mma": 30.0, "compute/parameters": 9.0}))
         validate(callbacks, 0, {"val/nme": 7.0, "val/faces/mma": 25.0, "val/faces/faces": 2.0})
-        told.append(watch.summarize_run({}, optuna.TrialPruned())[0])
+        summaries.append(watch.summarize_run({}, optuna.TrialPruned())[0])
         return {"metrics": {"val/nme": 5.0, "compute/mma": 19.0}}
 
     folder = make_study(space={"model.init_args.width": {"choice": [[1], None]}})
     go(folder, fit, adaptive, 1)
-    for summary, state in zip(told, ("running", "pruned"), strict=True):
+    for summary, state in zip(summaries, ("running", "pruned"), strict=True):
         assert summary["compute/mma"] == 20.0
         assert (summary["study"]["state"], summary["study"]["feasible"]) == (state, True)
         assert summary["study"]["constraints"] == {"compute/mma <= 20": 0.0}
-    assert told[0]["compute/parameters"] == 9.0
+    assert summaries[0]["compute/parameters"] == 9.0
 
 
 def test_settings_that_wandb_draws_have_short_keys_and_plain_values(make_study: Make) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,37 @@ def test_the_latency_is_that_of_the_round_that_was_disturbed_least(
     assert figures["compute/latency_median_ms"] == 8.6
     assert figures["compute/latency_p90_ms"] == 1.2 * 8.6
     assert figures["compute/latency_spread_ms"] == pytest.approx(0.4), "9.0 is the middle one"
+
+
+def test_an_export_is_timed_alone_and_written_before(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def record(name: str) -> Iterator[None]:
+        events.append(name)
+        yield
+
+    @contextlib.contextmanager
+    def export(method: object) -> Iterator[str]:
+        events.append("export")
+        yield "graph"
+
+    def measured(module: object, *_: object, **__: object) -> Latency:
+        events.append(str(module))
+        return Latency(2.0, 3.0, 1, 10, "cpu")
+
+    monkeypatch.setattr(costs, "latency", measured)
+    monkeypatch.setattr("lit_landmarks.export.latency.exported_graph", export)
+    timing = costs.Timing(("compute/onnx_latency_p90_ms",), lambda: record("alone"))
+    figures = Task.from_files([config]).costs(timing)
+    assert events == ["export", "alone", *["graph"] * 7]
+    assert {key: figures[key] for key in figures if "latency" in key} == {
+        "compute/onnx_latency_median_ms": 2.0,
+        "compute/onnx_latency_p90_ms": 3.0,
+        "compute/onnx_latency_spread_ms": 0.0,
+    }
 
 
 def test_resolved_settings_give_the_same_task(config: Path, tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def train(tracker: RunTracker, first: int, epochs: int) -> None:
         tracker.log_metrics({"epoch": epoch, "train/loss": 1.0}, 3 * epoch + 2)
 
 
+def go_on(folder: Path, mode: str, **more: Any) -> RunTracker:
+    """Opens a run again after two of its epochs, which metrics.csv has, and trains the rest."""
+    tracker = open_run(folder, mode, **more)
+    tracker.replay(rows_until(2))
+    train(tracker, 2, 4)
+    return tracker
+
+
 def rows_until(epoch: int) -> dict[int, Mapping[str, float]]:
     """What metrics.csv keeps of the epochs before one."""
     return {step: row for step, row in TABLE.items() if step < 3 * epoch}
@@ -83,9 +91,7 @@ def test_an_online_run_that_goes_on_has_each_epoch_once(
     (run,) = wandb_server.runs.values()
     assert run.exit_code == 1
     assert epochs(run.history) == ALL_EPOCHS[:2]
-    tracker = open_run(tmp_path, "online", name="faces-2")
-    tracker.replay(rows_until(2))
-    train(tracker, 2, 4)
+    tracker = go_on(tmp_path, "online", name="faces-2")
     tracker.end_training()
     # The best checkpoint is measured: its figures would bend the curves.
     tracker.log_metrics({"epoch": 4, "val/nme": 7.0}, 12)
@@ -108,10 +114,7 @@ def test_offline_parts_that_are_synced_give_each_epoch_once(
     train(tracker, 0, 1 if killed else 2)
     tracker.close(1, {})
     # A kill lost the second epoch in W&B, and metrics.csv has it.
-    tracker = open_run(tmp_path, "offline")
-    tracker.replay(rows_until(2))
-    train(tracker, 2, 4)
-    tracker.close(0, {})
+    go_on(tmp_path, "offline").close(0, {})
     sync(wandb_server, tmp_path)
     (run,) = wandb_server.runs.values()
     assert epochs(run.history) == ALL_EPOCHS
@@ -144,10 +147,7 @@ def test_a_run_whose_server_is_away_goes_on_offline_and_says_so_once(
     sync(wandb_server, tmp_path / "one")
     identity = (tmp_path / "one/wandb/run_id").read_text().strip()
     assert not list_waiting_parts(tmp_path / "one/wandb", identity)
-    tracker = open_run(tmp_path / "one", "online")
-    tracker.replay(rows_until(2))
-    train(tracker, 2, 4)
-    tracker.close(0, {})
+    go_on(tmp_path / "one", "online").close(0, {})
     (run,) = wandb_server.runs.values()
     assert epochs(run.history) == ALL_EPOCHS
 

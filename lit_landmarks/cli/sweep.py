@@ -147,7 +147,7 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
 
     try:
         if options.workers > 1:
-            search.spawn_workers(folder, options.workers, total)
+            search.spawn_workers(folder, options.workers, total, search.are_rounds_over)
         else:
             with search.hide_launcher(), _mark_lines():
                 search.run_trials(
@@ -156,6 +156,12 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
                     study,
                     lambda trial: console.print(search.format_trial(trial)),
                     total,
+                )
+                search.run_rounds(
+                    sweep,
+                    folder,
+                    study,
+                    lambda part, trial: console.print(search.format_round_trial(part, trial)),
                 )
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
@@ -186,14 +192,21 @@ def _write_best(
     study: search.JudgedStudy,
     options: argparse.Namespace,
 ) -> int:
-    """Writes the best settings, or those of --trial, and trains them with other seeds."""
-    trial = search.choose_trial(folder, study, options.trial)
+    """Writes the best settings, which the last finished round has, or those of --trial."""
+    last = None if options.trial is not None else search.find_last_finished(sweep, folder, study)
     output = options.output or folder.root / "best.yaml"
-    tree = search.write_best(sweep, folder, trial, output)
     console = plain_console()
-    console.print(f"{search.format_trial(trial)}: {output}")
-    if options.refit:
+    if last is None:
+        trial = search.choose_trial(folder, study, options.trial)
+        tree = search.write_best(sweep, folder, trial, output)
+        console.print(f"{search.format_trial(trial)}: {output}")
         selection = search.list_selection_seeds(sweep, folder, trial)
+    else:
+        trial, part = last.candidate, last.part
+        tree = search.write_best(part.sweep, part.folder, last.trial, output)
+        console.print(f"{search.format_round_trial(part, last.trial)}: {output}")
+        selection = search.list_all_seeds(sweep, part.number)
+    if options.refit:
         seeds = search.choose_refit_seeds(selection, options.refit)
         refits = search.train_with_seeds(sweep, folder, trial.number, tree, output, seeds)
         figures = search.format_mean_and_deviation(list(refits))

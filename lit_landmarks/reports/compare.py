@@ -87,7 +87,8 @@ class Comparison:
         """The best row within all limits; None where no row can be compared with all others."""
         if len(self.groups) > 1:
             return None
-        return next(iter(rank_candidates(self.entries, self.objective)), None)
+        ranked = rank_candidates(self.entries, self.objective)
+        return next((e for e in ranked if e.trial is None or e.trial.decides), None)
 
     @property
     def heading(self) -> str:

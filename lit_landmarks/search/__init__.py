@@ -10,6 +10,7 @@
     workers.py      worker processes, their heartbeats, whether one is alive
     requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
+    enqueue.py      settings that are tried first
     exhausted.py    exhaustive samplers: grid and brute force
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record
@@ -21,6 +22,8 @@
     runner.py       until the total is reached; workers of one machine
     checks.py       settings and metrics of a study, checked before any trial
     importance.py   importance of parameters
+    rounds.py       the best of a search trained again, longer and with other seeds
+    round_report.py rounds as tables and plain values
     records.py      a study as plain values, for `reports`
     refit.py        the best settings as an argument file, trained with other seeds
     report.py       tables and summaries
@@ -56,6 +59,13 @@ if TYPE_CHECKING:
         print_status,
         summarize_study,
     )
+    from lit_landmarks.search.round_report import format_round_trial
+    from lit_landmarks.search.rounds import (
+        are_rounds_over,
+        find_last_finished,
+        list_all_seeds,
+        run_rounds,
+    )
     from lit_landmarks.search.runner import (
         describe_outcome,
         requeue_dead,
@@ -79,6 +89,7 @@ __all__ = [
     "JudgedStudy",
     "StudyFolder",
     "Sweep",
+    "are_rounds_over",
     "check_continuable",
     "check_metrics",
     "check_settings",
@@ -87,11 +98,14 @@ __all__ = [
     "describe_keys",
     "describe_outcome",
     "find_best_feasible",
+    "find_last_finished",
     "format_mean_and_deviation",
+    "format_round_trial",
     "format_trial",
     "hide_launcher",
     "insert_measured_mma",
     "is_feasible",
+    "list_all_seeds",
     "list_counted_trials",
     "list_selection_seeds",
     "measure_pace",
@@ -99,6 +113,7 @@ __all__ = [
     "read_sweep",
     "requeue_dead",
     "run_handed_over",
+    "run_rounds",
     "run_trials",
     "select_pareto_trials",
     "spawn_workers",
@@ -130,6 +145,11 @@ _MODULES = {
     "measure_pace": "lit_landmarks.search.report",
     "print_status": "lit_landmarks.search.report",
     "summarize_study": "lit_landmarks.search.report",
+    "format_round_trial": "lit_landmarks.search.round_report",
+    "are_rounds_over": "lit_landmarks.search.rounds",
+    "find_last_finished": "lit_landmarks.search.rounds",
+    "list_all_seeds": "lit_landmarks.search.rounds",
+    "run_rounds": "lit_landmarks.search.rounds",
     "describe_outcome": "lit_landmarks.search.runner",
     "requeue_dead": "lit_landmarks.search.runner",
     "run_trials": "lit_landmarks.search.runner",

@@ -36,8 +36,10 @@ def check_settings(sweep: Sweep) -> None:
         _build(sweep, where, files, first)
         if sweep.refit:
             _build(sweep, f"{where}, refit", files, {**first, **sweep.refit})
-        rounds = max((len(p.probes()) for p in space), default=0)
-        for number in range(1, rounds):
+        for place, part in enumerate(sweep.rounds, 1):
+            _build(sweep, f"{where}, round {place}", files, {**first, **part.settings})
+        most = max((len(p.probes()) for p in space), default=0)
+        for number in range(1, most):
             others = {p.key: p.probes()[number] for p in space if len(p.probes()) > number}
             try:
                 _build(sweep, where, files, first | others)

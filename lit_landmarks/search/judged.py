@@ -179,7 +179,7 @@ def check_continuable(study: JudgedStudy) -> None:
             f"{sweep.file}: objective is {sweep.objective}, but the trials were trained for "
             f"{trained_for}; {cure}"
         )
-    distributions = _list_distributions(sweep)
+    distributions = list_distributions(sweep)
     for name, used in {k: d for t in trials for k, d in t.distributions.items()}.items():
         if name not in distributions:
             continue
@@ -187,8 +187,8 @@ def check_continuable(study: JudgedStudy) -> None:
             optuna.distributions.check_distribution_compatibility(used, distributions[name])
         except ValueError as error:
             raise UserError(
-                f"{sweep.file}: {name} was {_describe(used)} in the trials so far, which cannot "
-                f"change within a study; {cure}"
+                f"{sweep.file}: {name} was {describe_distribution(used)} in the trials so far, "
+                f"which cannot change within a study; {cure}"
             ) from error
     if study.user_attrs.get(OBJECTIVE) != sweep.objective:
         study.set_user_attr(OBJECTIVE, sweep.objective)
@@ -204,7 +204,7 @@ def _find_objective(trials: Iterable[FrozenTrial], sweep: Sweep) -> str:
     return sweep.objective
 
 
-def _list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+def list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     """Optuna's distribution of each parameter by its name in the study."""
     listed: dict[str, BaseDistribution] = {p.key: p.distribution() for p in sweep.space}
     if sweep.methods:
@@ -214,10 +214,11 @@ def _list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     return listed
 
 
-def _describe(distribution: Any) -> str:
+def describe_distribution(distribution: Any) -> str:
     """A parameter of a sweep file in the words of its keys."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice: {list(distribution.choices)}"
     kind = "int" if isinstance(distribution, optuna.distributions.IntDistribution) else "float"
     log = ", log: true" if distribution.log else ""
-    return f"{kind}: [{distribution.low:g}, {distribution.high:g}]{log}"
+    step = f", step: {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    return f"{kind}: [{distribution.low:g}, {distribution.high:g}]{log}{step}"

@@ -5,6 +5,7 @@ STUDY/journal.log       Optuna's journal, unless the storage is a database
 STUDY/trials/0007       the run directory of trial 7
 STUDY/trials/0007/seed2 with several seeds, the run directory of one of them
 STUDY/workers/<name>    one file per worker that is alive
+STUDY/rounds/2          a round after the search, a study of its own
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 import os
 import socket
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,8 @@ def digest_sweep(sweep: Sweep) -> str:
         sorted(sweep.settings.items()),
         sweep.seeds,
     ]
+    if sweep.rounds:
+        content.append([repr(part) for part in sweep.rounds])
     return hashlib.sha256(json.dumps(content, default=repr).encode()).hexdigest()[:16]
 
 
@@ -244,8 +248,13 @@ def is_feasible(trial: FrozenTrial) -> bool:
 def rank_feasible(study: optuna.Study) -> list[FrozenTrial]:
     """Ranks the trials within all limits, best first."""
     feasible = [t for t in study.get_trials(deepcopy=False) if is_feasible(t)]
+    return rank_trials(study, feasible)
+
+
+def rank_trials(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Sorts trials with an objective, best first."""
     sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    return sorted(feasible, key=lambda t: sign * float(t.value or 0.0))
+    return sorted(trials, key=lambda t: sign * float(t.value or 0.0))
 
 
 def find_best_feasible(study: optuna.Study) -> FrozenTrial | None:

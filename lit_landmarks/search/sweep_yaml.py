@@ -28,9 +28,12 @@ KEYS = {
     "seeds": False,
     "sampler": False,
     "pruner": False,
+    "enqueue": False,
     "trials": True,
+    "trained": False,
     "hours": False,
     "epochs": False,
+    "rounds": False,
     "storage": False,
     "keep": False,
 }

@@ -66,6 +66,7 @@ def _make_parser() -> VerbParser:
     parser.add_argument("part", choices=["run", "resume", "status", "best", "trial"])
     parser.add_argument("path", type=Path, help="sweep file, or folder of a study")
     parser.add_argument("--study", type=Path, help="run: folder of the study")
+    parser.add_argument("--seed", type=int, help="run: seed of the sampler, instead of the file's")
     parser.add_argument("--trials", type=int, help="total number of trials, instead of the file's")
     parser.add_argument("--workers", type=int, default=1, help="processes on this machine")
     parser.add_argument(
@@ -96,6 +97,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--trials is {options.trials}; give 1 or more")
     if options.workers < 1 or options.refit < 0:
         raise UserError("--workers takes 1 or more, --refit 0 or more")
+    if options.seed is not None and options.part != "run":
+        raise UserError("--seed is for `sweep run`; the sampler of a study keeps its own")
     if options.trial is not None and options.part != "best":
         raise UserError("--trial is for `sweep best`; --trials is the total of a study")
     if options.limit and (options.part not in ("status", "best") or options.trial is not None):
@@ -128,7 +131,7 @@ def _create_study(options: argparse.Namespace) -> search.StudyFolder:
     if sweep.shared:
         # A database that cannot be reached leaves no folder behind.
         folder.open(sweep)
-    folder.create(sweep)
+    folder.create(sweep, options.seed)
     return folder
 
 

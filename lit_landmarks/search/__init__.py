@@ -11,6 +11,7 @@
     requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
     enqueue.py      settings that are tried first
+    minimum.py      fewest trials of each method
     exhausted.py    exhaustive samplers: grid and brute force
     watch.py        callback of a trial: pruning, figures, W&B
     trial.py        one trial: cost first, then the fits; constraints, record

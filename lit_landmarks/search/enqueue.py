@@ -109,7 +109,7 @@ def _describe_cure(key: str, method: str | None, sweep: Sweep, names: list[str])
 
 def list_parameters(sweep: Sweep, method: str | None) -> list[str]:
     """Lists the parameters that a trial of a method has, by their names in the study."""
-    own = sweep.methods[method].space if method in sweep.methods else ()
+    own = sweep.methods[method].space if method is not None and method in sweep.methods else ()
     names = [METHOD] if sweep.methods else []
     return [*names, *(f"{method}:{p.key}" for p in own), *(p.key for p in sweep.space)]
 

@@ -34,6 +34,7 @@ from lit_landmarks.search.cleanup import Cleanup
 from lit_landmarks.search.enqueue import enqueue_entries, is_repeated_entry
 from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.minimum import fix_method
 from lit_landmarks.search.quiet import QuietTime
 from lit_landmarks.search.requeue import Requeue, is_second_copy
 from lit_landmarks.search.space import Sweep
@@ -167,6 +168,7 @@ def _ask_trial(sweep: Sweep, study: JudgedStudy, target: int) -> optuna.Trial | 
         before = [t for t in list_counted_trials(study) if t.number < trial.number]
         too_many = None if has_room(sweep, target, before) else "the study was full"
     if too_many is None:
+        fix_method(sweep, study, trial)
         return trial
     trial.set_user_attr(VOID, too_many)
     study.tell(trial, state=TrialState.FAIL)

@@ -105,17 +105,30 @@ class StudyFolder:
             f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
         )
 
-    def create(self, sweep: Sweep) -> None:
+    def create(self, sweep: Sweep, seed: int | None = None) -> None:
         """Writes the folder of a new study.
 
+        Args:
+            sweep: its sweep file.
+            seed: of the sampler, instead of the file's.
+
         Raises:
-            UserError: the folder is in use.
+            UserError: the folder is in use, or a seed for a sampler that takes none.
         """
         self.refuse_if_used(sweep)
         tree = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
         with_absolute_bases(tree, sweep.file.parent)
         # Studies of earlier versions say nothing and lose no checkpoint.
         tree.setdefault("keep", KEPT_TRIALS)
+        if seed is not None:
+            name, arguments = sweep.sampler
+            seeded = {**arguments, "seed": seed}
+            module, kind, _ = KINDS["sampler"]
+            try:
+                instantiate(module, kind, name, seeded)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} takes no seed {seed}; leave --seed away") from error
+            tree["sampler"] = {"class": name, "arguments": seeded}
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 
     def open(self, sweep: Sweep) -> JudgedStudy:

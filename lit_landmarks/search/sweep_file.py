@@ -22,6 +22,7 @@ from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.limits import Limit, check_metric, parse_limit
 from lit_landmarks.search.enqueue import read_entries
 from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
+from lit_landmarks.search.minimum import check_minimum
 from lit_landmarks.search.space import METHOD, Branch, Parameter, Round, Sweep
 from lit_landmarks.search.sweep_yaml import KEYS, load_sweep_tree
 from lit_landmarks.settings.shipped import find_file
@@ -73,6 +74,7 @@ def read_sweep(path: Path) -> Sweep:
         sampler=read.optuna_class(tree.get("sampler"), "sampler"),
         pruner=read.optuna_class(tree.get("pruner"), "pruner"),
         hours=None if hours is None else read.number(hours, "hours", above=0.0),
+        minimum=read.count(tree.get("minimum"), "minimum") or 0,
         trained=read.count(tree.get("trained"), "trained"),
         epochs=read.count(tree.get("epochs"), "epochs"),
         storage=url,
@@ -85,6 +87,7 @@ def read_sweep(path: Path) -> Sweep:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
     _refuse_duplicates(sweep)
     check_sampler_space(sweep)
+    check_minimum(sweep)
     return replace(sweep, enqueue=read_entries(tree.get("enqueue"), sweep))
 
 

@@ -23,6 +23,7 @@ KEYS = {
     "constraints": False,
     "space": False,
     "methods": False,
+    "minimum": False,
     "settings": False,
     "refit": False,
     "seeds": False,

@@ -128,6 +128,7 @@ def _create_study(options: argparse.Namespace) -> search.StudyFolder:
     folder.refuse_if_used(sweep)
     search.check_settings(sweep)
     search.check_metrics(sweep)
+    search.read_all_earlier(sweep, sweep.warm_start)
     if sweep.shared:
         # A database that cannot be reached leaves no folder behind.
         folder.open(sweep)
@@ -144,6 +145,8 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
     console = plain_console()
     if not options.keep_running:
         console.print(f"study: {folder.root}")
+        for line in search.start_warm(sweep, study):
+            console.print(f"warm start from {line}", markup=False)
         again = search.requeue_dead(study, folder)
         if again:
             console.print(f"{again} trials of dead workers go on from their last checkpoint")

@@ -19,6 +19,7 @@
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
     task_runner.py  costs and fits of trials, by `settings.Task`
+    warm.py         what earlier studies bring
     cleanup.py      checkpoints of ended trials
     runner.py       until the total is reached; workers of one machine
     checks.py       settings and metrics of a study, checked before any trial
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
         select_pareto_trials,
     )
     from lit_landmarks.search.sweep_file import Sweep, read_sweep
+    from lit_landmarks.search.warm import read_all_earlier, start_warm
     from lit_landmarks.search.watch import insert_measured_mma
     from lit_landmarks.search.workers import NUMBER
 
@@ -111,6 +113,7 @@ __all__ = [
     "list_selection_seeds",
     "measure_pace",
     "print_status",
+    "read_all_earlier",
     "read_sweep",
     "requeue_dead",
     "run_handed_over",
@@ -118,6 +121,7 @@ __all__ = [
     "run_trials",
     "select_pareto_trials",
     "spawn_workers",
+    "start_warm",
     "summarize_study",
     "train_with_seeds",
     "write_best",
@@ -161,6 +165,8 @@ _MODULES = {
     "select_pareto_trials": "lit_landmarks.search.study",
     "Sweep": "lit_landmarks.search.sweep_file",
     "read_sweep": "lit_landmarks.search.sweep_file",
+    "read_all_earlier": "lit_landmarks.search.warm",
+    "start_warm": "lit_landmarks.search.warm",
     "insert_measured_mma": "lit_landmarks.search.watch",
     "NUMBER": "lit_landmarks.search.workers",
 }

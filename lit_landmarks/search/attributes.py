@@ -11,6 +11,8 @@ EPOCHS, SEEDS = "epochs", "seeds"
 SETTINGS, TWIN = "settings", "twin"
 #: Of a trial: digest of the entry of `enqueue` that it tries.
 ENTRY = "entry"
+#: Of a trial of an earlier study that the sampler knows: digest of it, and where it is from.
+WARM, SOURCE = "warm", "source"
 #: Of a study: the metric that its trials were trained for.
 OBJECTIVE = "objective"
 #: Of a study on a database: digest of its sweep file, digests of replaced ones.

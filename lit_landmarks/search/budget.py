@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from lit_landmarks.search.attributes import EPOCHS, TWIN
+from lit_landmarks.search.attributes import EPOCHS, TWIN, WARM
 from lit_landmarks.search.space import Sweep
 
 #: User attribute of a failed trial that does not count: its worker died, or it was one too many.
@@ -54,6 +54,7 @@ def list_counted_trials(study: optuna.Study) -> list[FrozenTrial]:
         t
         for t in trials
         if t.state != TrialState.WAITING
+        and WARM not in t.user_attrs
         and (not is_void(t) or t.number in waiting)
         and t.number not in stopped
     ]
@@ -89,7 +90,8 @@ def has_room(sweep: Sweep, total: int, trials: Sequence[FrozenTrial]) -> bool:
 
 def count_hours(study: optuna.Study) -> float:
     """Counts the hours during which at least one trial ran, over all resumes, without pauses."""
-    spans = sorted(filter(None, map(_trial_span, study.get_trials(deepcopy=False))))
+    own = (t for t in study.get_trials(deepcopy=False) if WARM not in t.user_attrs)
+    spans = sorted(filter(None, map(_trial_span, own)))
     total, until = 0.0, 0.0
     for start, end in spans:
         total += max(0.0, end - max(start, until))
@@ -113,7 +115,7 @@ def count_epochs(study: optuna.Study) -> int:
     return sum(
         int(t.user_attrs.get(EPOCHS, 0 if t.last_step is None else t.last_step + 1))
         for t in study.get_trials(deepcopy=False)
-        if not is_void(t)
+        if not is_void(t) and WARM not in t.user_attrs
     )
 
 

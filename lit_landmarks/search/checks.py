@@ -31,7 +31,7 @@ def check_settings(sweep: Sweep) -> None:
     Raises:
         UserError: a parameter or a setting that the configs do not know, or of a wrong type.
     """
-    for where, files, space in _iterate_branches(sweep):
+    for where, files, space in iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         _build(sweep, where, files, first)
         if sweep.refit:
@@ -56,7 +56,7 @@ def check_metrics(sweep: Sweep) -> None:
     Raises:
         UserError: no such metric, or data that is not there or does not fit.
     """
-    for where, files, space in _iterate_branches(sweep):
+    for where, files, space in iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         arguments = to_arguments({**sweep.settings, **first})
         try:
@@ -86,7 +86,7 @@ def list_logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[st
     return keys
 
 
-def _iterate_branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
+def iterate_branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
     """Yields a label for messages, argument files and parameters of each method."""
     branches = dict(sweep.methods) or {"": Branch((), ())}
     for name, branch in branches.items():

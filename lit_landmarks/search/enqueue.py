@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -116,10 +116,10 @@ def list_parameters(sweep: Sweep, method: str | None) -> list[str]:
 
 def is_within_space(sweep: Sweep, params: Entry) -> bool:
     """Whether a trial has all parameters of the space and no others, each within its range."""
-    method = params.get(METHOD)
+    method: str | None = params.get(METHOD)
     if set(params) != set(list_parameters(sweep, method)):
         return False
-    own = sweep.methods[method].space if method in sweep.methods else ()
+    own = sweep.methods[method].space if method is not None and method in sweep.methods else ()
     parameters = [(f"{method}:{p.key}", p) for p in own] + [(p.key, p) for p in sweep.space]
     return all(p.holds(params[name]) for name, p in parameters)
 
@@ -130,19 +130,19 @@ def digest_entry(entry: Entry) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def enqueue_entries(sweep: Sweep, study: optuna.Study) -> int:
+def enqueue_entries(study: optuna.Study, entries: Sequence[Entry]) -> int:
     """Queues the entries that no trial tries yet.
 
     Returns:
         Number of queued trials.
     """
-    if not sweep.enqueue:
+    if not entries:
         return 0
     stopped = list_stopped_numbers(study)
     tried = {
         t.user_attrs.get(ENTRY) for t in study.get_trials(deepcopy=False) if _tries(t, stopped)
     }
-    missing = {digest_entry(entry): entry for entry in sweep.enqueue}
+    missing = {digest_entry(entry): entry for entry in entries}
     missing = {digest: entry for digest, entry in missing.items() if digest not in tried}
     for digest, entry in missing.items():
         study.enqueue_trial(dict(entry), user_attrs={ENTRY: digest})

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit, compute_violations, replace_limits
-from lit_landmarks.search.attributes import METRICS, OBJECTIVE, WHY
+from lit_landmarks.search.attributes import METRICS, OBJECTIVE, WARM, WHY
 from lit_landmarks.search.space import METHOD, Sweep
 
 #: Outcome of a trial that was refused by a limit that the sweep file no longer has.
@@ -75,7 +75,7 @@ class JudgedStudy(optuna.Study):
     ) -> list[FrozenTrial]:
         """As Optuna's, from which `get_trials`, samplers and pruners take the trials."""
         stored = super()._get_trials(deepcopy=False, use_cache=use_cache)
-        trials = [self._judge(trial) for trial in stored]
+        trials = _void_repeated([self._judge(trial) for trial in stored])
         chosen = [trial for trial in trials if states is None or trial.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen
 
@@ -85,6 +85,17 @@ class JudgedStudy(optuna.Study):
         if trial.number not in self._judged:  # a trial that has ended changes no more
             self._judged[trial.number] = judge_trial(self.sweep, trial)
         return self._judged[trial.number]
+
+
+def _void_repeated(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials, of which earlier ones that two machines have added count once."""
+    present: set[str] = set()
+    once = []
+    for trial in trials:
+        digest = trial.user_attrs.get(WARM)
+        once.append(_fail(trial, "known twice") if digest in present else trial)
+        present |= set() if digest is None else {digest}
+    return once
 
 
 def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:

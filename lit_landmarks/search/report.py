@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lit_landmarks.console import plain_console, print_table
-from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS
+from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS, WARM
 from lit_landmarks.search.budget import (
     AGAIN,
     count_epochs,
@@ -146,7 +146,8 @@ def measure_pace(study: optuna.Study) -> float:
     """
     spans: dict[str, list[tuple[float, float]]] = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if trial.datetime_start is not None and trial.datetime_complete is not None:
+        own = WARM not in trial.user_attrs
+        if own and trial.datetime_start is not None and trial.datetime_complete is not None:
             span = trial.datetime_start.timestamp(), trial.datetime_complete.timestamp()
             spans.setdefault(str(trial.user_attrs.get(OWNER)), []).append(span)
     begin = max(min(s for s, _ in own) for own in spans.values())

@@ -91,7 +91,9 @@ class RoundStudy:
         Args:
             limits: None for those of the study.
         """
-        sweep = self.study.sweep if limits is None else replace(self.sweep, constraints=limits)
+        sweep = (
+            self.study.sweep if limits is None else replace(self.sweep, constraints=tuple(limits))
+        )
         ended = [
             (candidate, judge_trial(sweep, trial))
             for candidate, trial in self.pair()

@@ -135,7 +135,7 @@ def run_trials(
         clean_up = Cleanup(folder, study, sweep.keep)
         while not is_spent(sweep, study):
             requeue()
-            enqueue_entries(sweep, study)
+            enqueue_entries(study, sweep.enqueue)
             full = not has_room(sweep, target, list_counted_trials(study))
             if full or is_exhausted(sweep, study):
                 if not _others_are_running(study, worker):

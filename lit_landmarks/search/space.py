@@ -143,6 +143,7 @@ class Sweep:
 
     Attributes:
         seeds: a trial trains one fit for each; empty for one fit with the seed of the configs.
+        warm_start: folders of earlier studies.
         minimum: trained trials of each method before the sampler is free.
         enqueue: parameters of the trials that come first, by their names in the study.
         heartbeat: seconds between two heartbeats of a worker.
@@ -168,6 +169,7 @@ class Sweep:
     sampler: tuple[str, Mapping[str, Any]] = ("TPESampler", {})
     pruner: tuple[str, Mapping[str, Any]] = ("NopPruner", {})
     enqueue: tuple[Mapping[str, Any], ...] = ()
+    warm_start: tuple[Path, ...] = ()
     minimum: int = 0
     trained: int | None = None
     rounds: tuple[Round, ...] = ()

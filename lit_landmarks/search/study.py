@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN
+from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN, WARM
 from lit_landmarks.search.judged import JudgedStudy
 from lit_landmarks.search.space import KEPT_TRIALS
 from lit_landmarks.search.storage import open_storage
@@ -249,11 +249,12 @@ def _make_sampler(sweep: Sweep, trials: int) -> Any:
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial was trained to its end and is within every limit."""
+    """Whether a trial of this study was trained to its end and is within every limit."""
     return (
         trial.state == TrialState.COMPLETE
         and trial.value is not None
         and math.isfinite(trial.value)
+        and WARM not in trial.user_attrs
         and all(value <= 0 for value in trial.constraints.values())
     )
 
@@ -293,6 +294,7 @@ def select_pareto_trials(study: JudgedStudy, cost: str = "compute/mma") -> list[
         and t.value is not None
         and math.isfinite(t.value)
         and cost in t.user_attrs.get(METRICS, {})
+        and WARM not in t.user_attrs
         and all(t.constraints.get(name, 0.0) <= 0 for name in others)
     ]
     return pareto_front(trained)

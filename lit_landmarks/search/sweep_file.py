@@ -74,6 +74,7 @@ def read_sweep(path: Path) -> Sweep:
         sampler=read.optuna_class(tree.get("sampler"), "sampler"),
         pruner=read.optuna_class(tree.get("pruner"), "pruner"),
         hours=None if hours is None else read.number(hours, "hours", above=0.0),
+        warm_start=read.folders(tree.get("warm_start"), "warm_start"),
         minimum=read.count(tree.get("minimum"), "minimum") or 0,
         trained=read.count(tree.get("trained"), "trained"),
         epochs=read.count(tree.get("epochs"), "epochs"),
@@ -92,16 +93,17 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
-    """Makes the paths of a sweep file's argument files absolute, in place.
+    """Makes the paths of a sweep file's argument files and earlier studies absolute, in place.
 
     Args:
         tree: its content.
         here: its folder.
     """
     for part in (tree, *(tree.get("methods") or {}).values()):
-        if part and "base" in part:
-            names = [part["base"]] if isinstance(part["base"], str) else part["base"]
-            part["base"] = [str((here / name).resolve()) for name in names]
+        for key in ("base", "warm_start"):
+            if part and key in part:
+                names = [part[key]] if isinstance(part[key], str) else part[key]
+                part[key] = [str((here / name).resolve()) for name in names or ()]
 
 
 def _refuse_duplicates(sweep: Sweep) -> None:
@@ -266,6 +268,12 @@ class _Reader:
         if missing is not None:
             raise self.fail(key, f"names {missing}, which is not there; correct the path")
         return files
+
+    def folders(self, value: Any, key: str) -> tuple[Path, ...]:
+        names = [] if value is None else [value] if isinstance(value, str) else value
+        if not isinstance(names, list):
+            raise self.fail(key, "is no list of folders of studies")
+        return tuple((self.path.parent / str(name)).resolve() for name in names)
 
     def metric(self, key: str, where: str) -> str:
         try:

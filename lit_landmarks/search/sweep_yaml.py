@@ -30,6 +30,7 @@ KEYS = {
     "sampler": False,
     "pruner": False,
     "enqueue": False,
+    "warm_start": False,
     "trials": True,
     "trained": False,
     "hours": False,

@@ -98,7 +98,7 @@ def test_an_entry_whose_trial_stopped_the_work_is_tried_again(make_study: Make) 
     study = go(folder, fit)
     complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
     assert [t.params["model.width"] for t in complete][:3] == [3, 4, 5]
-    assert enqueue_entries(folder.sweep(), study) == 0
+    assert enqueue_entries(study, folder.sweep().enqueue) == 0
 
 
 @pytest.mark.parametrize(

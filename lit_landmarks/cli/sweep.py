@@ -206,13 +206,16 @@ def _write_best(
         trial = search.choose_trial(folder, study, options.trial)
         tree = search.write_best(sweep, folder, trial, output)
         console.print(f"{search.format_trial(trial)}: {output}")
-        selection = search.list_selection_seeds(sweep, folder, trial)
     else:
-        trial, part = last.candidate, last.part
-        tree = search.write_best(part.sweep, part.folder, last.trial, output)
-        console.print(f"{search.format_round_trial(part, last.trial)}: {output}")
-        selection = search.list_all_seeds(sweep, part.number)
+        trial = last.candidate
+        tree = search.write_best(last.part.sweep, last.part.folder, last.trial, output)
+        console.print(f"{search.format_round_trial(last.part, last.trial)}: {output}")
     if options.refit:
+        selection = (
+            search.list_selection_seeds(sweep, folder, trial)
+            if last is None
+            else search.list_all_seeds(sweep, last.part.number)
+        )
         seeds = search.choose_refit_seeds(selection, options.refit)
         refits = search.train_with_seeds(sweep, folder, trial.number, tree, output, seeds)
         figures = search.format_mean_and_deviation(list(refits))

@@ -65,7 +65,7 @@ def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> di
         "rounds": rounds,
         "workers": count_live_workers(sweep, study, folder),
         "minutes_left": estimate_minutes_left(sweep, study, folder),
-        "best": None if best is None else _describe_best(best) if last is None else last.describe(),
+        "best": last.describe() if last else _describe_best(best) if best else None,
         "pareto": [
             {"number": t.number, "value": t.value, "mma": t.user_attrs[METRICS]["compute/mma"]}
             for t in select_pareto_trials(study)

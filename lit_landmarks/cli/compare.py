@@ -23,7 +23,7 @@ differ, error against multiply-adds, learning curves, error curves, subsets. Wha
 be mixed:
 
   RUN             folder of a finished fit
-  STUDY           folder of a study: its trials, their limits, what mattered
+  STUDY           folder of a study: its trials and rounds, their limits, what mattered
   ENTITY/PROJECT  the fits of a W&B project (online, with an account)
 
   --output FILE.html   one page that needs no network and no other file
@@ -157,11 +157,11 @@ def gather(
     for name in what:
         path = Path(name)
         if (path / "sweep.yaml").is_file():
-            study = _read_study(path, limits)
-            studies.append(study)
-            rows = read_study_entries(study)
-            trials |= {Path(entry.where).resolve() for entry in rows if entry.where}
-            entries += rows
+            for study in _read_studies(path, limits):
+                studies.append(study)
+                rows = read_study_entries(study)
+                trials |= {Path(entry.where).resolve() for entry in rows if entry.where}
+                entries += rows
         elif not path.exists() and is_project(name):
             try:
                 entries += read_project_entries(name)
@@ -173,14 +173,14 @@ def gather(
     return [*entries, *(r for r in runs if Path(r.where).resolve() not in trials)], studies
 
 
-def _read_study(path: Path, limits: Sequence[Limit]) -> StudyRecord:
+def _read_studies(path: Path, limits: Sequence[Limit]) -> list[StudyRecord]:
     # Optuna takes a second to import; comparing runs does not wait for it.
     from lit_landmarks import search
-    from lit_landmarks.search.records import build_study_record
+    from lit_landmarks.search.records import build_study_records
 
     folder = search.StudyFolder(path)
     study = folder.open(folder.sweep())
-    return build_study_record(folder, study.with_limits(limits))
+    return build_study_records(folder, study.with_limits(limits))
 
 
 def classify_output(output: str | None) -> str:

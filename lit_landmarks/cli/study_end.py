@@ -10,26 +10,28 @@ from lit_landmarks import search
 from lit_landmarks.console import plain_console
 from lit_landmarks.errors import first_line
 from lit_landmarks.reports.study_run import draw_study, track_study
-from lit_landmarks.search.records import build_study_record
+from lit_landmarks.search.records import build_study_records
 from lit_landmarks.settings.composition import compose, read_yaml
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.wandb_logging import WandbOptions
 
 
 def conclude(folder: search.StudyFolder, sweep: search.Sweep, study: search.JudgedStudy) -> None:
-    """Draws the study into its folder, writes its W&B run and prints where they are.
+    """Draws the study into its folder, writes W&B runs of it and its rounds, says where they are.
 
     An error of W&B is a printed line and not raised: the trials are complete without it.
     """
     console = plain_console()
-    record = build_study_record(folder, study)
-    if not record.trials:
+    records = [record for record in build_study_records(folder, study) if record.trials]
+    if not records:
         return
-    for path in draw_study(record):
+    for path in draw_study(records[0]):
         console.print(f"drawn: {path}", markup=False)
     options = read_tracking_options(sweep)
     try:
-        track_study(record, options, {"sweep": read_yaml(folder.file)})
+        for record in records:
+            file = search.StudyFolder(Path(record.folder)).file
+            track_study(record, options, {"sweep": read_yaml(file)})
     except Exception as error:  # whatever W&B or what it answered raises
         console.print(f"the study is complete, but not in W&B: {first_line(error)}", markup=False)
     else:

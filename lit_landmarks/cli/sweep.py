@@ -67,6 +67,7 @@ def _make_parser() -> VerbParser:
     parser.add_argument("part", choices=["run", "resume", "status", "best", "trial"])
     parser.add_argument("path", type=Path, help="sweep file, or folder of a study")
     parser.add_argument("--study", type=Path, help="run: folder of the study")
+    parser.add_argument("--seed", type=int, help="run: seed of the sampler, instead of the file's")
     parser.add_argument("--trials", type=int, help="total number of trials, instead of the file's")
     parser.add_argument("--workers", type=int, default=1, help="processes on this machine")
     parser.add_argument(
@@ -97,6 +98,8 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UserError(f"--trials is {options.trials}; give 1 or more")
     if options.workers < 1 or options.refit < 0:
         raise UserError("--workers takes 1 or more, --refit 0 or more")
+    if options.seed is not None and options.part != "run":
+        raise UserError("--seed is for `sweep run`; the sampler of a study keeps its own")
     if options.trial is not None and options.part != "best":
         raise UserError("--trial is for `sweep best`; --trials is the total of a study")
     if options.limit and (options.part not in ("status", "best") or options.trial is not None):
@@ -126,10 +129,11 @@ def _create_study(options: argparse.Namespace) -> search.StudyFolder:
     folder.refuse_if_used(sweep)
     search.check_settings(sweep)
     search.check_metrics(sweep)
+    search.read_all_earlier(sweep, sweep.warm_start)
     if sweep.shared:
         # A database that cannot be reached leaves no folder behind.
         folder.open(sweep)
-    folder.create(sweep)
+    folder.create(sweep, options.seed)
     return folder
 
 
@@ -142,13 +146,15 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
     console = plain_console()
     if not options.keep_running:
         console.print(f"study: {folder.root}")
+        for line in search.start_warm(sweep, study):
+            console.print(f"warm start from {line}", markup=False)
         again = search.requeue_dead(study, folder)
         if again:
             console.print(f"{again} trials of dead workers go on from their last checkpoint")
 
     try:
         if options.workers > 1:
-            search.spawn_workers(folder, options.workers, total)
+            search.spawn_workers(folder, options.workers, total, search.are_rounds_over)
         else:
             with search.hide_launcher(), _mark_lines():
                 search.run_trials(
@@ -157,6 +163,12 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
                     study,
                     lambda trial: console.print(search.format_trial(trial)),
                     total,
+                )
+                search.run_rounds(
+                    sweep,
+                    folder,
+                    study,
+                    lambda part, trial: console.print(search.format_round_trial(part, trial)),
                 )
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
@@ -187,7 +199,7 @@ def _write_best(
     study: search.JudgedStudy,
     options: argparse.Namespace,
 ) -> int:
-    """Writes the best settings, or those of --trial, and trains them with other seeds."""
+    """Writes the best settings, which the last finished round has, or those of --trial."""
     if sweep.further and options.trial is None and not options.limit:
         if options.output or options.refit:
             raise UserError(
@@ -196,13 +208,23 @@ def _write_best(
             )
         search.print_front(study, folder)
         return 0
-    trial = search.choose_trial(folder, study, options.trial)
+    last = None if options.trial is not None else search.find_last_finished(sweep, folder, study)
     output = options.output or folder.root / "best.yaml"
-    tree = search.write_best(sweep, folder, trial, output)
     console = plain_console()
-    console.print(f"{search.format_trial(trial)}: {output}")
+    if last is None:
+        trial = search.choose_trial(folder, study, options.trial)
+        tree = search.write_best(sweep, folder, trial, output)
+        console.print(f"{search.format_trial(trial)}: {output}")
+    else:
+        trial = last.candidate
+        tree = search.write_best(last.part.sweep, last.part.folder, last.trial, output)
+        console.print(f"{search.format_round_trial(last.part, last.trial)}: {output}")
     if options.refit:
-        selection = search.list_selection_seeds(sweep, folder, trial)
+        selection = (
+            search.list_selection_seeds(sweep, folder, trial)
+            if last is None
+            else search.list_all_seeds(sweep, last.part.number)
+        )
         seeds = search.choose_refit_seeds(selection, options.refit)
         refits = search.train_with_seeds(sweep, folder, trial.number, tree, output, seeds)
         figures = search.format_mean_and_deviation(list(refits))

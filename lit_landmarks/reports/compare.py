@@ -102,7 +102,8 @@ class Comparison:
         """
         if len(self.groups) > 1 or self.further:
             return None
-        return next(iter(rank_candidates(self.entries, self.objective)), None)
+        ranked = rank_candidates(self.entries, self.objective)
+        return next((e for e in ranked if e.trial is None or e.trial.decides), None)
 
     @property
     def heading(self) -> str:

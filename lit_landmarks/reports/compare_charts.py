@@ -240,9 +240,9 @@ def main_range(values: Sequence[float], objective: str) -> tuple[Range, int]:
 
 
 def history_chart(study: StudyRecord) -> Chart | None:
-    """Objective of each trial and the best within the limits so far; None without a figure."""
+    """Objective of each trial and the best so far; None without a figure, and for a round."""
     trained = [trial for trial in study.trials if trial["value"] is not None]
-    if not trained:
+    if not trained or study.round:
         return None
     best = best_so_far(study)
     y_range, _ = main_range([trial["value"] for trial in trained], study.objective)

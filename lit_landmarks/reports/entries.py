@@ -42,6 +42,7 @@ class TrialRecord:
         method: name of the method that was chosen; empty in a study of one.
         searched: settings that the study chose, by dotted key, without the choice of the method.
         seeds: objective of each seed; empty for a trial of one.
+        decides: whether the best of the study is among the trials of this one's round.
     """
 
     number: int
@@ -49,6 +50,7 @@ class TrialRecord:
     method: str = ""
     searched: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[float] = ()
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class StudyRecord:
         importance_clear: whether they are enough for a headline.
         total: number of trials that the sweep file asks for.
         further: objectives beside the first, of a study whose answer is a front.
+        round: number of the round that it is, of the study in the folder two above; 0 for a search.
+        decides: whether its best is the best of search and rounds.
     """
 
     name: str
@@ -127,6 +131,8 @@ class StudyRecord:
     importance_note: str
     total: int
     importance_clear: bool = False
+    round: int = 0
+    decides: bool = True
     further: Sequence[str] = ()
 
     @property
@@ -198,7 +204,7 @@ def _record_trial(study: StudyRecord, trial: Mapping[str, Any]) -> TrialRecord:
     searched = {setting_of(name): value for name, value in trial["params"].items()}
     method = str(searched.pop(_METHOD, ""))
     seeds = [value for value in (trial.get("seeds") or ()) if value is not None]
-    return TrialRecord(trial["number"], study.folder, method, searched, seeds)
+    return TrialRecord(trial["number"], study.folder, method, searched, seeds, study.decides)
 
 
 def open_trial_run(folder: Path) -> RunDirectory:

@@ -11,6 +11,8 @@
     workers.py      worker processes, their heartbeats, whether one is alive
     requeue.py      queues the trials of dead workers again
     budget.py       which trials count; hours and epochs spent
+    enqueue.py      settings that are tried first
+    minimum.py      fewest trials of each method
     exhausted.py    exhaustive samplers: grid and brute force
     exit_figures.py figures of an epoch with early exit
     watch.py        callback of a trial: pruning, figures, W&B
@@ -19,10 +21,13 @@
     devices.py      a trial on several devices
     launchers.py    workers that SLURM or torchrun starts
     task_runner.py  costs and fits of trials, by `settings.Task`
+    warm.py         what earlier studies bring
     cleanup.py      checkpoints of ended trials
     runner.py       until the total is reached; workers of one machine
     checks.py       settings and metrics of a study, checked before any trial
     importance.py   importance of parameters
+    rounds.py       the best of a search trained again, longer and with other seeds
+    round_report.py rounds as tables and plain values
     records.py      a study as plain values, for `reports`
     refit.py        the best settings as an argument file, trained with other seeds
     front.py        the front of several objectives, and the pick of a trial from it
@@ -60,6 +65,13 @@ if TYPE_CHECKING:
         print_status,
         summarize_study,
     )
+    from lit_landmarks.search.round_report import format_round_trial
+    from lit_landmarks.search.rounds import (
+        are_rounds_over,
+        find_last_finished,
+        list_all_seeds,
+        run_rounds,
+    )
     from lit_landmarks.search.runner import (
         describe_outcome,
         requeue_dead,
@@ -73,6 +85,7 @@ if TYPE_CHECKING:
         select_pareto_trials,
     )
     from lit_landmarks.search.sweep_file import Sweep, read_sweep
+    from lit_landmarks.search.warm import read_all_earlier, start_warm
     from lit_landmarks.search.watch import insert_measured_mma
     from lit_landmarks.search.workers import NUMBER
 
@@ -83,6 +96,7 @@ __all__ = [
     "JudgedStudy",
     "StudyFolder",
     "Sweep",
+    "are_rounds_over",
     "check_continuable",
     "check_metrics",
     "check_settings",
@@ -92,22 +106,28 @@ __all__ = [
     "describe_outcome",
     "describe_pick",
     "find_best_feasible",
+    "find_last_finished",
     "format_mean_and_deviation",
+    "format_round_trial",
     "format_trial",
     "hide_launcher",
     "insert_measured_mma",
     "is_feasible",
+    "list_all_seeds",
     "list_counted_trials",
     "list_selection_seeds",
     "measure_pace",
     "print_front",
     "print_status",
+    "read_all_earlier",
     "read_sweep",
     "requeue_dead",
     "run_handed_over",
+    "run_rounds",
     "run_trials",
     "select_pareto_trials",
     "spawn_workers",
+    "start_warm",
     "summarize_study",
     "train_with_seeds",
     "write_best",
@@ -138,6 +158,11 @@ _MODULES = {
     "measure_pace": "lit_landmarks.search.report",
     "print_status": "lit_landmarks.search.report",
     "summarize_study": "lit_landmarks.search.report",
+    "format_round_trial": "lit_landmarks.search.round_report",
+    "are_rounds_over": "lit_landmarks.search.rounds",
+    "find_last_finished": "lit_landmarks.search.rounds",
+    "list_all_seeds": "lit_landmarks.search.rounds",
+    "run_rounds": "lit_landmarks.search.rounds",
     "describe_outcome": "lit_landmarks.search.runner",
     "requeue_dead": "lit_landmarks.search.runner",
     "run_trials": "lit_landmarks.search.runner",
@@ -148,6 +173,8 @@ _MODULES = {
     "select_pareto_trials": "lit_landmarks.search.study",
     "Sweep": "lit_landmarks.search.sweep_file",
     "read_sweep": "lit_landmarks.search.sweep_file",
+    "read_all_earlier": "lit_landmarks.search.warm",
+    "start_warm": "lit_landmarks.search.warm",
     "insert_measured_mma": "lit_landmarks.search.watch",
     "NUMBER": "lit_landmarks.search.workers",
 }

@@ -9,6 +9,10 @@ RUN, WHY, METRICS, RESUMES, OWNER = "run", "why", "metrics", "resumes", "owner"
 EPOCHS, SEEDS = "epochs", "seeds"
 #: Of a trial: digest of its settings, and the trial with the same ones whose record it repeats.
 SETTINGS, TWIN = "settings", "twin"
+#: Of a trial: digest of the entry of `enqueue` that it tries.
+ENTRY = "entry"
+#: Of a trial of an earlier study that the sampler knows: digest of it, and where it is from.
+WARM, SOURCE = "warm", "source"
 #: Of a study: the metric that its trials were trained for; a list of several.
 OBJECTIVE = "objective"
 #: Of a study on a database: digest of its sweep file, digests of replaced ones.

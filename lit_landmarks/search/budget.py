@@ -6,11 +6,13 @@ All workers read the same records, so a budget holds over workers, machines and 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from lit_landmarks.search.attributes import EPOCHS
+from lit_landmarks.search.attributes import EPOCHS, TWIN, WARM
+from lit_landmarks.search.objectives import is_trained
 from lit_landmarks.search.space import Sweep
 
 #: User attribute of a failed trial that does not count: its worker died, or it was one too many.
@@ -47,20 +49,48 @@ def list_counted_trials(study: optuna.Study) -> list[FrozenTrial]:
     """
     trials = study.get_trials(deepcopy=False)
     waiting = {t.number for t in find_orphans(trials)}
-    marks = study.user_attrs.items()
-    stopped = {number for key, numbers in marks if key.startswith(STOPPED) for number in numbers}
+    stopped = list_stopped_numbers(study)
     return [
         t
         for t in trials
         if t.state != TrialState.WAITING
+        and WARM not in t.user_attrs
         and (not is_void(t) or t.number in waiting)
         and t.number not in stopped
     ]
 
 
+def list_stopped_numbers(study: optuna.Study) -> set[int]:
+    """Numbers of the trials that failed alike and so stopped their worker."""
+    marks = study.user_attrs.items()
+    return {number for key, numbers in marks if key.startswith(STOPPED) for number in numbers}
+
+
+def counts_as_trained(trial: FrozenTrial) -> bool:
+    """Whether a trial was trained, to its end or until it was pruned, and repeats no other one."""
+    if TWIN in trial.user_attrs:
+        return False
+    return trial.state == TrialState.PRUNED or is_trained(trial)
+
+
+def has_room(sweep: Sweep, total: int, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a further trial may begin beside those that count.
+
+    Args:
+        sweep: the sweep.
+        total: the most trials, which may be another number than the sweep's.
+        trials: the trials that count. One that has not ended may yet be trained.
+    """
+    if len(trials) >= total:
+        return False
+    taken = sum(counts_as_trained(t) or is_void(t) or not t.state.is_finished() for t in trials)
+    return sweep.trained is None or taken < sweep.trained
+
+
 def count_hours(study: optuna.Study) -> float:
     """Counts the hours during which at least one trial ran, over all resumes, without pauses."""
-    spans = sorted(filter(None, map(_trial_span, study.get_trials(deepcopy=False))))
+    own = (t for t in study.get_trials(deepcopy=False) if WARM not in t.user_attrs)
+    spans = sorted(filter(None, map(_trial_span, own)))
     total, until = 0.0, 0.0
     for start, end in spans:
         total += max(0.0, end - max(start, until))
@@ -84,7 +114,7 @@ def count_epochs(study: optuna.Study) -> int:
     return sum(
         int(t.user_attrs.get(EPOCHS, 0 if t.last_step is None else t.last_step + 1))
         for t in study.get_trials(deepcopy=False)
-        if not is_void(t)
+        if not is_void(t) and WARM not in t.user_attrs
     )
 
 

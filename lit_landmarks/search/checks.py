@@ -32,13 +32,15 @@ def check_settings(sweep: Sweep) -> None:
     Raises:
         UserError: a parameter or a setting that the configs do not know, or of a wrong type.
     """
-    for where, files, space in _iterate_branches(sweep):
+    for where, files, space in iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         _build(sweep, where, files, first)
         if sweep.refit:
             _build(sweep, f"{where}, refit", files, {**first, **sweep.refit})
-        rounds = max((len(p.probes()) for p in space), default=0)
-        for number in range(1, rounds):
+        for place, part in enumerate(sweep.rounds, 1):
+            _build(sweep, f"{where}, round {place}", files, {**first, **part.settings})
+        most = max((len(p.probes()) for p in space), default=0)
+        for number in range(1, most):
             others = {p.key: p.probes()[number] for p in space if len(p.probes()) > number}
             try:
                 _build(sweep, where, files, first | others)
@@ -59,7 +61,7 @@ def check_metrics(sweep: Sweep) -> None:
     for metric in sweep.timed:
         if metric in ONNX_LATENCY_KEYS:
             require_onnx(f"{sweep.file}: {metric}")
-    for where, files, space in _iterate_branches(sweep):
+    for where, files, space in iterate_branches(sweep):
         first = {p.key: p.probes()[0] for p in space}
         arguments = to_arguments({**sweep.settings, **first})
         try:
@@ -89,7 +91,7 @@ def list_logged_keys(method: LandmarkModule, data: LandmarkDataModule) -> set[st
     return keys
 
 
-def _iterate_branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
+def iterate_branches(sweep: Sweep) -> Iterator[tuple[str, list[Path], tuple[Parameter, ...]]]:
     """Yields a label for messages, argument files and parameters of each method."""
     branches = dict(sweep.methods) or {"": Branch((), ())}
     for name, branch in branches.items():

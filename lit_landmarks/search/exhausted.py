@@ -64,6 +64,11 @@ def check_sampler_space(sweep: Sweep) -> None:
         UserError: a parameter that does not fit; the message names it.
     """
     name, arguments = sweep.sampler
+    if sweep.warm_start and name in ("GridSampler", "BruteForceSampler"):
+        raise UserError(
+            f"{sweep.file}: {name} tries every combination and learns nothing from warm_start; "
+            "remove it"
+        )
     parameters: dict[str, Parameter | None] = {p.key: p for p in sweep.space}
     for method, branch in sweep.methods.items():
         parameters |= {METHOD: None} | {f"{method}:{p.key}": p for p in branch.space}

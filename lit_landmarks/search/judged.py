@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit, compute_violations, replace_limits
-from lit_landmarks.search.attributes import METRICS, OBJECTIVE, WHY
+from lit_landmarks.search.attributes import METRICS, OBJECTIVE, WARM, WHY
 from lit_landmarks.search.objectives import first_value, is_trained
 from lit_landmarks.search.space import METHOD, Sweep
 
@@ -76,7 +76,7 @@ class JudgedStudy(optuna.Study):
     ) -> list[FrozenTrial]:
         """As Optuna's, from which `get_trials`, samplers and pruners take the trials."""
         stored = super()._get_trials(deepcopy=False, use_cache=use_cache)
-        trials = [self._judge(trial) for trial in stored]
+        trials = _void_repeated([self._judge(trial) for trial in stored])
         chosen = [trial for trial in trials if states is None or trial.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen
 
@@ -86,6 +86,17 @@ class JudgedStudy(optuna.Study):
         if trial.number not in self._judged:  # a trial that has ended changes no more
             self._judged[trial.number] = judge_trial(self.sweep, trial)
         return self._judged[trial.number]
+
+
+def _void_repeated(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials, of which earlier ones that two machines have added count once."""
+    present: set[str] = set()
+    once = []
+    for trial in trials:
+        digest = trial.user_attrs.get(WARM)
+        once.append(_fail(trial, "known twice") if digest in present else trial)
+        present |= set() if digest is None else {digest}
+    return once
 
 
 def judge_trial(sweep: Sweep, trial: FrozenTrial) -> FrozenTrial:
@@ -180,7 +191,7 @@ def check_continuable(study: JudgedStudy) -> None:
             f"{sweep.file}: objective is {' and '.join(sweep.objectives)}, but the trials were "
             f"trained for {' and '.join(trained_for)}; {cure}"
         )
-    distributions = _list_distributions(sweep)
+    distributions = list_distributions(sweep)
     for name, used in {k: d for t in trials for k, d in t.distributions.items()}.items():
         if name not in distributions:
             continue
@@ -188,8 +199,8 @@ def check_continuable(study: JudgedStudy) -> None:
             optuna.distributions.check_distribution_compatibility(used, distributions[name])
         except ValueError as error:
             raise UserError(
-                f"{sweep.file}: {name} was {_describe(used)} in the trials so far, which cannot "
-                f"change within a study; {cure}"
+                f"{sweep.file}: {name} was {describe_distribution(used)} in the trials so far, "
+                f"which cannot change within a study; {cure}"
             ) from error
     if read_objectives(study) != sweep.objectives:
         record_objectives(study)
@@ -217,7 +228,7 @@ def _find_objective(trials: Iterable[FrozenTrial], sweep: Sweep) -> str:
     return sweep.objective
 
 
-def _list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+def list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     """Optuna's distribution of each parameter by its name in the study."""
     listed: dict[str, BaseDistribution] = {p.key: p.distribution() for p in sweep.space}
     if sweep.methods:
@@ -227,10 +238,11 @@ def _list_distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
     return listed
 
 
-def _describe(distribution: Any) -> str:
+def describe_distribution(distribution: Any) -> str:
     """A parameter of a sweep file in the words of its keys."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice: {list(distribution.choices)}"
     kind = "int" if isinstance(distribution, optuna.distributions.IntDistribution) else "float"
     log = ", log: true" if distribution.log else ""
-    return f"{kind}: [{distribution.low:g}, {distribution.high:g}]{log}"
+    step = f", step: {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    return f"{kind}: [{distribution.low:g}, {distribution.high:g}]{log}{step}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,6 +12,7 @@ from lit_landmarks.search.attributes import METRICS, RUN, SEEDS, WHY
 from lit_landmarks.search.importance import compute_importances
 from lit_landmarks.search.judged import NOT_TRAINED, JudgedStudy
 from lit_landmarks.search.objectives import first_value, is_trained
+from lit_landmarks.search.rounds import find_last_finished, iterate_rounds
 from lit_landmarks.search.runner import describe_outcome, list_counted_trials
 from lit_landmarks.search.study import StudyFolder, is_feasible
 
@@ -20,6 +22,31 @@ _STATES = {
     TrialState.RUNNING: "unfinished",
     TrialState.WAITING: "unfinished",
 }
+
+
+def build_study_records(folder: StudyFolder, study: JudgedStudy) -> list[StudyRecord]:
+    """Builds the records of a study and of its rounds, which are studies too.
+
+    The best of all is among the trials of the last finished round.
+    """
+    sweep = folder.sweep()
+    last = find_last_finished(sweep, folder, study)
+    decides = 0 if last is None else last.part.number
+    records = [build_study_record(folder, study)]
+    for part in iterate_rounds(sweep, folder, study):
+        judged = part.study.with_limits(study.limits)
+        # Candidates are alike: what is left of a parameter's range says nothing of its importance.
+        note = f"candidates of round {part.number} are alike"
+        records.append(
+            replace(
+                build_study_record(part.folder, judged),
+                importance={},
+                importance_note=note,
+                importance_clear=False,
+                round=part.number,
+            )
+        )
+    return [replace(record, decides=record.round == decides) for record in records]
 
 
 def build_study_record(folder: StudyFolder, study: JudgedStudy) -> StudyRecord:

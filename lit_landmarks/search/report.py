@@ -12,11 +12,13 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lit_landmarks.console import plain_console, print_table
-from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS
+from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS, WARM
 from lit_landmarks.search.budget import (
     AGAIN,
     count_epochs,
     count_hours,
+    counts_as_trained,
+    has_room,
     is_spent,
     is_void,
     list_counted_trials,
@@ -25,6 +27,8 @@ from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.front import describe_front, summarize_front
 from lit_landmarks.search.judged import JudgedStudy
 from lit_landmarks.search.objectives import first_value, is_trained
+from lit_landmarks.search.round_report import print_rounds, summarize_rounds
+from lit_landmarks.search.rounds import are_rounds_over, find_last_finished, iterate_rounds
 from lit_landmarks.search.runner import describe_outcome
 from lit_landmarks.search.study import (
     StudyFolder,
@@ -51,23 +55,20 @@ def _format_value(trial: FrozenTrial, place: int = 0) -> str:
 def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> dict[str, Any]:
     """Summarizes the state of a study as plain values for JSON."""
     best, trials = find_best_feasible(study), list_counted_trials(study)
+    last = find_last_finished(sweep, folder, study)
+    rounds = summarize_rounds(sweep, study, folder)
     states = Counter(_classify(trial, sweep, folder) for trial in _list_shown_trials(study))
     return {
         "name": sweep.name,
         "total": sweep.trials,
         "trials": len(trials),
+        "trained": sum(map(counts_as_trained, trials)),
         "hours": round(count_hours(study), 4),
-        "epochs": count_epochs(study),
+        "epochs": count_epochs(study) + sum(part["epochs"] for part in rounds),
+        "rounds": rounds,
         "workers": count_live_workers(sweep, study, folder),
         "minutes_left": estimate_minutes_left(sweep, study, folder),
-        "best": None
-        if best is None
-        else {
-            "number": best.number,
-            "value": first_value(best),
-            "parameters": best.params,
-            "seeds": best.user_attrs.get(SEEDS),
-        },
+        "best": last.describe() if last else _summarize_best(best) if best else None,
         **({"front": summarize_front(study)} if sweep.further else {}),
         "pareto": [
             {"number": t.number, "value": first_value(t), "mma": _get_mma(t)}
@@ -85,6 +86,15 @@ def _get_mma(trial: FrozenTrial) -> float | None:
     return cost
 
 
+def _summarize_best(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "value": first_value(trial),
+        "parameters": trial.params,
+        "seeds": trial.user_attrs.get(SEEDS),
+    }
+
+
 def _list_shown_trials(study: JudgedStudy) -> list[FrozenTrial]:
     """Lists the counted trials, and those that wait to go on after their worker died."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -100,15 +110,20 @@ def _classify(trial: FrozenTrial, sweep: Sweep, folder: StudyFolder) -> str:
     return "interrupted" if is_void(trial) else trial.state.name.lower()
 
 
-def count_live_workers(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> int:
-    """Counts the workers that run a trial now."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    owners = {str(t.user_attrs[OWNER]) for t in running if OWNER in t.user_attrs}
-    return sum(folder.is_alive(owner, sweep) for owner in owners)
+def count_live_workers(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> int:
+    """Counts the workers that run a trial now, of the search or of a round."""
+    parts = [(study, folder), *((r.study, r.folder) for r in iterate_rounds(sweep, folder, study))]
+    owners = [
+        (place, str(trial.user_attrs[OWNER]))
+        for part, place in parts
+        for trial in part.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if OWNER in trial.user_attrs
+    ]
+    return sum(place.is_alive(owner, sweep) for place, owner in set(owners))
 
 
-def estimate_minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder) -> float | None:
-    """Estimates the minutes until the first budget is spent; None before the first trial ends.
+def estimate_minutes_left(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> float | None:
+    """Estimates the minutes until the search ends; None before its first trial does.
 
     Assumes the pace so far, with as many workers as are alive, or with one.
     """
@@ -117,16 +132,19 @@ def estimate_minutes_left(sweep: Sweep, study: optuna.Study, folder: StudyFolder
         return None
     if is_spent(sweep, study):
         return 0.0
-    each = sum(t.duration.total_seconds() for t in done if t.duration) / len(done) / 60
     workers = max(1, count_live_workers(sweep, study, folder))
+    seconds = sum(t.duration.total_seconds() for t in done if t.duration)
+    each = seconds / len(done) / 60
     left = max(0, sweep.trials - len(done)) * each / workers
+    trained = sum(map(counts_as_trained, done))
+    if sweep.trained is not None and trained:
+        left = min(left, (sweep.trained - trained) * seconds / trained / 60 / workers)
     if sweep.hours is not None:
         left = min(left, 60 * (sweep.hours - count_hours(study)))
     spent = count_epochs(study)
     if sweep.epochs is not None and spent:
-        minutes_per_epoch = sum(t.duration.total_seconds() for t in done if t.duration) / 60 / spent
-        left = min(left, (sweep.epochs - spent) * minutes_per_epoch / workers)
-    return round(left, 1)
+        left = min(left, (sweep.epochs - spent) * seconds / spent / 60 / workers)
+    return round(max(0.0, left), 1)
 
 
 def measure_pace(study: optuna.Study) -> float:
@@ -137,7 +155,8 @@ def measure_pace(study: optuna.Study) -> float:
     """
     spans: dict[str, list[tuple[float, float]]] = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if trial.datetime_start is not None and trial.datetime_complete is not None:
+        own = WARM not in trial.user_attrs
+        if own and trial.datetime_start is not None and trial.datetime_complete is not None:
             span = trial.datetime_start.timestamp(), trial.datetime_complete.timestamp()
             spans.setdefault(str(trial.user_attrs.get(OWNER)), []).append(span)
     begin = max(min(s for s, _ in own) for own in spans.values())
@@ -173,6 +192,7 @@ def print_status(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> None:
     for line in _describe_best(study):
         console.print(line)
     console.print(_describe_budget(sweep, study, folder))
+    print_rounds(sweep, study, folder, console)
     if _is_unfinished(sweep, study, folder) and not count_live_workers(sweep, study, folder):
         resume = f"python -m lit_landmarks sweep resume {folder.root}"
         console.print(f"no worker is at work; go on with: {resume}")
@@ -201,7 +221,8 @@ def _is_unfinished(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> boo
     if any(_classify(trial, sweep, folder) == "interrupted" for trial in trials):
         return True
     spent = is_spent(sweep, study) or is_exhausted(sweep, study)
-    return len(trials) < sweep.trials and not spent
+    searching = has_room(sweep, sweep.trials, trials) and not spent
+    return searching or not are_rounds_over(sweep, folder, study)
 
 
 def _describe_state(trial: FrozenTrial, sweep: Sweep, folder: StudyFolder) -> str:
@@ -216,7 +237,9 @@ def _format_limits(study: JudgedStudy) -> str:
 
 def _describe_budget(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> str:
     """Describes the spent hours and epochs and the time left in one line."""
-    spent = [
+    trained = sum(map(counts_as_trained, list_counted_trials(study)))
+    spent = [f"{trained} of {sweep.trained} trained"] if sweep.trained else []
+    spent += [
         f"{count_hours(study):.2f}" + (f" of {sweep.hours:g}" if sweep.hours else "") + " h",
         f"{count_epochs(study)}" + (f" of {sweep.epochs}" if sweep.epochs else "") + " epochs",
     ]
@@ -224,8 +247,9 @@ def _describe_budget(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> s
     alive = count_live_workers(sweep, study, folder)
     text = "spent: " + ", ".join(spent)
     if left:
+        left_of = " of the search" if sweep.rounds else ""
         who = f"{alive} workers" if alive > 1 else "one worker"
-        text += f"; about {left:.0f} minutes left with {who}"
+        text += f"; about {left:.0f} minutes left{left_of} with {who}"
     return text
 
 

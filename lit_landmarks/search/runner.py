@@ -21,10 +21,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.search.attributes import OWNER, TWIN, WHY
-from lit_landmarks.search.budget import AGAIN, STOPPED, VOID, is_spent, is_void, list_counted_trials
+from lit_landmarks.search.budget import (
+    AGAIN,
+    STOPPED,
+    VOID,
+    has_room,
+    is_spent,
+    is_void,
+    list_counted_trials,
+)
 from lit_landmarks.search.cleanup import Cleanup
+from lit_landmarks.search.enqueue import enqueue_entries, is_repeated_entry
 from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.judged import JudgedStudy
+from lit_landmarks.search.minimum import fix_method
 from lit_landmarks.search.quiet import QuietTime
 from lit_landmarks.search.requeue import Requeue, is_second_copy
 from lit_landmarks.search.space import Sweep
@@ -50,7 +60,7 @@ _NUMBERS = re.compile(
     r"0x[0-9a-f]+|\d[\d.,]*(?:\s?(?:[KMGT]i?B|bytes|m?s)\b)?(?![0-9a-f])|\b[0-9a-f]*\d[0-9a-f]*\b"
 )
 #: Seconds between two looks at the trials of others, once no trial is left to begin.
-_POLL = 2.0
+POLL = 2.0
 Report = Callable[[FrozenTrial], None]
 
 
@@ -125,12 +135,14 @@ def run_trials(
         clean_up = Cleanup(folder, study, sweep.keep)
         while not is_spent(sweep, study):
             requeue()
-            if len(list_counted_trials(study)) >= target or is_exhausted(sweep, study):
+            enqueue_entries(study, sweep.enqueue)
+            full = not has_room(sweep, target, list_counted_trials(study))
+            if full or is_exhausted(sweep, study):
                 if not _others_are_running(study, worker):
                     return
-                time.sleep(min(_POLL, sweep.heartbeat))
+                time.sleep(min(POLL, sweep.heartbeat))
                 continue
-            trial = _ask_trial(study, target)
+            trial = _ask_trial(sweep, study, target)
             if trial is None:
                 continue
             runner.run(trial)
@@ -144,17 +156,19 @@ def run_trials(
                 alike.add(done)
 
 
-def _ask_trial(study: optuna.Study, target: int) -> optuna.Trial | None:
+def _ask_trial(sweep: Sweep, study: JudgedStudy, target: int) -> optuna.Trial | None:
     """Asks the study for the next trial; None if other workers took the last ones meanwhile."""
     with warnings.catch_warnings():
         # Optuna warns that `ask` sends no heartbeats; ours do (`workers.py`).
         warnings.simplefilter("ignore")
         trial = study.ask()
-    too_many = "queued twice" if is_second_copy(study, trial) else None
-    if AGAIN not in trial.user_attrs:
+    second = is_second_copy(study, trial) or is_repeated_entry(study, trial)
+    too_many = "queued twice" if second else None
+    if AGAIN not in trial.user_attrs and too_many is None:
         before = [t for t in list_counted_trials(study) if t.number < trial.number]
-        too_many = "the study was full" if len(before) >= target else None
+        too_many = None if has_room(sweep, target, before) else "the study was full"
     if too_many is None:
+        fix_method(sweep, study, trial)
         return trial
     trial.set_user_attr(VOID, too_many)
     study.tell(trial, state=TrialState.FAIL)
@@ -223,11 +237,22 @@ class _AlikeFailures:
             )
 
 
-def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
+def spawn_workers(
+    folder: StudyFolder,
+    count: int,
+    total: int,
+    is_over: Callable[[Sweep, StudyFolder, JudgedStudy], bool] = lambda *_: True,
+) -> None:
     """Starts workers on this machine and waits for all; Ctrl-C and SIGTERM end them too.
 
+    Args:
+        folder: folder of the study.
+        count: number of workers.
+        total: number of trials.
+        is_over: whether what follows the search has ended too.
+
     Raises:
-        UserError: workers failed, and the total was not reached by the others.
+        UserError: workers failed, and the others did not do their work.
     """
     command = [sys.executable, "-m", "lit_landmarks", "sweep", "resume", str(folder.root)]
     command += ["--trials", str(total), "--keep-running"]
@@ -249,7 +274,8 @@ def spawn_workers(folder: StudyFolder, count: int, total: int) -> None:
     sweep = folder.sweep()
     study = folder.open(sweep)
     done = [t for t in list_counted_trials(study) if t.state.is_finished()]
-    if any(codes) and len(done) < total and not is_spent(sweep, study):
+    searching = has_room(sweep, total, done) and not is_spent(sweep, study)
+    if any(codes) and (searching or not is_over(sweep, folder, study)):
         raise UserError(
             f"{sum(map(bool, codes))} of {count} workers failed; see above, then go on with "
             f"`sweep resume {folder.root}`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,7 @@ class Parameter:
 
     def suggest(self, trial: optuna.Trial, prefix: str = "") -> Any:
         """Samples a value; `prefix` keeps parameters of different methods apart."""
-        value = trial._suggest(prefix + self.key, self.distribution())
-        return self.choices[self.texts().index(value)] if self.kind == "choice" else value
+        return self.restore(trial._suggest(prefix + self.key, self.distribution()))
 
     def distribution(self) -> BaseDistribution:
         """The range or the choices as Optuna has them."""
@@ -74,12 +73,27 @@ class Parameter:
             for c in self.choices
         ]
 
+    def store(self, value: Any) -> Any:
+        """A value as Optuna stores it: lists and dicts as YAML."""
+        return replace(self, choices=(value,)).texts()[0] if self.kind == "choice" else value
+
+    def restore(self, value: Any) -> Any:
+        """A value that Optuna has stored, as the sweep file gives it."""
+        return self.choices[self.texts().index(value)] if self.kind == "choice" else value
+
     def holds(self, value: Any) -> bool:
         """Whether a value, as Optuna stores it, is in the range or among the choices."""
         if self.kind == "choice":
-            return value in self.texts()
+            # In Python 1 equals True; as settings they differ.
+            return any(
+                isinstance(text, bool) is isinstance(value, bool) and text == value
+                for text in self.texts()
+            )
         kinds = int if self.kind == "int" else int | float
-        return isinstance(value, kinds) and self.low <= value <= self.high
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return False
+        distribution = self.distribution()
+        return distribution._contains(distribution.to_internal_repr(value))
 
     def probes(self) -> tuple[Any, ...]:
         """Boundary values, for checks: both ends of a range, or every choice."""
@@ -107,6 +121,25 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Round:
+    """A round after the search, see `rounds.py`.
+
+    Attributes:
+        keep: number of candidates, the best of the round before.
+        settings: dotted settings that replace those of the search.
+        seeds: number of seeds with which each candidate is trained.
+
+    Example:
+        >>> Round(10, {"trainer.max_epochs": 40}).seeds
+        1
+    """
+
+    keep: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A checked sweep file; its keys are explained in README.md beside this module.
 
@@ -114,6 +147,9 @@ class Sweep:
         objective: the metric by which trials are ranked.
         further: objectives beside it, of a study whose answer is a front.
         seeds: a trial trains one fit for each; empty for one fit with the seed of the configs.
+        warm_start: folders of earlier studies.
+        minimum: trained trials of each method before the sampler is free.
+        enqueue: parameters of the trials that come first, by their names in the study.
         heartbeat: seconds between two heartbeats of a worker.
         grace: seconds of silence after which a worker counts as dead.
         keep: trials whose best checkpoint is kept; None keeps all checkpoints.
@@ -137,6 +173,11 @@ class Sweep:
     seeds: tuple[int, ...] = ()
     sampler: tuple[str, Mapping[str, Any]] = ("TPESampler", {})
     pruner: tuple[str, Mapping[str, Any]] = ("NopPruner", {})
+    enqueue: tuple[Mapping[str, Any], ...] = ()
+    warm_start: tuple[Path, ...] = ()
+    minimum: int = 0
+    trained: int | None = None
+    rounds: tuple[Round, ...] = ()
     hours: float | None = None
     epochs: int | None = None
     storage: str = "journal"

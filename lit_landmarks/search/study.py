@@ -5,6 +5,7 @@ STUDY/journal.log       Optuna's journal, unless the storage is a database
 STUDY/trials/0007       the run directory of trial 7
 STUDY/trials/0007/seed2 with several seeds, the run directory of one of them
 STUDY/workers/<name>    one file per worker that is alive
+STUDY/rounds/2          a round after the search, a study of its own
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
-from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN
+from lit_landmarks.search.attributes import DIGEST, METRICS, OBJECTIVE, OLD_DIGESTS, RUN, WARM
 from lit_landmarks.search.judged import JudgedStudy, record_objectives
 from lit_landmarks.search.objectives import (
     first_value,
@@ -108,17 +109,30 @@ class StudyFolder:
             f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
         )
 
-    def create(self, sweep: Sweep) -> None:
+    def create(self, sweep: Sweep, seed: int | None = None) -> None:
         """Writes the folder of a new study.
 
+        Args:
+            sweep: its sweep file.
+            seed: of the sampler, instead of the file's.
+
         Raises:
-            UserError: the folder is in use.
+            UserError: the folder is in use, or a seed for a sampler that takes none.
         """
         self.refuse_if_used(sweep)
         tree = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
         with_absolute_bases(tree, sweep.file.parent)
         # Studies of earlier versions say nothing and lose no checkpoint.
         tree.setdefault("keep", KEPT_TRIALS)
+        if seed is not None:
+            name, arguments = sweep.sampler
+            seeded = {**arguments, "seed": seed}
+            module, kind, _ = KINDS["sampler"]
+            try:
+                instantiate(module, kind, name, seeded)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} takes no seed {seed}; leave --seed away") from error
+            tree["sampler"] = {"class": name, "arguments": seeded}
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 
     def open(self, sweep: Sweep) -> JudgedStudy:
@@ -215,6 +229,8 @@ def digest_sweep(sweep: Sweep) -> str:
         sorted(sweep.settings.items()),
         sweep.seeds,
     ]
+    if sweep.rounds:
+        content.append([repr(part) for part in sweep.rounds])
     return hashlib.sha256(json.dumps(content, default=repr).encode()).hexdigest()[:16]
 
 
@@ -238,8 +254,9 @@ def _make_sampler(sweep: Sweep, trials: int) -> Any:
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial was trained to its end and is within every limit."""
-    return is_trained(trial) and all(value <= 0 for value in trial.constraints.values())
+    """Whether a trial of this study was trained to its end and is within every limit."""
+    own = is_trained(trial) and WARM not in trial.user_attrs
+    return own and all(value <= 0 for value in trial.constraints.values())
 
 
 def rank_feasible(study: JudgedStudy) -> list[FrozenTrial]:
@@ -275,6 +292,7 @@ def select_pareto_trials(study: JudgedStudy, cost: str = "compute/mma") -> list[
         for t in study.get_trials(deepcopy=False)
         if is_trained(t)
         and cost in t.user_attrs.get(METRICS, {})
+        and WARM not in t.user_attrs
         and all(t.constraints.get(name, 0.0) <= 0 for name in others)
     ]
     return pareto_front(trained)

@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 import warnings
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import optuna
 
 from lit_landmarks.errors import UserError, first_line
 from lit_landmarks.reports.limits import Limit, check_metric, parse_limit
+from lit_landmarks.search.enqueue import read_entries
 from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
-from lit_landmarks.search.space import METHOD, Branch, Parameter, Sweep
+from lit_landmarks.search.minimum import check_minimum
+from lit_landmarks.search.space import METHOD, Branch, Parameter, Round, Sweep
 from lit_landmarks.search.sweep_yaml import KEYS, load_sweep_tree
 from lit_landmarks.settings.shipped import find_file
 
@@ -34,6 +37,7 @@ _SET_BY_STUDY = (
 _DATABASES = ("postgresql", "mysql")
 #: Samplers that refuse a study of several objectives.
 _OF_ONE_OBJECTIVE = ("CmaEsSampler",)
+SEED = "seed_everything"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -53,7 +57,7 @@ def read_sweep(path: Path) -> Sweep:
     base = read.files(tree.get("base", []), "base")
     if not base and not (methods and all(branch.base for branch in methods.values())):
         raise UserError(f"{path}: no base config; list argument files in 'base'")
-    hours, epochs = tree.get("hours"), tree.get("epochs")
+    hours = tree.get("hours")
     objectives = read.objectives(tree.get("objective", "val/nme"))
     url, heartbeat, grace = read.storage(tree.get("storage", "journal"))
     sweep = Sweep(
@@ -74,31 +78,37 @@ def read_sweep(path: Path) -> Sweep:
         sampler=read.optuna_class(tree.get("sampler"), "sampler"),
         pruner=read.optuna_class(tree.get("pruner"), "pruner"),
         hours=None if hours is None else read.number(hours, "hours", above=0.0),
-        epochs=None if epochs is None else int(read.number(epochs, "epochs", whole=True, least=1)),
+        warm_start=read.folders(tree.get("warm_start"), "warm_start"),
+        minimum=read.count(tree.get("minimum"), "minimum") or 0,
+        trained=read.count(tree.get("trained"), "trained"),
+        epochs=read.count(tree.get("epochs"), "epochs"),
         storage=url,
         heartbeat=heartbeat,
         grace=grace,
         keep=read.keep(tree.get("keep", "all")),
+        rounds=read.rounds(tree.get("rounds")),
     )
     if not sweep.space and not sweep.methods:
         raise UserError(f"{path}: nothing to search; fill 'space' or 'methods'")
     _refuse_duplicates(sweep)
     _refuse_single_objective_parts(sweep)
     check_sampler_space(sweep)
-    return sweep
+    check_minimum(sweep)
+    return replace(sweep, enqueue=read_entries(tree.get("enqueue"), sweep))
 
 
 def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
-    """Makes the paths of a sweep file's argument files absolute, in place.
+    """Makes the paths of a sweep file's argument files and earlier studies absolute, in place.
 
     Args:
         tree: its content.
         here: its folder.
     """
     for part in (tree, *(tree.get("methods") or {}).values()):
-        if part and "base" in part:
-            names = [part["base"]] if isinstance(part["base"], str) else part["base"]
-            part["base"] = [str((here / name).resolve()) for name in names]
+        for key in ("base", "warm_start"):
+            if part and key in part:
+                names = [part[key]] if isinstance(part[key], str) else part[key]
+                part[key] = [str((here / name).resolve()) for name in names or ()]
 
 
 def _refuse_duplicates(sweep: Sweep) -> None:
@@ -117,11 +127,11 @@ def _refuse_duplicates(sweep: Sweep) -> None:
                         f"{sweep.file}: {key} is in {first[key]} and in {place}; keep one of them"
                     )
                 first[key] = place
-        if sweep.seeds and "seed_everything" in first:
+        if sweep.seeds and SEED in first:
             raise UserError(
-                f"{sweep.file}: seed_everything is in {first['seed_everything']} and 'seeds' is "
-                "given; keep one of them"
+                f"{sweep.file}: {SEED} is in {first[SEED]} and 'seeds' is given; keep one of them"
             )
+    _refuse_searched_rounds(sweep)
     texts = [str(c) for c in sweep.constraints]
     if double := next((text for text in texts if texts.count(text) > 1), None):
         raise UserError(f"{sweep.file}: constraints holds '{double}' twice; remove one")
@@ -140,6 +150,28 @@ def _refuse_single_objective_parts(sweep: Sweep) -> None:
         raise UserError(
             f"{sweep.file}: sampler {sweep.sampler[0]} {several}; take NSGAIISampler or TPESampler"
         )
+    if sweep.rounds:
+        raise UserError(
+            f"{sweep.file}: rounds rank by one objective, and there are {len(sweep.objectives)}; "
+            "leave rounds away, or keep one objective with a limit"
+        )
+
+
+def _refuse_searched_rounds(sweep: Sweep) -> None:
+    """Raises `UserError` for a searched setting that a round sets, and for a searched seed."""
+    own = [p.key for branch in sweep.methods.values() for p in branch.space]
+    searched = [*own, *(p.key for p in sweep.space)]
+    if sweep.rounds and SEED in searched:
+        raise UserError(f"{sweep.file}: rounds choose seeds, so {SEED} cannot be searched; fix it")
+    for number, part in enumerate(sweep.rounds, 1):
+        if SEED in part.settings:
+            raise UserError(
+                f"{sweep.file}: round {number} sets {SEED}; give the number of its 'seeds'"
+            )
+        if double := next((key for key in part.settings if key in searched), None):
+            raise UserError(
+                f"{sweep.file}: {double} is searched, and round {number} sets it; keep one of them"
+            )
 
 
 #: Module, base class and default class of the keys that name an Optuna class.
@@ -249,6 +281,9 @@ class _Reader:
             raise self.fail(key, f"is {value!r}; give a {kind}{bound}")
         return float(value)
 
+    def count(self, value: Any, key: str) -> int | None:
+        return None if value is None else int(self.number(value, key, whole=True, least=1))
+
     def files(self, value: Any, key: str) -> tuple[Path, ...]:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list):
@@ -267,6 +302,12 @@ class _Reader:
         if double := next((key for key in keys if keys.count(key) > 1), None):
             raise self.fail("objective", f"holds {double} twice; remove one")
         return keys
+
+    def folders(self, value: Any, key: str) -> tuple[Path, ...]:
+        names = [] if value is None else [value] if isinstance(value, str) else value
+        if not isinstance(names, list):
+            raise self.fail(key, "is no list of folders of studies")
+        return tuple((self.path.parent / str(name)).resolve() for name in names)
 
     def metric(self, key: str, where: str) -> str:
         try:
@@ -297,6 +338,26 @@ class _Reader:
         if isinstance(value, str):
             raise self.fail("keep", f"is '{value}'; give a number of trials, or all")
         return int(self.number(value, "keep", whole=True, least=0))
+
+    def rounds(self, value: Any) -> tuple[Round, ...]:
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.fail("rounds", "is no list; write `- {keep: 10, settings: {...}}` rows")
+        rounds: list[Round] = []
+        for number, part in enumerate(value, 1):
+            key = f"rounds.{number}"
+            self.refuse_unknown_keys(part, ("keep", "settings", "seeds"), key)
+            if not part or "keep" not in part:
+                raise self.fail(key, "has no 'keep'; give the number of trials that it trains")
+            keep, seeds = (self.count(part.get(k, 1), f"{key}.{k}") or 1 for k in ("keep", "seeds"))
+            if rounds and keep > rounds[-1].keep:
+                cure = f"give {rounds[-1].keep} or fewer"
+                raise self.fail(f"{key}.keep", f"is more than the round before has; {cure}")
+            rounds.append(
+                Round(keep, self.settings(part.get("settings"), f"{key}.settings"), seeds)
+            )
+        return tuple(rounds)
 
     def storage(self, value: Any) -> tuple[str, int, int]:
         part = value if isinstance(value, dict) else {"url": value}

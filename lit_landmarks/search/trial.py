@@ -22,7 +22,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError, first_line
-from lit_landmarks.reports.limits import compute_violations
+from lit_landmarks.reports.limits import Limit, compute_violations
 from lit_landmarks.search.attributes import (
     EPOCHS,
     METRICS,
@@ -49,7 +49,7 @@ from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.tracking import TRIAL
 
 #: Setting of an adaptive method: the mean cost that its thresholds are to reach.
-_TARGET = "model.init_args.early_exit.target_mma"
+TARGET = "model.init_args.early_exit.target_mma"
 #: Runs `fit` with these arguments and callbacks; gives the content of result.json.
 Fit = Callable[[list[str], Sequence[Callback]], dict[str, Any]]
 #: Tracks a trial that is not trained, from the arguments of the fit that it would be.
@@ -109,6 +109,19 @@ def suggest(sweep: Sweep, trial: optuna.Trial) -> Settings:
         chosen |= {p.key: p.suggest(trial, f"{name}:") for p in branch.space}
     chosen |= {p.key: p.suggest(trial) for p in sweep.space}
     return Settings(tuple(base), chosen)
+
+
+def choose_target(limits: Sequence[Limit], metrics: Mapping[str, float]) -> float | None:
+    """Mean MMA that an early exit must reach; None where all stages are within the limits.
+
+    Args:
+        limits: the limits of the study.
+        metrics: costs of the trial, `compute/mma_min` and `compute/mma_max` if it is adaptive.
+    """
+    most = min((c.limit for c in limits if c.metric == "compute/mma" and c.at_most), default=None)
+    if most is None or "compute/mma_min" not in metrics:
+        return None
+    return most if metrics.get("compute/mma_max", 0.0) > most else None
 
 
 @dataclass
@@ -229,9 +242,9 @@ class TrialRunner:
                 return
             if not progress.adaptive:
                 self._set_constraints(trial, progress.metrics)
-            progress.target = self._choose_target(progress)
+            progress.target = choose_target(self.sweep.constraints, progress.metrics)
             if progress.target is not None:
-                settings = replace(settings, chosen={_TARGET: progress.target, **settings.chosen})
+                settings = replace(settings, chosen={TARGET: progress.target, **settings.chosen})
             trial.set_user_attr(METRICS, progress.metrics)
             values = self._train(trial, settings, progress)
             self._set_constraints(trial, progress.metrics, all_limits=True)
@@ -321,14 +334,6 @@ class TrialRunner:
         charged = charge_untrained(self.sweep.constraints, progress.metrics)
         values = compute_violations(self.sweep.constraints, charged).values()
         return all(value is None or value <= 0 for value in values)
-
-    def _choose_target(self, progress: _Progress) -> float | None:
-        """Mean MMA that the early exit must reach; None where all stages are within the limit."""
-        limits = [
-            c.limit for c in self.sweep.constraints if c.metric == "compute/mma" and c.at_most
-        ]
-        within = progress.metrics.get("compute/mma_max", 0.0) <= min(limits, default=math.inf)
-        return min(limits) if progress.adaptive and not within else None
 
     # ---- limits and ends -------------------------------------------------------------------
 

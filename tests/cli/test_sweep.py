@@ -16,7 +16,7 @@ import yaml
 
 from lit_landmarks.cli import main
 from lit_landmarks.metrics.direction import metric_name
-from lit_landmarks.search import StudyFolder, read_sweep
+from lit_landmarks.search import StudyFolder, read_all_earlier, read_sweep, summarize_study
 from lit_landmarks.search.checks import list_logged_keys
 from lit_landmarks.search.refit import (
     choose_refit_folder,
@@ -291,3 +291,59 @@ def test_a_bad_setting_of_the_refit_is_told_before_any_trial(
     told = complaint("sweep", "run", sweep, "--study", tmp_path / "study")
     assert "max_epoch" in told
     assert not (tmp_path / "study").exists()
+
+
+def test_a_study_knows_an_earlier_one_whose_trials_it_would_train_alike(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], complaint: Callable[..., str]
+) -> None:
+    tree = yaml.safe_load(sweep.read_text()) | {"trials": 1, "constraints": []}
+    tree["space"] = {"model.init_args.dropout": {"float": [0.0, 0.5]}}
+    sweep.write_text(yaml.safe_dump(tree))
+    assert main(["sweep", "run", str(sweep), "--study", str(tmp_path / "first")]) == 0
+    sweep.write_text(yaml.safe_dump(tree | {"warm_start": ["first"]}))
+    root = tmp_path / "second"
+    capsys.readouterr()
+    run = ["sweep", "run", str(sweep), "--study", str(root), "--seed", "7"]
+    assert main(run) == 0
+    assert "first: the sampler knows 1 of its trials" in capsys.readouterr().out
+    folder = StudyFolder(root)
+    assert folder.sweep().sampler == ("RandomSampler", {"seed": 7})
+    known, own = folder.open(folder.sweep()).trials
+    assert known.value != own.value
+    assert summarize_study(folder.sweep(), folder.open(folder.sweep()), folder)["trials"] == 1
+    assert "--seed is for" in complaint("sweep", "resume", root, "--seed", "3")
+    # With another number of epochs, or other faces, values do not compare.
+    longer = tree["settings"] | {"trainer.max_epochs": 2}
+    sweep.write_text(yaml.safe_dump(tree | {"warm_start": ["first"], "settings": longer}))
+    (earlier,) = read_all_earlier(read_sweep(sweep), [tmp_path / "first"])
+    assert (len(earlier.known), len(earlier.entries)) == (0, 1)
+    assert earlier.difference == "trainer.max_epochs is 1 there and 2 here"
+    faces = {"n": 3, "seed": 2, "max_yaw": 30.0, "image_size": 48}
+    val = {"faces": {"class_path": "SyntheticFaces", "init_args": faces}}
+    other = tree["settings"] | {"data.init_args.val": val}
+    sweep.write_text(yaml.safe_dump(tree | {"warm_start": ["first"], "settings": other}))
+    refused = complaint("sweep", "run", sweep, "--study", tmp_path / "third")
+    assert "was validated on other faces (val/faces has 3 faces, 4 before)" in refused
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_round_trains_with_its_own_settings_and_a_new_seed(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = yaml.safe_load(sweep.read_text()) | {"trials": 1, "constraints": []}
+    tree["space"] = {"model.init_args.dropout": {"float": [0.0, 0.5]}}
+    tree["rounds"] = [{"keep": 2, "settings": {"trainer.max_epochs": 2}}]
+    sweep.write_text(yaml.safe_dump(tree))
+    root = tmp_path / "study"
+    assert main(["sweep", "run", str(sweep), "--study", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "best after round 1 of 1: trial 0, val/nme" in shown
+    result = json.loads((root / "rounds/1/trials/0000/result.json").read_text())
+    assert (result["epochs"], result["seed"]) == (2, 0), "the search has trained with 3"
+    assert main(["sweep", "best", str(root), "--output", str(tmp_path / "best.yaml")]) == 0
+    best = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    assert best["trainer"]["max_epochs"] == 2
+    assert main(["compare", str(root), "--output", str(tmp_path / "page.json")]) == 0
+    page = json.loads((tmp_path / "page.json").read_text())
+    assert page["best"] == "tiny-round1-0000"
+    assert [study["name"] for study in page["studies"]] == ["tiny", "tiny-round1"]

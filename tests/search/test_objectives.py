@@ -75,6 +75,7 @@ def test_samplers_find_the_front_within_the_limits(make_study: Make, sampler: st
     [
         ({"pruner": {"class": "MedianPruner"}}, r"pruner does not go with the objectives val/nme"),
         ({"sampler": {"class": "CmaEsSampler"}}, r"CmaEsSampler does not go .* NSGAIISampler"),
+        ({"rounds": [{"keep": 2, "settings": {"trainer.max_epochs": 9}}]}, r"rounds rank by one"),
         ({"objective": ["val/nme", "val/nme"]}, r"objective holds val/nme twice"),
         ({"objective": []}, r"objective is an empty list"),
         ({"objective": ["val/nme", "val/loss"]}, r"objective 'val/loss' is a loss"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_landmarks.compute.pareto import select_nondominated
 from lit_landmarks.metrics import higher_is_better
+from lit_landmarks.search.attributes import SEEDS
 
 
 def first_value(trial: FrozenTrial) -> float | None:
@@ -20,6 +22,16 @@ def is_trained(trial: FrozenTrial) -> bool:
     """Whether a trial was trained to its end; one beyond a limit has infinite values."""
     complete = trial.state == TrialState.COMPLETE and trial.values is not None
     return complete and all(math.isfinite(value) for value in trial.values)
+
+
+def summarize_trial(trial: FrozenTrial) -> dict[str, Any]:
+    """Number, value, parameters and values by seed of a trial, as plain values for JSON."""
+    return {
+        "number": trial.number,
+        "value": first_value(trial),
+        "parameters": trial.params,
+        "seeds": trial.user_attrs.get(SEEDS),
+    }
 
 
 def rank_trials(trials: Iterable[FrozenTrial], objectives: Sequence[str]) -> list[FrozenTrial]:

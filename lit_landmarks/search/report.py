@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from lit_landmarks.console import plain_console, print_table
-from lit_landmarks.search.attributes import METRICS, OWNER, SEEDS, WARM
+from lit_landmarks.search.attributes import METRICS, OWNER, WARM
 from lit_landmarks.search.budget import (
     AGAIN,
     count_epochs,
@@ -26,7 +26,7 @@ from lit_landmarks.search.budget import (
 from lit_landmarks.search.exhausted import is_exhausted
 from lit_landmarks.search.front import describe_front, summarize_front
 from lit_landmarks.search.judged import JudgedStudy
-from lit_landmarks.search.objectives import first_value, is_trained
+from lit_landmarks.search.objectives import first_value, is_trained, summarize_trial
 from lit_landmarks.search.round_report import print_rounds, summarize_rounds
 from lit_landmarks.search.rounds import are_rounds_over, find_last_finished, iterate_rounds
 from lit_landmarks.search.runner import describe_outcome
@@ -68,7 +68,7 @@ def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> di
         "rounds": rounds,
         "workers": count_live_workers(sweep, study, folder),
         "minutes_left": estimate_minutes_left(sweep, study, folder),
-        "best": last.describe() if last else _summarize_best(best) if best else None,
+        "best": last.describe() if last else summarize_trial(best) if best else None,
         **({"front": summarize_front(study)} if sweep.further else {}),
         "pareto": [
             {"number": t.number, "value": first_value(t), "mma": _get_mma(t)}
@@ -84,15 +84,6 @@ def summarize_study(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> di
 def _get_mma(trial: FrozenTrial) -> float | None:
     cost: float | None = trial.user_attrs.get(METRICS, {}).get("compute/mma")
     return cost
-
-
-def _summarize_best(trial: FrozenTrial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "value": first_value(trial),
-        "parameters": trial.params,
-        "seeds": trial.user_attrs.get(SEEDS),
-    }
 
 
 def _list_shown_trials(study: JudgedStudy) -> list[FrozenTrial]:

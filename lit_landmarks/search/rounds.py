@@ -22,11 +22,11 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.reports.limits import Limit
-from lit_landmarks.search.attributes import SEEDS, TWIN
+from lit_landmarks.search.attributes import TWIN
 from lit_landmarks.search.budget import list_counted_trials
 from lit_landmarks.search.enqueue import digest_entry, is_within_space
 from lit_landmarks.search.judged import JudgedStudy, judge_trial
-from lit_landmarks.search.objectives import rank_trials
+from lit_landmarks.search.objectives import rank_trials, summarize_trial
 from lit_landmarks.search.refit import choose_refit_seeds
 from lit_landmarks.search.requeue import Requeue
 from lit_landmarks.search.runner import POLL, run_trials
@@ -121,13 +121,8 @@ class Decision:
 
     def describe(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "number": self.candidate.number,
-            "value": self.trial.value,
-            "parameters": self.trial.params,
-            "seeds": self.trial.user_attrs.get(SEEDS),
-            "round": self.part.number,
-        }
+        own = {"number": self.candidate.number, "round": self.part.number}
+        return {**summarize_trial(self.trial), **own}
 
 
 #: Called with a round and each of its trials that has ended.
@@ -148,6 +143,8 @@ def iterate_rounds(
     Raises:
         UserError: a round that has begun was edited.
     """
+    if not sweep.rounds:
+        return
     # Under other limits, which `--limit` asks about, others would have been candidates.
     own = JudgedStudy(sweep, study._storage)
     candidates = list_candidates(sweep, own)

@@ -71,20 +71,20 @@ class Earlier:
 
     Attributes:
         source: its folder.
-        known: trials for the sampler, with values that compare.
+        shared: trials for the sampler, with values that compare.
         entries: settings to be tried first, instead.
         difference: why no value compares; empty if some do.
     """
 
     source: Path
-    known: tuple[FrozenTrial, ...]
+    shared: tuple[FrozenTrial, ...]
     entries: tuple[Entry, ...]
     difference: str
 
     def describe(self) -> str:
         """One line that says what is taken, and why."""
-        if self.known:
-            return f"{self.source}: the sampler knows {len(self.known)} of its trials"
+        if self.shared:
+            return f"{self.source}: the sampler knows {len(self.shared)} of its trials"
         count = f"{len(self.entries)} best settings" if len(self.entries) > 1 else "best settings"
         return f"{self.source}: its {count} are tried first; {self.difference}, so values differ"
 
@@ -134,7 +134,7 @@ def read_earlier(sweep: Sweep, source: Path, plans: Mapping[str, Plan]) -> Earli
             "it away"
         )
     study = folder.open(earlier)
-    known, best, reasons, differences = [], [], [], []
+    shared, best, reasons, differences = [], [], [], []
     for trial in list_counted_trials(study):
         runs = folder.runs(trial, earlier)
         if not counts_as_trained(trial) or not runs or not RunDirectory(runs[0]).config.is_file():
@@ -155,15 +155,15 @@ def read_earlier(sweep: Sweep, source: Path, plans: Mapping[str, Plan]) -> Earli
             differences.append(difference)
             best += [(trial, params)] if is_feasible(trial) else []
         else:
-            known.append(_copy_trial(sweep, source, trial, params))
-    if not known and not best:
+            shared.append(_copy_trial(sweep, source, trial, params))
+    if not shared and not best:
         cure = f"{reasons[0]}; leave it away" if reasons else "it has no trained trial here"
         raise UserError(f"{where}: no trial fits this study: {cure}")
     order = {trial.number: params for trial, params in best}
     trials = rank_trials([trial for trial, _ in best], sweep.objectives)
     ranked = [order[trial.number] for trial in trials]
-    entries = () if known else tuple(ranked[:BEST])
-    return Earlier(source, tuple(known), entries, "" if known else differences[0])
+    entries = () if shared else tuple(ranked[:BEST])
+    return Earlier(source, tuple(shared), entries, "" if shared else differences[0])
 
 
 def _fit(
@@ -276,7 +276,7 @@ def read_all_earlier(
 
 def _take(study: JudgedStudy, earlier: Earlier) -> str:
     present = {t.user_attrs.get(WARM) for t in study.get_trials(deepcopy=False)}
-    for trial in earlier.known:
+    for trial in earlier.shared:
         if trial.user_attrs[WARM] not in present:
             study.add_trial(trial)
     enqueue_entries(study, earlier.entries)

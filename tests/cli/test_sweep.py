@@ -308,15 +308,15 @@ def test_a_study_knows_an_earlier_one_whose_trials_it_would_train_alike(
     assert "first: the sampler knows 1 of its trials" in capsys.readouterr().out
     folder = StudyFolder(root)
     assert folder.sweep().sampler == ("RandomSampler", {"seed": 7})
-    known, own = folder.open(folder.sweep()).trials
-    assert known.value != own.value
+    shared, own = folder.open(folder.sweep()).trials
+    assert shared.value != own.value
     assert summarize_study(folder.sweep(), folder.open(folder.sweep()), folder)["trials"] == 1
     assert "--seed is for" in complaint("sweep", "resume", root, "--seed", "3")
     # With another number of epochs, or other faces, values do not compare.
     longer = tree["settings"] | {"trainer.max_epochs": 2}
     sweep.write_text(yaml.safe_dump(tree | {"warm_start": ["first"], "settings": longer}))
     (earlier,) = read_all_earlier(read_sweep(sweep), [tmp_path / "first"])
-    assert (len(earlier.known), len(earlier.entries)) == (0, 1)
+    assert (len(earlier.shared), len(earlier.entries)) == (0, 1)
     assert earlier.difference == "trainer.max_epochs is 1 there and 2 here"
     faces = {"n": 3, "seed": 2, "max_yaw": 30.0, "image_size": 48}
     val = {"faces": {"class_path": "SyntheticFaces", "init_args": faces}}

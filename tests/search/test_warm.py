@@ -63,7 +63,7 @@ def make_plans(
     config: Mapping[str, Any] | None = None, changed: str = "", searched: Sequence[str] = ()
 ) -> Any:
     """A stand-in for `make_plans`, which parses real settings and reads real data."""
-    told = {
+    defaults = {
         "model.class_path": "a.Net",
         "trainer.max_epochs": 12,
         "wandb.name": "x",
@@ -76,7 +76,7 @@ def make_plans(
 
         keys = ("model.width", *searched)
         return {
-            name: Plan(told | dict(config or {}), keys, find_changes)
+            name: Plan(defaults | dict(config or {}), keys, find_changes)
             for name in sweep.methods or [""]
         }
 
@@ -98,12 +98,12 @@ def test_values_that_compare_are_known_and_nothing_else(tmp_path: Path, source: 
     (line,) = start_warm(sweep, study, make_plans())
     assert line.endswith("the sampler knows 7 of its trials")
     assert start_warm(sweep, study, make_plans()) == [], "once over all resumes"
-    known = study.trials
-    assert [t.params["model.width"] for t in known] == [w for w in WIDTHS if w != 30]
-    assert known[0].value == pytest.approx(19.6)
-    assert known[0].user_attrs[SOURCE] == f"trial 0 of {source}"
+    shared = study.trials
+    assert [t.params["model.width"] for t in shared] == [w for w in WIDTHS if w != 30]
+    assert shared[0].value == pytest.approx(19.6)
+    assert shared[0].user_attrs[SOURCE] == f"trial 0 of {source}"
     # The limits of this study judge them, for the sampler.
-    assert [t.constraints["compute/mma <= 11"] for t in known][-2:] == [1.0, 3.0]
+    assert [t.constraints["compute/mma <= 11"] for t in shared][-2:] == [1.0, 3.0]
     assert list_counted_trials(study) == []
     assert find_best_feasible(study) is None
     assert select_pareto_trials(study) == []
@@ -163,7 +163,7 @@ def test_two_machines_that_add_a_study_add_it_once(tmp_path: Path, source: Path)
     _, sweep, study = begin(tmp_path, source)
     (earlier,) = read_all_earlier(sweep, sweep.warm_start, make_plans())
     for _ in range(2):
-        for trial in earlier.known:
+        for trial in earlier.shared:
             study.add_trial(trial)
     states = [t.state for t in study.trials]
     assert states == [TrialState.COMPLETE] * 7 + [TrialState.FAIL] * 7

@@ -41,7 +41,10 @@ FRAME = {
     "spiga_1000mma": 256,
     "spiga_cascade": 128,
     "infinite3d_wide": 256,
+    "wide_synthetic": 256,
 }
+#: What a fragment is put on top of, where ASMNet cannot take its frames.
+BASE = {"wide_synthetic": "infinite3d_wide.yaml"}
 
 
 def few_at_once(size: int) -> dict[str, object]:
@@ -53,13 +56,13 @@ def needs_real_faces(path: Path) -> bool:
 
 
 def settings_of(path: Path) -> dict[str, object]:
-    """The file itself if it names a method, else the file on top of ASMNet's; few weights.
+    """The file itself if it names a method, else on top of a method's; few weights.
 
     Widths that no file sets are narrow: what is tested is in the files, and hundreds of megabytes
     of checkpoints are not.
     """
     complete = path.parent == CONFIGS
-    base = [] if complete else [CONFIGS / "asmnet.yaml"]
+    base = [] if complete else [CONFIGS / BASE.get(path.stem, "asmnet.yaml")]
     tree = compose([*base, path]).tree
     model = tree["model"]
     for name, value in NARROW.get(model["class_path"], {}).items():

@@ -11,6 +11,39 @@ from torch import Tensor, nn
 from lit_landmarks.nets.backbone import FeatureMaps, InputScale
 
 
+class MapBlock(nn.Module):
+    """Residual block of a feature map: 5 x 5 in each channel, then 1 x 1; at first the identity.
+
+    The batch norm before the sum starts at zero (Goyal et al. 2017, section 5.1), so that a block
+    can be put into a trained network.
+
+    Args:
+        channels: C.
+
+    Example:
+        >>> maps = torch.rand(1, 8, 4, 4)
+        >>> bool((MapBlock(8)(maps) == maps).all())
+        True
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        last = nn.BatchNorm2d(channels)
+        nn.init.zeros_(last.weight)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            last,
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        total: Tensor = maps + self.layers(maps)
+        return total
+
+
 class FusedMap(nn.Module):
     """Maps of several strides, projected and summed from coarse to fine (as in FPN, Lin 2017).
 
@@ -22,6 +55,7 @@ class FusedMap(nn.Module):
         name: timm's name of the architecture.
         strides: of the maps; the finest is that of the result.
         channels: C of the result.
+        blocks: number of residual blocks on the sum.
         input_scale: see `nets.backbone.InputNorm`.
 
     Attributes:
@@ -42,6 +76,7 @@ class FusedMap(nn.Module):
         *,
         strides: Sequence[int] = (8, 16, 32),
         channels: int = 64,
+        blocks: int = 0,
         input_scale: InputScale = "unit",
     ) -> None:
         super().__init__()
@@ -53,6 +88,7 @@ class FusedMap(nn.Module):
             for stride in self.maps.strides
         )
         self.norm = nn.BatchNorm2d(channels)
+        self.blocks = nn.Sequential(*(MapBlock(channels) for _ in range(blocks)))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Fused map and pooled vector.
@@ -61,7 +97,7 @@ class FusedMap(nn.Module):
             image: (B, 3, H, W) RGB in [0, 1]; H and W are multiples of the largest stride.
 
         Returns:
-            (B, C, H / stride, W / stride), not negative, and (B, num_features) of the last map.
+            (B, C, H / stride, W / stride) and (B, num_features) of the last map.
         """
         maps, vector = self.maps(image)
         strides = self.maps.strides
@@ -69,4 +105,4 @@ class FusedMap(nn.Module):
         for index in range(len(strides) - 2, -1, -1):
             finer = self.project[index](maps[strides[index]])
             total = F.interpolate(total, size=finer.shape[-2:], mode="bilinear") + finer
-        return torch.relu(self.norm(total)), vector
+        return self.blocks(torch.relu(self.norm(total))), vector

@@ -33,3 +33,16 @@ def test_the_finest_stride_is_that_of_the_result() -> None:
     fused, _ = network(torch.rand(1, 3, 64, 96))
     assert network.stride == 4
     assert fused.shape == (1, 8, 16, 24)
+
+
+def test_blocks_change_nothing_until_they_learn() -> None:
+    torch.manual_seed(0)
+    plain = FusedMap("mobilenetv3_small_050", strides=(8, 32), channels=16).eval()
+    network = FusedMap("mobilenetv3_small_050", strides=(8, 32), channels=16, blocks=2).eval()
+    lacking = network.load_state_dict(plain.state_dict(), strict=False)
+    assert lacking.missing_keys and all(key.startswith("blocks.") for key in lacking.missing_keys)
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(network(image)[0], plain(image)[0])
+    for block in network.blocks:
+        torch.nn.init.ones_(block.layers[-1].weight)
+    assert not torch.allclose(network(image)[0], plain(image)[0], atol=1e-3)

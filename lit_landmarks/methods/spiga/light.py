@@ -25,6 +25,7 @@ class LightBackbone(nn.Module):
         n_points: N.
         strides: of the maps that are brought together; the finest is that of the result.
         channels: C of the feature map.
+        blocks: residual blocks on it.
         input_scale: see `nets.backbone.InputNorm`.
 
     Attributes:
@@ -46,10 +47,13 @@ class LightBackbone(nn.Module):
         *,
         strides: Sequence[int] = (4, 8, 16, 32),
         channels: int = 64,
+        blocks: int = 0,
         input_scale: InputScale = "unit",
     ) -> None:
         super().__init__()
-        self.trunk = FusedMap(name, strides=strides, channels=channels, input_scale=input_scale)
+        self.trunk = FusedMap(
+            name, strides=strides, channels=channels, blocks=blocks, input_scale=input_scale
+        )
         self.stride, self.channels = self.trunk.stride, channels
         self.num_features = self.trunk.num_features
         self.heatmaps = nn.Conv2d(channels, n_points, 1)

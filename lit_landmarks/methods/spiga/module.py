@@ -71,6 +71,7 @@ class SPIGA(LandmarkModule):
         strides: of the maps of a timm network that are brought together; the finest is that of the
             feature map.
         channels: of the feature map of a timm network.
+        blocks: residual blocks on that map (`nets.fused_map.MapBlock`).
         cascade: sizes of the cascade.
         loss: weights and open points of the loss.
         start: where the cascade begins: at the mean face in the predicted "pose" (the paper), at
@@ -95,6 +96,7 @@ class SPIGA(LandmarkModule):
         hourglass_channels: int = 256,
         strides: list[int] | None = None,
         channels: int = 64,
+        blocks: int = 0,
         cascade: CascadeOptions = DEFAULT_CASCADE,
         loss: SPIGALossOptions = DEFAULT_LOSS,
         start: Start = "pose",
@@ -131,6 +133,7 @@ class SPIGA(LandmarkModule):
                 scheme.n_points,
                 strides=strides or (4, 8, 16, 32),
                 channels=channels,
+                blocks=blocks,
                 input_scale=input_scale,
             )
         self.heatmaps = Heatmaps(self.crop_size, field.stride, loss.sigma)

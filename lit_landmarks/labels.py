@@ -112,6 +112,7 @@ LABEL_TABLE: tuple[Label, ...] = (
     Label("convention_id", (), _I, "", 0),
     Label("subsets", ("S",), torch.bool, "", 0),
     Label("queries", ("N", 3), _F, "head", _NAN),
+    Label("teacher", ("N", 2), _F, "px", _NAN, "points", "permute"),
     Label("track", (), _I, "", -1, index_shape=()),
     Label("time", (), _I, "", -1, index_shape=()),
     Label("index", (), _I, "", -1),

@@ -107,6 +107,7 @@ class FaceBatch:
         convention_id: (B,) int64 index into `schemes.CONVENTIONS`: how the row was annotated.
         subsets: (B, S) bool membership, columns in the order of `DataSpec.subsets`.
         queries: (B, N, 3) template points in the head frame, NaN where the scheme has none.
+        teacher: (B, N, 2) landmarks that another model predicts, frame pixels, NaN where none does.
         track, time: (B,) int64 video track and frame number; -1 for still images.
         index: (B,) int64 row of the face in its data set; -1 in the repeat of a face that one of
             several processes evaluates while others have faces left.
@@ -138,6 +139,7 @@ class FaceBatch:
     convention_id: Tensor
     subsets: Tensor
     queries: Tensor
+    teacher: Tensor
     track: Tensor
     time: Tensor
     index: Tensor

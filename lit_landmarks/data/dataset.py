@@ -22,7 +22,7 @@ from lit_landmarks.data.batch import SourceBatch
 from lit_landmarks.data.counter_rng import permutation
 from lit_landmarks.data.crop_boxes import source_affines, source_squares
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.labels import LABEL_TABLE, absent_column
+from lit_landmarks.labels import LABEL_TABLE, absent_column, get_label
 from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
 from lit_landmarks.template import has_mean_face, query_points
@@ -44,6 +44,7 @@ class CroppedFaces:
         scale: side of a source crop in units of the face box.
         dataset_id: its number in `DataSpec.datasets`.
         weight: how often each face is drawn in an epoch.
+        teacher: (n, M, 2) landmarks in image pixels that another model predicts, as delivered.
     """
 
     spec: DatasetSpec
@@ -54,6 +55,7 @@ class CroppedFaces:
     scale: float
     dataset_id: int
     weight: float = 1.0
+    teacher: NDArray[np.float32] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """For loader processes that are spawned: the file of the crops instead of its bytes."""
@@ -110,6 +112,11 @@ class CroppedFaces:
             "index": rows,
             "pose_kind": np.full(batch, POSE_KINDS.index("given")),
         }
+        teacher = get_label("teacher")
+        if self.teacher is None:
+            columns["teacher"] = absent_column(teacher, batch, {"N": n_points}).numpy()
+        else:
+            columns["teacher"] = _padded(self.teacher[rows], n_points, teacher.absent)
         if self.crops is not None:
             columns["image"] = np.asarray(self.crops)[rows]
         else:

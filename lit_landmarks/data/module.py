@@ -141,6 +141,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.cache_dir = cache_dir
         self._epoch = 0
+        self._teacher: dict[str, NDArray[np.float32]] = {}
         self._check()
 
     def _check(self) -> None:
@@ -261,6 +262,15 @@ class LandmarkDataModule(lightning.LightningDataModule):
             seed=self.seed,
         )
 
+    def set_teacher(self, name: str, points: NDArray[np.float32]) -> None:
+        """Give training faces the landmarks that another model predicts, as the label `teacher`.
+
+        Args:
+            name: of a training set.
+            points: (n, M, 2) image pixels, as delivered; NaN where there are none.
+        """
+        self._teacher[name] = points
+
     def faces(self, role: Role, pixels: bool = True) -> ConcatFaces | None:
         """All sets of a role, mixed; builds the cache on first use unless `pixels` is False."""
         draws = self._draws() if role == "train" else {}
@@ -276,6 +286,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
                 scale=self.source_scale,
                 dataset_id=number,
                 weight=draws.get(spec.name, 1.0),
+                teacher=self._teacher.get(spec.name) if role == "train" else None,
             )
             for number, (spec, dataset) in enumerate(
                 zip(self.spec.datasets, self._all_sets(), strict=True)

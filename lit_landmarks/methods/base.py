@@ -19,6 +19,7 @@ from lit_landmarks.methods.parts import MethodParts
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.methods.schedules import Schedule
 from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.nets.distillation import TeacherOptions
 from lit_landmarks.nets.early_exit import EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHeadOptions, percent_factor
 from lit_landmarks.nets.head3d import Head3dOptions
@@ -37,24 +38,21 @@ class LandmarkModule(MethodParts):
     Args:
         scheme: name of the scheme that the method predicts; None for query methods.
         frame_size: side of the square input images in pixels.
-        normalizer: chooses the crop that the method looks at from a wide image; None: the input is
-            cut around the face.
+        normalizer: chooses the crop from a wide image; None: the input is cut around the face.
         correction: displaces answers per annotation convention; None: one answer for all.
-        head3d: options of a canonical 3D head: shape, pose and focal length from 2D labels; None:
-            without.
+        head3d: options of a 3D head: shape, pose, focal length from 2D labels; None: without.
         error_head: options of a head that predicts the method's own NME; None: without.
         early_exit: how a cascade lets faces leave early.
         optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
         schedule: learning rate over training; its peak is the optimizer's `lr`.
         phases: parts of training; None: the method's own.
         rates: prefix of parameter names -> factor on the learning rate.
+        teacher: a trained model whose landmarks are learned beside the labels; None: none.
         init_from: checkpoint from which a new run takes all weights that fit, of this method or
-            of another with the same backbone, of this scheme or another (a resumed run ignores
-            it); see `training.transfer`.
+            of another (a resumed run ignores it); see `training.transfer`.
 
     Attributes:
-        normalizer, correction: the parts, or None.
-        head3d, error_head, early_exit: the parts, made by `attach`, or None.
+        normalizer, correction, head3d, error_head, early_exit: the parts, or None.
         transferred: names of the tensors that `init_from` has given as a whole.
     """
 
@@ -75,6 +73,7 @@ class LandmarkModule(MethodParts):
         schedule: Schedule | None = None,
         phases: list[Phase] | None = None,
         rates: dict[str, float] | None = None,
+        teacher: TeacherOptions | None = None,
         init_from: str | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule, phases=phases, rates=rates)
@@ -82,6 +81,7 @@ class LandmarkModule(MethodParts):
             raise UserError(f"model.frame_size is {frame_size}; a frame has at least 32 pixels")
         self.scheme = scheme
         self.frame_size = frame_size
+        self.teacher = teacher
         self.init_from = init_from
         self.transferred: frozenset[str] = frozenset()
         self.take_parts(normalizer, correction, head3d, error_head, early_exit)

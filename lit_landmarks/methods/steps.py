@@ -23,6 +23,7 @@ from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.nets.distillation import TeacherOptions, blend_labels
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.types import (
@@ -62,6 +63,7 @@ class MethodSteps(Built, PhasedOptimization):
     frame_size: int
     normalizer: SpatialNormalizer | None
     correction: SemanticCorrection | None
+    teacher: TeacherOptions | None
     channels_last: ClassVar[bool]
 
     def __init__(self, **optimization: Any) -> None:
@@ -143,6 +145,8 @@ class MethodSteps(Built, PhasedOptimization):
         return cast(Prediction, self(inputs))
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
+        if stage == "train" and self.teacher is not None:
+            batch = blend_labels(batch, self.teacher.share)
         prediction = self._predict(batch.inputs)
         answer = prediction.detach()
         if stage != "train":

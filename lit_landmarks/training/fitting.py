@@ -52,6 +52,7 @@ from lit_landmarks.training.processes import allow_unused_parameters, start_by_c
 from lit_landmarks.training.provenance import git_state, machine, package_versions, peak_memory
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory, replace_nonfinite, write_json
+from lit_landmarks.training.teaching import set_teacher
 from lit_landmarks.training.tracking import close_fit, follow_training, track_fit
 from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.training.wandb_logging import WandbOptions, close_tracker
@@ -210,6 +211,7 @@ def run_fit(
             transfer = transfer_weights(method, method.init_from)
             if not is_follower():
                 plain_console().print(transfer.describe())
+        set_teacher(method, data)
         if not is_follower() and (plan.changes or not plan.run.data.is_file()):
             step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
             record_data(plan.run, data, plan.changes, step)

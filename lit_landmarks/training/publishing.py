@@ -72,8 +72,8 @@ def slim_checkpoint(path: Path, precision: str, command: str | None = None) -> d
     slim = {key: content[key] for key in _READ if content.get(key) is not None}
     slim["state_dict"] = dict(slim["state_dict"])
     described = {**content[IDENTITY], "precision": precision}
-    # It stands for weights that are in the state already, and may name a folder of this machine.
-    described["init_args"] = {**described["init_args"], "init_from": None}
+    # They stand for what is in the weights already, and may name folders of this machine.
+    described["init_args"] = {**described["init_args"], "init_from": None, "teacher": None}
     if command is not None:
         described["command"] = command
     slim[IDENTITY] = described
@@ -120,7 +120,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> str:
 
 
 def list_training_sources(run: RunDirectory, _depth: int = 0) -> list[TrainingSource]:
-    """The data sets that a run's weights were trained on, those before `init_from` included.
+    """The data sets that weights follow from, those of `init_from` and of a teacher included.
 
     Raises:
         UserError: the run's settings cannot be read.
@@ -129,17 +129,22 @@ def list_training_sources(run: RunDirectory, _depth: int = 0) -> list[TrainingSo
     try:
         arguments = tree["data"]["init_args"]
         sets: Mapping[str, Any] = arguments["train"]
-        start = tree["model"]["init_args"].get("init_from")
+        model = tree["model"]["init_args"]
+        earlier = {"init_from": model.get("init_from")}
+        earlier["teacher"] = (model.get("teacher") or {}).get("run")
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{run.config} lacks {error}; train the run again") from error
     sources = [
         _read_source(name, spec, Path(arguments.get("root") or ".")) for name, spec in sets.items()
     ]
-    return sources if start is None else [*sources, *_list_earlier(str(start), run, _depth)]
+    for setting, start in earlier.items():
+        if start is not None:
+            sources += _list_earlier(setting, str(start), run, _depth)
+    return sources
 
 
-def _list_earlier(start: str, run: RunDirectory, depth: int) -> list[TrainingSource]:
-    """The sources of the weights that a run started from."""
+def _list_earlier(setting: str, start: str, run: RunDirectory, depth: int) -> list[TrainingSource]:
+    """The sources of the weights that a run started from, or that taught it."""
     path = Path(start)
     entry = None if path.exists() else find_weights(start)
     if entry is not None:
@@ -149,7 +154,7 @@ def _list_earlier(start: str, run: RunDirectory, depth: int) -> list[TrainingSou
         return [TrainingSource(entry.name, name, reason) for name in entry.trained_on]
     folder = path if path.is_dir() else path.resolve().parent.parent
     if not path.exists() or not RunDirectory(folder).config.is_file() or depth > 8:
-        return [TrainingSource(start, "init_from", f"{run.root} started from it, and it is gone")]
+        return [TrainingSource(start, setting, f"{run.root} learned from it, and it is gone")]
     return list_training_sources(open_run(folder), depth + 1)
 
 

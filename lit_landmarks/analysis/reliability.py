@@ -32,7 +32,7 @@ from lit_landmarks.methods.spiga import SPIGA
 from lit_landmarks.nets.early_exit import run_all_stages
 from lit_landmarks.nets.error_head import error_norm
 from lit_landmarks.training.run_directory import write_json
-from lit_landmarks.types import Role
+from lit_landmarks.types import FaceBatch, Prediction, Role
 
 #: A landmark is compared with itself where it has this many faces of either kind.
 LEAST_FACES = 5
@@ -76,11 +76,43 @@ class Reliability:
     error_correlation: float
 
 
+class HiddenFaces:
+    """The faces with most hidden landmarks, dots as large as what a landmark receives.
+
+    Without labels of visibility the first faces are drawn.
+
+    Args:
+        count: of faces.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._drawn: list[tuple[float, Image]] = []
+
+    def add(self, faces: FaceBatch, prediction: Prediction) -> None:
+        """Draw those faces of a batch that hide more landmarks than the faces so far."""
+        assert prediction.attention is not None
+        weights = prediction.attention[-1].double().cpu().numpy()
+        hidden = ((faces.visible == 0) | (faces.visible == 2)).sum(1).tolist()
+        for row, number in enumerate(hidden):
+            lowest = min((each for each, _ in self._drawn), default=-1.0)
+            if len(self._drawn) < self.count or number > lowest:
+                points = prediction.points[row].double().cpu().numpy()
+                picture = draw_weights(to_image(faces.image[row]), points, weights[row])
+                self._drawn.append((float(number), picture))
+                self._drawn = sorted(self._drawn, key=lambda entry: -entry[0])[: self.count]
+
+    def sheet(self) -> Image:
+        """The pictures on one sheet, most hidden landmarks first."""
+        return contact_sheet([picture for _, picture in self._drawn])
+
+
 def record_landmarks(
     method: LandmarkModule,
     data: LandmarkDataModule,
     role: Role,
     device: torch.device | str = "cpu",
+    hidden: HiddenFaces | None = None,
 ) -> dict[str, LandmarkRecords]:
     """Runs a cascade with attention over all faces of a role, by data set.
 
@@ -89,6 +121,7 @@ def record_landmarks(
         data: the data module.
         role: train, val or test; without augmentation.
         device: where to run.
+        hidden: is given every batch, to draw from it.
 
     Raises:
         UserError: the method gives no attention of its landmarks.
@@ -103,6 +136,8 @@ def record_landmarks(
         for name, faces in iterate_faces(data, role, device):
             prediction = method(faces.inputs)
             assert prediction.attention is not None
+            if hidden is not None:
+                hidden.add(faces, prediction)
             distance = torch.linalg.vector_norm(prediction.points - faces.points, dim=-1)
             error = 100 * distance / error_norm(faces)[:, None]
             columns = parts.setdefault(name, {})
@@ -158,41 +193,6 @@ def _compare(attention: Array, visible: NDArray[np.int64], hidden: int) -> tuple
     if not pairs:
         return float("nan"), float("nan")
     return float(sum(wins) / sum(pairs)), float(np.average(differences, weights=pairs))
-
-
-def draw_received(
-    method: LandmarkModule,
-    data: LandmarkDataModule,
-    role: Role,
-    count: int,
-    device: torch.device | str = "cpu",
-) -> Image:
-    """Sheet of the faces with most hidden landmarks, dots as large as what a landmark receives.
-
-    Without labels of visibility the first faces are drawn.
-
-    Args:
-        method: a cascade with attention among landmarks.
-        data: the data module.
-        role: whose faces.
-        count: of faces.
-        device: where to run.
-    """
-    drawn: list[tuple[float, Image]] = []
-    with torch.no_grad(), run_all_stages(method.eval().early_exit):
-        for _, faces in iterate_faces(data, role, device, title=f"sheet of {role}"):
-            prediction = method(faces.inputs)
-            assert prediction.attention is not None
-            weights = prediction.attention[-1].double().cpu().numpy()
-            hidden = ((faces.visible == 0) | (faces.visible == 2)).sum(1).tolist()
-            for row, number in enumerate(hidden):
-                lowest = min((each for each, _ in drawn), default=-1.0)
-                if len(drawn) < count or number > lowest:
-                    points = prediction.points[row].double().cpu().numpy()
-                    picture = draw_weights(to_image(faces.image[row]), points, weights[row])
-                    drawn.append((float(number), picture))
-                    drawn = sorted(drawn, key=lambda entry: -entry[0])[:count]
-    return contact_sheet([picture for _, picture in drawn])
 
 
 def print_reliability(results: Mapping[str, list[Reliability]], console: Console) -> None:

@@ -332,8 +332,8 @@ def _measure_reliability(options: argparse.Namespace) -> int:
         raise UserError(f"--faces is {options.faces}; give 1 or more")
     request = read_run_request(options.run, options)
     from lit_landmarks.analysis.reliability import (
+        HiddenFaces,
         Reliability,
-        draw_received,
         measure_reliability,
         print_reliability,
         record_landmarks,
@@ -347,9 +347,10 @@ def _measure_reliability(options: argparse.Namespace) -> int:
     results: dict[str, list[Reliability]] = {}
     sheets: dict[str, Image] = {}
     for role in data.measured_roles:
-        records = record_landmarks(method, data, role, default_device())
+        hidden = HiddenFaces(options.faces)
+        records = record_landmarks(method, data, role, default_device(), hidden)
         results |= {f"{role}/{name}": measure_reliability(r) for name, r in records.items()}
-        sheets[role] = draw_received(method, data, role, options.faces, default_device())
+        sheets[role] = hidden.sheet()
     console = plain_console()
     print_reliability(results, console)
     write_reliability(results, sheets, options.output)

@@ -66,6 +66,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         frame: "tight" around the face or "wide".
         frame_scale: side of the frame in box sides; None takes the value of `FRAME_SCALES`.
         root: folder from which relative paths of the data sets start.
+        only: names of the training sets that are used; None uses all.
         weights: name of a training set -> how often each of its faces is drawn per epoch (1).
         epoch_faces: smallest number of training faces in an epoch: where there are fewer, each is
             drawn several times, augmented anew, so that epochs mean the same for 20 photos and for
@@ -99,6 +100,7 @@ class LandmarkDataModule(lightning.LightningDataModule):
         frame: FrameKind = "tight",
         frame_scale: float | None = None,
         root: str = ".",
+        only: list[str] | None = None,
         weights: dict[str, float] | None = None,
         epoch_faces: int | None = None,
         yaw_bins: dict[str, list[float]] | None = None,
@@ -114,6 +116,15 @@ class LandmarkDataModule(lightning.LightningDataModule):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
+        if only is not None:
+            for name in only:
+                if name not in train:
+                    raise UserError(
+                        f"data.init_args.only names {name!r}, no training set; there are:"
+                        f" {', '.join(train)}"
+                    )
+            weights = {n: w for n, w in (weights or {}).items() if n in only or n not in train}
+            train = {name: dataset for name, dataset in train.items() if name in only}
         if fold is not None and train:
             train, val = split_sets(train, val or {}, fold)
         self.sets: dict[Role, dict[str, FaceDataset]] = {

@@ -129,6 +129,8 @@ def list_training_sources(run: RunDirectory, _depth: int = 0) -> list[TrainingSo
     try:
         arguments = tree["data"]["init_args"]
         sets: Mapping[str, Any] = arguments["train"]
+        if (only := arguments.get("only")) is not None:
+            sets = {name: spec for name, spec in sets.items() if name in only}
         model = tree["model"]["init_args"]
         earlier = {"init_from": model.get("init_from")}
         earlier["teacher"] = (model.get("teacher") or {}).get("run")

@@ -243,3 +243,18 @@ def test_bins_of_yaw_are_measured_alone(tmp_path: Path) -> None:
     for name, members in (("yaw_0_30", ~turned), ("yaw_30_90", turned)):
         wanted = float(errors[members].mean())
         assert values[f"test/heads/nme_box/{name}"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_some_of_the_training_sets_alone() -> None:
+    def build(only: list[str]) -> LandmarkDataModule:
+        sets: dict[str, FaceDataset] = {name: SyntheticFaces(n=4) for name in ("a", "b", "c")}
+        weights = {"a": 2.0, "b": 0.5}
+        return LandmarkDataModule(sets, val=dict(sets), only=only, weights=weights)
+
+    module = build(["a", "c"])
+    assert list(module.sets["train"]) == ["a", "c"]
+    assert list(module.sets["val"]) == ["a", "b", "c"]
+    assert module.weights == {"a": 2.0}
+    assert module.drawn_faces == 12
+    with pytest.raises(UserError, match=r"only names 'd', no training set; there are: a, b, c"):
+        build(["d"])

@@ -41,10 +41,11 @@ FRAME = {
     "spiga_1000mma": 256,
     "spiga_cascade": 128,
     "infinite3d_wide": 256,
+    "wide": 256,
     "wide_synthetic": 256,
 }
 #: What a fragment is put on top of, where ASMNet cannot take its frames.
-BASE = {"wide_synthetic": "infinite3d_wide.yaml"}
+BASE = {"wide_synthetic": "infinite3d_wide.yaml", "wide": "infinite3d_wide.yaml"}
 
 
 def few_at_once(size: int) -> dict[str, object]:

@@ -71,7 +71,13 @@ def test_hints_that_are_aliases_of_other_modules() -> None:
 
 
 #: Put after another config, so without training sets of their own.
-FRAGMENTS = ("data/upright", "data/dense_boxes", "data/detector_jitter", "data/visibility")
+FRAGMENTS = (
+    "data/upright",
+    "data/dense_boxes",
+    "data/detector_jitter",
+    "data/visibility",
+    "data/wide",
+)
 
 
 @pytest.mark.parametrize("name", [n for n in shipped_names("configs") if n not in FRAGMENTS])

@@ -32,6 +32,7 @@ be mixed:
   --wandb ENTITY/PROJECT   a W&B report there; needs pip install "lit-landmarks[wandb-report]"
 
   python -m lit_landmarks compare runs/first runs/second
+  python -m lit_landmarks compare runs/first runs/second --latency
   python -m lit_landmarks compare studies/smoke --output compare.html
   python -m lit_landmarks compare studies/smoke runs/first --limit "compute/mma <= 30"
   python -m lit_landmarks compare studies/smoke runs/first --output comparison"""
@@ -54,6 +55,10 @@ def run(arguments: list[str]) -> int:
 
     limits = parse_limits(options.limit)
     entries, studies = gather(options.what, limits)
+    if options.latency:
+        from lit_landmarks.reports.latencies import measure_latencies
+
+        entries = measure_latencies(entries)
     comparison = compare(
         entries,
         studies,
@@ -112,6 +117,12 @@ def _make_parser() -> VerbParser:
         help="figure on the axis of cost: compute/mma (default unless a study has another as an "
         "objective), compute/parameters, compute/latency_median_ms or "
         "compute/onnx_latency_median_ms",
+    )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="measure the time of one face on one thread of this machine, in PyTorch and in ONNX "
+        "Runtime (extra export): multiply-adds alone do not tell it",
     )
     parser.add_argument("--title", help="of the page")
     parser.add_argument(

@@ -310,7 +310,12 @@ def choose_columns(
     """Chooses the objective, costs, NME, failures and AUC of each data set, then `extra`."""
     metrics = {key for entry in entries for key in entry.metrics}
     columns = [Column(objective, objective, 3)]
-    costs = (Column("MMA", COST, 1), Column("parameters", "compute/parameters", 0))
+    costs = (
+        Column("MMA", COST, 1),
+        Column("parameters", "compute/parameters", 0),
+        Column("ms", "compute/latency_median_ms", 2),
+        Column("ms ONNX", "compute/onnx_latency_median_ms", 2),
+    )
     columns += [column for column in costs if column.key in metrics]
     for place, norm in find_primary_norms(entries).items():
         short = _SHORT.get(norm, norm)

@@ -170,3 +170,24 @@ def test_a_tracker_that_refuses_costs_no_study(
         lines = [line for line in capsys.readouterr().out.splitlines() if "W&B" in line]
         assert len(lines) == 1
         assert lines[0].startswith("the study is complete, but not in W&B: ")
+
+
+@pytest.mark.slow
+def test_latencies_of_rows_with_a_checkpoint(
+    study: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "table.json"
+    what = [str(study), str(finished), "--latency", "--output", str(output)]
+    assert main(["compare", *what, "--cost", "compute/onnx_latency_median_ms"]) == 0
+    assert "ms ONNX" in capsys.readouterr().out
+    rows = {row["name"]: row for row in json.loads(output.read_text())["rows"]}
+    times = {name: row.get("compute/onnx_latency_median_ms") for name, row in rows.items()}
+    assert 0 < times["run"] < 1000
+    dear = [row["name"] for row in rows.values() if row["state"] != "finished"]
+    assert dear
+    assert all(times[name] is None for name in dear)
+    bare = shutil.copytree(study, tmp_path / "bare")
+    for folder in bare.rglob("checkpoints"):
+        shutil.rmtree(folder)
+    assert main(["compare", str(bare), "--latency"]) == 2
+    assert "no row has one on this machine" in capsys.readouterr().err

@@ -61,6 +61,17 @@ class Disagreement:
             for name, true in self.true.items()
         }
 
+    def errors_along(self) -> dict[str, tuple[float, float]]:
+        """The same in the plane of the face (x and y) and in depth, of the whole true size."""
+        return {
+            name: (
+                100.0 * float(np.linalg.norm(off[:, :2])) / float(np.linalg.norm(true)),
+                100.0 * float(np.linalg.norm(off[:, 2])) / float(np.linalg.norm(true)),
+            )
+            for name, true in self.true.items()
+            for off in [self.displacements[name] - true]
+        }
+
     def by_region(self) -> dict[str, dict[str, float]]:
         """Convention -> region -> mean displacement, percent of the distance of the eyes."""
         regions = np.array([find_region(name) for name in get_scheme(self.scheme).point_names])
@@ -139,8 +150,13 @@ def print_disagreement(disagreement: Disagreement, console: Console) -> None:
     for convention, row in means.items():
         table.add_row(convention, *(f"{row[region]:.2f}" for region in regions))
     print_table(table, console)
+    along = disagreement.errors_along()
     for convention, error in disagreement.errors().items():
-        console.print(f"{convention}: off its true displacements by {error:.1f} % of their size")
+        plane, depth = along[convention]
+        console.print(
+            f"{convention}: off its true displacements by {error:.1f} % of their size"
+            f" ({plane:.1f} in the plane of the face, {depth:.1f} in depth)"
+        )
 
 
 def draw_disagreement(disagreement: Disagreement) -> Figure:

@@ -19,7 +19,7 @@ from lit_landmarks.console import print_table
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix, matrix_to_euler
-from lit_landmarks.geometry.camera import against_ray, pose_camera, project_rt, to_camera
+from lit_landmarks.geometry.camera import against_ray, pose_camera, to_camera
 from lit_landmarks.geometry.posit import posit
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.metrics import FaceMetrics
@@ -40,8 +40,8 @@ def fit_mean_shape(points: Tensor, scheme: str, size: int) -> Prediction:
         size: side of the frame in pixels.
 
     Returns:
-        The points as they are, with `head3d`, `points3d` and `pose`; where POSIT finds no pose, the
-        head looks ahead.
+        The points as they are, with the mean face's depth (`points3d`), shape and pose; where
+        POSIT finds no pose, the head looks ahead.
     """
     face, rows = mean_face(scheme).to(points), get_scheme(scheme).pose_mask(points.device)
     focal, middle = pose_camera(size)
@@ -52,12 +52,11 @@ def fit_mean_shape(points: Tensor, scheme: str, size: int) -> Prediction:
     solid = face.expand(len(points), -1, -1)
     depth = to_camera(solid, rotation, translation)[..., 2]
     away = (depth - depth.mean(1, keepdim=True)) * (focal / depth.mean(1, keepdim=True))
-    places = project_rt(solid, rotation, translation, focal, middle)
     angles = matrix_to_euler(against_ray(rotation, translation))
     return Prediction(
         points=points,
         head3d=solid,
-        points3d=torch.cat((places, away[..., None]), -1),
+        points3d=torch.cat((points, away[..., None]), -1),
         pose=torch.cat((angles, translation), 1),
     )
 

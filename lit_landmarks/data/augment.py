@@ -40,6 +40,9 @@ class Augmentation:
         noise_sigma: its largest standard deviation, in units of white.
         occlusion: probability of each of two filled rectangles.
         occlusion_size: their largest side, in frame sides.
+        margins: probability that the frame is black from one of its sides up to a random place
+            before the face, for each side by itself: where pictures end says nothing then of where
+            their faces lie.
     """
 
     rotation: float = 30.0
@@ -60,6 +63,7 @@ class Augmentation:
     occlusion_size: float = 0.4
     box_shift: float = 0.0
     box_scale: float = 0.0
+    margins: float = 0.0
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -132,7 +136,7 @@ class AugmentationParams:
 
 
 #: Uniform numbers that one face needs; `sample_params` has the layout.
-N_UNIFORM = 18 + 8 * _RECTANGLES + 4
+N_UNIFORM = 18 + 8 * _RECTANGLES + 4 + 8
 
 
 def sample_params(
@@ -162,10 +166,15 @@ def sample_params(
     rectangles, fill = _rectangles(u[:, 18:last].reshape(len(u), _RECTANGLES, 8), s, size)
     scale, shift = log_uniform(1, s.scale), both[:, 2:4] * s.shift
     if s.box_shift or s.box_scale:
-        scatter = _normal(u[:, last:])
+        scatter = _normal(u[:, last : last + 4])
         scale = scale * torch.exp(scatter[:, 2] * s.box_scale)
         # A box that is smaller, or a face that is zoomed, shows the same shift larger.
         shift = shift + scatter[:, :2] * (s.box_shift * box_side) * scale[:, None]
+    if s.margins:
+        middle, reach = 0.5 + shift, 0.75 * box_side * scale  # a turned square reaches 0.71 sides
+        black = _margins(u[:, last + 4 :], s.margins, middle, reach, size)
+        rectangles = torch.cat([rectangles, black], 1)
+        fill = torch.cat([fill, torch.zeros(len(u), 4, 3, device=u.device)], 1)
     return AugmentationParams(
         rotation=both[:, 0] * s.rotation,
         scale=scale,
@@ -200,3 +209,28 @@ def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:
     present = (u[..., 7:] < s.occlusion).float()
     corners = torch.cat([low, high], -1) * present
     return corners.long(), u[..., 4:7]
+
+
+def _margins(u: Tensor, probability: float, middle: Tensor, reach: Tensor, size: int) -> Tensor:
+    """Corners (B, 4, 4) of bands along the four sides of the frame, which leave the face free.
+
+    Args:
+        u: (B, 8) uniform numbers: presence and depth of the bands left, top, right, bottom.
+        probability: of a band.
+        middle: (B, 2) of the face, frame sides.
+        reach: (B,) from there to what must stay free, frame sides.
+        size: side of the frame in pixels.
+    """
+    free = torch.cat([middle - reach[:, None], 1 - middle - reach[:, None]], 1).clamp(min=0)
+    depth = torch.where(u[:, :4] < probability, u[:, 4:] * free, 0.0)
+    left, top, right, bottom = (depth * size).round().long().unbind(1)
+    zero, whole = torch.zeros_like(left), torch.full_like(left, size)
+    bands = [
+        (zero, zero, left, whole),
+        (zero, zero, whole, top),
+        (size - right, zero, whole, whole),
+        (zero, size - bottom, whole, whole),
+    ]
+    corners = torch.stack([torch.stack(band, 1) for band in bands], 1)
+    empty = (corners[..., 2] <= corners[..., 0]) | (corners[..., 3] <= corners[..., 1])
+    return corners.masked_fill(empty[..., None], 0)

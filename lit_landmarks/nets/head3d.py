@@ -18,7 +18,6 @@ from lit_landmarks.geometry.camera import (
     FACE_MIDDLE,
     POSE_FOCAL,
     against_ray,
-    project_rt,
     to_camera,
 )
 from lit_landmarks.geometry.crops import points_in_crop, to_centered
@@ -53,7 +52,9 @@ class HeadCamera(NamedTuple):
 
     def project(self, solid: Tensor) -> Tensor:
         """(B, N, 2) places of points (B, N, 3) in the head frame, sides from the crop's middle."""
-        return project_rt(solid, self.rotation, self.translation, self.focal, 0.0)
+        camera = to_camera(solid, self.rotation, self.translation)
+        plane = camera[..., :2] / camera[..., 2:].clamp(min=_NEAREST)
+        return plane * self.focal[:, None, None]
 
     def depth(self, solid: Tensor) -> Tensor:
         """(B, N) distances of points (B, N, 3) from the camera's plane, head units."""

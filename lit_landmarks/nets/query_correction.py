@@ -25,7 +25,7 @@ class QueryCorrection(SemanticCorrection):
         width: of the codes of points and of the layers.
         code: length of a convention's learned code.
         limit: longest displacement along each axis, in distances of the outer eye corners.
-        weight: of the loss `correction`, the mean squared displacement.
+        weight: of the loss `correction`, the mean squared displacement of each convention.
         encoding: see `nets.query_code.QueryCode`.
     """
 
@@ -75,7 +75,7 @@ class QueryCorrection(SemanticCorrection):
         return torch.zeros_like(prediction.points)
 
     def loss(self, queries: Tensor) -> Tensor:
-        """Mean squared displacement over the conventions but the reference.
+        """Sum over conventions of the mean squared displacement.
 
         Args:
             queries: (N, 3) head frame.
@@ -85,4 +85,4 @@ class QueryCorrection(SemanticCorrection):
             return queries.new_zeros(())
         rows = torch.arange(1, count, device=queries.device)
         moved = self.displacements(queries.expand(count - 1, -1, -1), rows)
-        return moved.square().sum(-1).mean()
+        return moved.square().sum((0, 2)).mean()

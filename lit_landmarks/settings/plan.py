@@ -10,7 +10,11 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.identity import IDENTITY
 from lit_landmarks.settings.request import Request
-from lit_landmarks.training.build import describe_missing_labels, run_name
+from lit_landmarks.training.build import (
+    describe_missing_labels,
+    describe_unlisted_conventions,
+    run_name,
+)
 from lit_landmarks.training.checkpoints import read_checkpoint
 from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.fitting import Fit, describe_finished
@@ -56,6 +60,7 @@ def plan_fit(task: Task, monitor: str) -> Fit:
         schemes=task.data().own_schemes(),
         notes=(
             *describe_missing_labels(method, spec),
+            *describe_unlisted_conventions(method, spec),
             *describe_finished(resume, task.settings["trainer"]["max_epochs"]),
             *(f"the data has changed: {change}" for change in changes),
             *([] if (notice := cost.notice()) is None else [notice]),

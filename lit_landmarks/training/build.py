@@ -137,6 +137,22 @@ def describe_missing_labels(method: LandmarkModule, spec: DataSpec) -> tuple[str
     )
 
 
+def describe_unlisted_conventions(method: LandmarkModule, spec: DataSpec) -> tuple[str, ...]:
+    """One line for each convention of the data that the correction of a method does not list."""
+    if method.correction is None:
+        return ()
+    listed = method.correction.conventions
+    sets: dict[str, list[str]] = {}
+    for dataset in spec.datasets:
+        if dataset.convention not in listed:
+            sets.setdefault(dataset.convention, []).append(f"{dataset.role}/{dataset.name}")
+    return tuple(
+        f"{', '.join(names)}: convention {convention} is not in model.correction.conventions; it"
+        f" is answered as {listed[0]}, the reference"
+        for convention, names in sets.items()
+    )
+
+
 def run_name(method: LandmarkModule, spec: DataSpec) -> str:
     """Default name of a run: method and training sets, such as `asmnet-synthetic`."""
     names = [type(method).__name__, *(s.name for s in spec.in_role("train"))]

@@ -27,7 +27,7 @@ def test_queries_of_the_reference_stay() -> None:
     assert not torch.allclose(moved[1], moved[2])
     assert moved.abs().max() <= 0.1 + 1e-6
     assert torch.equal(correction.move_queries(queries, None), queries)
-    expected = moved[1:3].square().sum(-1).mean()
+    expected = moved[1:3].square().sum(-1).mean(1).sum()
     torch.testing.assert_close(correction.loss(queries[0]), expected)
 
 

@@ -10,8 +10,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from lit_landmarks.data import LandmarkDataModule, SyntheticFaces
 from lit_landmarks.errors import UserError
-from lit_landmarks.training.build import check_needs
+from lit_landmarks.methods.musica import MuSiCa
+from lit_landmarks.training.build import check_needs, describe_unlisted_conventions
 from lit_landmarks.training.callbacks import (
     EpochSeed,
     format_epoch,
@@ -19,6 +21,7 @@ from lit_landmarks.training.callbacks import (
     monitor_mode,
 )
 from lit_landmarks.types import DatasetSpec, DataSpec, Needs
+from tests.support.toys import OffsetPerConvention
 
 HELEN = DatasetSpec("helen", "train", "ibug68", "300w", "interocular", 10)
 SPEC = DataSpec("ibug68", 68, 128, "tight", (HELEN,))
@@ -79,3 +82,15 @@ def test_line_of_an_epoch() -> None:
     trainer = SimpleNamespace(current_epoch=2, max_epochs=40, callback_metrics=metrics)
     line = format_epoch(cast(Any, trainer), 12.34)
     assert line == "epoch 3/40  loss 0.1235  val/nme 5.679  12.3 s"
+
+
+def test_a_convention_that_the_correction_does_not_list_is_said() -> None:
+    correction = OffsetPerConvention(conventions=["300w", "wflw"])
+    method = MuSiCa.tiny(correction=correction)
+    spec = LandmarkDataModule(
+        train={"heads": SyntheticFaces(n=2)}, val={"more": SyntheticFaces(n=2)}, frame_size=64
+    ).spec
+    (line,) = describe_unlisted_conventions(method, spec)
+    assert line.startswith("train/heads, val/more: convention synthetic_visible is not in")
+    assert line.endswith("it is answered as 300w, the reference")
+    assert describe_unlisted_conventions(MuSiCa.tiny(), spec) == ()

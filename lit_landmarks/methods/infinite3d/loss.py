@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.crops import affine_scale
 from lit_landmarks.nets.head3d import measure_offsets
 from lit_landmarks.nets.losses import box_side, gaussian_nll, point_distance
 from lit_landmarks.types import TIGHT_SCALE, FaceBatch, Prediction
@@ -60,6 +61,9 @@ def landmark_losses(prediction: Prediction, batch: FaceBatch) -> dict[str, Tenso
     if len(stages) > 1:
         losses["start"] = point_distance(stages[0], target, batch.mask, "wing")
     log_sigma = prediction.log_sigma - unit.squeeze(-1).log()
+    if prediction.crop is not None:  # a larger crop is no way to be less sure
+        scale = affine_scale(prediction.crop).log().unsqueeze(-1)
+        log_sigma = log_sigma - scale + scale.detach()
     losses["sigma"] = gaussian_nll(stages[-1].detach(), log_sigma, target, batch.mask)
     return losses
 

@@ -124,6 +124,9 @@ _BY_NAME = {label.name: label for label in LABEL_TABLE}
 #: Labels beside the points that a data set may carry; each has a `has_*` column in `FaceBatch`.
 LABELS = tuple(label.name for label in LABEL_TABLE if label.optional)
 
+#: Columns of `FaceBatch` with an entry for each point.
+POINT_LABELS = tuple(label.name for label in LABEL_TABLE if "N" in label.shape)
+
 
 def get_label(name: str) -> Label:
     """The row of `LABEL_TABLE` with this name.

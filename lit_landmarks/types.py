@@ -24,7 +24,7 @@ from torch.export import register_dataclass
 
 from lit_landmarks.exportable import hypot
 from lit_landmarks.labels import LABELS as LABELS
-from lit_landmarks.labels import complete_columns
+from lit_landmarks.labels import POINT_LABELS, complete_columns
 
 FrameKind = Literal["tight", "wide"]
 Role = Literal["train", "val", "test"]
@@ -182,6 +182,19 @@ class FaceBatch:
     def select(self, rows: Tensor) -> Self:
         """The faces at `rows`, (M,) int64 indices or a (B,) bool mask."""
         return self._map(lambda t: t[rows])
+
+    def select_points(self, points: Tensor) -> Self:
+        """Some points of each face, in all columns that have points.
+
+        Args:
+            points: (B, M) int64 indices.
+        """
+        columns = {}
+        for name in POINT_LABELS:
+            values: Tensor = getattr(self, name)
+            rows = points.view(*points.shape, *[1] * (values.ndim - 2))
+            columns[name] = values.gather(1, rows.expand(*points.shape, *values.shape[2:]))
+        return replace(self, **columns)
 
     @property
     def inputs(self) -> FaceInputs:

@@ -144,9 +144,13 @@ class MethodSteps(Built, PhasedOptimization):
             return average_flipped(self, inputs, self.scheme)
         return cast(Prediction, self(inputs))
 
+    def training_batch(self, batch: FaceBatch) -> FaceBatch:
+        """The batch that a training step learns from; evaluations take theirs as it is."""
+        return batch if self.teacher is None else blend_labels(batch, self.teacher.share)
+
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
-        if stage == "train" and self.teacher is not None:
-            batch = blend_labels(batch, self.teacher.share)
+        if stage == "train":
+            batch = self.training_batch(batch)
         prediction = self._predict(batch.inputs)
         answer = prediction.detach()
         if stage != "train":

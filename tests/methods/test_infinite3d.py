@@ -38,6 +38,29 @@ def shaken(**more: object) -> Infinite3D:
     return method.eval()
 
 
+def test_a_training_step_learns_from_some_of_many_points() -> None:
+    queries = query_points("dense520").expand(3, -1, -1)
+    points = torch.arange(520.0).repeat(3, 1)[..., None].repeat(1, 1, 2)
+    points[1, 68:] = torch.nan  # a face of another scheme, padded
+    visible = torch.arange(520).remainder(2).to(torch.int8).repeat(3, 1)
+    batch = FaceBatch.of(torch.rand(3, 3, 64, 64), points, queries=queries, visible=visible)
+    method = Infinite3D.tiny(scheme=None, train_queries=90)
+    torch.manual_seed(0)
+    some, others = method.training_batch(batch), method.training_batch(batch)
+    assert some.points.shape == (3, 90, 2)
+    rows = some.points[..., 0].long()
+    for face in (0, 2):
+        assert len(set(rows[face].tolist())) == 90
+        torch.testing.assert_close(some.queries[face], queries[face, rows[face]])
+    assert torch.equal(some.visible[0], (rows[0] % 2).to(torch.int8))
+    assert some.mask[1].sum() == 68  # all that is annotated
+    assert not torch.equal(some.points[0], others.points[0])
+    assert method.training_batch(batch.select_points(rows)).points.shape == (3, 90, 2)
+    assert Infinite3D.tiny(scheme=None, train_queries=None).training_batch(batch) is batch
+    with pytest.raises(UserError, match="train_queries is 0"):
+        Infinite3D.tiny(train_queries=0)
+
+
 @pytest.mark.parametrize("predictor", ["basis", "mlp"])
 @pytest.mark.parametrize("solid", [True, False], ids=["3d", "2d"])
 def test_a_subset_of_queries_has_the_answers_of_the_full_set(predictor: str, solid: bool) -> None:

@@ -6,8 +6,10 @@ import math
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
+from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.crops import (
     from_centered,
     points_in_crop,
@@ -40,6 +42,8 @@ class Infinite3D(LandmarkModule):
         channels: of the feature map.
         maps: whose places are features of the image.
         queries: how queries are read and answered.
+        train_queries: points of a face that a training step learns from, drawn anew each time,
+            where a face has more; None for all. A batch costs as much as its longest list.
         solid: answer in a canonical 3D head, seen by a predicted camera; else in 2D.
         loss: weights of the losses.
         input_scale: normalisation of the input.
@@ -57,13 +61,17 @@ class Infinite3D(LandmarkModule):
         channels: int = 48,
         maps: int = 64,
         queries: QueryOptions = DEFAULT_QUERIES,
+        train_queries: int | None = 100,
         solid: bool = True,
         loss: InfiniteLossOptions = DEFAULT_LOSS,
         input_scale: InputScale = "unit",
         **base: Any,
     ) -> None:
         super().__init__(**base)
+        if train_queries is not None and train_queries < 1:
+            raise UserError(f"model.train_queries is {train_queries}; give 1 or more, or null")
         self.loss, self.solid = loss, solid
+        self.train_queries = train_queries
         self.network = InfiniteNet(
             backbone,
             queries,
@@ -93,6 +101,15 @@ class Infinite3D(LandmarkModule):
             "queries": QueryOptions(components=32),
         }
         return cls(**{**small, **more})
+
+    def training_batch(self, batch: FaceBatch) -> FaceBatch:
+        """See `MethodSteps.training_batch`: some of the annotated points where there are many."""
+        batch = super().training_batch(batch)
+        count = batch.points.shape[1]
+        if self.train_queries is None or count <= self.train_queries:
+            return batch
+        order = torch.rand(len(batch), count, device=batch.points.device) + batch.mask
+        return batch.select_points(order.topk(self.train_queries, dim=1).indices)
 
     def predict(self, inputs: FaceInputs) -> Prediction:
         """See `LandmarkModule.predict`: queries without a place get no number."""

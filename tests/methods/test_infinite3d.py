@@ -48,7 +48,7 @@ def test_a_training_step_learns_from_some_of_many_points() -> None:
     torch.manual_seed(0)
     some, others = method.training_batch(batch), method.training_batch(batch)
     assert some.points.shape == (3, 90, 2)
-    rows = some.points[..., 0].long()
+    rows = some.points[..., 0].nan_to_num().long()
     for face in (0, 2):
         assert len(set(rows[face].tolist())) == 90
         torch.testing.assert_close(some.queries[face], queries[face, rows[face]])

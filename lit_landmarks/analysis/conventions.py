@@ -23,6 +23,7 @@ from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import get_scheme, has_map
 from lit_landmarks.template import mean_face, query_points
+from lit_landmarks.template.displaced_points import DISPLACED, displacements
 from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS
 from lit_landmarks.template.mean_face import fitted_query_points
 from lit_landmarks.template.mesh import scheme_triangles
@@ -126,8 +127,11 @@ def true_displacements(reference: str, convention: str, scheme: str) -> Array | 
         scheme: of the landmarks.
 
     Returns:
-        None unless one of the two is fixed to the skull, and the other that of 300W-LP's fits.
+        None unless one of the two is fixed to the skull, and the other that of 300W-LP's fits or
+        the made-up one.
     """
+    if (reference, convention, scheme) == ("synthetic_3d", DISPLACED, "ibug68"):
+        return displacements().double().numpy()
     placed = {**dict.fromkeys(FITTED_CONVENTIONS, True), "synthetic_3d": False}
     if not {reference, convention} <= placed.keys() or not has_map(scheme, "ibug68"):
         return None

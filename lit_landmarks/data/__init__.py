@@ -30,7 +30,7 @@ from lit_landmarks.data.readers.merl_rav import MerlRav
 from lit_landmarks.data.readers.position_maps import PositionMaps
 from lit_landmarks.data.readers.wflw import Wflw
 from lit_landmarks.data.readers.youtube_faces import YouTubeFaces
-from lit_landmarks.data.synthetic import SyntheticFaces
+from lit_landmarks.data.synthetic import DisplacedFaces, SyntheticFaces
 from lit_landmarks.data.tracks import IctTracks, SyntheticTracks
 from lit_landmarks.data.transform import BatchTransform
 
@@ -49,6 +49,7 @@ __all__ = [
     "Cofw",
     "Cofw68",
     "CvatXml",
+    "DisplacedFaces",
     "DlibXml",
     "FaceDataset",
     "FaceIndex",

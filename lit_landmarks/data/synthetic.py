@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from lit_landmarks.rendering.parametric import parametric_head
 from lit_landmarks.rendering.renderer import RENDER_VERSION, Renderer
 from lit_landmarks.rendering.rng import CounterRng
 from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template.displaced_points import DISPLACED, displaced_points
+from lit_landmarks.template.surface_points import blend
 
 #: Names of the two conventions in `schemes.CONVENTIONS` and how each draws the jaw.
 _CONTOURS: dict[str, Contour] = {
@@ -191,3 +195,56 @@ class SyntheticFaces(FaceDataset):
         """A hash of all that the pixels depend on."""
         key = (RENDER_VERSION, self.seed, self._ranges, list(rows))
         return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+class DisplacedFaces(SyntheticFaces):
+    """The pictures of `SyntheticFaces` with iBUG's points moved over the template.
+
+    A convention with a known displacement, see `template.displaced_points`: what a correction of
+    conventions has to find. Without labels of visibility.
+
+    Args:
+        n, seed, max_yaw, image_size: see `SyntheticFaces`.
+    """
+
+    def __init__(
+        self,
+        n: int = 2000,
+        seed: int = 0,
+        max_yaw: float = 60.0,
+        image_size: int = 192,
+    ) -> None:
+        super().__init__(n, seed, max_yaw, image_size=image_size, visibility=False)
+        self.convention = DISPLACED
+        self._dense = SyntheticFaces(
+            n,
+            seed,
+            max_yaw,
+            scheme="dense520",
+            convention="synthetic_3d",
+            image_size=image_size,
+            visibility=False,
+        )
+
+    def _read(self, report: Report) -> FaceIndex:
+        self._dense.cache_dir = self.cache_dir
+        return _displace(self._dense.index())
+
+    def index_of(self, rows: Sequence[int]) -> FaceIndex:
+        """The labels of some faces, without those of the others."""
+        return _displace(self._dense.index_of(rows))
+
+    def labels(self, rows: Sequence[int], scheme: str | None = None) -> FaceLabels:
+        """Exact labels of some faces in any scheme, where `synthetic_3d` has them."""
+        return self._dense.labels(rows, scheme)
+
+
+def _displace(index: FaceIndex) -> FaceIndex:
+    """Labels of 520 points as those of the 68 of the made-up convention."""
+    places = displaced_points()
+    columns: dict[str, Any] = {
+        name: blend(torch.from_numpy(getattr(index, name)), places).numpy()
+        for name in ("points", "points3d", "head3d")
+    }
+    mask = np.ones(columns["points"].shape[:2], dtype=np.bool_)
+    return replace(index, mask=mask, visible=None, **columns)

@@ -26,6 +26,7 @@ CONVENTIONS: tuple[str, ...] = (
     "synthetic_3d",
     "custom",
     "cofw68",
+    "synthetic_displaced",
 )
 
 

@@ -82,7 +82,12 @@ def few_faces(tree: dict[str, object], path: Path) -> None:
                 spec["class_path"] = "SyntheticFaces"
                 arguments.clear()
                 arguments.update(scheme="dense520", convention="300w_lp", visibility=False)
-            if spec["class_path"] in ("SyntheticFaces", "IctFaces", "SyntheticTracks"):
+            if spec["class_path"] in (
+                "SyntheticFaces",
+                "DisplacedFaces",
+                "IctFaces",
+                "SyntheticTracks",
+            ):
                 arguments.update(n=4, image_size=64)
             else:
                 arguments.pop("last", None)

@@ -91,8 +91,8 @@ class CameraHead(nn.Module):
 
     Example:
         >>> camera, log_focal = CameraHead(8)(torch.zeros(1, 8))
-        >>> camera.project(torch.tensor([[[0.0, 0.45, 0.15]]]))
-        tensor([[[0., 0.]]], grad_fn=<AddBackward0>)
+        >>> camera.project(torch.tensor([[[0.0, 0.45, 0.15]]])).tolist()
+        [[[0.0, 0.0]]]
     """
 
     first: Tensor

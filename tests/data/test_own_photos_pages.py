@@ -143,6 +143,7 @@ def test_every_command_of_the_page_runs_in_its_order(
         "validate",
         "predict",
         "weights",
+        "export",
     ]
     printed = capsys.readouterr().out
     assert "start from own_photos" in printed

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from lit_landmarks.analysis.attention import find_region
 from lit_landmarks.console import print_table
@@ -23,7 +24,7 @@ from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import LandmarkModule
 from lit_landmarks.schemes import get_scheme, has_map
 from lit_landmarks.template import mean_face, query_points
-from lit_landmarks.template.displaced_points import DISPLACED, displacements
+from lit_landmarks.template.displaced_points import DISPLACED, displaced_query_points
 from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS
 from lit_landmarks.template.mean_face import fitted_query_points
 from lit_landmarks.template.mesh import scheme_triangles
@@ -56,22 +57,17 @@ class Disagreement:
     def errors(self) -> dict[str, float]:
         """Convention -> RMS error of its displacements in percent of their true RMS size."""
         return {
-            name: 100.0
-            * float(np.linalg.norm(self.displacements[name] - true))
-            / float(np.linalg.norm(true))
+            name: _percent(self.displacements[name] - true, true)
             for name, true in self.true.items()
         }
 
     def errors_along(self) -> dict[str, tuple[float, float]]:
         """The same in the plane of the face (x and y) and in depth, of the whole true size."""
-        return {
-            name: (
-                100.0 * float(np.linalg.norm(off[:, :2])) / float(np.linalg.norm(true)),
-                100.0 * float(np.linalg.norm(off[:, 2])) / float(np.linalg.norm(true)),
-            )
-            for name, true in self.true.items()
-            for off in [self.displacements[name] - true]
-        }
+        parts = {}
+        for name, true in self.true.items():
+            off = self.displacements[name] - true
+            parts[name] = _percent(off[:, :2], true), _percent(off[:, 2], true)
+        return parts
 
     def by_region(self) -> dict[str, dict[str, float]]:
         """Convention -> region -> mean displacement, percent of the distance of the eyes."""
@@ -82,6 +78,11 @@ class Disagreement:
             parts = {str(r): float(length[regions == r].mean()) for r in dict.fromkeys(regions)}
             means[convention] = {"all": float(length.mean()), **parts}
         return means
+
+
+def _percent(off: Array, true: Array) -> float:
+    """Size of an error in percent of the true size."""
+    return 100.0 * float(np.linalg.norm(off)) / float(np.linalg.norm(true))
 
 
 def measure_disagreement(method: LandmarkModule, scheme: str = "ibug68") -> Disagreement:
@@ -127,20 +128,24 @@ def true_displacements(reference: str, convention: str, scheme: str) -> Array | 
         scheme: of the landmarks.
 
     Returns:
-        None unless one of the two is fixed to the skull, and the other that of 300W-LP's fits or
-        the made-up one.
+        None unless either is fixed to the skull, that of 300W-LP's fits, or the made-up one.
     """
-    if (reference, convention, scheme) == ("synthetic_3d", DISPLACED, "ibug68"):
-        return displacements().double().numpy()
-    placed = {**dict.fromkeys(FITTED_CONVENTIONS, True), "synthetic_3d": False}
-    if not {reference, convention} <= placed.keys() or not has_map(scheme, "ibug68"):
+    before, after = (_find_places(name, scheme) for name in (reference, convention))
+    if before is None or after is None:
         return None
-    before, after = (
-        fitted_query_points(scheme) if placed[name] else query_points(scheme)
-        for name in (reference, convention)
-    )
     moved = (after - before).double().numpy()
     return moved if moved.any() else None
+
+
+def _find_places(convention: str, scheme: str) -> Tensor | None:
+    """(N, 3) places of a scheme's points on the template; None where they are not measured."""
+    if convention == DISPLACED:
+        return displaced_query_points() if scheme == "ibug68" else None
+    if not has_map(scheme, "ibug68"):
+        return None
+    if convention in FITTED_CONVENTIONS:
+        return fitted_query_points(scheme)
+    return query_points(scheme) if convention == "synthetic_3d" else None
 
 
 def print_disagreement(disagreement: Disagreement, console: Console) -> None:

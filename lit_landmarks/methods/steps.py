@@ -128,7 +128,7 @@ class MethodSteps(Built, PhasedOptimization):
 
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Prediction of a batch, without graph."""
-        return self.add_visibility(self._predict(batch.inputs).detach(), batch.inputs)
+        return self.add_visibility(self.answer(batch.inputs).detach(), batch.inputs)
 
     def average_flips(self) -> None:
         """Let evaluations average each face with its mirror image, at twice the cost.
@@ -139,7 +139,8 @@ class MethodSteps(Built, PhasedOptimization):
         flip_permutation(self.scheme)
         self.flip_average = True
 
-    def _predict(self, inputs: FaceInputs) -> Prediction:
+    def answer(self, inputs: FaceInputs) -> Prediction:
+        """The prediction, outside of training averaged with mirror images if that is asked for."""
         if self.flip_average and not self.training:
             return average_flipped(self, inputs, self.scheme)
         return cast(Prediction, self(inputs))
@@ -151,7 +152,7 @@ class MethodSteps(Built, PhasedOptimization):
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
         if stage == "train":
             batch = self.training_batch(batch)
-        prediction = self._predict(batch.inputs)
+        prediction = self.answer(batch.inputs)
         answer = prediction.detach()
         if stage != "train":
             answer = self.add_visibility(answer, batch.inputs)

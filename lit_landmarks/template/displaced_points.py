@@ -41,6 +41,6 @@ def displaced_points() -> SurfacePoints:
     return SurfacePoints(vertices, weights)
 
 
-def displacements() -> Tensor:
-    """(68, 3) from iBUG's points on the template to those of the made-up convention."""
-    return blend(query_points("dense520")[None], displaced_points())[0] - query_points("ibug68")
+def displaced_query_points() -> Tensor:
+    """(68, 3) places on the template of iBUG's points in the made-up convention."""
+    return blend(query_points("dense520")[None], displaced_points())[0]

@@ -22,7 +22,6 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.files import atomic_path
 from lit_landmarks.geometry import transform_points
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.nets.distillation import TeacherOptions
 from lit_landmarks.schemes import convention_index, get_map
 from lit_landmarks.template import query_points
@@ -55,7 +54,7 @@ class Teacher:
             )
         self.crop = CropSpec(**description["crop"])
         if options.flip_average:
-            flip_permutation(self.method.scheme)
+            self.method.average_flips()
         self.key = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def label(
@@ -113,12 +112,8 @@ class Teacher:
             if method.correction is not None:
                 convention = convention_index(str(method.answered_convention(dataset.convention)))
                 inputs.convention = torch.full((len(rows),), convention, device=device)
-            if self.options.flip_average:
-                prediction = average_flipped(method, inputs, method.scheme)
-            else:
-                prediction = method(inputs)
             to_image = torch.cat([affine for _, affine in cut])
-            answers.append(transform_points(to_image, prediction.points.cpu()))
+            answers.append(transform_points(to_image, method.answer(inputs).points.cpu()))
         points: NDArray[np.float32] = torch.cat(answers).numpy()
         return points
 

@@ -11,7 +11,11 @@ from lit_landmarks.analysis.conventions import true_displacements
 from lit_landmarks.data import DisplacedFaces, SyntheticFaces
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import query_points
-from lit_landmarks.template.displaced_points import DISPLACED, displacements
+from lit_landmarks.template.displaced_points import DISPLACED, displaced_query_points
+
+
+def displacements() -> torch.Tensor:
+    return displaced_query_points() - query_points("ibug68")
 
 
 def test_the_displacement_is_smooth_mirrored_and_on_the_surface() -> None:

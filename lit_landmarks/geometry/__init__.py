@@ -2,7 +2,7 @@
 
 `crops` similarity crops and their inverses; `rotations` yaw-pitch-roll, 6D, matrix (the signs are
 drawn there); `camera` the pinhole camera; `posit` head pose from 2D points; `shape_model` PCA of
-shapes; `procrustes` alignment of shapes.
+shapes; `procrustes` alignment of shapes; `surfaces` heights above a mesh.
 """
 
 from lit_landmarks.geometry.camera import (

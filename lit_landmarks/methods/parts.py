@@ -19,7 +19,7 @@ from lit_landmarks.nets.head3d import TIGHT_SHARE, Head3d, Head3dOptions
 from lit_landmarks.nets.mesh_visibility import MeshVisibility
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.template import has_mean_face, mean_face, query_points
-from lit_landmarks.template.mesh import scheme_triangles
+from lit_landmarks.template.mesh import scheme_triangles, template_patches
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 
 
@@ -148,7 +148,10 @@ class MethodParts(StageCosts, MethodSteps):
         if self.normalizer is not None and self.normalizer.weight and prediction.crop is not None:
             losses["normalizer"] = self.normalizer.loss(prediction.crop, batch)
         if self.correction is not None and self.correction.weight:
-            losses["correction"] = self.correction.loss(query_points("ibug68").to(batch.points))
+            queries, patches = query_points("ibug68"), template_patches()
+            losses["correction"] = self.correction.loss(
+                queries.to(batch.points), patches.to(batch.points)
+            )
         if self.head3d is not None:
             losses |= self.head3d.losses(prediction, batch, self.crop_size)
         if self.error_head is not None and prediction.error is not None:

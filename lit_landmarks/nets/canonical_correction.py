@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.surfaces import Patches
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.types import Prediction
 
@@ -70,7 +71,7 @@ class CanonicalCorrection(SemanticCorrection):
         table = self.table[rows, 0]
         return torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(table), table)
 
-    def loss(self, queries: Tensor) -> Tensor:
+    def loss(self, queries: Tensor, patches: Patches) -> Tensor:
         """Mean squared displacement over the conventions but the reference, head units."""
         assert self.table is not None
         if len(self.table) < 2:

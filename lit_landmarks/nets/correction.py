@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.surfaces import Patches
 from lit_landmarks.nets.component import Component
 from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.types import Prediction
@@ -90,11 +91,12 @@ class SemanticCorrection(Component):
             " QueryCorrection or CanonicalCorrection"
         )
 
-    def loss(self, queries: Tensor) -> Tensor:
+    def loss(self, queries: Tensor, patches: Patches) -> Tensor:
         """Size of the displacements, for which `weight` is meant.
 
         Args:
             queries: (N, 3) template points, head frame.
+            patches: of the template's surface.
         """
         return queries.new_zeros(())
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.surfaces import Patches, heights_above
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.query_code import Encoding, QueryCode
 from lit_landmarks.types import Prediction
@@ -18,7 +19,8 @@ class QueryCorrection(SemanticCorrection):
 
     Not of the image: a convention says where on the face a point lies, and may not hide the errors
     of a detector. Queries in the reference convention stay where they are; those of the others move
-    by at most `limit`. That a correction moves queries is the paper's, all else is ours.
+    by at most `limit`, and at a cost off the surface of the template: pictures from the front say
+    little about depth. That a correction moves queries is the paper's, all else is ours.
 
     Args:
         conventions: see `SemanticCorrection`; the reference first.
@@ -26,6 +28,7 @@ class QueryCorrection(SemanticCorrection):
         code: length of a convention's learned code.
         limit: longest displacement along each axis, in distances of the outer eye corners.
         weight: of the loss `correction`, the mean squared displacement of each convention.
+        surface: how many times as much as a displacement a height above the surface counts.
         encoding: see `nets.query_code.QueryCode`.
     """
 
@@ -36,6 +39,7 @@ class QueryCorrection(SemanticCorrection):
         code: int = 16,
         limit: float = 0.15,
         weight: float = 0.1,
+        surface: float = 100.0,
         encoding: Encoding = "fourier",
         **base: Any,
     ) -> None:
@@ -44,7 +48,9 @@ class QueryCorrection(SemanticCorrection):
             raise UserError(f"correction.limit is {limit}; give a distance above 0, to 1")
         if not 0.0 <= weight < float("inf"):
             raise UserError(f"correction.weight is {weight}; give a number from 0")
-        self.limit, self.weight = limit, weight
+        if not 0.0 <= surface < float("inf"):
+            raise UserError(f"correction.surface is {surface}; give a number from 0")
+        self.limit, self.weight, self.surface = limit, weight, surface
         self.places = QueryCode(width, encoding)
         self.codes = nn.Embedding(len(self.conventions), code)
         last = nn.Linear(width, 3, bias=False)
@@ -74,15 +80,20 @@ class QueryCorrection(SemanticCorrection):
         """Nothing is left to do once queries have moved."""
         return torch.zeros_like(prediction.points)
 
-    def loss(self, queries: Tensor) -> Tensor:
-        """Sum over conventions of the mean squared displacement.
+    def loss(self, queries: Tensor, patches: Patches) -> Tensor:
+        """Sum over conventions of the mean squared displacement, and height above the surface.
 
         Args:
             queries: (N, 3) head frame.
+            patches: of the template's surface.
         """
         count = len(self.conventions)
         if count < 2:
             return queries.new_zeros(())
         rows = torch.arange(1, count, device=queries.device)
         moved = self.displacements(queries.expand(count - 1, -1, -1), rows)
-        return moved.square().sum((0, 2)).mean()
+        size = moved.square().sum((0, 2)).mean()
+        if not self.surface:
+            return size
+        heights = heights_above(queries + moved, patches)
+        return size + self.surface * heights.square().sum(0).mean()

@@ -6,13 +6,16 @@ import contextlib
 from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.geometry.surfaces import Patches, triangle_patches
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template.fitted_points import FITTED_CONVENTIONS, fitted_offsets
 from lit_landmarks.template.head import template_head
 from lit_landmarks.template.loft import Array
+from lit_landmarks.template.mean_face import query_points
 from lit_landmarks.template.position_maps import texture_coordinates
 from lit_landmarks.template.surface_points import SurfacePoints
 from lit_landmarks.template.topology import Indices
@@ -61,6 +64,14 @@ def scheme_triangles(scheme: str, convention: str | None = None) -> Indices:
         if closed and name in _OPENINGS:
             good &= ~_is_inside(plane[triangles].mean(1), plane[list(line)])
     return triangles[good]
+
+
+@cache
+def template_patches() -> Patches:
+    """The surface between the 520 points of the mean face, head frame; normals point outwards."""
+    # Their corners run clockwise in the image, where y points down: a cross product points inwards.
+    triangles = torch.from_numpy(np.flip(scheme_triangles("dense520"), 1).copy())
+    return triangle_patches(query_points("dense520"), triangles)
 
 
 def fitting_triangles(points3d: Array, scheme: str) -> Indices:

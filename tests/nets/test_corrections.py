@@ -7,10 +7,13 @@ import torch
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.camera import project
+from lit_landmarks.geometry.surfaces import Patches, heights_above
 from lit_landmarks.nets.canonical_correction import CanonicalCorrection
 from lit_landmarks.nets.query_correction import QueryCorrection
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import mean_face, query_points
+from lit_landmarks.template.displaced_points import displaced_query_points
+from lit_landmarks.template.mesh import template_patches
 from lit_landmarks.types import Prediction
 
 CONVENTIONS = ["synthetic_3d", "300w", "wflw"]
@@ -28,7 +31,30 @@ def test_queries_of_the_reference_stay() -> None:
     assert moved.abs().max() <= 0.1 + 1e-6
     assert torch.equal(correction.move_queries(queries, None), queries)
     expected = moved[1:3].square().sum(-1).mean(1).sum()
-    torch.testing.assert_close(correction.loss(queries[0]), expected)
+    correction.surface = 0.0
+    torch.testing.assert_close(correction.loss(queries[0], template_patches()), expected)
+
+
+def test_leaving_the_surface_costs_more_than_moving_on_it() -> None:
+    correction = QueryCorrection(conventions=CONVENTIONS, surface=10.0)
+    floor = Patches(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+    queries = torch.rand(6, 3) * torch.tensor([1.0, 1.0, 0.0])
+    torch.nn.init.normal_(correction.layers[-1].weight, std=0.1)
+    rows = torch.tensor([1, 2])
+    moved = correction.displacements(queries.expand(2, -1, -1), rows)
+    expected = (moved.square().sum(-1) + 10.0 * moved[..., 2].square()).mean(1).sum()
+    torch.testing.assert_close(correction.loss(queries, floor), expected)
+    with pytest.raises(UserError, match=r"correction\.surface is -1"):
+        QueryCorrection(conventions=CONVENTIONS, surface=-1.0)
+
+
+def test_points_of_the_template_lie_on_its_surface() -> None:
+    heights = heights_above(displaced_query_points(), template_patches())
+    assert heights.abs().max() < 0.01  # made on it; the nearest patch is not always their own
+    away = heights_above(
+        query_points("ibug68") - torch.tensor([0.0, 0.0, 0.05]), template_patches()
+    )
+    assert (away[27:36] > 0.02).all()  # at the nose, towards the camera
 
 
 def test_queries_without_a_place_teach_nothing() -> None:

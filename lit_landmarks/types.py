@@ -213,6 +213,7 @@ class Prediction:
         exit_stage: (B,) int64 index of the last stage that ran.
         mma: (B,) multiply-adds spent on each face, in millions, where the cost depends on the face.
         crop: (B, 2, 3) affine from pixels of the crop that a normalizer chose to input pixels.
+        first_crops: (L, B, 2, 3) the same of the looks before, where a normalizer looks repeatedly.
         log_sigma: (B, N) log of the isotropic standard deviation in input pixels.
         visibility: (B, N) probability that the point is visible.
         points3d: (B, N, 3) input pixels, z away from the camera, mean 0.
@@ -230,6 +231,7 @@ class Prediction:
     exit_stage: Tensor | None = None
     mma: Tensor | None = None
     crop: Tensor | None = None
+    first_crops: Tensor | None = None
     log_sigma: Tensor | None = None
     visibility: Tensor | None = None
     points3d: Tensor | None = None
@@ -241,9 +243,9 @@ class Prediction:
     aux: Any = None
 
     def detach(self) -> Prediction:
-        """A copy without graph and without what only training reads (`features`, `aux`)."""
+        """A copy without graph and what training alone reads: `features`, `first_crops`, `aux`."""
         tensors = _map_tensors(self, lambda t: t.detach())
-        return replace(self, **tensors | {"features": None, "aux": None})
+        return replace(self, **tensors | {"features": None, "first_crops": None, "aux": None})
 
     def in_single(self) -> Prediction:
         """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""

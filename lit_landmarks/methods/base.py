@@ -165,7 +165,7 @@ class LandmarkModule(MethodParts):
             if self.head3d is not None:
                 prediction = self.head3d(prediction, self.crop_size)
             if crop is not None:
-                prediction = prediction.transform(crop.to_input, (self.crop_size, self.frame_size))
+                prediction = crop.place_back(prediction, (self.crop_size, self.frame_size))
             if self.correction is not None:
                 prediction = self.correction(prediction, inputs.convention)
             if prediction.exit_stage is not None and not self.training:

@@ -89,7 +89,7 @@ def average_flipped(
 
 
 def mirror_prediction(prediction: Prediction, size: int, flip: list[int] | None) -> Prediction:
-    """A prediction in pixels of the mirrored image; `crop` is left out.
+    """A prediction in pixels of the mirrored image; crops are left out.
 
     Args:
         prediction: in pixels of an image.
@@ -102,7 +102,7 @@ def mirror_prediction(prediction: Prediction, size: int, flip: list[int] | None)
         tensor([[[2., 6.],
                  [6., 2.]]])
     """
-    result = replace(prediction, crop=None)
+    result = replace(prediction, crop=None, first_crops=None)
     for name, axis in (("points", -2), ("stages", -2), ("points3d", -2), ("head3d", -2)):
         value = getattr(prediction, name)
         if value is not None:

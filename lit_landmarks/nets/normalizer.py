@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from lit_landmarks.geometry.crops import (
 from lit_landmarks.nets.component import Component
 from lit_landmarks.nets.losses import box_side, point_distance
 from lit_landmarks.nets.precision import full_precision, is_half
-from lit_landmarks.types import FaceBatch, FaceInputs
+from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 
 #: Middle, in x and y, and longer side of the box about iBUG's points of the mean face, head frame.
 FACE_CENTER, FACE_SIDE = (0.0, 0.457), 1.663
@@ -52,10 +53,19 @@ class NormalizedCrop:
     Attributes:
         inputs: the inputs of the method behind it: the crop, and all else in the crop's pixels.
         to_input: (B, 2, 3) affine from crop pixels to input pixels.
+        earlier: the same of the looks before the last.
     """
 
     inputs: FaceInputs
     to_input: Tensor
+    earlier: tuple[Tensor, ...] = ()
+
+    def place_back(self, prediction: Prediction, sizes: tuple[int, int]) -> Prediction:
+        """A prediction in the crop in pixels of the input; see `Prediction.transform`."""
+        prediction = prediction.transform(self.to_input, sizes)
+        if self.earlier:
+            prediction.first_crops = torch.stack(self.earlier)
+        return prediction
 
 
 class SpatialNormalizer(Component):
@@ -92,24 +102,28 @@ class SpatialNormalizer(Component):
             (B, 2, 3) similarities from crop pixels to pixels of `image`, without a mirror.
         """
 
-    def resample(self, image: Tensor, to_input: Tensor) -> Tensor:
-        """(B, 3, crop_size, crop_size) pixels of `image` (B, 3, S, S) under (B, 2, 3) affines."""
-        theta = sampling_theta(to_input, image.shape[-1], self.crop_size)
-        size = (image.shape[0], image.shape[1], self.crop_size, self.crop_size)
-        grid = F.affine_grid(theta, list(size), align_corners=False)
+    def locate_in_looks(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The crop after each look at the image, as `locate`, which gives the last."""
+        return (self.locate(image),)
+
+    def resample(self, image: Tensor, to_input: Tensor, size: int) -> Tensor:
+        """(B, 3, size, size) pixels of `image` (B, 3, S, S) under (B, 2, 3) affines."""
+        theta = sampling_theta(to_input, image.shape[-1], size)
+        shape = (image.shape[0], image.shape[1], size, size)
+        grid = F.affine_grid(theta, list(shape), align_corners=False)
         return F.grid_sample(image, grid, align_corners=False, padding_mode="zeros")
 
     def forward(self, inputs: FaceInputs) -> NormalizedCrop:
         """The crop of each face, and the way back; a pose from outside is not passed on."""
-        to_input = self.locate(inputs.image)
+        *earlier, to_input = self.locate_in_looks(inputs.image)
         with full_precision(inputs.image.device):
             to_input = to_input.float() if is_half(to_input) else to_input
             points = inputs.points
             if points is not None:
                 points = transform_points(invert_affine(to_input), points)
-            image = self.resample(inputs.image, to_input.detach())
+            image = self.resample(inputs.image, to_input.detach(), self.crop_size)
         crop = replace(inputs, image=image, points=points, pose=None)
-        return NormalizedCrop(crop, to_input)
+        return NormalizedCrop(crop, to_input, tuple(earlier))
 
     def loss(self, to_input: Tensor, batch: FaceBatch) -> Tensor:
         """Distance of the landmarks from the mean face in the middle of the crop.

@@ -11,7 +11,7 @@ from kornia.geometry.transform import pyrdown
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.geometry.crops import affine_scale, similarity
+from lit_landmarks.geometry.crops import affine_scale, compose_affine, similarity
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 from lit_landmarks.nets.spatial_softmax import SpatialSoftmaxFeatures
@@ -25,7 +25,9 @@ class SimilarityNormalizer(SpatialNormalizer):
 
     Scale is bounded, a mirror is not possible, and before training every crop is the same. Pixels
     come from a Gaussian pyramid at the resolution of the crop, since a bilinear sample of a large
-    image aliases; the choice of the level has no gradient.
+    image aliases; the choice of the level has no gradient. A second look is a thumbnail about the
+    crop of the first, as wide beside it as the image is beside the crop before training, from which
+    a network of its own predicts what is left.
 
     Args:
         backbone: timm's name of the network that looks at the thumbnail.
@@ -33,6 +35,7 @@ class SimilarityNormalizer(SpatialNormalizer):
         channels, maps: see `nets.spatial_softmax.SpatialSoftmaxFeatures`.
         side: of the crop before training, in sides of the image.
         levels: of the pyramid; 1 for none.
+        looks: how often it looks; each costs the same.
         **base: see `SpatialNormalizer`.
 
     Example:
@@ -51,6 +54,7 @@ class SimilarityNormalizer(SpatialNormalizer):
         maps: int = 32,
         side: float = 0.6,
         levels: int = 3,
+        looks: int = 1,
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -63,29 +67,41 @@ class SimilarityNormalizer(SpatialNormalizer):
             )
         if levels < 1:
             raise UserError(f"normalizer.levels is {levels}; give 1 or more")
-        self.thumbnail, self.levels = thumbnail, levels
-        self.features = SpatialSoftmaxFeatures(
-            backbone, strides=(4, 8, 16), channels=channels, maps=maps
-        )
-        #: Log of the side, roll in radians, middle x and y in sides of the image.
-        self.similarity = nn.Linear(self.features.num_features, 4)
-        nn.init.normal_(self.similarity.weight, std=1e-4)  # at 0, features would have no gradient
-        nn.init.zeros_(self.similarity.bias)
+        if looks < 1:
+            raise UserError(f"normalizer.looks is {looks}; give 1 or more")
+        self.thumbnail, self.levels, self.side = thumbnail, levels, side
+        self.looks = nn.ModuleList(_Look(backbone, channels, maps) for _ in range(looks))
         share = math.log(side / _SMALLEST) / math.log(_LARGEST / _SMALLEST)
         self._start = math.log(share / (1.0 - share))
         self.pyramid = _Pyramid(levels)
 
     def locate(self, image: Tensor) -> Tensor:
         """See `SpatialNormalizer.locate`."""
+        return self.locate_in_looks(image)[-1]
+
+    def locate_in_looks(self, image: Tensor) -> tuple[Tensor, ...]:
+        """See `SpatialNormalizer.locate_in_looks`: a look has no gradient for the one before it."""
         size = image.shape[-1]
         if size % self.thumbnail:
             raise UserError(
                 f"normalizer.thumbnail is {self.thumbnail}, which does not divide an image of"
                 f" {size} pixels; set it to a divisor of data.init_args.frame_size"
             )
+        first, *others = self.looks
         small = F.avg_pool2d(image, size // self.thumbnail)
-        values = apply_in_single(self.similarity, self.features(small))
-        with full_precision(image.device):
+        crops = [self._predict(first, small, size)]
+        for look in others:
+            with full_precision(image.device):
+                view = compose_affine(crops[-1].detach(), self._widen(crops[-1]))
+                small = self.resample(image, view, self.thumbnail)
+            inner = self._predict(look, small, self.thumbnail)
+            crops.append(compose_affine(view, inner))
+        return tuple(crops)
+
+    def _predict(self, look: nn.Module, small: Tensor, size: int) -> Tensor:
+        """(B, 2, 3) from pixels of the crop to those of a picture `size` wide, of a thumbnail."""
+        values = look(small)
+        with full_precision(small.device):
             scale, roll, across, down = values.unbind(-1)
             share = torch.sigmoid(scale + self._start)
             side = _SMALLEST * torch.exp(share * math.log(_LARGEST / _SMALLEST)) * size
@@ -93,7 +109,13 @@ class SimilarityNormalizer(SpatialNormalizer):
             origin = torch.full_like(middle, (self.crop_size - 1) / 2)
             return similarity(side / self.crop_size, torch.rad2deg(roll), origin, middle)
 
-    def resample(self, image: Tensor, to_input: Tensor) -> Tensor:
+    def _widen(self, like: Tensor) -> Tensor:
+        """(2, 3) from pixels of a thumbnail to those of the crop in its middle."""
+        scale = self.crop_size / (self.side * self.thumbnail)
+        shift = (self.crop_size - 1) / 2 - scale * (self.thumbnail - 1) / 2
+        return like.new_tensor([[scale, 0.0, shift], [0.0, scale, shift]])
+
+    def resample(self, image: Tensor, to_input: Tensor, size: int) -> Tensor:
         """See `SpatialNormalizer.resample`: blended from the two nearest levels of the pyramid."""
         # Pixels of the image in one of the crop; an enlarged face needs no filter.
         images = self.pyramid(image)
@@ -105,10 +127,27 @@ class SimilarityNormalizer(SpatialNormalizer):
             linear, shift = to_input[..., :2] * ratio, to_input[..., 2:] * ratio
             affine = torch.cat((linear, shift + (ratio - 1.0) / 2), -1)
             share = (1.0 - (level - number).abs()).clamp(min=0.0)
-            part = super().resample(smaller, affine) * share[:, None, None, None]
+            part = super().resample(smaller, affine, size) * share[:, None, None, None]
             total = part if total is None else total + part
         assert total is not None
         return total
+
+
+class _Look(nn.Module):
+    """Thumbnails (B, 3, s, s) to (B, 4): log of the side, roll in radians, and middle in sides."""
+
+    def __init__(self, backbone: str, channels: int, maps: int) -> None:
+        super().__init__()
+        self.features = SpatialSoftmaxFeatures(
+            backbone, strides=(4, 8, 16), channels=channels, maps=maps
+        )
+        self.linear = nn.Linear(self.features.num_features, 4)
+        nn.init.normal_(self.linear.weight, std=1e-4)  # at 0, features would have no gradient
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, thumbnail: Tensor) -> Tensor:
+        values: Tensor = apply_in_single(self.linear, self.features(thumbnail))
+        return values
 
 
 class _Pyramid(nn.Module):

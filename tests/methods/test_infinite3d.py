@@ -100,11 +100,11 @@ def test_first_answer_is_the_mean_face() -> None:
 def test_identity_normalizer_reproduces_the_base() -> None:
     base = shaken()
     normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, share=1 / 1.35)
-    torch.nn.init.zeros_(normalizer.similarity.weight)
+    torch.nn.init.zeros_(normalizer.looks[0].linear.weight)
     with torch.no_grad():
         # Of the bounds of the side, 0.1 and 1.6, the share in the logarithm at which it is 1.
         share = math.log(10.0) / math.log(16.0)
-        normalizer.similarity.bias[0] = math.log(share / (1 - share)) - normalizer._start
+        normalizer.looks[0].linear.bias[0] = math.log(share / (1 - share)) - normalizer._start
     method = Infinite3D.tiny(scheme=None, normalizer=normalizer).eval()
     method.network.load_state_dict(base.network.state_dict())
     inputs = asked(torch.rand(2, 3, 64, 64))

@@ -102,8 +102,9 @@ def test_points_in_3d_and_head_pose_are_in_the_graph_too(looks: str, tmp_path: P
 @pytest.mark.slow
 def test_similarity_normalizer_and_3d_head_are_in_the_graph(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32)
-    torch.nn.init.normal_(normalizer.similarity.weight, std=0.2)  # each face has its own crop
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, looks=2)
+    for look in normalizer.looks:  # each face has its own crop
+        torch.nn.init.normal_(look.linear.weight, std=0.2)
     method = Infinite3D.tiny(scheme="ibug68", frame_size=128, normalizer=normalizer).eval()
     image = torch.rand(3, 3, 128, 128)
     crops = method(FaceInputs(image)).crop

@@ -16,7 +16,7 @@ from lit_landmarks.types import FaceBatch
 def identity(crop_size: int = 64, **more: object) -> SimilarityNormalizer:
     """A normalizer whose crop is the whole image, whatever it shows."""
     normalizer = SimilarityNormalizer(crop_size=crop_size, thumbnail=32, side=0.999, **more)
-    torch.nn.init.zeros_(normalizer.similarity.weight)
+    torch.nn.init.zeros_(normalizer.looks[0].linear.weight)
     return normalizer.eval()
 
 
@@ -29,7 +29,7 @@ def test_box_of_the_mean_face_is_that_of_the_template() -> None:
 
 def test_first_crop_is_upright_and_in_the_middle() -> None:
     normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, side=0.5).eval()
-    torch.nn.init.zeros_(normalizer.similarity.weight)
+    torch.nn.init.zeros_(normalizer.looks[0].linear.weight)
     affine = normalizer.locate(torch.rand(2, 3, 128, 128))
     expected = torch.tensor([[1.0, 0.0, 32.0], [0.0, 1.0, 32.0]]).expand(2, -1, -1)
     torch.testing.assert_close(affine, expected, atol=1e-4, rtol=0)
@@ -39,7 +39,7 @@ def test_scale_is_bounded_and_never_mirrored() -> None:
     normalizer = identity()
     for value in (-1e3, 1e3):
         with torch.no_grad():
-            normalizer.similarity.bias[0] = value
+            normalizer.looks[0].linear.bias[0] = value
         affine = normalizer.locate(torch.rand(1, 3, 64, 64))
         scale = torch.linalg.det(affine[..., :2]).sqrt()
         assert 0.09 < scale.item() < 1.61
@@ -53,7 +53,7 @@ def test_crop_of_a_level_shows_the_same_place() -> None:
         scale = torch.tensor([side / 32])
         middle = torch.tensor([[60.0, 64.0]])
         affine = similarity(scale, torch.zeros(1), torch.tensor([[15.5, 15.5]]), middle)
-        crop = normalizer.resample(ramp, affine)[0, 0, 8:24, 8:24]
+        crop = normalizer.resample(ramp, affine, 32)[0, 0, 8:24, 8:24]
         columns = 60.0 + (torch.arange(8.0, 24.0) - 15.5) * scale
         torch.testing.assert_close(crop, columns.expand(16, 16), atol=0.02, rtol=0)
 
@@ -68,8 +68,8 @@ def test_shrinking_does_not_alias() -> None:
         torch.tensor([[31.5, 31.5]]),
         torch.tensor([[127.5] * 2]),
     )
-    filtered = identity().resample(noise, affine).std()
-    sampled = identity(levels=1).resample(noise, affine).std()
+    filtered = identity().resample(noise, affine, 64).std()
+    sampled = identity(levels=1).resample(noise, affine, 64).std()
     assert filtered < 0.25 * sampled
 
 
@@ -95,12 +95,48 @@ def test_landmark_loss_finds_the_crop() -> None:
         assert normalizer.loss(other, batch).item() > 0.01
 
 
+def test_second_look_begins_at_the_crop_of_the_first() -> None:
+    """Whatever the first look says, a second one that has learned nothing leaves it alone."""
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, side=0.5, looks=2).eval()
+    torch.nn.init.normal_(normalizer.looks[0].linear.weight, std=0.3)
+    torch.nn.init.zeros_(normalizer.looks[1].linear.weight)
+    first, second = normalizer.locate_in_looks(torch.rand(3, 3, 128, 128))
+    assert (first[0] - first[1]).abs().max() > 0.1
+    torch.testing.assert_close(second, first, atol=1e-3, rtol=0)
+
+
+def test_second_look_sees_what_lies_about_the_crop_of_the_first() -> None:
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, side=0.5, looks=2).eval()
+    views = []
+    normalizer.looks[1].register_forward_pre_hook(lambda _, inputs: views.append(inputs[0]))
+    with torch.no_grad():
+        normalizer.looks[0].linear.weight.zero_()
+        normalizer.looks[0].linear.bias[2] = 0.1  # middle 12.8 px to the right
+    ramp = torch.arange(128.0).expand(1, 3, 128, 128)
+    normalizer.locate_in_looks(ramp)
+    # Twice as wide as the crop of 64 px, which is half of the image: a pixel for 4 of the image.
+    columns = 63.5 + 12.8 + (torch.arange(4.0, 24.0) - 15.5) * 4.0
+    torch.testing.assert_close(views[0][0, 0, 10, 4:24], columns, atol=0.1, rtol=0)
+
+
+def test_looks_learn_by_themselves() -> None:
+    """The landmark loss on the last crop does not reach the network of the first."""
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, looks=2)
+    first, second = normalizer.locate_in_looks(torch.rand(2, 3, 64, 64))
+    second.sum().backward(retain_graph=True)
+    assert normalizer.looks[0].linear.weight.grad is None
+    assert normalizer.looks[1].linear.weight.grad is not None
+    first.sum().backward()
+    assert normalizer.looks[0].linear.weight.grad is not None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"thumbnail": 40}, "multiple of 16"),
         ({"side": 2.0}, "share of the image"),
         ({"levels": 0}, "levels is 0"),
+        ({"looks": 0}, "looks is 0"),
         ({"weight": -1.0}, "weight is -1"),
     ],
 )

@@ -43,9 +43,10 @@ FRAME = {
     "infinite3d_wide": 256,
     "wide": 256,
     "wide_synthetic": 256,
+    "whole_photos": 256,
 }
 #: What a fragment is put on top of, where ASMNet cannot take its frames.
-BASE = {"wide_synthetic": "infinite3d_wide.yaml", "wide": "infinite3d_wide.yaml"}
+BASE = dict.fromkeys(("wide", "wide_synthetic", "whole_photos"), "infinite3d_wide.yaml")
 
 
 def few_at_once(size: int) -> dict[str, object]:

@@ -12,7 +12,7 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.methods import METHODS
-from lit_landmarks.methods.infinite3d.loss import InfiniteLossOptions
+from lit_landmarks.methods.infinite3d.loss import InfiniteLossOptions, shape_losses
 from lit_landmarks.methods.infinite3d.module import Infinite3D
 from lit_landmarks.methods.infinite3d.network import QueryOptions
 from lit_landmarks.nets.query_correction import QueryCorrection
@@ -147,10 +147,27 @@ def test_likelihood_teaches_the_spread_alone() -> None:
     camera = method.network.camera
     assert camera is not None
     assert camera.linear.weight.grad is None or not camera.linear.weight.grad.any()
-    shape = {"offset", "rigid", "focal"}
+    shape = {"offset", "mean", "rigid", "focal"}
     assert (
         set(losses) == {"points", "start", "evidence", "sigma", *shape} == {*method.all_weights()}
     )
+
+
+def test_mean_shape_is_weighed_apart_from_that_of_a_face() -> None:
+    method = shaken()
+    inputs = asked(torch.rand(2, 3, 64, 64))
+    queries = inputs.queries
+    answer, *_ = method(inputs).aux
+    mean, own = answer.offsets
+    assert torch.equal(mean[0], mean[1])  # whatever the image shows
+    assert not torch.allclose(own[0], own[1])
+    everywhere = torch.ones(2, 68, dtype=torch.bool)
+    losses = shape_losses(torch.stack((mean, 0.0 * own)), queries, answer.log_focal, everywhere)
+    assert losses["mean"] > 0.0
+    assert losses["offset"] == 0.0
+    losses = shape_losses(torch.stack((-own, own)), queries, answer.log_focal, everywhere)
+    assert losses["rigid"] == 0.0  # of what they are together
+    assert losses["offset"] == losses["mean"] > 0.0
 
 
 def test_cost_of_queries() -> None:

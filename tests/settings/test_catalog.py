@@ -74,6 +74,7 @@ def test_hints_that_are_aliases_of_other_modules() -> None:
 FRAGMENTS = (
     "data/upright",
     "data/dense_boxes",
+    "data/whole_photos",
     "data/detector_jitter",
     "data/visibility",
     "data/wide",

@@ -25,8 +25,10 @@ class InfiniteLossOptions:
             teaches the map several times faster than the mean place does.
         sigma: Gaussian likelihood of the labels under the predicted standard deviations, which
             alone learn from it.
-        offset: Huber length of the offsets from the queries, head units.
-        rigid: squared shift and turn in the offsets, which a camera should explain.
+        offset: Huber length of a face's difference from the learned mean shape, head units. Where
+            it weighs little, offsets take the part of the camera: heads are turned too little.
+        mean: the same of the mean shape from the queries; labels of many poses tell its depth.
+        rigid: squared shift and turn in both, which a camera should explain.
         focal: squared logarithm of the focal length by 1.5 sides.
     """
 
@@ -34,8 +36,9 @@ class InfiniteLossOptions:
     start: float = 50.0
     evidence: float = 5.0
     sigma: float = 0.1
-    offset: float = 1.0
-    rigid: float = 1.0
+    offset: float = 200.0
+    mean: float = 1.0
+    rigid: float = 200.0
     focal: float = 0.1
 
     def __post_init__(self) -> None:
@@ -71,17 +74,18 @@ def landmark_losses(prediction: Prediction, batch: FaceBatch) -> dict[str, Tenso
 def shape_losses(
     offsets: Tensor, queries: Tensor, log_focal: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
-    """`offset`, `rigid` and `focal` of a prediction in 3D.
+    """`offset`, `mean`, `rigid` and `focal` of a prediction in 3D.
 
     Args:
-        offsets: (B, N, 3) from the queries, head units.
+        offsets: (2, B, N, 3) head units, of the mean shape and of the face; see `QueryAnswer`.
         queries: (B, N, 3).
         log_focal: (B,).
         mask: (B, N) bool: queries that have a place.
     """
-    terms = measure_offsets(offsets, queries, mask)
+    of_mean, of_face = (measure_offsets(part, queries, mask) for part in offsets)
     return {
-        "offset": terms.offset,
-        "rigid": terms.rigid,
+        "offset": of_face.offset,
+        "mean": of_mean.offset,
+        "rigid": measure_offsets(offsets.sum(0), queries, mask).rigid,
         "focal": log_focal.square().mean(),
     }

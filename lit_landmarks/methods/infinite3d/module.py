@@ -145,7 +145,7 @@ class Infinite3D(LandmarkModule):
         """See `InfiniteLossOptions`."""
         weights = asdict(self.loss)
         if not self.solid:
-            for name in ("offset", "rigid", "focal"):
+            for name in ("offset", "mean", "rigid", "focal"):
                 del weights[name]
         if self.network.evidence is None:
             del weights["start"], weights["evidence"]

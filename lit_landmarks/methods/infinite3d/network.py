@@ -90,12 +90,16 @@ class BasisPredictor(nn.Module):
         for layer in (self.mean, self.weights):
             start_small(layer)
 
-    def forward(self, code: Tensor, features: Tensor) -> Tensor:
-        """(B, N, D) of codes (B, N, E) and features (B, F)."""
+    def forward(self, code: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for all images, and what is added for each: (B, N, D) both.
+
+        Args:
+            code: (B, N, E).
+            features: (B, F).
+        """
         basis = torch.unflatten(self.basis(code), 2, (self.outputs, -1))
         weights = self.weights(features)
-        offset: Tensor = self.mean(code) + (basis @ weights[:, None, :, None]).squeeze(-1)
-        return offset
+        return self.mean(code), (basis @ weights[:, None, :, None]).squeeze(-1)
 
 
 class MlpPredictor(nn.Module):
@@ -123,10 +127,10 @@ class MlpPredictor(nn.Module):
         )
         start_small(self.layers[-1])
 
-    def forward(self, code: Tensor, features: Tensor) -> Tensor:
-        """(B, N, D) of codes (B, N, E) and features (B, F)."""
+    def forward(self, code: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BasisPredictor.forward`; nothing is the same for all images."""
         offset: Tensor = self.layers(self.code(code) + self.features(features)[:, None])
-        return offset
+        return torch.zeros_like(offset), offset
 
 
 class Evidence(nn.Module):
@@ -191,7 +195,8 @@ class QueryAnswer:
         solid: (B, N, 3) head frame; None for a network in 2D.
         camera: that sees `solid` at the last places.
         log_focal: (B,) logarithm of its focal length by 1.5 sides.
-        offsets: (B, N, 3) of `solid` before evidence from the queries.
+        offsets: (2, B, N, 3) of `solid` before evidence from the queries: that of the mean shape
+            that the network has learned, and that of this face from the mean shape.
     """
 
     places: Tensor
@@ -253,14 +258,14 @@ class InfiniteNet(nn.Module):
         with full_precision(image.device):
             maps = maps.float()
             code = self.code(queries)
-            offsets = self.offset(code, features)
+            offsets = torch.stack(self.offset(code, features))
             camera, log_focal, solid, logits = None, None, None, None
             if self.camera is not None:
                 camera, log_focal = self.camera(features)
-                solid = queries + offsets
+                solid = queries + offsets.sum(0)
                 first = camera.project(solid)
             else:
-                first = place_ahead(queries, self.share) + offsets
+                first = place_ahead(queries, self.share) + offsets.sum(0)
             if self.evidence is None:
                 assert self.spread is not None
                 log_sigma = self.spread(code).squeeze(-1) + _FIRST_LOG_SIGMA

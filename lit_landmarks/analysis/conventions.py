@@ -231,6 +231,7 @@ def write_disagreement(disagreement: Disagreement, folder: Path) -> tuple[Path, 
         "reference": disagreement.reference,
         "regions_percent": disagreement.by_region(),
         "error_percent": disagreement.errors(),
+        "error_percent_in_plane_and_depth": disagreement.errors_along(),
         "displacements": {k: v.tolist() for k, v in disagreement.displacements.items()},
     }
     report = folder / "template.json"

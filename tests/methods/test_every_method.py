@@ -147,7 +147,7 @@ def test_loss_falls(method: type[LandmarkModule], make_data: Callable[..., Any])
     module.train()
     optimizer = module.make_optimizer(module.parameter_groups())
     totals = []
-    for _ in range(45):
+    for _ in range(60):
         total = module.total_loss(module.phase_losses(module(data.faces.inputs), data.faces))
         optimizer.zero_grad()
         total.backward()

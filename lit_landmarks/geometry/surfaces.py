@@ -29,14 +29,14 @@ def triangle_patches(vertices: Tensor, triangles: Tensor) -> Patches:
 
     Args:
         vertices: (V, 3).
-        triangles: (T, 3) int64.
+        triangles: (T, 3) int64, clockwise seen from outside, whither normals point.
 
     Example:
         >>> triangle_patches(torch.eye(3), torch.tensor([[0, 1, 2]])).middles
         tensor([[0.3333, 0.3333, 0.3333]])
     """
     a, b, c = vertices[triangles].unbind(1)
-    normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+    normals = torch.nn.functional.normalize(torch.linalg.cross(c - a, b - a), dim=-1)
     return Patches((a + b + c) / 3.0, normals)
 
 

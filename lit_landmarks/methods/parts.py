@@ -146,13 +146,9 @@ class MethodParts(StageCosts, MethodSteps):
         """The method's losses, and those of its parts."""
         losses = self.losses(prediction, batch)
         if self.normalizer is not None and self.normalizer.weight and prediction.crop is not None:
-            crops = [
-                prediction.crop,
-                *(() if prediction.first_crops is None else prediction.first_crops),
-            ]
-            losses["normalizer"] = sum(
-                (self.normalizer.loss(crop, batch) for crop in crops), batch.points.new_zeros(())
-            )
+            first = () if prediction.first_crops is None else prediction.first_crops
+            terms = [self.normalizer.loss(crop, batch) for crop in (*first, prediction.crop)]
+            losses["normalizer"] = torch.stack(terms).sum()
         if self.correction is not None and self.correction.weight:
             queries, patches = query_points("ibug68"), template_patches()
             losses["correction"] = self.correction.loss(

@@ -69,8 +69,7 @@ def scheme_triangles(scheme: str, convention: str | None = None) -> Indices:
 @cache
 def template_patches() -> Patches:
     """The surface between the 520 points of the mean face, head frame; normals point outwards."""
-    # Their corners run clockwise in the image, where y points down: a cross product points inwards.
-    triangles = torch.from_numpy(np.flip(scheme_triangles("dense520"), 1).copy())
+    triangles = torch.from_numpy(scheme_triangles("dense520").copy())
     return triangle_patches(query_points("dense520"), triangles)
 
 

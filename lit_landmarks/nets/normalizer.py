@@ -11,6 +11,7 @@ but noise (measured: the crop learns half as well).
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -102,12 +103,31 @@ class SpatialNormalizer(Component):
             (B, 2, 3) similarities from crop pixels to pixels of `image`, without a mirror.
         """
 
-    def locate_in_looks(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The crop after each look at the image, as `locate`, which gives the last."""
-        return (self.locate(image),)
+    def resolutions(self, image: Tensor) -> Sequence[Tensor]:
+        """The image (B, 3, S, S) and smaller ones of it, which looks and crops are cut from."""
+        return (image,)
 
-    def resample(self, image: Tensor, to_input: Tensor, size: int) -> Tensor:
-        """(B, 3, size, size) pixels of `image` (B, 3, S, S) under (B, 2, 3) affines."""
+    def locate_in_looks(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The crop after each look at an image, as `locate`, which gives the last.
+
+        Args:
+            images: of `resolutions`.
+        """
+        return (self.locate(images[0]),)
+
+    def resample(self, images: Sequence[Tensor], to_input: Tensor, size: int) -> Tensor:
+        """Pixels (B, 3, size, size) of a crop.
+
+        Args:
+            images: of `resolutions`.
+            to_input: (B, 2, 3) from pixels of the crop to those of the first image.
+            size: side of the crop in pixels.
+        """
+        return self.sample(images[0], to_input, size)
+
+    @staticmethod
+    def sample(image: Tensor, to_input: Tensor, size: int) -> Tensor:
+        """(B, 3, size, size) bilinear samples of `image` (B, 3, S, S) under (B, 2, 3) affines."""
         theta = sampling_theta(to_input, image.shape[-1], size)
         shape = (image.shape[0], image.shape[1], size, size)
         grid = F.affine_grid(theta, list(shape), align_corners=False)
@@ -115,13 +135,15 @@ class SpatialNormalizer(Component):
 
     def forward(self, inputs: FaceInputs) -> NormalizedCrop:
         """The crop of each face, and the way back; a pose from outside is not passed on."""
-        *earlier, to_input = self.locate_in_looks(inputs.image)
+        with full_precision(inputs.image.device):
+            images = self.resolutions(inputs.image)
+        *earlier, to_input = self.locate_in_looks(images)
         with full_precision(inputs.image.device):
             to_input = to_input.float() if is_half(to_input) else to_input
             points = inputs.points
             if points is not None:
                 points = transform_points(invert_affine(to_input), points)
-            image = self.resample(inputs.image, to_input.detach(), self.crop_size)
+            image = self.resample(images, to_input.detach(), self.crop_size)
         crop = replace(inputs, image=image, points=points, pose=None)
         return NormalizedCrop(crop, to_input, tuple(earlier))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -77,10 +78,16 @@ class SimilarityNormalizer(SpatialNormalizer):
 
     def locate(self, image: Tensor) -> Tensor:
         """See `SpatialNormalizer.locate`."""
-        return self.locate_in_looks(image)[-1]
+        return self.locate_in_looks(self.resolutions(image))[-1]
 
-    def locate_in_looks(self, image: Tensor) -> tuple[Tensor, ...]:
+    def resolutions(self, image: Tensor) -> Sequence[Tensor]:
+        """See `SpatialNormalizer.resolutions`: a Gaussian pyramid."""
+        images: list[Tensor] = self.pyramid(image)
+        return images
+
+    def locate_in_looks(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """See `SpatialNormalizer.locate_in_looks`: a look has no gradient for the one before it."""
+        image = images[0]
         size = image.shape[-1]
         if size % self.thumbnail:
             raise UserError(
@@ -93,7 +100,7 @@ class SimilarityNormalizer(SpatialNormalizer):
         for look in others:
             with full_precision(image.device):
                 view = compose_affine(crops[-1].detach(), self._widen(crops[-1]))
-                small = self.resample(image, view, self.thumbnail)
+                small = self.resample(images, view, self.thumbnail)
             inner = self._predict(look, small, self.thumbnail)
             crops.append(compose_affine(view, inner))
         return tuple(crops)
@@ -115,19 +122,18 @@ class SimilarityNormalizer(SpatialNormalizer):
         shift = (self.crop_size - 1) / 2 - scale * (self.thumbnail - 1) / 2
         return like.new_tensor([[scale, 0.0, shift], [0.0, scale, shift]])
 
-    def resample(self, image: Tensor, to_input: Tensor, size: int) -> Tensor:
+    def resample(self, images: Sequence[Tensor], to_input: Tensor, size: int) -> Tensor:
         """See `SpatialNormalizer.resample`: blended from the two nearest levels of the pyramid."""
         # Pixels of the image in one of the crop; an enlarged face needs no filter.
-        images = self.pyramid(image)
         level = affine_scale(to_input.detach()).log2().clamp(0.0, len(images) - 1.0)
         total: Tensor | None = None
         for number, smaller in enumerate(images):
             # Pixel u of a level has its middle at (u + 0.5) 2^level - 0.5 of the image.
-            ratio = smaller.shape[-1] / image.shape[-1]
+            ratio = smaller.shape[-1] / images[0].shape[-1]
             linear, shift = to_input[..., :2] * ratio, to_input[..., 2:] * ratio
             affine = torch.cat((linear, shift + (ratio - 1.0) / 2), -1)
             share = (1.0 - (level - number).abs()).clamp(min=0.0)
-            part = super().resample(smaller, affine, size) * share[:, None, None, None]
+            part = self.sample(smaller, affine, size) * share[:, None, None, None]
             total = part if total is None else total + part
         assert total is not None
         return total

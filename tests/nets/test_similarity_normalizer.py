@@ -10,7 +10,7 @@ from lit_landmarks.geometry.crops import similarity, transform_points
 from lit_landmarks.nets.normalizer import FACE_CENTER, FACE_SIDE
 from lit_landmarks.nets.similarity_normalizer import SimilarityNormalizer
 from lit_landmarks.template import mean_face, query_points
-from lit_landmarks.types import FaceBatch
+from lit_landmarks.types import FaceBatch, FaceInputs
 
 
 def identity(crop_size: int = 64, **more: object) -> SimilarityNormalizer:
@@ -53,7 +53,7 @@ def test_crop_of_a_level_shows_the_same_place() -> None:
         scale = torch.tensor([side / 32])
         middle = torch.tensor([[60.0, 64.0]])
         affine = similarity(scale, torch.zeros(1), torch.tensor([[15.5, 15.5]]), middle)
-        crop = normalizer.resample(ramp, affine, 32)[0, 0, 8:24, 8:24]
+        crop = normalizer.resample(normalizer.resolutions(ramp), affine, 32)[0, 0, 8:24, 8:24]
         columns = 60.0 + (torch.arange(8.0, 24.0) - 15.5) * scale
         torch.testing.assert_close(crop, columns.expand(16, 16), atol=0.02, rtol=0)
 
@@ -68,8 +68,10 @@ def test_shrinking_does_not_alias() -> None:
         torch.tensor([[31.5, 31.5]]),
         torch.tensor([[127.5] * 2]),
     )
-    filtered = identity().resample(noise, affine, 64).std()
-    sampled = identity(levels=1).resample(noise, affine, 64).std()
+    filtered, sampled = (
+        normalizer.resample(normalizer.resolutions(noise), affine, 64).std()
+        for normalizer in (identity(), identity(levels=1))
+    )
     assert filtered < 0.25 * sampled
 
 
@@ -100,7 +102,7 @@ def test_second_look_begins_at_the_crop_of_the_first() -> None:
     normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, side=0.5, looks=2).eval()
     torch.nn.init.normal_(normalizer.looks[0].linear.weight, std=0.3)
     torch.nn.init.zeros_(normalizer.looks[1].linear.weight)
-    first, second = normalizer.locate_in_looks(torch.rand(3, 3, 128, 128))
+    first, second = normalizer.locate_in_looks(normalizer.resolutions(torch.rand(3, 3, 128, 128)))
     assert (first[0] - first[1]).abs().max() > 0.1
     torch.testing.assert_close(second, first, atol=1e-3, rtol=0)
 
@@ -113,16 +115,24 @@ def test_second_look_sees_what_lies_about_the_crop_of_the_first() -> None:
         normalizer.looks[0].linear.weight.zero_()
         normalizer.looks[0].linear.bias[2] = 0.1  # middle 12.8 px to the right
     ramp = torch.arange(128.0).expand(1, 3, 128, 128)
-    normalizer.locate_in_looks(ramp)
+    normalizer.locate_in_looks(normalizer.resolutions(ramp))
     # Twice as wide as the crop of 64 px, which is half of the image: a pixel for 4 of the image.
     columns = 63.5 + 12.8 + (torch.arange(4.0, 24.0) - 15.5) * 4.0
     torch.testing.assert_close(views[0][0, 0, 10, 4:24], columns, atol=0.1, rtol=0)
 
 
+def test_pyramid_is_built_once_for_all_looks() -> None:
+    normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, looks=3).eval()
+    calls = []
+    normalizer.pyramid.register_forward_hook(lambda *_: calls.append(1))
+    normalizer(FaceInputs(torch.rand(2, 3, 128, 128)))
+    assert calls == [1]
+
+
 def test_looks_learn_by_themselves() -> None:
     """The landmark loss on the last crop does not reach the network of the first."""
     normalizer = SimilarityNormalizer(crop_size=64, thumbnail=32, looks=2)
-    first, second = normalizer.locate_in_looks(torch.rand(2, 3, 64, 64))
+    first, second = normalizer.locate_in_looks(normalizer.resolutions(torch.rand(2, 3, 64, 64)))
     second.sum().backward(retain_graph=True)
     assert normalizer.looks[0].linear.weight.grad is None
     assert normalizer.looks[1].linear.weight.grad is not None

@@ -33,6 +33,8 @@ TIGHT_SHARE = 1.0 / TIGHT_SCALE
 _SIZE_RANGE, _FOCAL_RANGE = 2.0, 1.1
 #: Factor on the outputs of the last layer: a camera moves every landmark, so it learns calmly.
 _CALM = 0.1
+#: Pace of the mean shape. As fast as the cameras it grows deep before they have learned to turn.
+_SLOW = 0.02
 #: No point is nearer to the camera than this, head units.
 _NEAREST = 0.2
 
@@ -193,20 +195,33 @@ def measure_offsets(offsets: Tensor, template: Tensor, mask: Tensor) -> ShapeTer
     return ShapeTerms((huber.sum(1) / total[:, 0]).sum() / faces, rigid.sum() / faces)
 
 
+def span_similarities(shape: Tensor) -> Tensor:
+    """(3 N, 7) orthonormal directions in which a shape (N, 3) moves, turns or grows as a whole."""
+    arm = shape - shape.mean(0)
+    axes = torch.eye(3).to(shape)
+    moves = [axis.expand_as(shape) for axis in axes]
+    turns = [torch.linalg.cross(axis.expand_as(arm), arm) for axis in axes]
+    directions = torch.stack([*moves, *turns, arm]).flatten(1).mT
+    return torch.linalg.qr(directions).Q
+
+
 @dataclass(frozen=True)
 class Head3dOptions:
     """Options of a canonical 3D head behind a method that gives 2D points.
 
     Attributes:
         weight: of the loss `head3d`: how far the labels, seen by the predicted camera at the
-            predicted depth, are from the mean face, in head units.
+            predicted depth, are from the mean shape, in head units.
         prior: of the loss `shape`, the same of the predicted points, which draws them towards
             shapes that are a face in 3D; 0 leaves them alone.
-        focal: weight of the squared logarithm of the focal length by 1.5 sides within `head3d`.
+        mean: within `head3d`, of the mean shape's own distance from the template; labels of many
+            poses tell its depth.
+        focal: within `head3d`, of the squared logarithm of the focal length by 1.5 sides.
     """
 
     weight: float = 1.0
     prior: float = 0.1
+    mean: float = 0.005
     focal: float = 0.1
 
     def __post_init__(self) -> None:
@@ -216,20 +231,21 @@ class Head3dOptions:
                 f"model.head3d has weight {self.weight} and prior {self.prior}; give numbers above"
                 " 0 and from 0, or head3d null for no 3D head"
             )
-        if not 0.0 <= self.focal < math.inf:
-            raise UserError(f"model.head3d.focal is {self.focal}; give a number from 0")
+        for name in ("mean", "focal"):
+            if not 0.0 <= (value := getattr(self, name)) < math.inf:
+                raise UserError(f"model.head3d.{name} is {value}; give a number from 0")
 
 
 class Head3d(nn.Module):
     """Lifts 2D landmarks into the head frame: camera and depths from features.
 
-    The lifted points are seen exactly at the 2D landmarks. A loss draws them to the mean face, so
-    that camera and depths become those that leave the least to explain: shape, pose and focal
-    length from 2D labels alone.
+    The lifted points are seen exactly at the 2D landmarks. A loss draws them to a mean shape, which
+    begins at the template and is learned, so that camera and depths become those that leave the
+    least to explain: shape, pose and focal length from 2D labels alone.
 
     Args:
         features: length of the feature vector.
-        template: (N, 3) mean face.
+        template: (N, 3) mean face, head units.
         share: see `CameraHead`.
         options: see `Head3dOptions`.
 
@@ -241,6 +257,7 @@ class Head3d(nn.Module):
     """
 
     template: Tensor
+    similarities: Tensor
 
     def __init__(
         self,
@@ -256,6 +273,19 @@ class Head3d(nn.Module):
         nn.init.normal_(self.relief.weight, std=1e-3)
         nn.init.zeros_(self.relief.bias)
         self.register_buffer("template", template, persistent=False)
+        self.offset = nn.Parameter(torch.zeros_like(template))
+        self.register_buffer("similarities", span_similarities(template), persistent=False)
+
+    @property
+    def mean_shape(self) -> Tensor:
+        """(N, 3) mean shape of the faces that were seen, head units; as large as the template."""
+        return self.template + self._mean_offset()
+
+    def _mean_offset(self) -> Tensor:
+        """(N, 3) from the template to the mean shape, which does not move, turn or grow as one."""
+        flat = self.offset.flatten()
+        flat = flat - self.similarities @ (self.similarities.mT @ flat)
+        return _SLOW * flat.view_as(self.offset)
 
     def forward(self, prediction: Prediction, size: int) -> Prediction:
         """The prediction with 3D points, pose and focal length; points stay as they are.
@@ -278,7 +308,7 @@ class Head3d(nn.Module):
             size: side of the crop in pixels.
         """
         camera, depth, log_focal = self._see(prediction)
-        template = self.template.expand(depth.shape[0], -1, -1)
+        mean = self.mean_shape.expand(depth.shape[0], -1, -1)
         terms: list[ShapeTerms] = []
         for points, mask in (
             (batch.points.nan_to_num(), batch.mask),
@@ -286,9 +316,12 @@ class Head3d(nn.Module):
         ):
             places = to_centered(points_in_crop(points, prediction.crop), size)
             solid = camera.unproject(places, depth)
-            terms.append(measure_offsets(solid - template, template, mask))
+            terms.append(measure_offsets(solid - mean, mean, mask))
+        everywhere = torch.ones_like(batch.mask[:1])
+        own = measure_offsets(self._mean_offset()[None], self.template[None], everywhere)
         focal = log_focal.square().mean()
-        labels = terms[0].offset + terms[0].rigid + self.options.focal * focal
+        labels = terms[0].offset + terms[0].rigid
+        labels = labels + self.options.mean * own.offset + self.options.focal * focal
         losses = {"head3d": labels}
         return losses | ({"shape": terms[1].offset} if self.options.prior else {})
 
@@ -303,6 +336,6 @@ class Head3d(nn.Module):
         vector = (features[-1] if features.ndim > 2 else features).float()
         camera, log_focal = self.camera(vector)
         # `len` would fix the batch of an exported graph.
-        template = self.template.expand(vector.shape[0], -1, -1)
-        depth = camera.depth(template) + _CALM * apply_in_single(self.relief, vector)
+        mean = self.mean_shape.expand(vector.shape[0], -1, -1)
+        depth = camera.depth(mean) + _CALM * apply_in_single(self.relief, vector)
         return camera, depth.clamp(min=_NEAREST), log_focal

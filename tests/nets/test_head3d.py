@@ -103,7 +103,7 @@ def test_pose_is_learned_from_2d_labels_alone() -> None:
     head = Head3d(9, FACE)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     batch = FaceBatch.of(torch.zeros(64, 3, 8, 8), points)
-    for _ in range(300):
+    for _ in range(500):
         flat = Prediction(points, features=features)
         loss = head.losses(head(flat, 100), batch, 100)["head3d"]
         optimizer.zero_grad()
@@ -115,7 +115,32 @@ def test_pose_is_learned_from_2d_labels_alone() -> None:
     assert to_centered(points, 100).abs().max() < 0.6
 
 
-@pytest.mark.parametrize("options", [{"weight": 0.0}, {"prior": -1.0}, {"focal": float("inf")}])
+def test_depth_of_the_mean_shape_is_learned_from_many_poses() -> None:
+    """Faces a quarter flatter than the template: the mean shape gets half of the way and more."""
+    torch.manual_seed(0)
+    middle = FACE.mean(0)
+    face = middle + (FACE - middle) * torch.tensor([1.0, 1.0, 0.75])
+    angles = (torch.rand(64, 3) - 0.5) * torch.tensor([90.0, 40.0, 40.0])
+    pose = torch.cat((angles, torch.tensor([0.0, -0.45, 3.3]).expand(64, -1)), 1)
+    points = project(face.expand(64, -1, -1), pose, 150.0, 49.5)
+    flat = Prediction(points, features=euler_to_matrix(angles).flatten(1))
+    batch = FaceBatch.of(torch.zeros(64, 3, 8, 8), points)
+    head = Head3d(9, FACE)
+    optimizer = torch.optim.Adam(head.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=1200)
+    for _ in range(1200):
+        loss = head.losses(head(flat, 100), batch, 100)["head3d"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    depth = head.mean_shape[:, 2].std() / face[:, 2].std()
+    assert 0.95 < depth < 1.16  # the template's is 1.33
+
+
+@pytest.mark.parametrize(
+    "options", [{"weight": 0.0}, {"prior": -1.0}, {"mean": -1.0}, {"focal": float("inf")}]
+)
 def test_weights_that_mean_nothing_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"model\.head3d"):
         Head3dOptions(**options)

@@ -55,6 +55,7 @@ class FaceInputs:
             reference convention.
         points: (B, N, 2) start shape from outside, pixels of `image` (tracking in video).
         pose: (B, 6) pose from outside, as in `FaceBatch`.
+        mirrored: the images are mirror images of the pictures.
 
     Example:
         >>> inputs = FaceInputs(torch.zeros(2, 3, 64, 64))
@@ -67,6 +68,7 @@ class FaceInputs:
     convention: Tensor | None = None
     points: Tensor | None = None
     pose: Tensor | None = None
+    mirrored: bool = False
 
     def __len__(self) -> int:
         """Number of faces B."""

@@ -25,7 +25,7 @@ from lit_landmarks.inference.places import Places
 from lit_landmarks.inference.runtimes import is_graph
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.nets.early_exit import run_all_stages
-from lit_landmarks.schemes import get_scheme, scheme_json
+from lit_landmarks.schemes import convention_index, get_scheme, scheme_json
 from lit_landmarks.types import CropSpec, FaceInputs
 
 #: A quantized file whose points lie farther than this from those of PyTorch in the mean, as a
@@ -183,6 +183,7 @@ def describe(
         inputs=module.input_names,
         outputs={name: OUTPUTS[name] for name in names},
         conventions=module.signature.conventions,
+        label_shift=_label_shift(method, module.signature.conventions),
         whole=method.normalizer is not None,
         stage_mma=tuple(method.stage_costs()) if module.signature.stages else (),
         mma=method.total_mma() if mma is None else float(mma),
@@ -191,6 +192,15 @@ def describe(
         command=str(notes.get("command") or ""),
         producer=__version__,
     )
+
+
+def _label_shift(method: LandmarkModule, conventions: tuple[str, ...]) -> tuple[float, ...]:
+    """See `GraphDescription.label_shift`."""
+    if method.label_shift is None:
+        return ()
+    numbers = torch.tensor([convention_index(name) for name in conventions])
+    shift = method.label_shift.of_conventions(numbers if conventions else None)
+    return tuple(shift.tolist())
 
 
 def _signature(method: LandmarkModule, options: ExportOptions, path: Path) -> Signature:

@@ -59,6 +59,8 @@ class GraphDescription:
         outputs: name -> form and unit.
         batch: number of faces that the graph takes; None for any.
         conventions: annotation conventions that may be asked for; one if it is fixed.
+        label_shift: how far points are shifted to the right as labels are, in longer sides of the
+            face's box, by convention; a single one where there are none to ask for; empty: not.
         whole: whether the method looks for the face in a wide picture itself.
         stage_mma: multiply-adds in millions by the stage after which a face leaves; empty where
             every face takes the same way.
@@ -81,6 +83,7 @@ class GraphDescription:
     outputs: dict[str, str]
     batch: int | None = None
     conventions: tuple[str, ...] = ()
+    label_shift: tuple[float, ...] = ()
     whole: bool = False
     stage_mma: tuple[float, ...] = ()
     precision: Precision = "float32"
@@ -122,8 +125,8 @@ class GraphDescription:
                     "update lit-landmarks"
                 )
             named = {f.name: values[f.name] for f in fields(cls) if f.name in values}
-            for name in ("points", "inputs", "conventions", "stage_mma"):
-                named[name] = tuple(named[name])
+            for name in ("points", "inputs", "conventions", "stage_mma", "label_shift"):
+                named[name] = tuple(named.get(name, ()))
             description = cls(**named)
             description.crop_spec  # noqa: B018  # raises where a key is missing
         except (ValueError, KeyError, TypeError) as error:

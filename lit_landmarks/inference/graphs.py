@@ -15,6 +15,7 @@ from lit_landmarks.inference.graph_description import GraphDescription
 from lit_landmarks.inference.runtimes import Runtime, open_runtime
 from lit_landmarks.methods.parts import add_mesh_visibility
 from lit_landmarks.methods.steps import MethodSteps
+from lit_landmarks.nets.label_shift import shift_right
 from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
@@ -37,7 +38,7 @@ class GraphMethod(MethodSteps):
         self.description = runtime.description
         self.scheme = self.description.scheme_name
         self.frame_size = self.description.size
-        self.correction = None
+        self.correction, self.label_shift = None, None
 
     @property
     def normalizer(self) -> Any:  # type: ignore[override]  # a method's can be replaced
@@ -75,7 +76,8 @@ class GraphMethod(MethodSteps):
         Raises:
             UserError: no queries for a graph that answers them.
         """
-        values = self.runtime.run(as_arrays(inputs, self.description))
+        arrays = as_arrays(inputs, self.description)
+        values = self.runtime.run(arrays)
         device = inputs.image.device
         # `run` may reuse its memory.
         tensors = {name: torch.tensor(value, device=device) for name, value in values.items()}
@@ -84,7 +86,14 @@ class GraphMethod(MethodSteps):
         if "exit_stage" in tensors:
             costs = torch.tensor(self.description.stage_mma, device=device)
             tensors["mma"] = costs[tensors["exit_stage"]]
-        return Prediction(**tensors)
+        prediction = Prediction(**tensors)
+        shift = self.description.label_shift
+        if inputs.mirrored and any(shift):
+            # The graph has shifted its answer as for a picture that is no mirror image.
+            rows = arrays.get("convention", np.zeros(1, np.int64))
+            twice = -2.0 * torch.tensor(shift, device=device)[torch.from_numpy(rows).to(device)]
+            prediction = shift_right(prediction, twice)
+        return prediction
 
 
 def as_arrays(inputs: FaceInputs, description: GraphDescription) -> dict[str, NDArray[Any]]:

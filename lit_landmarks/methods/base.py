@@ -21,8 +21,9 @@ from lit_landmarks.methods.schedules import Schedule
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.distillation import TeacherOptions
 from lit_landmarks.nets.early_exit import EarlyExitOptions
-from lit_landmarks.nets.error_head import ErrorHeadOptions, percent_factor
+from lit_landmarks.nets.error_head import ErrorHeadOptions
 from lit_landmarks.nets.head3d import Head3dOptions
+from lit_landmarks.nets.label_shift import LabelShiftOptions
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.template import query_points
@@ -33,7 +34,7 @@ METHODS: dict[str, type[LandmarkModule]] = {}
 
 
 class LandmarkModule(MethodParts):
-    """A landmark method: `predict` and `losses`, and five parts that any method takes.
+    """A landmark method: `predict` and `losses`, and the parts that any method takes.
 
     Args:
         scheme: name of the scheme that the method predicts; None for query methods.
@@ -43,6 +44,7 @@ class LandmarkModule(MethodParts):
         head3d: options of a 3D head: shape, pose, focal length from 2D labels; None: without.
         error_head: options of a head that predicts the method's own NME; None: without.
         early_exit: how a cascade lets faces leave early.
+        label_shift: conventions whose labels lie to one side; None: labels are taken as they are.
         optimizer: makes the optimizer from parameter groups (no decay on norms and biases).
         schedule: learning rate over training; its peak is the optimizer's `lr`.
         phases: parts of training; None: the method's own.
@@ -52,7 +54,7 @@ class LandmarkModule(MethodParts):
             of another (a resumed run ignores it); see `training.transfer`.
 
     Attributes:
-        normalizer, correction, head3d, error_head, early_exit: the parts, or None.
+        normalizer, correction, head3d, error_head, early_exit, label_shift: the parts, or None.
         transferred: names of the tensors that `init_from` has given as a whole.
     """
 
@@ -69,6 +71,7 @@ class LandmarkModule(MethodParts):
         head3d: Head3dOptions | None = None,
         error_head: ErrorHeadOptions | None = None,
         early_exit: EarlyExitOptions | None = None,
+        label_shift: LabelShiftOptions | None = None,
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=2e-3, weight_decay=1e-4),
         schedule: Schedule | None = None,
         phases: list[Phase] | None = None,
@@ -84,7 +87,7 @@ class LandmarkModule(MethodParts):
         self.teacher = teacher
         self.init_from = init_from
         self.transferred: frozenset[str] = frozenset()
-        self.take_parts(normalizer, correction, head3d, error_head, early_exit)
+        self.take_parts(normalizer, correction, head3d, error_head, early_exit, label_shift)
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         """Register concrete methods by class name."""
@@ -145,7 +148,7 @@ class LandmarkModule(MethodParts):
     def forward(self, inputs: FaceInputs) -> Prediction:
         """Landmarks of every face, in pixels of `inputs.image`.
 
-        Normalizer, `predict`, back to the input's pixels, correction: the one way for training,
+        Normalizer, `predict`, back to the input's pixels, convention: the one way for training,
         evaluation, cost, export and users. Outside of training faces may leave a cascade early.
         Under mixed precision what is predicted is in single precision, whatever computed it.
         """
@@ -154,20 +157,14 @@ class LandmarkModule(MethodParts):
             inputs = replace(inputs, image=image)
         inputs = self._ask(inputs)
         crop = None if self.normalizer is None else self.normalizer(inputs)
-        prediction = self.predict(inputs if crop is None else crop.inputs)
-        if self.error_head is not None and prediction.error is None:
-            assert prediction.features is not None
-            features = prediction.features
-            stages = features if features.ndim > 2 else features[None]
-            prediction.error = self.error_head(stages) * percent_factor()
+        prediction = self.add_error(self.predict(inputs if crop is None else crop.inputs))
         with full_precision(inputs.image.device):
             prediction = prediction.in_single()
             if self.head3d is not None:
                 prediction = self.head3d(prediction, self.crop_size)
             if crop is not None:
                 prediction = crop.place_back(prediction, (self.crop_size, self.frame_size))
-            if self.correction is not None:
-                prediction = self.correction(prediction, inputs.convention)
+            prediction = self.answer_in_convention(prediction, inputs)
             if prediction.exit_stage is not None and not self.training:
                 prediction.mma = self.face_costs(prediction.exit_stage)
         return prediction

@@ -122,7 +122,7 @@ def mirror_prediction(prediction: Prediction, size: int, flip: list[int] | None)
 
 
 def _mirror_inputs(inputs: FaceInputs, flip: list[int] | None) -> FaceInputs:
-    mirrored = replace(inputs, image=inputs.image.flip(-1))
+    mirrored = replace(inputs, image=inputs.image.flip(-1), mirrored=not inputs.mirrored)
     if inputs.queries is not None and flip is None:
         mirrored.queries = inputs.queries * inputs.queries.new_tensor([-1.0, 1.0, 1.0])
     if inputs.points is not None:

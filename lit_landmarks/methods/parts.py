@@ -14,10 +14,12 @@ from lit_landmarks.methods.costs import StageCosts
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.early_exit import EarlyExit, EarlyExitOptions
-from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions
+from lit_landmarks.nets.error_head import ErrorHead, ErrorHeadOptions, percent_factor
 from lit_landmarks.nets.head3d import TIGHT_SHARE, Head3d, Head3dOptions
+from lit_landmarks.nets.label_shift import LabelShift, LabelShiftOptions
 from lit_landmarks.nets.mesh_visibility import MeshVisibility
 from lit_landmarks.nets.normalizer import SpatialNormalizer
+from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import has_mean_face, mean_face, query_points
 from lit_landmarks.template.mesh import scheme_triangles, template_patches
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
@@ -52,10 +54,10 @@ def add_mesh_visibility(
 
 
 class MethodParts(StageCosts, MethodSteps):
-    """Normalizer, correction, 3D head, error head and early exit of a method.
+    """Normalizer, correction, 3D head, error head, early exit and label shift of a method.
 
     Attributes:
-        normalizer, correction: given by the configuration, or None.
+        normalizer, correction, label_shift: given by the configuration, or None.
         head3d, error_head, early_exit: made by `attach`, or None.
     """
 
@@ -76,6 +78,7 @@ class MethodParts(StageCosts, MethodSteps):
         head3d: Head3dOptions | None,
         error_head: ErrorHeadOptions | None,
         early_exit: EarlyExitOptions | None,
+        label_shift: LabelShiftOptions | None,
     ) -> None:
         """Take the parts that a configuration gives, and the options of those that follow."""
         if correction is not None:
@@ -89,6 +92,7 @@ class MethodParts(StageCosts, MethodSteps):
         queries = query_points(str(self.scheme)) if own else None
         self.register_buffer("scheme_queries", queries, persistent=False)
         self.normalizer, self.correction = normalizer, correction
+        self.label_shift = None if label_shift is None else LabelShift(label_shift)
         self.head3d, self.error_head, self.early_exit = None, None, None
         self.head3d_options, self.error_head_options = head3d, error_head
         self._exit_options = early_exit or EarlyExitOptions()
@@ -139,6 +143,32 @@ class MethodParts(StageCosts, MethodSteps):
         It takes no part in learning and in the cost of the network.
         """
         return add_mesh_visibility(prediction, inputs, self.scheme)
+
+    def add_error(self, prediction: Prediction) -> Prediction:
+        """The prediction with that of its own NME, if an error head is to give it."""
+        if self.error_head is not None and prediction.error is None:
+            assert prediction.features is not None
+            features = prediction.features
+            stages = features if features.ndim > 2 else features[None]
+            prediction.error = self.error_head(stages) * percent_factor()
+        return prediction
+
+    def answer_in_convention(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
+        """The prediction as the annotators of each face's convention place the points.
+
+        In training the shift is taken out of the labels instead.
+        """
+        if self.correction is not None:
+            prediction = self.correction(prediction, inputs.convention)
+        if self.label_shift is not None and not self.training:
+            if inputs.convention is None and self.correction is not None:
+                reference = convention_index(self.correction.conventions[0])
+                count = prediction.points.shape[0]
+                inputs = replace(
+                    inputs, convention=self.label_shift.rows.new_full((count,), reference)
+                )
+            prediction = self.label_shift(prediction, inputs)
+        return prediction
 
     # ---- losses of the parts -----------------------------------------------------------------
 

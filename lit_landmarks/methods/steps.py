@@ -24,6 +24,7 @@ from lit_landmarks.methods.optimization import PhasedOptimization
 from lit_landmarks.nets.component import Built
 from lit_landmarks.nets.correction import SemanticCorrection
 from lit_landmarks.nets.distillation import TeacherOptions, blend_labels
+from lit_landmarks.nets.label_shift import LabelShift
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.types import (
@@ -63,6 +64,7 @@ class MethodSteps(Built, PhasedOptimization):
     frame_size: int
     normalizer: SpatialNormalizer | None
     correction: SemanticCorrection | None
+    label_shift: LabelShift | None
     teacher: TeacherOptions | None
     channels_last: ClassVar[bool]
 
@@ -147,13 +149,17 @@ class MethodSteps(Built, PhasedOptimization):
 
     def training_batch(self, batch: FaceBatch) -> FaceBatch:
         """The batch that a training step learns from; evaluations take theirs as it is."""
-        return batch if self.teacher is None else blend_labels(batch, self.teacher.share)
+        if self.teacher is not None:
+            batch = blend_labels(batch, self.teacher.share)
+        return batch if self.label_shift is None else self.label_shift.remove(batch)
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
         if stage == "train":
             batch = self.training_batch(batch)
         prediction = self.answer(batch.inputs)
         answer = prediction.detach()
+        if stage == "train" and self.label_shift is not None:
+            self.label_shift.learn(answer, batch)
         if stage != "train":
             answer = self.add_visibility(answer, batch.inputs)
             self.face_metrics(stage).update(answer, batch)

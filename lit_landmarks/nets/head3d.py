@@ -202,7 +202,8 @@ def span_similarities(shape: Tensor) -> Tensor:
     moves = [axis.expand_as(shape) for axis in axes]
     turns = [torch.linalg.cross(axis.expand_as(arm), arm) for axis in axes]
     directions = torch.stack([*moves, *turns, arm]).flatten(1).mT
-    return torch.linalg.qr(directions).Q
+    basis: Tensor = torch.linalg.qr(directions).Q
+    return basis
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lit_landmarks.methods.schedules import Constant
 from lit_landmarks.nets.early_exit import EarlyExitOptions
 from lit_landmarks.nets.error_head import ErrorHeadOptions
 from lit_landmarks.nets.head3d import Head3dOptions
+from lit_landmarks.nets.label_shift import LabelShiftOptions
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.training.checkpoints import load_method, load_weights
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "normalizer": lambda: {"normalizer": OneView(crop_size=32, zoom=0.75, angle=10.0)},
     "correction": lambda: {"correction": OffsetPerConvention(conventions=["300w", "wflw"])},
     "head3d": lambda: {"head3d": Head3dOptions()},
+    "label_shift": lambda: {"label_shift": LabelShiftOptions(["300w", "wflw"])},
 }
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

@@ -79,6 +79,10 @@ class FaceInputs:
         """Side S of the square images in pixels."""
         return self.image.shape[-1]
 
+    def select(self, rows: Tensor | slice) -> Self:
+        """The faces at `rows`: (M,) int64 indices, a (B,) bool mask or a slice."""
+        return replace(self, **_map_tensors(self, lambda t: t[rows]))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The inputs on another device."""
         return replace(

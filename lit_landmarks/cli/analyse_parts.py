@@ -1,4 +1,4 @@
-"""`analyse normalizer` and `analyse shape`: what the parts of a trained method are worth."""
+"""`analyse normalizer`, `shape` and `label-shift`: what the parts of a method are worth."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ Writes shape.json into RUN or --output.
   python -m lit_landmarks analyse shape --run runs/infinite3d"""
 
 
+_LABEL_SHIFT = """Measures how far the labels of each data set lie to the right of the mean answer
+for a face and its mirror image, which prefers no side. A network that learns from mirror images is
+off by that much, unless model.label_shift names the convention of the labels. Writes
+label_shift.json into RUN or --output.
+
+  python -m lit_landmarks analyse label-shift --run runs/helen"""
+
+
 def add_parts(parts: Subcommands) -> None:
-    """Add both subcommands."""
+    """Add the subcommands."""
     summary = "what a spatial normalizer undoes"
     parser = parts.add("normalizer", summary, _normalizer, _NORMALIZER, takes_settings=True)
     _add_run(parser)
@@ -35,6 +43,8 @@ def add_parts(parts: Subcommands) -> None:
     summary = "3D shape, pose and visibility against the mean face fitted by POSIT"
     parser = parts.add("shape", summary, _shape, _SHAPE, takes_settings=True)
     _add_run(parser)
+    summary = "how far the labels of data sets lie to one side"
+    _add_run(parts.add("label-shift", summary, _label_shift, _LABEL_SHIFT, takes_settings=True))
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -81,5 +91,29 @@ def _shape(options: argparse.Namespace) -> int:
     path = (options.output or options.run) / "shape.json"
     rows = {key: {"predicted": own, "mean_face": mean} for key, (own, mean) in figures.items()}
     write_json(path, {"figures": rows})
+    console.print(f"report: {path}")
+    return 0
+
+
+def _label_shift(options: argparse.Namespace) -> int:
+    request = read_run_request(options.run, options)
+    from lit_landmarks.analysis.label_shift import (
+        SidewaysShift,
+        measure_label_shift,
+        print_label_shift,
+    )
+    from lit_landmarks.compute import default_device
+    from lit_landmarks.settings import Task
+    from lit_landmarks.training.run_directory import write_json
+
+    method, data = Task(request).load_trained()
+    shifts: dict[str, SidewaysShift] = {}
+    for role in data.measured_roles:
+        measured = measure_label_shift(method, data, role, default_device())
+        shifts |= {f"{role}/{name}": value for name, value in measured.items()}
+    console = plain_console()
+    print_label_shift(shifts, console)
+    path = (options.output or options.run) / "label_shift.json"
+    write_json(path, {"sets": {name: vars(value) for name, value in shifts.items()}})
     console.print(f"report: {path}")
     return 0

@@ -256,3 +256,13 @@ def test_a_graph_cascade_leaves_early(graph_run: Path, tmp_path: Path) -> None:
     assert main(["analyse", "calibrate", "--run", str(copy), "--slack", "1000"]) == 0
     report = json.loads((copy / "calibration.json").read_text())
     assert report["chosen_on_val"]["exits"][0] == 1.0  # all at the start
+
+
+def test_shift_of_labels_is_reported(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rendered faces are labelled exactly: no side, but for the scatter of eight faces."""
+    assert main(["analyse", "label-shift", "--run", str(copy)]) == 0
+    assert "to the right" in capsys.readouterr().out
+    sets = json.loads((copy / "label_shift.json").read_text())["sets"]
+    assert set(sets) == {"val/faces"}
+    assert sets["val/faces"]["faces"] > 0
+    assert set(sets["val/faces"]) == {"percent", "error", "pixels", "faces"}

@@ -72,6 +72,7 @@ def test_hints_that_are_aliases_of_other_modules() -> None:
 
 #: Put after another config, so without training sets of their own.
 FRAGMENTS = (
+    "label_shift",
     "data/upright",
     "data/dense_boxes",
     "data/whole_photos",

@@ -42,6 +42,13 @@ def test_both_ways_to_integrate_to_the_second_decimal(rows: list[tuple[str, ...]
 
 
 @pytest.mark.real
+def test_labels_lie_to_the_right_of_the_predictions(real_data: Path) -> None:
+    side, error = golden.measure_side(real_data / FILE)
+    assert side == pytest.approx(0.40, abs=0.005)
+    assert error == pytest.approx(0.02, abs=0.005)
+
+
+@pytest.mark.real
 def test_auc_and_percentiles_against_numpy(real_data: Path) -> None:
     values = golden.measure(real_data / FILE)
     with np.load(real_data / FILE) as stored:

@@ -201,7 +201,7 @@ def main(args: list[str] | None = None) -> int:
         print("usage: python -m lit_landmarks.bench.golden FILE.npz", file=sys.stderr)
         return 2
     try:
-        rows, (side, error) = compare(Path(args[0])), measure_side(Path(args[0]))
+        rows, (side, spread) = compare(Path(args[0])), measure_side(Path(args[0]))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -211,7 +211,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"{key:<45}{measured:>10}{histogram:>11}{published:>11}{note}")
     if any(verdict == "histogram" for *_, verdict in rows):
         print("histogram: published from a histogram of errors, not from their exact sum")
-    print(f"labels lie {side:.2f} +- {error:.2f} % of the box to the right of the predictions")
+    print(f"labels lie {side:.2f} +- {spread:.2f} % of the box to the right of the predictions")
     return int(any(verdict == "differs" for *_, verdict in rows))
 
 

@@ -160,6 +160,19 @@ class NormalizedMeanError(GroupedMean):
     higher_is_better = False
 
 
+class MeanOffset(GroupedMean):
+    """Mean over faces of a signed distance, of which neither sign is better.
+
+    Example:
+        >>> metric = MeanOffset()
+        >>> metric.update(torch.tensor([-1.0, 2.0]))
+        >>> metric.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
+
+    higher_is_better = None
+
+
 class MeanOverBins(MeanStates):
     """Unweighted mean over bins of faces of the mean NME in each (`functional.mean_over_bins`).
 

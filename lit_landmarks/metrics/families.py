@@ -119,6 +119,24 @@ class DistributionFamily(MetricFamily):
         return cast(gathered.ErrorDistribution, metric).percentiles(PERCENTILES, ranked)
 
 
+class SideFamily(MetricFamily):
+    """On which side of the answers the labels lie."""
+
+    name = "label_shift"
+    metric = classes.MeanOffset
+    patterns = ("label_shift",)
+    meaning = (
+        "how far labels lie to the right of the answers in the mean, percent of the longer side of"
+        " the face's box; mirrored training cannot learn it (`model.label_shift`)"
+    )
+
+    def update(self, metric: classes.GroupedMetric, evaluated: EvaluatedBatch) -> None:
+        """Add a batch."""
+        predicted = single_or_double(evaluated.prediction.points)
+        offset = functional.sideways_offset(predicted, evaluated.truth, evaluated.batch.mask)
+        metric.update(offset, evaluated.members)
+
+
 class StageFamily(MetricFamily):
     """NME after each stage of a cascade."""
 
@@ -441,6 +459,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     DistributionFamily(),
     OverSchemeFamily(),
     AreaOverSchemeFamily(),
+    SideFamily(),
     StageFamily(),
     BinsFamily(),
     DepthErrorFamily(),

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lit_landmarks.geometry import points_box
+
 #: What may be aligned away before 3D shapes are compared: rotation and shift, or scale as well.
 Alignment = Literal["rigid", "similarity"]
 
@@ -93,6 +95,29 @@ def nme(
         tensor([30.])
     """
     return normalize(group_means(point_errors(predicted, truth, mask), groups), norm, groups)
+
+
+def sideways_offset(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """How far the truth of each face lies to the right of the prediction in the mean.
+
+    Args:
+        predicted: (B, N, 2) pixels.
+        truth: (B, N, 2) pixels.
+        mask: (B, N) bool.
+
+    Returns:
+        (B,) percent of the longer side of the box about the true points; NaN where it has none.
+
+    Example:
+        >>> truth = torch.tensor([[[1.0, 0.0], [11.0, 20.0]]])
+        >>> sideways_offset(truth - torch.tensor([1.0, 3.0]), truth, torch.ones(1, 2) > 0)
+        tensor([5.])
+    """
+    mask = mask & truth.isfinite().all(-1)
+    away = torch.where(mask, (truth - predicted)[..., 0], 0.0).sum(1) / mask.sum(1)
+    box = points_box(truth, mask)
+    side = (box[:, 2:] - box[:, :2]).amax(-1)
+    return 100.0 * away / torch.where(side > 0, side, torch.nan)
 
 
 def normalize(means: Tensor, norm: Tensor, groups: Tensor | None = None) -> Tensor:

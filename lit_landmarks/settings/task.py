@@ -58,6 +58,7 @@ from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.run_lock import lock_run
+from lit_landmarks.training.sides import describe_label_shift
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES, DataSpec, Role
 
@@ -311,6 +312,8 @@ class Task:
         print_metrics(result["metrics"], f"{plan.run.root}")
         if warning := describe_unbeaten(result["metrics"], data.spec):
             console.print(warning)
+        if advice := describe_label_shift(result["metrics"], data.spec, method.label_shift):
+            console.print(advice)
         if names := list_chosen_on(data):
             console.print(f"note: {describe_chosen_on(names)}")
         console.print(f"results: {plan.run.result}")

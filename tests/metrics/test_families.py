@@ -142,11 +142,13 @@ def test_every_family_logs_what_was_foreseen_and_has_one_direction() -> None:
     values = evaluate(spec, prediction, batch)
     names = {metric_name(key) for key in values}
     for family in FAMILIES:
-        assert any(family.direction_of(n) is not None for n in names) or family.name == "count"
-    for name in names - {"faces", "skipped_box", "skipped_interocular", "skipped_interpupil"}:
+        directed = any(family.direction_of(n) is not None for n in names)
+        assert directed or family.name in ("count", "label_shift")
+    undirected = {"faces", "skipped_box", "skipped_interocular", "skipped_interpupil"}
+    for name in names - undirected - {"label_shift"}:
         assert len([f for f in FAMILIES if f.direction_of(name) is not None]) == 1
     foreseen = possible_keys(spec, "val", prediction)
-    counts = {k for k in values if metric_name(k).startswith(("faces", "skipped_"))}
+    counts = {k for k in values if metric_name(k).startswith(("faces", "skipped_", "label_shift"))}
     assert set(values) - counts <= foreseen
     # subsets have no bins of their own, and their frames no neighbors
     missing = {metric_name(key) for key in foreseen - set(values) if key.count("/") == 2}
@@ -201,7 +203,7 @@ def test_still_images_and_points_log_what_they_always_did() -> None:
         *(f"{kind}{t}_{eyes}" for kind in ("fr", "auc") for t in (8, 10) for eyes in norms[:2]),
         *(f"{kind}7_{norm}" for kind in ("fr", "auc") for norm in ("box", "diagonal")),
         "fr4_height", "auc4_height",
-        "p90_box", "p95_box", "p99_box",
+        "p90_box", "p95_box", "p99_box", "label_shift",
         "pose_mae", "pose_mae_yaw", "pose_mae_pitch", "pose_mae_roll", "faces", "skipped_box",
     }  # fmt: skip  # a row for each family
 

@@ -3,8 +3,8 @@
 A network that learns from faces and their mirror images answers where both agree. If labels lie a
 little to the right in the pictures as they are, those of mirror images lie as far to the left, and
 every answer is off by the shift. It is measured while the network learns, taken out of the labels
-that it learns from, and added to what it answers for pictures as they are. Labels of 300W lie 0.4 %
-of the face's box to the right, a third of the error of an accurate method.
+that it learns from, and added to what it answers for pictures as they are. Labels of 300W lie 0.4
+to 0.7 % of the face's box to the right, which costs an accurate method 4 % of its NME.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ UV_FLAGS ?=
 PYTEST_FLAGS = -n $(WORKERS) --dist worksteal
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_FLAGS)
 
-.PHONY: fit test test-all test-lowest lint types format results build clean help
+.PHONY: fit test test-all test-lowest lint types format results docs build clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -51,11 +51,14 @@ format: $(VENV)/.installed-dev  ## let ruff rewrite what it can
 results: $(VENV)/.installed  ## regenerate the tables in READMEs from the results files
 	$(PY) -m lit_landmarks results write
 
+docs: $(VENV)/.installed-dev  ## the documentation site, into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --clean
+
 build: $(VENV)/.installed-dev  ## a wheel and a source archive, into dist/
 	$(PY) -m build
 
 clean:  ## remove environments, builds and caches, never runs/
-	rm -rf $(VENV) $(LOWEST) build dist
+	rm -rf $(VENV) $(LOWEST) build dist site
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(PY):

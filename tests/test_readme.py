@@ -16,7 +16,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "lit_landmarks").rglob("README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "lit_landmarks").rglob("README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 #: Appended to a command of the README so that it takes seconds; what is tested is the command.
@@ -229,7 +233,8 @@ def test_every_check_that_a_page_names_is_there(page: str, folder: Path) -> None
 
 def test_links_lead_somewhere() -> None:
     broken = []
-    for document in [*ROOT.glob("*.md"), *(ROOT / "lit_landmarks").rglob("*.md")]:
+    beside_code = (ROOT / "lit_landmarks").rglob("*.md")
+    for document in [*ROOT.glob("*.md"), *beside_code, *(ROOT / "docs").rglob("*.md")]:
         prose = _FENCE.sub("", document.read_text(encoding="utf-8"))
         for target in re.findall(r"\]\(([^)#]+)\)", prose):
             if "://" not in target and not (document.parent / target).exists():

@@ -63,7 +63,7 @@ def settings_of(path: Path) -> dict[str, object]:
     Widths that no file sets are narrow: what is tested is in the files, and hundreds of megabytes
     of checkpoints are not.
     """
-    complete = path.parent == CONFIGS
+    complete = path.parent == CONFIGS and "class_path" in path.read_text()
     base = [] if complete else [CONFIGS / BASE.get(path.stem, "asmnet.yaml")]
     tree = compose([*base, path]).tree
     model = tree["model"]

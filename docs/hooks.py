@@ -29,11 +29,16 @@ def _pages() -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in [*sorted(ROOT.glob("*.md")), *inside]]
 
 
-def _links(text: str) -> Iterator[str]:
-    """Targets of the links outside of code blocks."""
-    for part in _FENCE.split(text)[::2]:
+def _target(source: str, link: str) -> str:
+    """Path in the repository that a link of a file leads to."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+
+
+def _targets(source: str) -> Iterator[str]:
+    """Targets of the links of a file outside of code blocks."""
+    for part in _FENCE.split((ROOT / source).read_text(encoding="utf-8"))[::2]:
         for match in _LINK.finditer(part):
-            yield match[2]
+            yield _target(source, match[2])
 
 
 def _source(site: str) -> str:
@@ -43,9 +48,7 @@ def _source(site: str) -> str:
 
 def _place(target: str) -> str:
     """Path on the site of a file or folder of the repository."""
-    if target.endswith(".md"):
-        return target.removeprefix("docs/")
-    if target.startswith("docs/"):
+    if target.endswith(".md") or target.startswith("docs/"):
         return target.removeprefix("docs/")
     return f"{SHOWN}/{target}.md"
 
@@ -66,16 +69,13 @@ def _show(target: str) -> str:
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages beside the code, and those that show what pages link to."""
     own = [file.src_uri for file in files if file.src_uri.endswith(".md")]
-    for page in _pages():
+    beside = _pages()
+    for page in beside:
         files.append(File.generated(config, page, abs_src_path=str(ROOT / page)))
-    shown = set()
-    for site in [*own, *_pages()]:
-        source = _source(site)
-        for link in _links((ROOT / source).read_text(encoding="utf-8")):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
-            if (ROOT / target).exists() and _place(target).startswith(f"{SHOWN}/"):
-                shown.add(target)
-    for target in sorted(shown):
+    linked = {target for site in [*own, *beside] for target in _targets(_source(site))}
+    for target in sorted(linked):
+        if not (ROOT / target).exists() or not _place(target).startswith(f"{SHOWN}/"):
+            continue
         files.append(File.generated(config, _place(target), content=_show(target)))
     return files
 
@@ -88,7 +88,7 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
     source = _source(site)
 
     def move(match: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
+        target = _target(source, match[2])
         if not (ROOT / target).exists():
             return match[0]
         link = posixpath.relpath(_place(target), posixpath.dirname(site) or ".")

@@ -18,6 +18,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.geometry.crops import affine_scale
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.mirroring import average_flipped
+from lit_landmarks.metrics.functional import sideways_offset
 from lit_landmarks.nets.losses import box_side
 from lit_landmarks.types import Role
 
@@ -66,18 +67,17 @@ def measure_label_shift(
     with torch.inference_mode(), _without_shift(method):
         for name, batch in iterate_faces(data, role, device):
             answer = average_flipped(method, batch.inputs, method.scheme).points
-            away = torch.where(batch.mask, (batch.points - answer)[..., 0], 0.0)
-            mean = away.sum(1) / batch.mask.sum(1).clamp(min=1)
-            share = 100.0 * mean / box_side(batch.points, batch.mask).flatten()
-            there = torch.stack((share, mean * affine_scale(batch.frame_to_image)), 1)
-            rows = there[batch.mask.any(1)]
+            share = sideways_offset(answer, batch.points, batch.mask)
+            side = box_side(batch.points, batch.mask).flatten()
+            pixels = share / 100.0 * side * affine_scale(batch.frame_to_image)
+            rows = torch.stack((share, pixels), 1)[share.isfinite()]
             parts.setdefault(name, []).append(rows.double().cpu())
     shifts = {}
     for name, values in parts.items():
         rows = torch.cat(values)
-        percent, pixels = (float(column.mean()) for column in rows.unbind(1))
+        percent, distance = (float(column.mean()) for column in rows.unbind(1))
         error = float(rows[:, 0].std()) / math.sqrt(max(len(rows), 1))
-        shifts[name] = SidewaysShift(percent, error, pixels, len(rows))
+        shifts[name] = SidewaysShift(percent, error, distance, len(rows))
     return shifts
 
 

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.metrics.functional import sideways_offset
 from lit_landmarks.metrics.norms import NORMS, norm_values
 from lit_landmarks.metrics.suite import FaceMetrics
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction
@@ -168,10 +169,9 @@ def measure_side(path: Path) -> tuple[float, float]:
         UserError: as `measure`.
     """
     stored = _read_stored(path)
-    truth = stored["gt"].astype(np.float64)
-    away = (truth - stored["pred"])[..., 0].mean(axis=1)
-    share = 100.0 * away / np.ptp(truth, axis=1).max(axis=1)
-    return float(share.mean()), float(share.std(ddof=1) / np.sqrt(len(share)))
+    truth, predicted = (torch.from_numpy(stored[key].astype(np.float64)) for key in ("gt", "pred"))
+    share = sideways_offset(predicted, truth, torch.ones(truth.shape[:2], dtype=torch.bool))
+    return float(share.mean()), float(share.std()) / len(share) ** 0.5
 
 
 def compare(path: Path) -> list[tuple[str, str, str, str, str]]:

@@ -19,7 +19,6 @@ from lit_landmarks.nets.head3d import TIGHT_SHARE, Head3d, Head3dOptions
 from lit_landmarks.nets.label_shift import LabelShift, LabelShiftOptions
 from lit_landmarks.nets.mesh_visibility import MeshVisibility
 from lit_landmarks.nets.normalizer import SpatialNormalizer
-from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import has_mean_face, mean_face, query_points
 from lit_landmarks.template.mesh import scheme_triangles, template_patches
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
@@ -92,7 +91,8 @@ class MethodParts(StageCosts, MethodSteps):
         queries = query_points(str(self.scheme)) if own else None
         self.register_buffer("scheme_queries", queries, persistent=False)
         self.normalizer, self.correction = normalizer, correction
-        self.label_shift = None if label_shift is None else LabelShift(label_shift)
+        reference = None if correction is None else correction.conventions[0]
+        self.label_shift = None if label_shift is None else LabelShift(label_shift, reference)
         self.head3d, self.error_head, self.early_exit = None, None, None
         self.head3d_options, self.error_head_options = head3d, error_head
         self._exit_options = early_exit or EarlyExitOptions()
@@ -161,12 +161,6 @@ class MethodParts(StageCosts, MethodSteps):
         if self.correction is not None:
             prediction = self.correction(prediction, inputs.convention)
         if self.label_shift is not None and not self.training:
-            if inputs.convention is None and self.correction is not None:
-                reference = convention_index(self.correction.conventions[0])
-                count = prediction.points.shape[0]
-                inputs = replace(
-                    inputs, convention=self.label_shift.rows.new_full((count,), reference)
-                )
             prediction = self.label_shift(prediction, inputs)
         return prediction
 

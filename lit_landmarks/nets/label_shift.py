@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.losses import box_side
-from lit_landmarks.schemes import CONVENTIONS
+from lit_landmarks.schemes import CONVENTIONS, convention_index
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 
 
@@ -28,7 +28,7 @@ class LabelShiftOptions:
 
     Attributes:
         conventions: whose shift is learned; a face that is asked for in none is answered in the
-            first, one of another convention without a shift.
+            reference of a correction, or the first; one of another convention without a shift.
         momentum: share of a step's faces in the running mean.
     """
 
@@ -54,6 +54,7 @@ class LabelShift(nn.Module):
 
     Args:
         options: see `LabelShiftOptions`.
+        reference: convention of answers that are asked for in none; None: the first.
 
     Attributes:
         shift: (C,) of each convention, to the right in the image, in longer sides of the face's
@@ -70,10 +71,13 @@ class LabelShift(nn.Module):
     shift: Tensor
     rows: Tensor
 
-    def __init__(self, options: LabelShiftOptions | None = None) -> None:
+    def __init__(
+        self, options: LabelShiftOptions | None = None, reference: str | None = None
+    ) -> None:
         super().__init__()
         self.options = options or LabelShiftOptions()
         names = list(self.options.conventions)
+        self.reference = convention_index(reference or names[0])
         self.register_buffer("shift", torch.zeros(len(names)))
         # A row more for conventions without a shift.
         rows = [names.index(name) if name in names else len(names) for name in CONVENTIONS]
@@ -115,11 +119,10 @@ class LabelShift(nn.Module):
             self.shift[row] += self.options.momentum * step
 
     def of_conventions(self, convention: Tensor | None) -> Tensor:
-        """(B,) shift by convention, index into `schemes.CONVENTIONS`; None: (1,) of the first."""
-        if convention is None:
-            return self.shift[:1]
+        """(B,) shift by convention (B,), as in `FaceInputs`; None: (1,) that of the reference."""
         shift = torch.cat((self.shift, torch.zeros_like(self.shift[:1])))
-        return shift[self.rows[convention]]
+        rows = self.rows[self.reference].view(1) if convention is None else self.rows[convention]
+        return shift[rows]
 
 
 def shift_right(prediction: Prediction, shift: Tensor) -> Prediction:

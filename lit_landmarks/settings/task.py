@@ -52,13 +52,13 @@ from lit_landmarks.training.evaluation import (
     print_metrics,
 )
 from lit_landmarks.training.fitting import Fit, equip, run_fit
+from lit_landmarks.training.label_shift import describe_label_shift
 from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.precision import check_precision
 from lit_landmarks.training.predictions import save_points
 from lit_landmarks.training.ranks import is_follower
 from lit_landmarks.training.run_directory import RunDirectory
 from lit_landmarks.training.run_lock import lock_run
-from lit_landmarks.training.sides import describe_label_shift
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES, DataSpec, Role
 

@@ -13,6 +13,7 @@ from lit_landmarks.nets.label_shift import LabelShift, LabelShiftOptions
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
+from tests.support.toys import OffsetPerConvention
 
 SIZE, TRUE = 100, 0.02
 FLIP = list(get_scheme("ibug68").flip or ())
@@ -93,6 +94,21 @@ def test_each_convention_has_its_own() -> None:
     assert moved[1].abs().max() == 0.0
     unasked = shift(still, FaceInputs(batch.image)).points
     assert torch.equal(unasked, places)  # the first convention, of which no face came
+
+
+def test_unasked_answers_of_a_correction_are_in_its_reference() -> None:
+    """A reference without a shift leaves them alone, whatever convention the part lists first."""
+    points = torch.tensor([[[0.0, 0.0], [10.0, 5.0]]])
+    inputs = FaceInputs(torch.zeros(1, 3, 8, 8))
+    for reference, moved in ((None, 1.0), ("300w", 1.0), ("synthetic_3d", 0.0)):
+        shift = LabelShift(reference=reference)
+        shift.shift[0] = 0.1
+        across = shift(Prediction(points), inputs).points - points
+        assert across[..., 0].unique().tolist() == [moved]
+    correction = OffsetPerConvention(conventions=["wflw", "300w"])
+    method = METHODS["ASMNet"].tiny(correction=correction, label_shift=LabelShiftOptions())
+    assert method.label_shift is not None
+    assert method.label_shift.reference == convention_index("wflw")
 
 
 def test_mean_with_mirror_images_is_shifted_once() -> None:

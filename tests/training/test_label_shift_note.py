@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lit_landmarks.nets.label_shift import LabelShift, LabelShiftOptions
-from lit_landmarks.training.sides import describe_label_shift
+from lit_landmarks.training.label_shift import describe_label_shift
 from lit_landmarks.types import DatasetSpec, DataSpec
 
 SETS = (

@@ -1,4 +1,4 @@
-"""What is told of labels that lie to one side of a trained method's answers."""
+"""The note that `fit` prints where labels lie to one side of a trained method's answers."""
 
 from __future__ import annotations
 

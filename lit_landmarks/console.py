@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -96,3 +96,27 @@ def print_table(table: Table, console: Console | None = None) -> None:
         console.print(table, crop=False, soft_wrap=False)
     finally:
         console.width = width
+
+
+def print_figures(
+    title: str | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    labels: int = 1,
+    console: Console | None = None,
+) -> None:
+    """Prints a table of figures: columns of text, then figures that end below each other.
+
+    Args:
+        title: above the table.
+        columns: their heads.
+        rows: a cell for each column, printed as `str` makes it.
+        labels: how many columns, from the left, hold text.
+        console: where; None for a `literal_console`.
+    """
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < labels else "right")
+    for row in rows:
+        table.add_row(*map(str, row))
+    print_table(table, console)

@@ -9,7 +9,13 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lit_landmarks.console import literal_console, plain_console, prefix_lines, print_table
+from lit_landmarks.console import (
+    literal_console,
+    plain_console,
+    prefix_lines,
+    print_figures,
+    print_table,
+)
 from lit_landmarks.training.evaluation import SHOWN, print_metrics
 
 _CELLS = [["val/a_data_set_of_a_long_name/subset", "trained until it was stopped by the limit"]]
@@ -32,6 +38,18 @@ def test_whole_cells(width: int, columns: int) -> None:
     assert all(figure in text for figure in figures)
     for cell in _CELLS[0]:
         assert all(word in text for word in cell.split())
+
+
+def test_figures_end_below_each_other_and_labels_begin_so() -> None:
+    buffer = io.StringIO()
+    rows = [("afw", "roll", 5), ("helen_trainset", "a", "12.50")]
+    console = literal_console(file=buffer, width=80)
+    print_figures("[jitter]", ("set", "by", "px"), rows, labels=2, console=console)
+    lines = buffer.getvalue().splitlines()
+    afw, helen = (next(line for line in lines if name in line) for name in ("afw", "helen"))
+    assert lines[0].startswith("[jitter]")
+    assert afw.index("roll") == helen.index(" a ") + 1
+    assert afw.index("5") == helen.index("12.50") + 4
 
 
 def test_the_table_of_an_evaluation_at_80_columns(

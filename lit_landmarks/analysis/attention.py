@@ -22,11 +22,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import spearmanr
 
 from lit_landmarks.analysis.records import Array, FaceRecords
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.draw.files import Image
 from lit_landmarks.draw.plots import bar_plot, new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -267,12 +266,9 @@ def write_attention(attention: Attention, folder: Path) -> None:
 
 def print_attention(attention: Attention, console: Console) -> None:
     """Prints the importance of each region, and the correlation with human attention."""
-    table = Table(title="importance of a patch (1: mean of all)", title_justify="left")
-    table.add_column("region")
-    table.add_column("importance", justify="right")
-    for region, value in attention.by_region().items():
-        table.add_row(region, f"{value:.3f}")
-    print_table(table, console)
+    rows = [(region, f"{value:.3f}") for region, value in attention.by_region().items()]
+    title = "importance of a patch (1: mean of all)"
+    print_figures(title, ("region", "importance"), rows, console=console)
     regions, patches = correlate_with_humans(attention)
     if np.isnan(regions):
         console.print("too few regions for a rank correlation with human attention")

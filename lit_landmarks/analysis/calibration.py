@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from lit_landmarks.analysis.attention import find_open_mouths
 from lit_landmarks.analysis.cross_fit import (
@@ -37,7 +36,7 @@ from lit_landmarks.analysis.thresholds import (
     find_exit_stages,
     measure_thresholds,
 )
-from lit_landmarks.console import literal_console, print_table
+from lit_landmarks.console import literal_console, print_figures
 from lit_landmarks.draw.colors import COLORS
 from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -294,12 +293,12 @@ def print_calibration(calibration: Calibration) -> None:
     )
     if not detection.failures:
         console.print("no face failed that could choose this limit; it is the failure's own")
-    costs = ("faces", "NME all stages", "NME stop", "MMA", "saved")
-    rows = {name: _cost_row(figures) for name, figures in calibration.figures.items()}
-    _print_table(console, "error and cost", costs, rows)
-    errors = ("left, %", "Spearman", "precision", "recall")
-    rows = {name: _error_row(figures) for name, figures in calibration.figures.items()}
-    _print_table(console, "predicted error", errors, rows)
+    costs = ("set", "faces", "NME all stages", "NME stop", "MMA", "saved")
+    rows = [(name, *_cost_row(figures)) for name, figures in calibration.figures.items()]
+    print_figures("error and cost", costs, rows, console=console)
+    errors = ("set", "left, %", "Spearman", "precision", "recall")
+    rows = [(name, *_error_row(figures)) for name, figures in calibration.figures.items()]
+    print_figures("predicted error", errors, rows, console=console)
     _print_stops(console, calibration.figures)
 
 
@@ -323,29 +322,17 @@ def _error_row(figures: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _print_stops(console: Console, sets: Mapping[str, Mapping[str, Any]]) -> None:
     stops = [figures.get("stops", {}) for figures in sets.values()]
-    rows = {}
+    rows = []
     for group in dict.fromkeys(name for groups in stops for name in groups):
         cells = [groups.get(group) for groups in stops]
-        rows[group] = tuple(f"{c['stages']:.2f} ({c['faces']})" if c else "-" for c in cells)
+        rows.append((group, *(f"{c['stages']:.2f} ({c['faces']})" if c else "-" for c in cells)))
     if rows:
-        columns = tuple(name.split("/", 1)[-1] for name in sets)
-        _print_table(console, "mean stages (faces)", columns, rows)
+        columns = ("set", *(name.split("/", 1)[-1] for name in sets))
+        print_figures("mean stages (faces)", columns, rows, console=console)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share == share else "-"
-
-
-def _print_table(
-    console: Console, title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
-) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("set")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, row in rows.items():
-        table.add_row(name, *row)
-    print_table(table, console)
 
 
 def plot_calibration(

@@ -12,11 +12,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from lit_landmarks.analysis.attention import find_region
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.draw.colors import GREY, INK
 from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
@@ -151,14 +150,13 @@ def _find_places(convention: str, scheme: str) -> Tensor | None:
 def print_disagreement(disagreement: Disagreement, console: Console) -> None:
     """Mean displacement of each region, a row for each convention."""
     means = disagreement.by_region()
-    table = Table(title=f"from {disagreement.reference}, percent of the distance of the eyes")
-    table.add_column("convention")
     regions = list(next(iter(means.values())))
-    for region in regions:
-        table.add_column(region, justify="right")
-    for convention, row in means.items():
-        table.add_row(convention, *(f"{row[region]:.2f}" for region in regions))
-    print_table(table, console)
+    rows = [
+        (convention, *(f"{row[region]:.2f}" for region in regions))
+        for convention, row in means.items()
+    ]
+    title = f"from {disagreement.reference}, percent of the distance of the eyes"
+    print_figures(title, ("convention", *regions), rows, console=console)
     along = disagreement.errors_along()
     for convention, error in disagreement.errors().items():
         plane, depth = along[convention]

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from lit_landmarks.analysis.batches import iterate_crops
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import AugmentationParams, LandmarkDataModule, SourceBatch
 from lit_landmarks.data.counter_rng import uniform
 from lit_landmarks.errors import UserError
@@ -156,11 +155,10 @@ def _variances(points: Tensor, mask: Tensor) -> Tensor:
 
 def print_spread(results: Mapping[str, Spread], console: Console) -> None:
     """A row for each data set."""
-    table = Table(title="variance of landmarks over placements, in squares of the face's radius")
-    table.add_column("data set")
-    for column in ("faces", "inputs", "crops", "times smaller"):
-        table.add_column(column, justify="right")
-    for name, spread in results.items():
-        values = (f"{spread.inputs:.4f}", f"{spread.crops:.4f}", f"{spread.ratio:.1f}")
-        table.add_row(name, str(spread.faces), *values)
-    print_table(table, console)
+    rows = [
+        (name, spread.faces, f"{spread.inputs:.4f}", f"{spread.crops:.4f}", f"{spread.ratio:.1f}")
+        for name, spread in results.items()
+    ]
+    title = "variance of landmarks over placements, in squares of the face's radius"
+    columns = ("data set", "faces", "inputs", "crops", "times smaller")
+    print_figures(title, columns, rows, console=console)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from lit_landmarks.analysis.batches import iterate_faces
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.geometry.crops import affine_scale
 from lit_landmarks.methods.base import LandmarkModule
@@ -93,11 +92,11 @@ def _without_shift(method: LandmarkModule) -> Iterator[None]:
 
 def print_label_shift(shifts: Mapping[str, SidewaysShift], console: Console) -> None:
     """A row for each data set."""
-    table = Table(title="labels lie to the right of where mirror images agree")
-    table.add_column("data set")
-    for column in ("faces", "% of the box", "±", "pixels"):
-        table.add_column(column, justify="right")
-    for name, shift in shifts.items():
-        values = (f"{shift.percent:.2f}", f"{shift.error:.2f}", f"{shift.pixels:.2f}")
-        table.add_row(name, str(shift.faces), *values)
-    print_table(table, console)
+    rows = [
+        (name, shift.faces, f"{shift.percent:.2f}", f"{shift.error:.2f}", f"{shift.pixels:.2f}")
+        for name, shift in shifts.items()
+    ]
+    title = "labels lie to the right of where mirror images agree"
+    print_figures(
+        title, ("data set", "faces", "% of the box", "±", "pixels"), rows, console=console
+    )

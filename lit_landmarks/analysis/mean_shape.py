@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from lit_landmarks.analysis.batches import iterate_faces
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix, matrix_to_euler
@@ -125,10 +124,6 @@ def _fit_batch(
 
 def print_shapes(figures: Mapping[str, tuple[float, float]], console: Console) -> None:
     """A row for each figure: the method's, and the mean face's."""
-    table = Table(title="3D shape, and the mean face fitted by POSIT to the same 2D points")
-    table.add_column("figure")
-    for column in ("predicted", "mean face"):
-        table.add_column(column, justify="right")
-    for key, (own, mean) in figures.items():
-        table.add_row(key, f"{own:.2f}", f"{mean:.2f}")
-    print_table(table, console)
+    rows = [(key, f"{own:.2f}", f"{mean:.2f}") for key, (own, mean) in figures.items()]
+    title = "3D shape, and the mean face fitted by POSIT to the same 2D points"
+    print_figures(title, ("figure", "predicted", "mean face"), rows, console=console)

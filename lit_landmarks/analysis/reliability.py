@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import rankdata, spearmanr
 
 from lit_landmarks.analysis.attention import draw_weights
 from lit_landmarks.analysis.batches import iterate_faces
 from lit_landmarks.analysis.records import Array
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.draw.files import Image, save_jpeg
 from lit_landmarks.draw.overlay import to_image
@@ -197,15 +196,13 @@ def _compare(attention: Array, visible: NDArray[np.int64], hidden: int) -> tuple
 
 def print_reliability(results: Mapping[str, list[Reliability]], console: Console) -> None:
     """Prints a row for each data set and step; an AUROC of 0.5 says nothing, 1 tells all."""
-    table = Table(title="attention that landmarks receive", title_justify="left")
-    table.add_column("data set")
-    for column in ("step", "AUROC occluded", "AUROC turned away", "correlation with error"):
-        table.add_column(column, justify="right")
+    rows = []
     for name, steps in results.items():
         for number, step in enumerate(steps, 1):
             figures = (step.auroc_occluded, step.auroc_turned, step.error_correlation)
-            table.add_row(name, str(number), *(f"{figure:.3f}" for figure in figures))
-    print_table(table, console)
+            rows.append((name, number, *(f"{figure:.3f}" for figure in figures)))
+    columns = ("data set", "step", "AUROC occluded", "AUROC turned away", "correlation with error")
+    print_figures("attention that landmarks receive", columns, rows, console=console)
 
 
 def write_reliability(

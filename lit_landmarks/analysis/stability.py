@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from lit_landmarks.analysis.batches import iterate_crops
 from lit_landmarks.analysis.records import Array
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import AugmentationParams, LandmarkDataModule, SourceBatch
 from lit_landmarks.data.counter_rng import uniform
 from lit_landmarks.draw.plots import bar_plot, save_figure
@@ -235,24 +234,18 @@ def print_stability(
     still: Mapping[str, StillJitter], tracks: Mapping[str, float], console: Console
 ) -> None:
     """Prints the median jitter of each data set and kind, and the figures of tracks."""
-    table = Table(title="RMS jitter of still faces, median over faces", title_justify="left")
-    table.add_column("data set")
-    table.add_column("disturbed by")
-    for column in ("% of the norm", *POINT_GROUPS[1:], "pixels of the crop"):
-        table.add_column(column, justify="right")
+    rows = []
     for name, result in still.items():
         for kind, values in result.jitter.items():
             percent = [summarize(column)["median"] for column in values[:, 0].T]
             pixels = summarize(values[:, 1, 0])["median"]
-            table.add_row(name, kind, *(f"{figure:.3f}" for figure in (*percent, pixels)))
-    print_table(table, console)
+            rows.append((name, kind, *(f"{figure:.3f}" for figure in (*percent, pixels))))
+    title = "RMS jitter of still faces, median over faces"
+    figures = ("% of the norm", *POINT_GROUPS[1:], "pixels of the crop")
+    print_figures(title, ("data set", "disturbed by", *figures), rows, labels=2, console=console)
     if tracks:
-        motion = Table(title="tracks", title_justify="left")
-        motion.add_column("figure")
-        motion.add_column("value", justify="right")
-        for key, value in tracks.items():
-            motion.add_row(key, f"{value:.3f}")
-        print_table(motion, console)
+        motion = [(key, f"{value:.3f}") for key, value in tracks.items()]
+        print_figures("tracks", ("figure", "value"), motion, console=console)
 
 
 def write_stability(

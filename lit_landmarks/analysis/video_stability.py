@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from lit_landmarks.analysis.face_boxes import FaceBoxes
 from lit_landmarks.analysis.records import Array
 from lit_landmarks.analysis.stability import summarize
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.draw.files import Image, save_jpeg
 from lit_landmarks.draw.overlay import FaceAnnotator
@@ -193,18 +192,15 @@ def summarize_video(video: FaceVideo) -> dict[str, Any]:
 
 def print_video(video: FaceVideo, title: str, console: Console) -> None:
     """Prints the figures of all landmarks."""
-    table = Table(title=f"{title}, percent of the face's size", title_justify="left")
-    for column in ("cut by boxes", "figure"):
-        table.add_column(column)
-    for column in ("mean", "median", "p95"):
-        table.add_column(column, justify="right")
+    rows = []
     for way, points in video.points.items():
         figures = measure_motion(points, video.scheme)["all"]
         if way == SMOOTHED:
             figures["lag"] = measure_lag(video)
         for name, values in figures.items():
-            table.add_row(way, name, *(f"{figure:.3f}" for figure in summarize(values).values()))
-    print_table(table, console)
+            rows.append((way, name, *(f"{figure:.3f}" for figure in summarize(values).values())))
+    columns = ("cut by boxes", "figure", "mean", "median", "p95")
+    print_figures(f"{title}, percent of the face's size", columns, rows, labels=2, console=console)
     if video.lost:
         console.print(f"the followed face was lost {video.lost} times")
 

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import FaceDataset
 from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.errors import UserError
@@ -155,22 +154,16 @@ def _time(
 
 def print_detectors(figures: Mapping[str, DetectorFigures], console: Console) -> None:
     """A row for each detector."""
-    table = Table(title="boxes against landmarks, in box sides", title_justify="left")
-    table.add_column("detector")
-    names = ("found", "others", "x", "y", "scale", "sd x", "sd y", "sd log size", "ms")
-    for name in names:
-        table.add_column(name, justify="right")
+    rows = []
     for name, one in figures.items():
         mapping, left = one.mapping, one.scatter
         values = (mapping.x, mapping.y, mapping.scale, left.x, left.y, left.log_size)
-        table.add_row(
-            name,
-            f"{one.found} of {one.faces}",
-            str(one.others),
-            *(f"{value:.3f}" for value in values),
-            f"{one.milliseconds:.1f}",
-        )
-    print_table(table, console)
+        boxes = (f"{value:.3f}" for value in values)
+        found = f"{one.found} of {one.faces}"
+        rows.append((name, found, one.others, *boxes, f"{one.milliseconds:.1f}"))
+    columns = ("found", "others", "x", "y", "scale", "sd x", "sd y", "sd log size", "ms")
+    title = "boxes against landmarks, in box sides"
+    print_figures(title, ("detector", *columns), rows, console=console)
 
 
 def write_boxes(path: Path, detector: Detector, dataset: FaceDataset) -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.errors import UserError
 from lit_landmarks.search.samplers import RunStudy, SamplerFigures, compare_samplers
 from lit_landmarks.training.run_directory import write_json
@@ -51,16 +50,16 @@ def as_dict(figures: Sequence[SamplerFigures]) -> dict[str, dict[str, Any]]:
 
 def print_samplers(figures: Sequence[SamplerFigures], console: Console) -> None:
     """Prints a table with the medians over the seeds."""
-    table = Table(title="medians over seeds", title_justify="left")
-    for column in ("sampler", "seeds", "trials", "best", "best, half way", "within limits, %"):
-        table.add_column(column, justify="left" if column == "sampler" else "right")
-    for f in figures:
-        table.add_row(
+    rows = [
+        (
             f.sampler,
-            str(len(f.best)),
-            str(f.trials),
+            len(f.best),
+            f.trials,
             f"{f.median('best'):.2f}",
             f"{f.median('halfway'):.2f}",
             f"{f.median('feasible'):.0f}",
         )
-    print_table(table, console)
+        for f in figures
+    ]
+    columns = ("sampler", "seeds", "trials", "best", "best, half way", "within limits, %")
+    print_figures("medians over seeds", columns, rows, console=console)

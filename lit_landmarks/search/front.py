@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
-from lit_landmarks.console import plain_console, print_table
+from lit_landmarks.console import plain_console, print_figures
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.setting_names import format_setting, setting_of, shorten_keys
 from lit_landmarks.search.judged import JudgedStudy
@@ -56,15 +54,14 @@ def print_front(study: JudgedStudy, folder: StudyFolder) -> None:
     names = {name: setting_of(name) for trial in front for name in trial.params}
     short = shorten_keys(names.values())
     settings = list(dict.fromkeys(short[key] for key in names.values()))
-    table = Table(title=f"{sweep.name}: {describe_front(study)}", title_justify="left")
-    for column in ("trial", *sweep.objectives, *settings):
-        table.add_column(column, justify="right", overflow="fold")
+    rows = []
     for trial in front:
         own = {short[names[name]]: format_setting(value) for name, value in trial.params.items()}
         values = (f"{value:.3f}" for value in trial.values)
-        table.add_row(str(trial.number), *values, *(own.get(name, "-") for name in settings))
+        rows.append((trial.number, *values, *(own.get(name, "-") for name in settings)))
     console = plain_console()
-    print_table(table, console)
+    title, columns = f"{sweep.name}: {describe_front(study)}", (*sweep.objectives, *settings)
+    print_figures(title, ("trial", *columns), rows, labels=0, console=console)
     console.print(f"nothing is written; {describe_pick(folder)}")
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from rich.console import Console
-from rich.table import Table
 
-from lit_landmarks.console import print_table
+from lit_landmarks.console import print_figures
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.training.callbacks import NmeProgressBar
@@ -153,11 +152,9 @@ def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
         label = role if len(rest) == 1 else "/".join([role, rest[0], *rest[2:]])
         rows.setdefault(label, {})[rest[0] if len(rest) == 1 else rest[1]] = value
     used = [name for name in SHOWN if any(name in row for row in rows.values())]
-    table = Table(title=title, title_justify="left")
-    table.add_column("set")
-    for name in used:
-        table.add_column(SHOWN[name], justify="right")
-    for label, row in sorted(rows.items()):
-        if any(name in row for name in used):
-            table.add_row(label, *(f"{row[n]:.2f}" if n in row else "-" for n in used))
-    print_table(table)
+    lines = [
+        (label, *(f"{row[name]:.2f}" if name in row else "-" for name in used))
+        for label, row in sorted(rows.items())
+        if any(name in row for name in used)
+    ]
+    print_figures(title, ("set", *(SHOWN[name] for name in used)), lines)

@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -111,7 +112,7 @@ def synthesize(
     notes = target / NOTES
     if pictures is not None:
         check_pictures(pictures, dataset, layout)
-    claim(target, dataset, layout.name)
+    claim(target, dataset, layout)
     blocks = [range(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     missing = [rows for rows in blocks if not _note(notes, rows).is_file()]
     steps = track(
@@ -132,24 +133,32 @@ def _note(notes: Path, rows: range) -> Path:
     return notes / f"{rows.start:07d}-{rows.stop:07d}.npz"
 
 
-def claim(target: Path, dataset: FaceDataset, layout: str) -> None:
+def claim(target: Path, dataset: FaceDataset, layout: Layout | str) -> None:
     """Make the folder ours, or see that it is; a new one only if all faces can be written.
 
     Args:
         target: the folder.
         dataset: the faces that it is to hold.
-        layout: the layout's name.
+        layout: of the folder, or its name. With a layout, rendered faces of an older version are
+            accepted where a few of them come out alike today.
 
     Raises:
-        UserError: it holds other files, or faces of other arguments or another version; an image
-            is damaged or does not hold its face.
+        UserError: it holds other files, or faces of other arguments or of a version that renders
+            or labels otherwise; an image is damaged or does not hold its face.
     """
-    plan = _plan(dataset, layout)
+    plan = _plan(dataset, layout if isinstance(layout, str) else layout.name)
     file = target / NOTES / _PLAN
     if file.is_file():
         stored = _read_plan(file)
         if stored != plan:
             keys = [key for key in plan if stored.get(key) != plan[key]]
+            if (
+                keys == ["version"]
+                and isinstance(layout, Layout)
+                and _comes_out_alike(target, dataset, layout)
+            ):
+                write_atomic(file, json.dumps(plan, indent=2) + "\n")
+                return
             raise UserError(
                 f"{target} holds faces of another {' and '.join(keys)}; choose another folder,"
                 " or the same arguments to go on"
@@ -185,10 +194,52 @@ def check_pictures(pictures: Path, dataset: FaceDataset, layout: Layout) -> None
         both["arguments"] = {k: v for k, v in arguments.items() if k not in _OF_LABELS}
     if stored != plan:
         keys = [key for key in plan if stored.get(key) != plan[key]]
+        if keys == ["version"] and _comes_out_alike(pictures, dataset, layout, labels=False):
+            return
         raise UserError(
             f"{pictures} does not hold the pictures of these faces (it differs in"
             f" {' and '.join(keys)}); name the folder that was rendered with the same arguments"
         )
+
+
+def _comes_out_alike(
+    folder: Path, dataset: FaceDataset, layout: Layout, labels: bool = True
+) -> bool:
+    """Whether a few faces of a folder, made again, have the same files and labels to the byte.
+
+    The version covers all code that pictures and labels follow from, most of whose changes move
+    no pixel: hours of rendering need not be thrown away for them.
+    """
+    notes = sorted((folder / NOTES).glob("*.npz"))
+    if not notes or not dataset.rendered:
+        return False
+    return all(
+        _is_as_rendered(folder, note, dataset, layout, labels)
+        for note in {notes[0], notes[len(notes) // 2], notes[-1]}
+    )
+
+
+def _is_as_rendered(
+    folder: Path, note: Path, dataset: FaceDataset, layout: Layout, labels: bool
+) -> bool:
+    """Whether the first face of a block comes out as its files and note have it."""
+    stored, first = read_labels(note), int(note.name.split("-")[0])
+    rows = range(first, first + 1)
+    index = dataset.index_of(rows)
+    if labels and (
+        stored is None or not np.array_equal(stored.points[:1], index.points, equal_nan=True)
+    ):
+        return False
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        for face, image in zip(_faces(index, rows), dataset.load(rows), strict=True):
+            layout.write(root, replace(face, image=image))
+        files = [file for file in root.rglob("*") if file.is_file()]
+        return all(_is_copy(folder / file.relative_to(root), file) for file in files)
+
+
+def _is_copy(file: Path, other: Path) -> bool:
+    return file.is_file() and file.read_bytes() == other.read_bytes()
 
 
 def _plan(dataset: FaceDataset, layout: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lit_landmarks.data import FaceDataset, SyntheticFaces
+from lit_landmarks.data.columns import write_columns
 from lit_landmarks.data.layouts import LAYOUTS, Face, Layout, write_image, write_text
 from lit_landmarks.data.readers.columns import ColumnFaces
 from lit_landmarks.data.synthesize import NOTES, synthesize
@@ -174,6 +175,41 @@ def test_other_labels_take_the_pictures_that_there_are(tmp_path: Path) -> None:
     assert not np.array_equal(one.index().points, two.index().points)
     for picture, same in zip(one.load(range(5)), two.load(range(5)), strict=True):
         np.testing.assert_array_equal(picture, same)
+
+
+@pytest.mark.parametrize("case", ["same", "pixels", "labels"])
+def test_faces_of_another_version_are_held_against_todays(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, heads = tmp_path / "heads", _heads("synthetic_3d")
+    layout = LAYOUTS["columns"].of(heads)
+    synthesize(heads, layout, root, 3, workers=1)
+    plan = root / NOTES / "plan.json"
+    old = {**json.loads(plan.read_text()), "version": "of long ago"}
+    plan.write_text(json.dumps(old))
+    if case == "pixels":
+        (root / str(layout.picture_name(0))).write_bytes(b"another picture")
+    if case == "labels":
+        note = next((root / NOTES).glob("*.npz"))
+        index = heads.index_of(range(3))
+        index.points[0, 5] += 0.01
+        write_columns(note, index)
+    if case == "same":
+        synthesize(heads, layout, root, 5, workers=1)
+        np.testing.assert_array_equal(
+            ColumnFaces(str(root)).index().points, heads.index().points[:5]
+        )
+        assert json.loads(plan.read_text())["version"] != "of long ago"
+        return
+    with pytest.raises(UserError, match=r"holds faces of another version; choose another folder"):
+        synthesize(heads, layout, root, 5, workers=1)
+    other = _heads("synthetic_visible")
+    visible = LAYOUTS["columns"].of(other)
+    if case == "labels":  # which do not matter to whom takes the pictures alone
+        assert synthesize(other, visible, tmp_path / "new", 3, workers=1, pictures=root) == 3
+        return
+    with pytest.raises(UserError, match=r"it differs in version"):
+        synthesize(other, visible, tmp_path / "new", 3, workers=1, pictures=root)
 
 
 @pytest.mark.parametrize("case", ["seed", "number", "layout", "nothing"])

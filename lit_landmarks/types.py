@@ -253,6 +253,10 @@ class Prediction:
         tensors = _map_tensors(self, lambda t: t.detach())
         return replace(self, **tensors | {"features": None, "first_crops": None, "aux": None})
 
+    def to(self, device: torch.device | str) -> Prediction:
+        """The prediction on another device."""
+        return replace(self, **_map_tensors(self, lambda t: t.to(device)))
+
     def in_single(self) -> Prediction:
         """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""
         halves = (torch.float16, torch.bfloat16)

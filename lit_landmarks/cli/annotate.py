@@ -33,6 +33,8 @@ is then 2. Ctrl-C keeps what is finished, and --resume goes on with the rest.
 #: Shipped weights that are taken where no model is named.
 _WEIGHTS = "musica-68-synthetic"
 _FOLDER = "annotated"
+#: What shows that a folder has results, finished or not.
+_RESULTS = (".annotate.json", "faces.json", "videos")
 
 
 def run(arguments: list[str]) -> int:
@@ -63,7 +65,7 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--convention", help="annotation convention to answer in")
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"default: {_FOLDER}, new")
-    parser.add_argument("--resume", action="store_true", help="go on with what DIR lacks")
+    parser.add_argument("--resume", action="store_true", help="continue with what DIR lacks")
     parser.add_argument("--csv", action="store_true", help="write faces.csv too")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     parser.add_argument("--no-smoothing", action="store_true", help="of landmarks in videos")
@@ -73,7 +75,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _output_folder(options: argparse.Namespace) -> Path:
-    """The folder of the results; plain mistakes are told before torch is imported.
+    """The folder of the results; plain mistakes are reported before torch is imported.
 
     Raises:
         UserError: nothing to annotate, options that do not fit, or results that are there already.
@@ -91,9 +93,9 @@ def _output_folder(options: argparse.Namespace) -> Path:
             folder = Path(f"{_FOLDER}-{next(numbers)}")
         return folder
     folder = Path(options.output)
-    if not options.resume and any((folder / n).exists() for n in ("faces.json", "videos")):
+    if not options.resume and any((folder / name).exists() for name in _RESULTS):
         raise UserError(
-            f"{folder} has results already; add --resume to go on with what it lacks, or give"
+            f"{folder} has results already; add --resume to continue with what it lacks, or give"
             " another --output"
         )
     return folder
@@ -112,8 +114,8 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
     landmarker = _load(options.model, options.flip_average)
     if options.detector == "none" and landmarker.method.normalizer is None:
         raise UserError(
-            "the method has no normalizer, which could find the face in a picture; leave --detector"
-            " none away"
+            "the method has no normalizer, which could find the face in a picture; omit --detector"
+            " none"
         )
     from lit_landmarks.inference.annotation import annotate
     from lit_landmarks.inference.detectors import load_detector
@@ -191,8 +193,9 @@ def _write(
                 problem = str(annotation.problem)
                 text = problem if source.name in problem else f"{source.name}: {problem}"
                 bar.console.print(f"bad: {text}", markup=False, soft_wrap=True)
-                continue
             files.write(annotation)
+            if annotation.problem is not None:
+                continue
             counts["frames" if source.moves else "pictures"] += 1
             counts["faces"] += len(annotation.faces)
             if not annotation.faces and not source.moves:
@@ -203,7 +206,7 @@ def _write(
     skipped = f", {len(files.done)} files were finished before" if files.done else ""
     console.print(f"{', '.join(done)}: {folder}{skipped}")
     if counts["pictures"]:
-        where = "" if files.base == folder.absolute() else f" --images {files.base}"
+        where = "" if files.base.samefile(folder) else f" --images {files.base}"
         console.print(f"as a data set: data check --dataset JsonFaces --root {folder}{where}")
     if bad:
         raise UserError(f"{bad} of {len(sources)} files could not be read, each named above")

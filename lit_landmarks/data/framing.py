@@ -183,7 +183,7 @@ def cut_faces(
         >>> crops.shape, crop_to_image[0].tolist()
         (torch.Size([1, 3, 64, 64]), [[0.75, -0.0, 32.375], [0.0, 0.75, 22.375]])
     """
-    images = _pixels(image)
+    images = as_pictures(image)
     device = image.device if isinstance(image, Tensor) else torch.device("cpu")
     box = torch.as_tensor(boxes).detach().cpu().float().reshape(-1, 4)
     rows = _image_numbers(len(images), len(box), image_of)
@@ -204,8 +204,15 @@ def cut_faces(
     return crops, placement.crop_to_image
 
 
-def _pixels(image: NDArray[np.uint8] | Tensor) -> list[NDArray[np.uint8]]:
+def as_pictures(
+    image: NDArray[np.uint8] | Tensor, name: str = "cut_faces"
+) -> list[NDArray[np.uint8]]:
     """Every image as (H, W, 3) uint8 on the host.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or a tensor (3, H, W) or (B, 3, H, W), uint8 or float in
+            [0, 1], which is rounded to 8 bits.
+        name: what it is, or who asks, for the error.
 
     Raises:
         UserError: another shape or type.
@@ -221,7 +228,7 @@ def _pixels(image: NDArray[np.uint8] | Tensor) -> list[NDArray[np.uint8]]:
         return [image]
     raise UserError(
         f"an image of {image.dtype} {tuple(image.shape)} is neither (H, W, 3) uint8 nor a tensor"
-        " (3, H, W) or (B, 3, H, W) of uint8 or float, cut_faces; convert it to RGB"
+        f" (3, H, W) or (B, 3, H, W) of uint8 or float, {name}; convert it to RGB"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_landmarks.data.framing import cut_faces
+from lit_landmarks.data.framing import as_pictures, cut_faces
 from lit_landmarks.data.index import read_image
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference.detectors import Detector, find_faces, load_detector
@@ -38,7 +39,8 @@ class Annotation:
         source: what it is of.
         faces: in the order of their boxes, or of their scores.
         image: (H, W, 3) uint8 RGB, turned as viewers show it; None where it could not be read.
-        frame: number of the frame from 0; None for pictures.
+        frame: number of the frame from 0, of a camera in a video of its rate that keeps time; None
+            for pictures.
         rate: frames a second of the video; NaN where it does not say, and for pictures.
         problem: why there are no faces, in one line; None where nothing is wrong.
     """
@@ -66,7 +68,7 @@ def annotate(
 
     Args:
         landmarker: the method.
-        sources: as `sources.list_sources` takes them, or gives them.
+        sources: as `sources.list_sources` takes them.
         boxes: tight about the landmarks: (F, 4) for every picture, or by resolved path, as
             `read_detector_boxes` gives them. Pictures that are not named have no face.
         detector: that finds the faces, or its name. None: no detector where there are boxes, or
@@ -80,10 +82,11 @@ def annotate(
         An `Annotation` for each picture or frame, as they are done.
 
     Raises:
-        UserError: nothing names a picture, no such detector, or boxes and a detector together.
+        UserError: nothing names a picture, no such detector, boxes and a detector together, or a
+            convention in which the method does not answer.
     """
-    listed = [s for s in _as_list(sources) if isinstance(s, Source)]
-    listed = listed or list_sources(sources)
+    landmarker.check_convention(convention)
+    listed = list_sources(sources)
     if boxes is not None and detector is not None:
         raise UserError("boxes and a detector for the same faces; give one of them")
     if isinstance(detector, str):
@@ -92,10 +95,6 @@ def annotate(
         detector = load_detector()
     work = _Annotator(landmarker, boxes, detector, queries, convention, min_score, smooth)
     return work.run(listed)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 @dataclass
@@ -143,8 +142,7 @@ class _Annotator:
     def _cut(self, source: Source) -> _Waiting:
         """Read a picture and cut its faces."""
         image = source.value if source.kind == "array" else read_image(str(source.path), "shown")
-        if isinstance(image, Tensor):
-            image = _pixels(image)
+        (image,) = as_pictures(image, source.name)
         boxes, scores = self._find(source, image)
         size = self.landmarker.crop.size
         crops, to_image = torch.empty(0, 3, size, size), torch.empty(0, 2, 3)
@@ -207,19 +205,25 @@ class _Annotator:
             queries=self.queries,
             convention=self.convention,
         )
-        number = 0
+        number = -1
         try:
-            for image in video:
-                yield Annotation(source, tracker(image), image, number, video.rate)
-                number += 1
+            for image, now in zip(video, _number_frames(video), strict=False):
+                seconds = (now - number) / usable_rate(video.rate)
+                number = now
+                yield Annotation(source, tracker(image, seconds), image, number, video.rate)
         except UserError as error:
-            yield Annotation(source, [], frame=number, problem=error)
+            yield Annotation(source, [], frame=number + 1, problem=error)
 
 
-def _pixels(image: Tensor) -> Pixels:
-    """A tensor (3, H, W) as `Landmarker` takes it, as an array (H, W, 3) uint8."""
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise UserError(f"a tensor of shape {tuple(image.shape)} is no picture; give (3, H, W)")
-    if image.is_floating_point():
-        image = image.detach().float().clamp(0, 1).mul(255).round().byte()
-    return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+def _number_frames(video: VideoFrames | CameraFrames) -> Iterator[int]:
+    """Numbers of frames as they are read; those of a camera are the times at which they come.
+
+    A camera is read as fast as its faces are done, which may be slower than the rate it states.
+    """
+    start, number = math.nan, -1
+    while True:
+        now = time.monotonic()
+        start = now if math.isnan(start) else start
+        due = int((now - start) * usable_rate(video.rate))
+        number = max(number + 1, due) if isinstance(video, CameraFrames) else number + 1
+        yield number

@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 #: Decimals of pixels, degrees and shares that text keeps.
 _DECIMALS = 4
 #: Probability from which on a point counts as visible.
-_VISIBLE = 0.5
+VISIBLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def to_keypoints(faces: Sequence[Face]) -> KeyPoints:
         xy=column("points"),
         keypoint_confidence=visibility,
         detection_confidence=column("confidence"),
-        visible=None if visibility is None else visibility >= _VISIBLE,
+        visible=None if visibility is None else visibility >= VISIBLE,
         data=data,
     )
 

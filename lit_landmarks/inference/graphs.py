@@ -55,6 +55,11 @@ class GraphMethod(MethodSteps):
         """As the file says."""
         return self.description.mma
 
+    @property
+    def answer_conventions(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        return self.description.conventions
+
     def answered_convention(self, asked: str | None) -> str | None:
         """See `LandmarkModule.answered_convention`."""
         conventions = self.description.conventions

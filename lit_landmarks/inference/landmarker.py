@@ -101,15 +101,17 @@ class Landmarker:
             boxes: (F, 4) x0 y0 x1 y1 in pixels, tight about the landmarks of each face. None
                 shows the whole picture, with one face, to a method that has a normalizer.
             queries: (N, 3) template points that a query method is asked for; None: those of
-                iBUG's 68.
+                iBUG's 68. Other methods have points of their own.
             convention: name of the annotation convention to answer in; None: the reference.
 
         Returns:
             A `Face` for each box, in order.
 
         Raises:
-            UserError: a picture or boxes of another form, or an unknown convention.
+            UserError: a picture, boxes or queries of another form, a convention in which the
+                method does not answer, or queries for a method that takes none.
         """
+        self.check_convention(convention)
         if boxes is None:
             boxes = self.whole_box(image)
         box = torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4)
@@ -136,8 +138,14 @@ class Landmarker:
 
         Returns:
             A `Face` for each, in pixels of its picture.
+
+        Raises:
+            UserError: as a call.
         """
+        self.check_convention(convention)
         scheme = self.method.scheme
+        if queries is not None:
+            queries = self._check_queries(queries)
         if scheme is None and queries is None:
             scheme = "ibug68"
         faces: list[Face] = []
@@ -147,8 +155,38 @@ class Landmarker:
             with torch.inference_mode():
                 inputs = inputs.to(self.method.device)
                 prediction = self.method.add_visibility(self._predict(inputs).detach(), inputs)
+                prediction = prediction.to("cpu")
             faces += self._faces(prediction, to_image[rows].cpu(), boxes[rows], scheme, convention)
         return faces
+
+    def check_convention(self, convention: str | None) -> None:
+        """Check that the method can be asked for points in a convention.
+
+        Raises:
+            UserError: it cannot; it would answer in another one.
+        """
+        possible = self.method.answer_conventions
+        if convention is not None and convention not in possible:
+            name = type(self.method).__name__
+            if not possible:
+                raise UserError(
+                    f"convention {convention!r} for {name}, which was trained for one only; omit it"
+                )
+            choices = ", ".join(possible)
+            raise UserError(f"{name} answers in no convention {convention!r}; it has {choices}")
+
+    def _check_queries(self, queries: Any) -> Tensor:
+        if self.method.scheme is not None:
+            raise UserError(
+                f"queries for {type(self.method).__name__}, which answers the points of"
+                f" {self.method.scheme}; omit them"
+            )
+        points = torch.as_tensor(np.asarray(queries), dtype=torch.float32)
+        if points.ndim != 2 or points.shape[1] != 3 or not points.isfinite().all():
+            raise UserError(
+                f"queries of shape {tuple(points.shape)}; give (N, 3) finite places on the template"
+            )
+        return points
 
     def annotate(
         self,
@@ -200,8 +238,7 @@ class Landmarker:
         inputs = FaceInputs(crops)
         if self.method.scheme is None:
             points = query_points(str(scheme)) if queries is None else queries
-            asked = torch.as_tensor(np.asarray(points), dtype=torch.float32)
-            inputs.queries = asked.expand(len(crops), -1, -1)
+            inputs.queries = points.float().expand(len(crops), -1, -1)
         if convention is not None:
             inputs.convention = torch.full((len(crops),), convention_index(convention))
         return inputs
@@ -214,7 +251,7 @@ class Landmarker:
         scheme: str | None,
         convention: str | None,
     ) -> list[Face]:
-        points = transform_points(to_image, prediction.points.float().cpu())
+        points = transform_points(to_image, prediction.points.float())
         scale = affine_scale(to_image)
         faces = []
         for k in range(len(points)):
@@ -224,14 +261,14 @@ class Landmarker:
             if prediction.error is not None:
                 face["error"] = float(prediction.error[-1, k])
             if prediction.pose is not None:
-                face["pose"] = prediction.pose[k, :3].float().cpu().numpy()
+                face["pose"] = prediction.pose[k, :3].float().numpy()
             if prediction.visibility is not None:
-                face["visibility"] = prediction.visibility[k].float().cpu().numpy()
+                face["visibility"] = prediction.visibility[k].float().numpy()
             if prediction.points3d is not None:
                 flat = transform_points(
-                    to_image[k : k + 1], prediction.points3d[k : k + 1, :, :2].float().cpu()
+                    to_image[k : k + 1], prediction.points3d[k : k + 1, :, :2].float()
                 )[0]
-                depth = prediction.points3d[k, :, 2:].float().cpu() * scale[k]
+                depth = prediction.points3d[k, :, 2:].float() * scale[k]
                 face["points3d"] = torch.cat([flat, depth], 1).numpy()
             if prediction.mma is not None:
                 face["mma"] = float(prediction.mma[k])

@@ -59,7 +59,7 @@ class OneEuro:
         Args:
             values: (N, D) points, x and y first; the further columns are smoothed as those are.
             size: of the face, in the same unit, in which its speed is measured.
-            seconds: since the frame before.
+            seconds: since the frame before, above 0.
         """
         new = np.asarray(values, np.float64)
         if self._last is None or self._speed is None or not np.isfinite(new).all():

@@ -41,6 +41,10 @@ class Predictor(Protocol):
     def to(self, device: torch.device | str) -> Any:
         """Moves it to another device; one that cannot raises `UserError`."""
 
+    @property
+    def answer_conventions(self) -> tuple[str, ...]:
+        """Annotation conventions in which points can be asked for; empty without a choice."""
+
     def answered_convention(self, asked: str | None) -> str | None:
         """The convention of points that are asked for in one; None without a choice of them."""
 

@@ -50,7 +50,7 @@ def list_sources(given: Any) -> list[Source]:
     Args:
         given: a file, a folder (with all below it, in the order of their names), a pattern with
             `*`, `?`, `[...]` and `**`, an array (H, W, 3) uint8 or a tensor as `Landmarker` takes,
-            the number of a camera, or a list of these.
+            the number of a camera, a `Source`, or a list of these.
 
     Raises:
         UserError: nothing is there, or a value is of another kind.
@@ -63,7 +63,9 @@ def list_sources(given: Any) -> list[Source]:
     sources: dict[Any, Source] = {}
     arrays = 0
     for value in values:
-        if isinstance(value, np.ndarray | Tensor):
+        if isinstance(value, Source):
+            sources.setdefault(value if value.path is None else value.path.absolute(), value)
+        elif isinstance(value, np.ndarray | Tensor):
             sources["array", arrays] = Source(f"array {arrays}", "array", value=value)
             arrays += 1
         elif isinstance(value, bool) or not isinstance(value, int | str | os.PathLike):

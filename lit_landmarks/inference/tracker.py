@@ -39,8 +39,9 @@ _SMALLEST = 2.0
 #: Intersection over union of boxes of one person.
 _SAME = 0.3
 #: Seconds between looks for new faces, until a lost one is given up, and until one is whose
-#: landmarks seem right but which the detector does not find (a turned head).
-_LOOK, _PATIENCE, _UNCONFIRMED = 1.0, 0.5, 5.0
+#: landmarks seem right but which the detector does not find (a turned head); sums of the times of
+#: frames are that exact only.
+_LOOK, _PATIENCE, _UNCONFIRMED, _EXACT = 1.0, 0.5, 5.0, 1e-6
 
 
 @dataclass
@@ -52,8 +53,8 @@ class _Track:
     box: Numbers
     smooth: OneEuro = field(default_factory=OneEuro)
     score: float | None = None
-    lost: int = 0
-    unconfirmed: int = 0
+    lost: float = 0.0  # seconds since it was there
+    unconfirmed: float = 0.0  # seconds since it was detected
 
 
 class Tracker:
@@ -92,28 +93,30 @@ class Tracker:
         self.looks = 0
         self._tracks: list[_Track] = []
         self._next = 0
-        self._since_look = 0
+        self._since_look = 0.0
 
     def __call__(self, image: Pixels, seconds: float | None = None) -> list[Face]:
         """The faces of the next frame, those that have been there longest first.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            seconds: since the frame before; None takes the rate.
+            seconds: since the frame before; None, or no time at all (some cameras repeat a time
+                stamp), takes the rate.
         """
-        here = [t for t in self._tracks if _can_cut(t.box, image)]
+        seconds = seconds if seconds is not None and seconds > 0 else 1 / self.rate
+        here = [t for t in self._tracks if not t.lost and _can_cut(t.box, image)]
         faces = self.landmarker(image, np.array([t.box for t in here]), **self._asked)
         following = dict(zip([t.number for t in here], faces, strict=True))
         shown: dict[int, Face] = {}
         for track in here:
             face = following[track.number]
-            if not track.lost and holds_face(face, track.box, image):
+            if holds_face(face, track.box, image):
                 shown[track.number] = face
-        self._since_look += 1
+        self._since_look += seconds
         doubt = len(shown) < len(self._tracks)
-        if doubt or not self._tracks or self._since_look >= self.rate * _LOOK:
+        if doubt or not self._tracks or self._since_look >= _LOOK - _EXACT:
             self._look(image, shown)
-        return self._finish(shown, 1 / self.rate if seconds is None else seconds)
+        return self._finish(shown, seconds)
 
     def _look(self, image: Pixels, shown: dict[int, Face]) -> None:
         """Find the faces of a frame: confirm, find again, or begin to follow them.
@@ -123,7 +126,7 @@ class Tracker:
             shown: number of a person -> face of this frame; is added to.
         """
         self.looks += 1
-        self._since_look = 0
+        self._since_look = 0.0
         boxes, scores = self.find(image)
         faces = self.landmarker(image, boxes.numpy(), **self._asked) if len(boxes) else []
         confirmed: set[int] = set()
@@ -144,7 +147,7 @@ class Tracker:
                 self._tracks.append(track)
                 self._next += 1
             confirmed.add(track.number)
-            track.score, track.unconfirmed = score, 0
+            track.score, track.unconfirmed = score, 0.0
             if sure and track.number not in shown:
                 shown[track.number] = face
                 track.smooth.reset()
@@ -162,18 +165,18 @@ class Tracker:
         for track in self._tracks:
             face = shown.get(track.number)
             if face is None:
-                track.lost += 1
-                if track.lost <= self.rate * _PATIENCE:
+                track.lost += seconds
+                if track.lost <= _PATIENCE + _EXACT:
                     remaining.append(track)
                 continue
             box = face_box(face)
             double = any(not t.lost and box_overlap(t.box, box) > 1 - _SAME for t in remaining)
-            track.unconfirmed += 1
+            track.unconfirmed += seconds
             # Without a detector there is nothing that could confirm it.
             detected = track.score is not None
-            if double or (detected and track.unconfirmed > self.rate * _UNCONFIRMED):
+            if double or (detected and track.unconfirmed > _UNCONFIRMED + _EXACT):
                 continue
-            track.face, track.box, track.lost = face, box, 0
+            track.face, track.box, track.lost = face, box, 0.0
             remaining.append(track)
             if self.smooth:
                 face = _smooth_face(face, track.smooth, _side(box), seconds)

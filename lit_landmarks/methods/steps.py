@@ -91,12 +91,18 @@ class MethodSteps(Built, PhasedOptimization):
         """Weights of the named losses where the phase does not give them; 1 where not named."""
         return {}
 
+    @property
+    def answer_conventions(self) -> tuple[str, ...]:
+        """Annotation conventions in which points can be asked for; empty without a choice."""
+        corrected = () if self.correction is None else self.correction.conventions
+        shifted = () if self.label_shift is None else self.label_shift.options.conventions
+        return tuple(dict.fromkeys((*corrected, *shifted)))
+
     def answered_convention(self, asked: str | None) -> str | None:
-        """The convention of points that are asked for in one; None without a correction."""
-        if self.correction is None:
-            return None
-        conventions = self.correction.conventions
-        return asked if asked in conventions else conventions[0]
+        """The convention of points that are asked for in one; None if that is not known."""
+        if asked in self.answer_conventions:
+            return asked
+        return None if self.correction is None else self.correction.conventions[0]
 
     def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
         """The prediction with what is measured and shown, but not learned."""

@@ -145,6 +145,9 @@ class VideoWriter:
         path: the file.
         rate: frames a second; 25 where it is no number above 0.
 
+    Attributes:
+        count: frames that were written.
+
     Left by an interrupt it is whole up to the last frame; left by another error it is not written.
 
     Example:
@@ -161,6 +164,8 @@ class VideoWriter:
         self.path = Path(path)
         self._rate = usable_rate(rate)
         self._writer: cv2.VideoWriter | None = None
+        self.count = 0
+        self._last: NDArray[np.uint8] | None = None
         self._temporary = self.path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.mp4")
         self._size = (0, 0)
 
@@ -184,7 +189,15 @@ class VideoWriter:
         pixels = frame[:height, :width]
         if frame.shape[0] // 2 * 2 != height or frame.shape[1] // 2 * 2 != width:
             pixels = np.asarray(cv2.resize(frame, self._size), np.uint8)
-        self._writer.write(np.ascontiguousarray(pixels[..., ::-1]))
+        self._last = np.ascontiguousarray(pixels[..., ::-1])
+        self._writer.write(self._last)
+        self.count += 1
+
+    def hold(self, count: int) -> None:
+        """Repeat the last frame until there are so many: a camera may be read below its rate."""
+        while self._writer is not None and self._last is not None and self.count < count:
+            self._writer.write(self._last)
+            self.count += 1
 
     def _open(self) -> cv2.VideoWriter:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -202,11 +215,21 @@ class VideoWriter:
 
         Args:
             path: where it appears, in the same folder; None: under its own name.
+
+        Raises:
+            UserError: it cannot appear there.
         """
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            self._temporary.replace(path or self.path)
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer, target = None, path or self.path
+        try:
+            self._temporary.replace(target)
+        except OSError as error:
+            self._temporary.unlink(missing_ok=True)
+            raise UserError(
+                f"cannot write {target}: {error.strerror}; choose another folder"
+            ) from error
 
     def __exit__(
         self,

@@ -52,7 +52,7 @@ def test_photos_become_lists_and_pictures(capsys: pytest.CaptureFixture[str]) ->
     # Another call takes another folder.
     options = ["--no-pictures", "--flip-average"]
     assert main(["annotate", "photos/a.png", *_BOXES, *options]) == 0
-    assert [p.name for p in Path("annotated-2").iterdir()] == ["faces.json"]
+    assert [p.name for p in Path("annotated-2").glob("[!.]*")] == ["faces.json"]
     plain, mean = (
         np.array(json.loads(Path(f"{folder}/faces.json").read_text())["faces"][0]["points"])
         for folder in ("annotated", "annotated-2")
@@ -71,7 +71,7 @@ def test_a_bad_file_is_one_line_and_the_rest_goes_on(capsys: pytest.CaptureFixtu
     assert [row["image"] for row in rows] == ["photos/a.png"]
 
 
-def test_results_are_not_written_over_but_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_not_written_over_but_continued(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["annotate", "photos/a.png", *_BOXES, "--output", "photos"]) == 0
     assert main(["annotate", "photos/*.png", *_BOXES, "--output", "photos"]) == 2
     assert "photos has results already; add --resume" in capsys.readouterr().err
@@ -92,6 +92,7 @@ def test_plain_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
         (["photos", "--model", "blobs", "--detector", "none"], "the method has no normalizer"),
         (["photos", "--model", "blobs", "--detector", "eyes"], "no detector 'eyes'; take dlib or"),
         (["photos", *_BOXES, "--detector", "dlib"], "not allowed with"),
+        (["photos", *_BOXES, "--convention", "none"], "answers in no convention 'none'; it has"),
     ):
         assert main(["annotate", *arguments]) == 2
         assert message in capsys.readouterr().err

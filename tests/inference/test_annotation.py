@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,13 +14,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import lit_landmarks.inference.annotation as annotation_module
 from lit_landmarks.data import JsonFaces
 from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import Face
 from lit_landmarks.inference.annotation import Annotation, annotate
-from lit_landmarks.inference.outputs import AnnotationFiles, format_csv
+from lit_landmarks.inference.face_list import FaceList, make_header, table_rows
+from lit_landmarks.inference.outputs import AnnotationFiles
 from lit_landmarks.inference.sources import Source, list_sources
 from lit_landmarks.pictures.video import VideoFrames
 from tests.support.blob_faces import BlobDetector, BlobPredictor, blob_landmarker, draw_blobs
@@ -169,7 +174,7 @@ def test_lists_are_read_back_as_a_data_set(folder: Path, tmp_path: Path) -> None
     assert np.abs(picture - draw_blobs(_PLACES["a.png"])).max() > 60  # something is drawn
 
 
-def test_a_file_that_is_gone_on_with_keeps_its_faces(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_continued_keeps_its_faces(folder: Path, tmp_path: Path) -> None:
     sources, landmarker = list_sources(folder), blob_landmarker()
     with AnnotationFiles(tmp_path / "r", sources, landmarker, pictures=False) as files:
         files.write(next(annotate(landmarker, sources, detector=BlobDetector())))
@@ -180,6 +185,94 @@ def test_a_file_that_is_gone_on_with_keeps_its_faces(folder: Path, tmp_path: Pat
             files.write(annotation)
     rows = json.loads((tmp_path / "r" / "faces.json").read_text())["faces"]
     assert [row["image"] for row in rows] == ["a.png", "a.png", "b/c.png"]
+    again = AnnotationFiles(tmp_path / "r", sources, landmarker, pictures=False)
+    done = sorted(_name(Annotation(source, []), folder) for source in again.done)
+    assert done == ["a.png", "b/c.png", "b/empty.png"]  # without a face, but done
+    # A smaller part of the pictures keeps the names that they have.
+    one = [s for s in sources if s.name.endswith("c.png")]
+    assert AnnotationFiles(tmp_path / "r", one, landmarker).done == set(one)
+
+
+def test_faces_of_another_kind_or_place_are_no_part_of_a_list(folder: Path, tmp_path: Path) -> None:
+    sources, landmarker = list_sources(folder), blob_landmarker()
+    with AnnotationFiles(tmp_path / "r", sources, landmarker, "300w", pictures=False) as files:
+        files.write(next(annotate(landmarker, sources, detector=BlobDetector())))
+    before = (tmp_path / "r" / "faces.json").read_bytes()
+    with pytest.raises(UserError, match="has faces of convention '300w', not of 'wflw'; give ano"):
+        AnnotationFiles(tmp_path / "r", sources, landmarker, "wflw")
+    save_png(draw_blobs([]), tmp_path / "other" / "a.png")
+    outside = list_sources(tmp_path / "other" / "a.png")
+    with pytest.raises(UserError, match=r"a.png lies outside of .*photos, from which"):
+        AnnotationFiles(tmp_path / "r", outside, landmarker, "300w")
+    assert (tmp_path / "r" / "faces.json").read_bytes() == before
+
+
+def test_what_a_killed_process_wrote_is_in_the_list(folder: Path, tmp_path: Path) -> None:
+    sources, landmarker = list_sources(folder), blob_landmarker()
+    results = list(annotate(landmarker, sources, detector=BlobDetector()))
+    killed = AnnotationFiles(tmp_path / "r", sources, landmarker, pictures=False)
+    killed.write(results[0])
+    assert not (tmp_path / "r" / "faces.json").exists()
+    with (tmp_path / "r" / ".faces.jsonl").open("a") as file:
+        file.write('{"image": "b/c.png", "poi')  # killed within a line
+    with AnnotationFiles(tmp_path / "r", sources, landmarker, pictures=False) as files:
+        assert {_name(Annotation(source, []), folder) for source in files.done} == {"a.png"}
+        files.write(results[1])
+    rows = json.loads((tmp_path / "r" / "faces.json").read_text())["faces"]
+    assert [row["image"] for row in rows] == ["a.png", "a.png", "b/c.png"]
+    assert not (tmp_path / "r" / ".faces.jsonl").exists()
+    # Killed between the list and the removal of the hidden file: no face stands twice.
+    (tmp_path / "r" / ".faces.jsonl").write_text(json.dumps(rows[2]) + "\n")
+    assert len(FaceList(tmp_path / "r" / "faces.json", make_header(landmarker, None), False)) == 3
+
+
+def test_nothing_is_written_outside_of_the_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    (here / "out").mkdir(parents=True)
+    save_png(draw_blobs([(60, 60)]), here / "near.png")
+    monkeypatch.chdir(here)
+    sources = list_sources(["near.png", "../photos/a.png", "../here/../photos/b/c.png"])
+    landmarker = blob_landmarker()
+    with AnnotationFiles(Path("out"), sources, landmarker) as files:
+        for annotation in annotate(landmarker, sources, detector=BlobDetector()):
+            files.write(annotation)
+    drawn = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.jpg"))
+    names = [f"here/out/pictures/{n}.jpg" for n in ("here/near", "photos/a", "photos/b/c")]
+    assert [name for name in drawn if name != "photos/zero.jpg"] == names
+    rows = json.loads((here / "out" / "faces.json").read_text())["faces"]
+    assert {row["image"] for row in rows} == {"here/near.png", "photos/a.png", "photos/b/c.png"}
+
+
+def test_sources_and_paths_may_be_mixed(folder: Path) -> None:
+    (first,) = list_sources(folder / "a.png")
+    results = annotate(blob_landmarker(), [first, folder / "b" / "c.png"], detector=BlobDetector())
+    assert [len(r.faces) for r in results] == [2, 1]
+
+
+@pytest.mark.parametrize("shape", [(160, 240), (160, 240, 4), (3, 160, 240)])
+def test_arrays_of_another_form_are_refused_before_a_detector_reads_them(
+    shape: tuple[int, ...],
+) -> None:
+    detector = BlobDetector()
+    (result,) = annotate(blob_landmarker(), np.zeros(shape, np.uint8), detector=detector)
+    assert "array 0; convert it to RGB" in str(result.problem)
+    assert detector.calls == 0
+
+
+def test_a_convention_without_an_answer_is_refused(folder: Path, tmp_path: Path) -> None:
+    landmarker = blob_landmarker()
+    message = "BlobPredictor answers in no convention 'cofw'; it has 300w, wflw"
+    with pytest.raises(UserError, match=message):
+        annotate(landmarker, folder, detector=BlobDetector(), convention="cofw")
+    with pytest.raises(UserError, match=message):
+        AnnotationFiles(tmp_path / "r", list_sources(folder), landmarker, "cofw")
+    with pytest.raises(UserError, match=message):
+        landmarker(draw_blobs([(60, 60)]), [[40, 40, 80, 80]], convention="cofw")
+    with pytest.raises(UserError, match="which answers the points of ibug68; omit them"):
+        landmarker(draw_blobs([(60, 60)]), [[40, 40, 80, 80]], queries=np.zeros((4, 3)))
+    assert not (tmp_path / "r").exists()
 
 
 def test_missing_points_and_other_figures_in_a_table() -> None:
@@ -187,7 +280,8 @@ def test_missing_points_and_other_figures_in_a_table() -> None:
         {"image": "a.jpg", "points": [[1.0, 2.0], None], "box": [0, 0, 1, 1], "prediction": {}},
         {"image": "b.jpg", "points": [[1, 2], [3, 4]], "box": [0, 0, 1, 1], "pose": [5, 6, 7]},
     ]
-    assert format_csv(rows, 2).splitlines() == [
+    table = table_rows(rows, {"pose", "points"}, 2)
+    assert [",".join(map(str, row)) for row in table] == [
         "image,box_x0,box_y0,box_x1,box_y1,yaw,pitch,roll,x0,y0,x1,y1",
         "a.jpg,0,0,1,1,,,,1.0,2.0,,",
         "b.jpg,0,0,1,1,5,6,7,1,2,3,4",
@@ -245,6 +339,83 @@ def test_an_interrupted_video_says_so_and_is_done_again(tmp_path: Path) -> None:
     assert VideoFrames(videos / "clip.partial.mp4").count == 5
     assert write(last=None) == set()
     assert sorted(p.name for p in videos.iterdir()) == ["clip.json", "clip.mp4"]
+
+
+def test_a_damaged_video_is_not_filed_as_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _clip(tmp_path / "clip.mp4")
+    landmarker, sources = blob_landmarker(), list_sources(tmp_path / "clip.mp4")
+    monkeypatch.setattr(VideoFrames, "__iter__", _five_frames(VideoFrames.__iter__))
+    with AnnotationFiles(tmp_path / "out", sources, landmarker, table=True) as files:
+        for annotation in annotate(landmarker, sources, detector=BlobDetector()):
+            files.write(annotation)
+    videos = tmp_path / "out" / "videos"
+    suffixes = ("csv", "json", "mp4")
+    assert sorted(p.name for p in videos.iterdir()) == [f"clip.partial.{s}" for s in suffixes]
+    monkeypatch.undo()
+    with AnnotationFiles(tmp_path / "out", sources, landmarker, table=True) as files:
+        assert files.done == set()
+        for annotation in annotate(landmarker, sources, detector=BlobDetector()):
+            files.write(annotation)
+    assert sorted(p.name for p in videos.iterdir()) == [f"clip.{s}" for s in suffixes]
+
+
+def _five_frames(read: Any) -> Any:
+    def frames(self: VideoFrames) -> Iterator[NDArray[np.uint8]]:
+        yield from itertools.islice(read(self), 5)
+        raise UserError("frame 5 of 24 cannot be decoded; restore the file")
+
+    return frames
+
+
+def test_a_list_that_cannot_be_saved_loses_neither_faces_nor_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _clip(tmp_path / "clip.mp4", frames=6)
+    landmarker, sources = blob_landmarker(), list_sources(tmp_path / "clip.mp4")
+
+    def full(self: FaceList, path: Path | None = None) -> None:
+        raise UserError("cannot write: No space left on device")
+
+    monkeypatch.setattr(FaceList, "save", full)
+    files = AnnotationFiles(tmp_path / "out", sources, landmarker)
+    for annotation in annotate(landmarker, sources, detector=BlobDetector()):
+        files.write(annotation)
+    with pytest.raises(UserError, match="No space"):
+        files.__exit__(None)
+    videos = tmp_path / "out" / "videos"
+    assert sorted(p.name for p in videos.iterdir()) == [".clip.jsonl", "clip.mp4"]
+    assert len((videos / ".clip.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_camera_that_is_read_slowly_keeps_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        rate = 30.0
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+            for x in range(60, 80, 2):
+                clock[0] += 0.1  # of ten frames a second, not thirty
+                yield draw_blobs([(x, 60)])
+
+    clock = [5.0]
+    monkeypatch.setattr(annotation_module, "CameraFrames", Camera)
+    monkeypatch.setattr(annotation_module.time, "monotonic", lambda: clock[0])
+    landmarker, detector, sources = blob_landmarker(), BlobDetector(), list_sources(0)
+    numbers = []
+    with AnnotationFiles(tmp_path / "out", sources, landmarker) as files:
+        for annotation in annotate(landmarker, sources, detector=detector):
+            files.write(annotation)
+            numbers.append(annotation.frame)
+    assert numbers == pytest.approx(range(0, 30, 3), abs=1)
+    assert numbers[0] == 0
+    assert VideoFrames(tmp_path / "out" / "videos" / "camera 0.mp4").count == numbers[-1] + 1
+    assert detector.calls == 1  # less than a second has passed
 
 
 def test_faces_as_text() -> None:

@@ -54,6 +54,16 @@ def test_two_faces_keep_their_numbers_and_are_looked_for_once_a_second() -> None
     assert detector.calls == tracker.looks == 3
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, None, 0.5])
+def test_times_of_frames_count_not_frames(seconds: float | None) -> None:
+    tracker, detector = _tracker(smooth=True)
+    for k in range(9):
+        (face,) = tracker(draw_blobs([(60.0 + k, 60)]), seconds)
+        assert np.isfinite(face.points).all()
+    # Half a second passes from frame to frame, or, where no time is given, a tenth.
+    assert detector.calls == (5 if seconds == 0.5 else 1)
+
+
 def test_a_face_that_jumps_is_found_again_with_its_number_or_as_another() -> None:
     tracker, detector = _tracker()
     for _ in range(3):

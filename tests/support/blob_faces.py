@@ -46,6 +46,7 @@ class BlobPredictor:
 
     scheme, frame_size, normalizer = "ibug68", SPEC.size, None
     device = torch.device("cpu")
+    answer_conventions: tuple[str, ...] = ("300w", "wflw")
 
     def __init__(self, error: float | None = 3.0) -> None:
         self.error = error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image, write_text
+from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image
 from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
+from lit_landmarks.files import atomic_path
 from lit_landmarks.pictures import Grid
 from lit_landmarks.schemes import scheme_json
 
@@ -86,7 +88,7 @@ def write_faces(
     write_rows(path, rows, header)
 
 
-def write_rows(path: Path, rows: Sequence[str], header: JsonHeader) -> None:
+def write_rows(path: Path, rows: Iterable[str], header: JsonHeader) -> None:
     """Write a `faces.json` of faces that are JSON already, one to a line.
 
     Args:
@@ -108,7 +110,11 @@ def write_rows(path: Path, rows: Sequence[str], header: JsonHeader) -> None:
     if header.pixel_grid != "shown":
         head["pixel_grid"] = header.pixel_grid
     opening = json.dumps(head, indent=1, allow_nan=False).removesuffix("\n}")
-    write_text(path, f"{opening},\n {OPENING}\n" + ",\n".join(rows) + f"\n{CLOSING}\n")
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(os.fsencode(f"{opening},\n {OPENING}\n"))
+        for number, row in enumerate(rows):
+            file.write(os.fsencode(f",\n{row}" if number else row))
+        file.write(os.fsencode(f"\n{CLOSING}\n"))
 
 
 def _face(index: FaceIndex, row: int) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def read_header(path: Path) -> dict[str, Any]:
     """What holds for all faces; a scheme that the file declares is known from then on.
 
     Returns:
-        `scheme` (its name), `convention`, `primary_normaliser`, `pixel_grid` and `units` (None if
-        not stated).
+        `scheme` (its name), `convention`, `primary_normaliser`, `pixel_grid`, `source`, `licence`
+        and `units` (None if not stated).
 
     Raises:
         UserError: the file is missing, is no JSON, or its header is wrong.
@@ -178,6 +178,8 @@ def check_header(document: dict[str, Any], path: Path) -> dict[str, Any]:
         "primary_normaliser": norm,
         "units": units,
         "pixel_grid": grid,
+        "source": str(document.get("source", "")),
+        "licence": str(document.get("licence", "")),
     }
 
 

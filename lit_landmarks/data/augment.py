@@ -10,6 +10,9 @@ from torch import Tensor
 
 #: Rectangles that may cover a face.
 _RECTANGLES = 2
+#: Patches behind a picture: the first one covers the frame.
+_PATCHES = 5
+_SMALLEST_PATCH, _LARGEST_PATCH = 0.1, 0.6
 #: Sizes in pixels are given at this frame size and scale with the frame.
 _REFERENCE_SIZE = 128
 _SMALLEST_OCCLUSION = 0.1
@@ -40,9 +43,11 @@ class Augmentation:
         noise_sigma: its largest standard deviation, in units of white.
         occlusion: probability of each of two filled rectangles.
         occlusion_size: their largest side, in frame sides.
-        margins: probability that the frame is black from one of its sides up to a random place
-            before the face, for each side by itself: where pictures end says nothing then of where
-            their faces lie.
+        margins: probability that the picture ends at a random place between a side of the frame and
+            the face, for each side by itself: where pictures end says nothing then of where their
+            faces lie.
+        surround: probability that patches of other pictures (`surroundings`) lie behind a picture
+            that ends within the frame, in place of black.
     """
 
     rotation: float = 30.0
@@ -64,6 +69,7 @@ class Augmentation:
     box_shift: float = 0.0
     box_scale: float = 0.0
     margins: float = 0.0
+    surround: float = 0.0
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -89,6 +95,11 @@ class AugmentationParams:
         noise_start: (B,) in [0, 1), place in the noise bank.
         rectangles: (B, R, 4) x0 y0 x1 y1 whole pixels, end excluded; empty ones are all 0.
         fill: (B, R, 3) their colours in [0, 1].
+        window: (B, 4) x0 y0 x1 y1 whole pixels, end excluded, of the frame that show the picture;
+            None: all of them.
+        patches: (B, P, 4) rectangles of the frame, likewise, that show `surroundings` behind the
+            picture; all 0 for a face without. None: black is behind all.
+        textures: (B, P, 4) in [0, 1): which square each patch shows, how large, and where.
 
     Example:
         >>> params = AugmentationParams.neutral(2)
@@ -111,6 +122,9 @@ class AugmentationParams:
     noise_start: Tensor
     rectangles: Tensor
     fill: Tensor
+    window: Tensor | None = None
+    patches: Tensor | None = None
+    textures: Tensor | None = None
 
     @classmethod
     def neutral(cls, faces: int, device: torch.device | str | None = None) -> AugmentationParams:
@@ -136,7 +150,7 @@ class AugmentationParams:
 
 
 #: Uniform numbers that one face needs; `sample_params` has the layout.
-N_UNIFORM = 18 + 8 * _RECTANGLES + 4 + 8
+N_UNIFORM = 18 + 8 * _RECTANGLES + 4 + 8 + 1 + 8 * _PATCHES
 
 
 def sample_params(
@@ -162,7 +176,7 @@ def sample_params(
 
     saturation = 1 + both[:, 11] * s.saturation
     sigma = s.blur_sigma * size / _REFERENCE_SIZE
-    last = 18 + 8 * _RECTANGLES
+    last, behind = 18 + 8 * _RECTANGLES, N_UNIFORM - 1 - 8 * _PATCHES
     rectangles, fill = _rectangles(u[:, 18:last].reshape(len(u), _RECTANGLES, 8), s, size)
     scale, shift = log_uniform(1, s.scale), both[:, 2:4] * s.shift
     if s.box_shift or s.box_scale:
@@ -170,11 +184,14 @@ def sample_params(
         scale = scale * torch.exp(scatter[:, 2] * s.box_scale)
         # A box that is smaller, or a face that is zoomed, shows the same shift larger.
         shift = shift + scatter[:, :2] * (s.box_shift * box_side) * scale[:, None]
+    window = patches = textures = None
     if s.margins:
         middle, reach = 0.5 + shift, 0.75 * box_side * scale  # a turned square reaches 0.71 sides
-        black = _margins(u[:, last + 4 :], s.margins, middle, reach, size)
-        rectangles = torch.cat([rectangles, black], 1)
-        fill = torch.cat([fill, torch.zeros(len(u), 4, 3, device=u.device)], 1)
+        window = _window(u[:, last + 4 : behind], s.margins, middle, reach, size)
+    if s.surround:
+        numbers = u[:, behind + 1 :].reshape(len(u), _PATCHES, 8)
+        present = u[:, behind] < s.surround
+        patches, textures = _patches(numbers[..., :4], present, size), numbers[..., 4:]
     return AugmentationParams(
         rotation=both[:, 0] * s.rotation,
         scale=scale,
@@ -190,6 +207,9 @@ def sample_params(
         noise_start=u[:, 17],
         rectangles=rectangles,
         fill=fill,
+        window=window,
+        patches=patches,
+        textures=textures,
     )
 
 
@@ -211,26 +231,29 @@ def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:
     return corners.long(), u[..., 4:7]
 
 
-def _margins(u: Tensor, probability: float, middle: Tensor, reach: Tensor, size: int) -> Tensor:
-    """Corners (B, 4, 4) of bands along the four sides of the frame, which leave the face free.
+def _window(u: Tensor, probability: float, middle: Tensor, reach: Tensor, size: int) -> Tensor:
+    """Corners (B, 4) of what shows the picture; the face lies inside.
 
     Args:
-        u: (B, 8) uniform numbers: presence and depth of the bands left, top, right, bottom.
-        probability: of a band.
+        u: (B, 8) uniform numbers: presence and depth of the ends left, top, right, bottom.
+        probability: of an end.
         middle: (B, 2) of the face, frame sides.
         reach: (B,) from there to what must stay free, frame sides.
         size: side of the frame in pixels.
     """
     free = torch.cat([middle - reach[:, None], 1 - middle - reach[:, None]], 1).clamp(min=0)
-    depth = torch.where(u[:, :4] < probability, u[:, 4:] * free, 0.0)
-    left, top, right, bottom = (depth * size).round().long().unbind(1)
-    zero, whole = torch.zeros_like(left), torch.full_like(left, size)
-    bands = [
-        (zero, zero, left, whole),
-        (zero, zero, whole, top),
-        (size - right, zero, whole, whole),
-        (zero, size - bottom, whole, whole),
-    ]
-    corners = torch.stack([torch.stack(band, 1) for band in bands], 1)
-    empty = (corners[..., 2] <= corners[..., 0]) | (corners[..., 3] <= corners[..., 1])
-    return corners.masked_fill(empty[..., None], 0)
+    depth = (torch.where(u[:, :4] < probability, u[:, 4:] * free, 0.0) * size).round().long()
+    return torch.cat([depth[:, :2], size - depth[:, 2:]], 1)
+
+
+def _patches(u: Tensor, present: Tensor, size: int) -> Tensor:
+    """Corners (B, P, 4) from uniform numbers (B, P, 4): centre, sides; (B,) whether there are any.
+
+    The first patch covers the frame.
+    """
+    sides = _SMALLEST_PATCH + u[..., 2:] * (_LARGEST_PATCH - _SMALLEST_PATCH)
+    low = ((u[..., :2] - sides / 2) * size).round().clamp(0, size)
+    high = ((u[..., :2] + sides / 2) * size).round().clamp(0, size)
+    corners = torch.cat([low, high], -1).long()
+    corners[:, 0] = torch.tensor([0, 0, size, size], device=u.device)
+    return corners * present[:, None, None]

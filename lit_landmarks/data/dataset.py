@@ -75,6 +75,13 @@ class CroppedFaces:
         """(n, 3) squares of the source crops, image pixels."""
         return source_squares(self.index.box, self.scale)
 
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """(n, 4) face boxes in pixels of the source crops."""
+        corner = np.tile(self.squares[:, :2], 2)
+        ratio = self.squares[:, 2:] / self.size
+        return np.asarray((self.index.box - corner + 0.5) / ratio - 0.5, np.float64)
+
     @cached_property
     def norms(self) -> NDArray[np.float32]:
         """(n, K) NME denominators in image pixels, from all points of the set's own scheme."""

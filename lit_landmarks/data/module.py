@@ -23,6 +23,7 @@ from lit_landmarks.data.folds import split_sets
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.shares import EvaluationShare, TrainingShare
+from lit_landmarks.data.surroundings import collect_surroundings
 from lit_landmarks.data.transform import BatchTransform
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import pca
@@ -304,7 +305,15 @@ class LandmarkDataModule(lightning.LightningDataModule):
             )
             if spec.role == role
         ]
+        if role == "train" and pixels and parts and self.augmentation.surround:
+            self._collect_surroundings(parts)
         return ConcatFaces(parts, self.spec.n_points, self.spec.subsets) if parts else None
+
+    def _collect_surroundings(self, parts: Sequence[CroppedFaces]) -> None:
+        """Give the transform what its patches show, once."""
+        if self.transform.surroundings is None:
+            crops = [(part.crops, part.boxes) for part in parts if part.crops is not None]
+            self.transform.surroundings = collect_surroundings(crops)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch outside of a trainer; inside, the trainer's own is used."""

@@ -5,7 +5,8 @@ there as tensor operations on float); the device path is the same arithmetic on 
 batches. They agree within `TOLERANCE` of white per pixel, on average within a tenth of it: OpenCV
 interpolates at 1/32 pixel and the host rounds to 8 bits after each step.
 
-Order: warp, tone (gamma, contrast, brightness, tint), saturation, blur, noise, occlusion.
+Order: warp, before patches of other pictures, tone (gamma, contrast, brightness, tint), saturation,
+blur, noise, occlusion.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_landmarks.data.augment import AugmentationParams
-from lit_landmarks.geometry import sampling_theta
+from lit_landmarks.data.surroundings import (
+    content_rectangle,
+    content_rectangles,
+    paint_patches,
+    patches_on_device,
+    texture_steps,
+)
+from lit_landmarks.geometry import sampling_theta, transform_points
 
 #: Largest difference between the two backends on a smooth image, in units of white.
 TOLERANCE = 0.03
@@ -59,6 +67,7 @@ def frames(
     size: int,
     params: AugmentationParams | None,
     radius: int,
+    surroundings: Tensor | None = None,
 ) -> Tensor:
     """Cut frames and change their pixels.
 
@@ -68,12 +77,14 @@ def frames(
         size: side of a frame.
         params: pixel changes, or None for the warp alone.
         radius: half width of the blur kernel.
+        surroundings: (K, T, T, 3) uint8 squares for the patches behind pictures, on the same
+            device; None paints no patches.
 
     Returns:
         (B, 3, size, size) float32 in [0, 1] on the device of `source`.
     """
     path = on_host if source.device.type == "cpu" else on_device
-    return path(source, frame_to_source, size, params, radius)
+    return path(source, frame_to_source, size, params, radius, surroundings)
 
 
 def on_host(
@@ -82,6 +93,7 @@ def on_host(
     size: int,
     params: AugmentationParams | None,
     radius: int,
+    surroundings: Tensor | None = None,
 ) -> Tensor:
     """`frames` with OpenCV, a share of the batch on each of torch's threads."""
     crops = source.permute(0, 2, 3, 1).contiguous().numpy()
@@ -89,6 +101,7 @@ def on_host(
     planes = np.empty((len(crops), 3, size, size), np.uint8)
     result = np.empty(planes.shape, np.float32)
     change = None if params is None else _host_changes(params, size, radius)
+    surround = None if params is None else _host_surroundings(params, surroundings)
 
     def work(rows: range) -> None:
         frame = np.empty((size, size, 3), np.uint8)
@@ -100,6 +113,8 @@ def on_host(
                 dst=frame,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             )
+            if surround is not None:
+                surround(frame, crops[b], affines[b], b)
             if change is not None:
                 change(frame, b)
             cv2.split(frame, list(planes[b]))
@@ -114,6 +129,48 @@ def on_host(
     else:
         list(_pool(threads).map(work, shares))
     return torch.from_numpy(result)
+
+
+def _host_surroundings(
+    params: AugmentationParams, surroundings: Tensor | None
+) -> Callable[[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], int], None] | None:
+    """A function that ends the picture of frame b in place, before patches or black."""
+    if params.window is None and (params.patches is None or surroundings is None):
+        return None
+    windows = None if params.window is None else params.window.tolist()
+    squares = None if surroundings is None else surroundings.numpy()
+    if params.patches is not None and squares is not None:
+        present = params.patches.flatten(1).any(1).tolist()
+        patches = params.patches.tolist()
+        numbers, steps = (v.tolist() for v in texture_steps(params, *squares.shape[:2]))
+    else:
+        present = [False] * len(params.scale)
+
+    def surround(
+        frame: NDArray[np.uint8], crop: NDArray[np.uint8], affine: NDArray[np.float32], b: int
+    ) -> None:
+        size = frame.shape[:2]
+        x0, y0, x1, y1 = (0, 0, *size) if windows is None else windows[b]
+        picture = frame.copy()
+        if present[b]:
+            assert squares is not None
+            paint_patches(frame, patches[b], numbers[b], steps[b], squares)
+            picture[:] = frame
+            left, top, right, bottom = content_rectangle(crop)
+            if right > left:
+                cv2.warpAffine(
+                    crop[top:bottom, left:right],
+                    affine - np.array([[0, 0, left], [0, 0, top]], np.float32),
+                    size,
+                    dst=picture,
+                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_TRANSPARENT,
+                )
+        else:
+            frame[:] = 0
+        frame[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+
+    return surround
 
 
 def _host_changes(
@@ -175,6 +232,7 @@ def on_device(
     size: int,
     params: AugmentationParams | None,
     radius: int,
+    surroundings: Tensor | None = None,
 ) -> Tensor:
     """`frames` as operations on the whole batch."""
     theta = sampling_theta(frame_to_source, source.shape[-1], size)
@@ -182,6 +240,7 @@ def on_device(
     image = F.grid_sample(source.float().div_(255), grid, align_corners=False)
     if params is None:
         return image
+    image = _device_surroundings(image, source, frame_to_source, params, surroundings)
     image = _tone(image, params)
     image = torch.bmm(_saturation(params.saturation), image.flatten(2)).view_as(image).clamp_(0, 1)
     if radius:
@@ -192,6 +251,33 @@ def on_device(
     weight = params.noise.view(-1, 1, 1, 1) / _BANK_SIGMA
     image = image.addcmul_(noise.float().sub_(_MIDDLE), weight).clamp_(0, 1)
     return _cover(image, params)
+
+
+def _device_surroundings(
+    image: Tensor,
+    source: Tensor,
+    frame_to_source: Tensor,
+    params: AugmentationParams,
+    surroundings: Tensor | None,
+) -> Tensor:
+    """Frames (B, 3, S, S) whose pictures end before patches or black."""
+    place = torch.arange(image.shape[-1], device=image.device)
+    behind, shown = torch.zeros_like(image), torch.ones_like(image[:, :1], dtype=torch.bool)
+    if params.window is not None:
+        x0, y0, x1, y1 = params.window.unsqueeze(-1).unbind(1)
+        columns, rows = (place >= x0) & (place < x1), (place >= y0) & (place < y1)
+        shown = (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+    if params.patches is not None and surroundings is not None:
+        behind = patches_on_device(behind, params, surroundings)
+        grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), -1).flatten(0, 1)
+        places = transform_points(frame_to_source, grid.float().expand(len(image), -1, -1))
+        x, y = places.view(len(image), *image.shape[-2:], 2).unbind(-1)
+        ends = content_rectangles(source).view(-1, 4, 1, 1)
+        inside = (x >= ends[:, 0]) & (y >= ends[:, 1])
+        inside &= (x <= ends[:, 2] - 1) & (y <= ends[:, 3] - 1)
+        none = ~params.patches.flatten(1).any(1).view(-1, 1, 1)
+        shown = shown & (inside | none).unsqueeze(1)
+    return torch.where(shown, image, behind)
 
 
 def _blur(image: Tensor, sigma: Tensor, radius: int) -> Tensor:

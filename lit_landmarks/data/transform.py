@@ -36,6 +36,10 @@ class BatchTransform:
         n_points: N of the batches; smaller schemes are padded.
         augmentation: strength of the random part.
         seed: seed of the run.
+
+    Attributes:
+        surroundings: (K, T, T, 3) uint8 squares for the patches of `Augmentation.surround`; None
+            leaves black in their place.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class BatchTransform:
         self.schemes = tuple(schemes)
         self.augmentation = augmentation or Augmentation()
         self.seed = seed
+        self.surroundings: Tensor | None = None
         self._flip = torch.arange(n_points).repeat(len(self.schemes), 1)
         self._can_flip = torch.zeros(len(self.schemes), dtype=torch.bool)
         for row, name in enumerate(self.schemes):
@@ -85,7 +90,9 @@ class BatchTransform:
             params = self.sample(batch, epoch)
         placement = place_crops(batch.box, batch.frame_to_image, self.crop, params)
         to_source = placement.crop_to_source(batch.frame_to_image)
-        image = frames(batch.image, to_source, self.crop.size, params, radius)
+        if self.surroundings is not None:
+            self.surroundings = self.surroundings.to(batch.image.device)
+        image = frames(batch.image, to_source, self.crop.size, params, radius, self.surroundings)
         return replace(self._labels(batch, placement, params), image=image)
 
     def points(self, batch: SourceBatch, random: bool, epoch: int | Tensor = 0) -> Tensor:

@@ -370,21 +370,15 @@ def test_given_parameters_shift_zoom_turn_and_mirror_exactly(
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
-def test_margins_are_black_and_leave_the_face_free() -> None:
+def test_pictures_end_beside_their_faces() -> None:
     strength = replace(Augmentation.none(), margins=1.0, scale=0.3, shift=0.1, rotation=45.0)
     u = torch.rand(200, N_UNIFORM, generator=torch.Generator().manual_seed(0))
     params = sample_params(u, strength, 128, 1 / 2.7)
-    assert params.rectangles.shape == (200, 6, 4)
+    assert params.window is not None
+    low, high = params.window.float().split(2, 1)
     middle = (0.5 + params.shift) * 128
-    half = 0.5 * 128 / 2.7 * params.scale[:, None]
-    reached = 0
-    for number in range(2, 6):
-        x0, y0, x1, y1 = params.rectangles[:, number].float().unbind(1)
-        present = x1 > x0
-        reached += int(present.sum())
-        low, high = middle - 1.4 * half, middle + 1.4 * half
-        apart = (x1 <= low[:, 0]) | (x0 >= high[:, 0]) | (y1 <= low[:, 1]) | (y0 >= high[:, 1])
-        assert apart[present].all()
-    assert reached > 600
-    assert not params.fill[:, 2:].any()
-    assert sample_params(u, Augmentation.none(), 128, 0.4).rectangles.shape == (200, 2, 4)
+    reach = 1.4 * 0.5 * 128 / 2.7 * params.scale[:, None]
+    assert (low <= (middle - reach).clamp(min=0)).all()
+    assert (high >= (middle + reach).clamp(max=128)).all()
+    assert int((low > 0).sum() + (high < 128).sum()) > 600
+    assert sample_params(u, Augmentation.none(), 128, 0.4).window is None

@@ -79,7 +79,8 @@ def content_rectangle(crop: Pixels) -> tuple[int, int, int, int]:
     Where there are any, the row beside them, into which they are mixed, is left out too.
     """
     ends = []
-    for lines in (crop.any((0, 2)), crop.any((1, 2))):  # columns, rows
+    for axes in ((0, 2), (1, 2)):  # columns, rows
+        lines: NDArray[np.bool_] = np.any(crop, axis=axes)
         bright = np.flatnonzero(lines)
         if not len(bright):
             return 0, 0, 0, 0

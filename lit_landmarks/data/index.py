@@ -44,6 +44,8 @@ Arguments = dict[str, Any]
 
 #: Concrete data sets by class name; filled by `FaceDataset.__init_subclass__`.
 DATASETS: dict[str, type[FaceDataset]] = {}
+#: Share of a whole picture's longer side from which on a normalizer is expected to see a face.
+LARGE_FACE = 0.15
 
 
 @dataclass(frozen=True)
@@ -261,11 +263,16 @@ class FaceDataset(ABC):
                 raise UserError(f"{self!r} selects no face; widen first, last, limit or subset")
             if self.whole_scale is not None:
                 box = whole_boxes(self._index.paths, self.grid, self.whole_scale)
-                self._index = replace(self._index, box=box)
+                sides = [(b[:, 2:] - b[:, :2]).max(1) for b in (self._index.box, box)]
+                large = sides[0] >= LARGE_FACE * self.whole_scale * sides[1]
+                subsets = self._index.subsets | {"face_from_15": large, "face_below_15": ~large}
+                self._index = replace(self._index, box=box, subsets=subsets)
         return self._index
 
     def show_whole(self, frame_scale: float) -> None:
         """Let frames hold the whole picture instead of a face's surroundings.
+
+        Subsets `face_from_15` and `face_below_15` then part the faces by `LARGE_FACE`.
 
         Args:
             frame_scale: side of a frame in sides of a box.

@@ -189,8 +189,9 @@ class StackedHourglass(nn.Module):
         for heads, (output, vector) in pairs[-1:] if last else pairs:
             with full_precision(output.device):
                 product, points, edges = heads(output.float() if is_half(output) else output)
+                places = expected_places(product)
             pose = apply_in_single(self.pose, vector)
-            answers.append(Answer(expected_places(product), points, pose, edges))
+            answers.append(Answer(places, points, pose, edges))
         return tuple(answers)
 
 

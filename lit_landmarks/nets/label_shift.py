@@ -135,14 +135,7 @@ def shift_right(prediction: Prediction, shift: Tensor) -> Prediction:
     points = prediction.points
     side = box_side(points, torch.ones_like(points[..., 0], dtype=torch.bool))
     across = side * shift.view(-1, 1, 1)
-    still = torch.zeros_like(across)
-    offset = torch.cat((across, still), -1)
-    moved = replace(prediction, points=points + offset)
-    if prediction.stages is not None:
-        moved.stages = prediction.stages + offset
-    if prediction.points3d is not None:
-        moved.points3d = prediction.points3d + torch.cat((offset, still), -1)
-    return moved
+    return prediction.shift(torch.cat((across, torch.zeros_like(across)), -1))
 
 
 def _right_of_images(batch: FaceBatch) -> Tensor:

@@ -211,7 +211,7 @@ def run_fit(
             transfer = transfer_weights(method, method.init_from)
             if not is_follower():
                 plain_console().print(transfer.describe())
-        set_teacher(method, data)
+        set_teacher(method, data, trainer.strategy.root_device)
         if not is_follower() and (plan.changes or not plan.run.data.is_file()):
             step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
             record_data(plan.run, data, plan.changes, step)

@@ -266,17 +266,21 @@ def count_stages_by_group(
 
 
 def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bool_]]:
-    """(F,) masks of faces that have a pose or an expression in common."""
+    """(F,) masks of faces that have a pose or an expression in common.
+
+    A face without a pose or with an unlabelled mouth is in no group that asks for it.
+    """
     yaw = np.abs(records.pose[:, 0])
     groups = {f"yaw {low}-{high}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
-    opened = None if scheme is None else find_open_mouths(records, scheme)
-    if opened is not None:
-        neutral = (yaw < YAW_BINS[0][1]) & ~opened
+    mouths = None if scheme is None else find_open_mouths(records, scheme)
+    if mouths is not None:
+        opened, labelled = mouths
+        neutral = (yaw < YAW_BINS[0][1]) & labelled & ~opened
         groups |= {
-            "mouth closed": ~opened,
+            "mouth closed": labelled & ~opened,
             "mouth open": opened,
             "frontal and neutral": neutral,
-            "all others": ~neutral,
+            "all others": np.isfinite(yaw) & labelled & ~neutral,
         }
     return groups
 

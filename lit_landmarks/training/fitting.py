@@ -24,7 +24,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.training.baseline import measure_mean_shape
+from lit_landmarks.training.baseline import mean_shapes, measure_mean_shape
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -286,10 +286,13 @@ def evaluate(
     The error of the mean training shape stands beside them. Their error curves go to ced.npz.
     """
     best = run.best if run.best.is_file() else None
-    metrics = measure(trainer, method, data, "validate", best) | measure_mean_shape(data, "val")
+    means = mean_shapes(data)
+    metrics = measure(trainer, method, data, "validate", best)
+    metrics |= measure_mean_shape(data, "val", means)
     curves = collect_curves(method, ["val"])
     if data.spec.in_role("test"):
-        metrics |= measure(trainer, method, data, "test", best) | measure_mean_shape(data, "test")
+        metrics |= measure(trainer, method, data, "test", best)
+        metrics |= measure_mean_shape(data, "test", means)
         curves |= collect_curves(method, ["test"])
     if trainer.is_global_zero:
         save_curves(run.ced, curves)

@@ -99,7 +99,7 @@ def heatmap_nll(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         A scalar; 0 (with a graph) if no face has a point inside.
 
     Example:
-        >>> place_likelihood(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), torch.ones(1, 1) > 0)
+        >>> heatmap_nll(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), torch.ones(1, 1) > 0)
         tensor(2.7726)
     """
     height, width = logits.shape[-2:]

@@ -1,11 +1,11 @@
 """Spatial normalizers: learned crops out of a wide frame, one for each face.
 
 Called a spatial transformer in the literature (Jaderberg et al., NeurIPS 2015). Any method takes
-one by configuration (`model.init_args.normalizer`); it is trained with the landmark loss alone,
-which reaches it through the affine that takes points back. Pixels pass no gradient to the crop: a
-network whose answers move with its crop gives the same landmarks for any crop, so what comes
-through the pixels is the negative of what comes through the affine, and both together teach nothing
-but noise (measured: the crop learns half as well).
+one by configuration (`model.init_args.normalizer`). It learns from a loss of its own, and from that
+of the landmarks, which reaches it through the affine that takes points back. Pixels pass no
+gradient to the crop: a network whose answers move with its crop gives the same landmarks for any
+crop, so what comes through the pixels is the negative of what comes through the affine, and both
+together teach nothing but noise (measured: the crop learns half as well).
 """
 
 from __future__ import annotations

@@ -264,11 +264,6 @@ class Prediction:
 
         Args:
             offset: (B, N, 2) pixels; may have 1 for B or N.
-
-        Example:
-            >>> deep = torch.tensor([[[1.0, 2.0, 3.0]]])
-            >>> Prediction(deep[..., :2], points3d=deep).shift(torch.ones(1, 1, 2)).points3d
-            tensor([[[2., 3., 3.]]])
         """
         moved = replace(self, points=self.points + offset)
         if self.stages is not None:

@@ -228,7 +228,7 @@ def box_side(points: Tensor, mask: Tensor) -> Tensor:
         mask: (B, N) bool.
 
     Returns:
-        (B, 1, 1) in the unit of the points; 1 where less than two points tell.
+        (B, 1, 1) in the unit of the points; 1 where fewer than two points tell.
     """
     box = points_box(points, mask)
     side = (box[:, 2:] - box[:, :2]).amax(-1)

@@ -237,8 +237,8 @@ def run_fit(
         raise Interrupted("" if is_follower() else _how_to_go_on(plan.run)) from None
     except Exception as error:
         failure = error
-        if (mended := explain_training_error(error)) is not None:
-            raise mended from error
+        if (explained := explain_training_error(error)) is not None:
+            raise explained from error
         raise
     finally:
         callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -270,12 +270,12 @@ def explain_training_error(error: Exception) -> UserError | None:
 
     Example:
         >>> explain_training_error(RuntimeError("Early stopping conditioned on metric `x` ..."))
-        UserError('trainer: Early stopping conditioned on metric `x` ...; mend its settings')
+        UserError('trainer: Early stopping conditioned on metric `x` ...; correct its settings')
     """
     settings = isinstance(error, MisconfigurationException) or (
         isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on")
     )
-    return UserError(f"trainer: {error}; mend its settings") if settings else None
+    return UserError(f"trainer: {error}; correct its settings") if settings else None
 
 
 def evaluate(

@@ -35,7 +35,7 @@ from lit_landmarks.nets.backbone import backbone_tensors
 from lit_landmarks.schemes import get_scheme, is_built_in
 from lit_landmarks.training.checkpoints import build_method, find_checkpoint, read_checkpoint
 
-#: Fresh tensors that are named in the line; of more the number is told.
+#: Fresh tensors that are named in the line; of more the number is given.
 _NAMED = 3
 #: Thresholds belong to the faces that they were set on.
 _EARLY_EXIT = "early_exit."

@@ -7,7 +7,7 @@ smoothed version by an active shape model, P the prediction, i the epoch of l:
 
 For the squared distance the gradient is (1 + alpha) times that of the distance to the blended
 target (G + alpha A) / (1 + alpha); so training that ends at alpha = 1/2 ends at (2G + A) / 3, not
-at G, which `alpha_schedule="to_zero"` mends. Coordinates are centred frame units
+at G, which `alpha_schedule="to_zero"` corrects. Coordinates are centred frame units
 (`geometry.to_centered`): the frame is [-0.5, 0.5]. The distances are those of `nets.losses`.
 """
 

@@ -87,7 +87,7 @@ class ASMRegression(LandmarkModule, abstract=True):
         """The pose head's, if there is one."""
         if self.loss.pose_weight == 0.0:
             return {}
-        return {"pose": "set model.init_args.loss.pose_weight to 0 to leave the pose head away"}
+        return {"pose": "set model.init_args.loss.pose_weight to 0 to leave out the pose head"}
 
     def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
         """Take the PCA of the augmented training labels (paper, section 3.2).

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from lit_landmarks.errors import UserError
+
+if sys.platform != "win32":  # where several processes may make the same file
+    import fcntl
 
 
 @contextlib.contextmanager
@@ -39,6 +43,47 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = os.fsencode(content) if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Context that one process at a time is in, for a file that several would make; others wait.
+
+    The lock of a process that dies is free. Where there are no locks, all go on at once.
+
+    Args:
+        path: the file; the lock is beside it while it is held.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    file = None
+    with contextlib.suppress(OSError):  # whoever writes the file says what is wrong with the folder
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = _wait_for_lock(lock)
+    try:
+        yield
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+            os.close(file)
+
+
+def _wait_for_lock(lock: Path) -> int:
+    """Descriptor of the locked file."""
+    while True:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Its holder may have removed the file while we waited.
+            if lock.stat().st_ino == os.fstat(file).st_ino:
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(file)
+            raise
+        os.close(file)
 
 
 def check_folder(folder: Path) -> None:

@@ -263,6 +263,20 @@ class Prediction:
         fields_ = _map_tensors(self, lambda t: t.float() if t.dtype in halves else t)
         return replace(self, **fields_)
 
+    def shift(self, offset: Tensor) -> Prediction:
+        """The prediction with its points moved within the image: in 2D, of all stages, and in 3D.
+
+        Args:
+            offset: (B, N, 2) pixels; may have 1 for B or N.
+        """
+        moved = replace(self, points=self.points + offset)
+        if self.stages is not None:
+            moved.stages = self.stages + offset
+        if self.points3d is not None:
+            still = torch.zeros_like(offset[..., :1])
+            moved.points3d = self.points3d + torch.cat((offset, still), -1)
+        return moved
+
     def transform(self, affine: Tensor, sizes: tuple[int, int]) -> Prediction:
         """The prediction in pixels of another image: points, stages, 3D, pose and the like.
 

@@ -106,9 +106,10 @@ def measure_attention(records: FaceRecords, scheme: str, patches: Sequence[int])
     if records.attention is None:
         raise UserError("the method has no attention; give a run of MuSiCa")
     groups = {f"yaw {low}-{high}": rows for (low, high), rows in _yaw_rows(records).items()}
-    opened = find_open_mouths(records, scheme)
-    if opened is not None:
-        groups |= {"mouth open": opened, "mouth closed": ~opened}
+    mouths = find_open_mouths(records, scheme)
+    if mouths is not None:
+        opened, labelled = mouths
+        groups |= {"mouth open": opened, "mouth closed": labelled & ~opened}
     groups = {name: rows for name, rows in groups.items() if rows.sum() >= 2}
     return Attention(
         scheme=scheme,
@@ -126,15 +127,22 @@ def _yaw_rows(records: FaceRecords) -> dict[tuple[int, int], NDArray[np.bool_]]:
     return {(low, high): (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
 
 
-def find_open_mouths(records: FaceRecords, scheme: str) -> NDArray[np.bool_] | None:
-    """(F,) whether the inner lips part; None for a scheme without them."""
+def find_open_mouths(
+    records: FaceRecords, scheme: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Which mouths are open.
+
+    Returns:
+        (F,) whether the inner lips part, and (F,) whether the points that tell are labelled; None
+        for a scheme without inner lips.
+    """
     names = get_scheme(scheme).point_names
     wanted = ("upper_lip_inner", "lower_lip_inner", "right_eye_outer", "left_eye_outer")
     if not set(wanted) <= set(names):
         return None
     top, bottom, right, left = (records.truth[:, names.index(name)] for name in wanted)
-    gap = np.linalg.norm(bottom - top, axis=1)
-    return np.asarray(gap > OPEN_MOUTH * np.linalg.norm(left - right, axis=1))
+    gap = np.linalg.norm(bottom - top, axis=1) - OPEN_MOUTH * np.linalg.norm(left - right, axis=1)
+    return np.asarray(gap > 0.0), np.isfinite(gap)
 
 
 def correlate_with_humans(attention: Attention) -> tuple[float, float]:
@@ -199,7 +207,7 @@ def draw_attention(attention: Attention, group: str | None = None) -> Figure:
     for number, (ax, row) in enumerate(zip(axes, weights, strict=True)):
         ax.plot(*places.T, ".", color="0.75", markersize=3)
         dots = ax.scatter(*places[list(attention.patches)].T, c=row, cmap="viridis", s=26)
-        ax.set(aspect="equal", xticks=[], yticks=[], title=f"iteration {number + 1}")
+        ax.set(aspect="equal", xticks=[], yticks=[], title=f"stage {number + 1}")
         ax.invert_yaxis()
         figure.colorbar(dots, ax=ax, shrink=0.7)
     if group is not None:

@@ -15,10 +15,9 @@ from rich.console import Console
 
 from lit_landmarks.analysis.attention import find_open_mouths
 from lit_landmarks.analysis.cross_fit import (
+    CrossFit,
     choose_by_fold,
     split_folds_by_set,
-    spread_limits,
-    spread_thresholds,
 )
 from lit_landmarks.analysis.failures import (
     FailureDetection,
@@ -42,7 +41,7 @@ from lit_landmarks.draw.plots import new_figure, save_figure
 from lit_landmarks.errors import UserError
 from lit_landmarks.training.run_directory import RunDirectory, write_json
 
-#: Bins of |yaw| in degrees in which the stop rate is reported.
+#: Bins of |yaw| in degrees in which the share of early exits is reported.
 YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))
 #: Allowed rise of the NME where no goal is given, percent of itself.
 DEFAULT_SLACK = 3.0
@@ -157,47 +156,41 @@ def calibrate(
     faces = roles["val"]
     point = goal.choose(faces) if goal else None
     detection = choose_fail_above(faces, failure, recall)
+    own = CrossFit(point.thresholds if point else (), detection.fail_above)
     folds = folds or {role: np.full(len(r), -1, np.int64) for role, r in roles.items()}
-    crossed = bool((folds["val"] >= 0).any())
-    limits: list[float] = []
-    stops: list[tuple[float, ...]] = []
-    if crossed:
-        limits = choose_by_fold(
-            faces, folds["val"], lambda r: choose_fail_above(r, failure, recall).fail_above
-        )
-    if crossed and goal:
-        stops = choose_by_fold(faces, folds["val"], lambda r: _choose_if_possible(goal, r))
-
-    def thresholds_of(fold: NDArray[np.int64]) -> Thresholds:
-        own = point.thresholds if point else ()
-        return spread_thresholds(own, stops, fold) if stops and (fold >= 0).any() else own
-
-    def limits_of(fold: NDArray[np.int64]) -> Array | float:
-        return (
-            spread_limits(detection.fail_above, limits, fold) if crossed else detection.fail_above
-        )
-
+    fold = folds["val"]
+    if (fold >= 0).any():
+        own = _choose_without_folds(own, faces, fold, goal, failure, recall)
+        measured = measure_detection(faces, own.limits_of(fold), failure)
+        detection = replace(measured, fail_above=own.limit)
     sets, parts = split_by_set(roles), split_folds_by_set(roles, folds)
     figures = {
         name: describe_set(
-            records, thresholds_of(parts[name]), limits_of(parts[name]), failure, scheme
+            records, own.thresholds_of(parts[name]), own.limits_of(parts[name]), failure, scheme
         )
         for name, records in sets.items()
     }
     for values in figures.values():
-        values["failures"]["fail_above"] = detection.fail_above
-    if crossed:
-        measured = measure_detection(faces, limits_of(folds["val"]), failure)
-        detection = replace(measured, fail_above=detection.fail_above)
-    return Calibration(
-        point,
-        goal is not None and goal.shared,
-        detection,
-        sets,
-        figures,
-        stops,
-        measure_thresholds(faces, thresholds_of(folds["val"])) if stops else None,
-    )
+        values["failures"]["fail_above"] = own.limit
+    crossed = measure_thresholds(faces, own.thresholds_of(fold)) if own.by_fold else None
+    shared = goal is not None and goal.shared
+    return Calibration(point, shared, detection, sets, figures, own.by_fold, crossed)
+
+
+def _choose_without_folds(
+    own: CrossFit,
+    faces: FaceRecords,
+    fold: NDArray[np.int64],
+    goal: Goal | None,
+    failure: float,
+    recall: float | None,
+) -> CrossFit:
+    """Thresholds and limits of all faces beside those chosen without each fold; see `calibrate`."""
+    limits = choose_by_fold(faces, fold, lambda r: choose_fail_above(r, failure, recall).fail_above)
+    if goal is None:
+        return replace(own, limits=limits)
+    by_fold = choose_by_fold(faces, fold, lambda r: _choose_if_possible(goal, r))
+    return replace(own, by_fold=by_fold, limits=limits)
 
 
 def _choose_if_possible(goal: Goal, records: FaceRecords) -> tuple[float, ...]:
@@ -266,17 +259,21 @@ def count_stages_by_group(
 
 
 def _groups(records: FaceRecords, scheme: str | None) -> dict[str, NDArray[np.bool_]]:
-    """(F,) masks of faces that have a pose or an expression in common."""
+    """(F,) masks of faces that have a pose or an expression in common.
+
+    A face without a pose or with an unlabelled mouth is in no group that asks for it.
+    """
     yaw = np.abs(records.pose[:, 0])
     groups = {f"yaw {low}-{high}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
-    opened = None if scheme is None else find_open_mouths(records, scheme)
-    if opened is not None:
-        neutral = (yaw < YAW_BINS[0][1]) & ~opened
+    mouths = None if scheme is None else find_open_mouths(records, scheme)
+    if mouths is not None:
+        opened, labelled = mouths
+        neutral = (yaw < YAW_BINS[0][1]) & labelled & ~opened
         groups |= {
-            "mouth closed": ~opened,
+            "mouth closed": labelled & ~opened,
             "mouth open": opened,
             "frontal and neutral": neutral,
-            "all others": ~neutral,
+            "all others": np.isfinite(yaw) & labelled & ~neutral,
         }
     return groups
 
@@ -286,20 +283,20 @@ def print_calibration(calibration: Calibration) -> None:
     console, detection = literal_console(), calibration.detection
     if calibration.point and calibration.point.thresholds:
         shown = ", ".join(f"{value:.2f}" for value in calibration.point.thresholds)
-        console.print(f"stop below a predicted NME of {shown} % (after each stage but the last)")
+        console.print(f"leave below a predicted NME of {shown} % (after each stage but the last)")
     console.print(
         f"failed (NME {detection.failure:g} % or more) if predicted above "
         f"{detection.fail_above:.2f} %"
     )
     if not detection.failures:
         console.print("no face failed that could choose this limit; it is the failure's own")
-    costs = ("set", "faces", "NME all stages", "NME stop", "MMA", "saved")
+    costs = ("set", "faces", "NME all stages", "NME early exit", "MMA", "saved")
     rows = [(name, *_cost_row(figures)) for name, figures in calibration.figures.items()]
     print_figures("error and cost", costs, rows, console=console)
     errors = ("set", "left, %", "Spearman", "precision", "recall")
     rows = [(name, *_error_row(figures)) for name, figures in calibration.figures.items()]
     print_figures("predicted error", errors, rows, console=console)
-    _print_stops(console, calibration.figures)
+    _print_stages(console, calibration.figures)
 
 
 def _cost_row(figures: Mapping[str, Any]) -> tuple[str, ...]:
@@ -320,11 +317,11 @@ def _error_row(figures: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_stops(console: Console, sets: Mapping[str, Mapping[str, Any]]) -> None:
-    stops = [figures.get("stops", {}) for figures in sets.values()]
+def _print_stages(console: Console, sets: Mapping[str, Mapping[str, Any]]) -> None:
+    by_set = [figures.get("stops", {}) for figures in sets.values()]
     rows = []
-    for group in dict.fromkeys(name for groups in stops for name in groups):
-        cells = [groups.get(group) for groups in stops]
+    for group in dict.fromkeys(name for groups in by_set for name in groups):
+        cells = [groups.get(group) for groups in by_set]
         rows.append((group, *(f"{c['stages']:.2f} ({c['faces']})" if c else "-" for c in cells)))
     if rows:
         columns = ("set", *(name.split("/", 1)[-1] for name in sets))

@@ -7,7 +7,7 @@ folds, and its figures come from these. The thresholds that a method takes along
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.analysis.records import Array, FaceRecords
+from lit_landmarks.analysis.thresholds import Thresholds
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.data.face_keys import face_keys, group_keys, match_faces, split_into_folds
 from lit_landmarks.types import Role
@@ -104,16 +105,47 @@ def choose_by_fold(
 
 
 def spread_thresholds(
-    thresholds: tuple[float, ...], by_fold: list[tuple[float, ...]], fold: NDArray[np.int64]
+    thresholds: tuple[float, ...], by_fold: Sequence[tuple[float, ...]], fold: NDArray[np.int64]
 ) -> Array:
     """(T - 1, F) thresholds of each face: those of its fold, or `thresholds` without one."""
     table = np.array([*by_fold, thresholds], np.float64)
     return table[fold].T
 
 
-def spread_limits(limit: float, by_fold: list[float], fold: NDArray[np.int64]) -> Array:
-    """(F,) limit of each face: that of its fold, or `limit` without one."""
-    return np.array([*by_fold, limit], np.float64)[fold]
+@dataclass(frozen=True)
+class CrossFit:
+    """Exit thresholds and a limit of the predicted error, and those chosen without each fold.
+
+    Attributes:
+        thresholds: chosen on all faces; empty without an early exit.
+        limit: predicted NME in percent above which a face counts as failed, chosen on all faces.
+        by_fold: thresholds chosen without each fold; empty where all faces have the same.
+        limits: limit chosen without each fold; empty where all faces have the same.
+
+    Example:
+        >>> fit = CrossFit((4.0,), 10.0, by_fold=[(3.0,), (5.0,)], limits=[9.0, 11.0])
+        >>> fold = np.array([1, -1, 0])
+        >>> fit.thresholds_of(fold).tolist(), fit.limits_of(fold).tolist()
+        ([[5.0, 4.0, 3.0]], [11.0, 10.0, 9.0])
+    """
+
+    thresholds: tuple[float, ...]
+    limit: float
+    by_fold: Sequence[tuple[float, ...]] = ()
+    limits: Sequence[float] = ()
+
+    def thresholds_of(self, fold: NDArray[np.int64]) -> Thresholds:
+        """Thresholds of faces by their (F,) folds: those of its fold, or of all without one."""
+        if not self.by_fold or not (fold >= 0).any():
+            return self.thresholds
+        return spread_thresholds(self.thresholds, self.by_fold, fold)
+
+    def limits_of(self, fold: NDArray[np.int64]) -> Array | float:
+        """Limits of faces by their (F,) folds, as `thresholds_of`."""
+        if not self.limits:
+            return self.limit
+        limits: Array = np.array([*self.limits, self.limit], np.float64)[fold]
+        return limits
 
 
 def split_folds_by_set(

@@ -44,7 +44,7 @@ class Placements:
     count: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse placements outside of a picture, and less than two of them."""
+        """Refuse placements outside of a picture, and fewer than two of them."""
         ranges = {"shift": (0.0, 0.5), "zoom": (1.0, 4.0), "roll": (0.0, 180.0), "count": (2, 99)}
         for name, (least, most) in ranges.items():
             value = getattr(self, name)

@@ -26,7 +26,7 @@ class FaceRecords:
     """F faces after each of T stages.
 
     Attributes:
-        sets: names of the data sets of the role, in the order of `dataset`.
+        sets: names of the data sets of all roles, in the order of the data's spec.
         dataset: (F,) number into `sets`.
         row: (F,) row of the face in its data set.
         error: (T, F) true NME in percent of the eye distance (see `nets.error_head`).

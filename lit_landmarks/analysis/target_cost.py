@@ -17,7 +17,7 @@ from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.identity import RAW_STATE
 from lit_landmarks.nets.early_exit import EarlyExit
 from lit_landmarks.training.checkpoints import read_checkpoint
-from lit_landmarks.training.fold_thresholds import FOLDS, FoldThresholds
+from lit_landmarks.training.fold_thresholds import FOLDS_KEY, FoldThresholds
 
 
 def reach_target_cost(checkpoint: Path, method: LandmarkModule, data: LandmarkDataModule) -> None:
@@ -62,9 +62,9 @@ def store_thresholds(
         folds: those by which the faces that chose them are evaluated; None for no such faces.
     """
     content = read_checkpoint(path)
-    content.pop(FOLDS, None)
+    content.pop(FOLDS_KEY, None)
     if folds is not None:
-        content[FOLDS] = folds.as_state()
+        content[FOLDS_KEY] = folds.as_state()
     for key in ("state_dict", RAW_STATE):
         if key in content:
             for name, value in early_exit.state_dict().items():

@@ -25,7 +25,7 @@ from lit_landmarks.analysis.records import Array, FaceRecords
 from lit_landmarks.compute.pareto import pareto_front
 from lit_landmarks.errors import UserError
 
-#: Candidate thresholds for each stage, by the number of stages that may stop.
+#: Candidate thresholds for each stage, by the number of stages after which faces may leave.
 _LEVELS = {1: 201, 2: 61, 3: 21, 4: 9, 5: 6, 6: 5}
 _LEVELS_MORE = 4
 _LEVELS_SHARED = 401
@@ -33,7 +33,7 @@ _LEVELS_SHARED = 401
 CONFIDENCE = 0.95
 #: Operating points of the grid from which thresholds are moved.
 _STARTS = 30
-#: Stages that may stop from which a front is refined at so many costs, each from a few points.
+#: From so many early exits on, a front is refined at so many costs, each from a few points.
 _COARSE, _COSTS, _FEW_STARTS = 4, 41, 3
 
 #: A smaller difference of two mean errors is one of rounding.
@@ -103,7 +103,7 @@ def measure_thresholds(records: FaceRecords, thresholds: Thresholds) -> Operatin
 
 
 def _levels(predicted: Array, count: int) -> Array:
-    """Thresholds worth trying, the first of which stops none and the last all."""
+    """Thresholds worth trying: below the first no face leaves, below the last all."""
     inner = np.quantile(predicted, np.linspace(0, 1, count)[1:-1])
     return np.concatenate([[-np.inf], inner, [np.inf]])
 
@@ -123,14 +123,14 @@ def operating_points(
     Returns:
         Operating points, cheapest first.
     """
-    may_stop = len(records.costs) - 1
+    may_leave = len(records.costs) - 1
     if shared:
         levels = _levels(records.predicted[:-1], _LEVELS_SHARED).tolist()
-        return _front([measure_thresholds(records, (level,) * may_stop) for level in levels])
+        return _front([measure_thresholds(records, (level,) * may_leave) for level in levels])
     grid, nme, mma = _grid(records)
     rows = pareto_front(zip(mma.tolist(), nme.tolist(), grid, strict=True), _TIE)
     front = [measure_thresholds(records, tuple(row.tolist())) for row in rows]
-    if may_stop < _COARSE or not refine:
+    if may_leave < _COARSE or not refine:
         return front
     # Between the few levels of a grid of so many stages.
     for cost in np.linspace(front[0].mma, front[-1].mma, _COSTS)[1:]:
@@ -273,19 +273,19 @@ def _refine(
     """The best that moving one threshold at a time makes of `starts`."""
     ends = []
     for start in starts:
-        stop = list(start.thresholds)
+        thresholds = list(start.thresholds)
         best: tuple[float, ...] | None = None
         improved = True
         while improved:
             improved = False
-            for stage in range(len(stop)):
-                levels, nme, mma = _sweep_stage(records, stop, stage)
+            for stage in range(len(thresholds)):
+                levels, nme, mma = _sweep_stage(records, thresholds, stage)
                 keys = objective(nme, mma)
                 k = _argmin(keys)
                 lowest = tuple(float(key[k]) for key in keys)
                 if best is None or lowest < tuple(b - 1e-9 for b in best):
-                    best, stop[stage], improved = lowest, float(levels[k]), True
-        ends.append(measure_thresholds(records, tuple(stop)))
+                    best, thresholds[stage], improved = lowest, float(levels[k]), True
+        ends.append(measure_thresholds(records, tuple(thresholds)))
     nme, mma = np.array([p.nme for p in ends]), np.array([p.mma for p in ends])
     return ends[_argmin(objective(nme, mma))]
 
@@ -295,17 +295,19 @@ def _argmin(keys: tuple[Array, ...]) -> int:
     return int(np.lexsort(keys[::-1])[0])
 
 
-def _sweep_stage(records: FaceRecords, stop: list[float], stage: int) -> tuple[Array, Array, Array]:
+def _sweep_stage(
+    records: FaceRecords, thresholds: list[float], stage: int
+) -> tuple[Array, Array, Array]:
     """Thresholds of one stage that differ in which faces leave, and the mean NME and cost of each.
 
     Args:
         records: F faces.
-        stop: thresholds of all stages but the last; that of `stage` is not looked at.
+        thresholds: of all stages but the last; that of `stage` is not looked at.
         stage: the stage.
     """
     faces = np.arange(len(records))
-    before, after = list(stop), list(stop)
-    before[stage:] = [-np.inf] * (len(stop) - stage)
+    before, after = list(thresholds), list(thresholds)
+    before[stage:] = [-np.inf] * (len(thresholds) - stage)
     after[: stage + 1] = [-np.inf] * (stage + 1)
     early, later = (find_exit_stages(records.predicted, tuple(t)) for t in (before, after))
     here = faces[early >= stage]

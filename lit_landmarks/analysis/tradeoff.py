@@ -37,7 +37,8 @@ class TradeOff:
         run: its name.
         dataset: name of the data set, with its role.
         cut_mma, cut_nme: cost and NME in percent when all faces leave after stage 1, 2, ...
-        stop_mma, stop_nme: with early stop, cheapest first; thresholds were chosen on `chosen_on`.
+        stop_mma, stop_nme: with early exit (under these names in JSON), cheapest first;
+            thresholds were chosen on `chosen_on`.
         chosen_on: role whose faces chose the thresholds.
     """
 
@@ -107,7 +108,7 @@ def plot_trade_off(curves: Sequence[TradeOff], title: str = "") -> Figure:
         label = f"{curve.run}, all faces alike"
         style = {"color": color, "markersize": 4, "linewidth": 0.8}
         axes.plot(curve.cut_mma, curve.cut_nme, "s--", label=label, **style)
-        label = f"{curve.run}, early stop"
+        label = f"{curve.run}, early exit"
         axes.plot(curve.stop_mma, curve.stop_nme, "-", color=color, linewidth=1.6, label=label)
     axes.set(xlabel="mean multiply-adds of a face (millions)", ylabel="NME (% of eye distance)")
     axes.legend(frameon=False, fontsize=8)
@@ -132,7 +133,7 @@ def track_trade_off(
             for curve in curves
             for kind, costs, errors in (
                 ("cut", curve.cut_mma, curve.cut_nme),
-                ("early stop", curve.stop_mma, curve.stop_nme),
+                ("early exit", curve.stop_mma, curve.stop_nme),
             )
             for mma, nme in zip(costs, errors, strict=True)
         ]
@@ -152,7 +153,7 @@ def as_dicts(curves: Sequence[TradeOff]) -> list[dict[str, Any]]:
 def print_trade_off(curves: Sequence[TradeOff]) -> None:
     """Prints a table: every stage's NME and cost, and the cheapest point near the best NME."""
     table = Table(title="NME (%) at a mean cost of MMA", title_justify="left")
-    for column in ("run", "set", "all faces alike", "early stop within 1 % of the best NME"):
+    for column in ("run", "set", "all faces alike", "early exit within 1 % of the best NME"):
         table.add_column(column, no_wrap=column in ("run", "set"))
     for curve in curves:
         cuts = zip(curve.cut_mma, curve.cut_nme, strict=True)

@@ -1,6 +1,6 @@
 """Time that an early exit saves: one face at a time on one core, and batches.
 
-With and without the stop take turns face by face, so that other work on the machine slows both
+With and without early exit take turns face by face, so that other work on the machine slows both
 alike.
 """
 
@@ -29,8 +29,8 @@ class CascadeBench:
 
     Attributes:
         faces: how many were timed one at a time.
-        full, stopped: mean time of a face without and with the stop.
-        median: median time of a face without the stop.
+        full, stopped: mean time of a face without and with it.
+        median: median time of a face without it.
         batch: faces in a batch.
         batch_full, batch_stopped: median time of a batch.
     """
@@ -48,11 +48,11 @@ class CascadeBench:
         return [
             f"{self.faces} faces one at a time, one thread",
             f"  all stages      {self.full:8.2f} ms a face (median {self.median:.2f})",
-            f"  early stop      {self.stopped:8.2f} ms a face   "
+            f"  early exit      {self.stopped:8.2f} ms a face   "
             f"{self.full / self.stopped:.2f} times as fast",
             f"batches of {self.batch}, one thread",
             f"  all stages      {self.batch_full:8.1f} ms",
-            f"  early stop      {self.batch_stopped:8.1f} ms   "
+            f"  early exit      {self.batch_stopped:8.1f} ms   "
             f"{self.batch_full / self.batch_stopped:.2f} times as fast",
         ]
 

@@ -25,8 +25,8 @@ from lit_landmarks.methods.base import METHODS, LandmarkModule
 
 silence_advertisements()
 
-for _found in iter_modules(__path__):
-    if _found.ispkg:
-        import_module(f"{__name__}.{_found.name}")
+for _module_info in iter_modules(__path__):
+    if _module_info.ispkg:
+        import_module(f"{__name__}.{_module_info.name}")
 
 __all__ = ["METHODS", "LandmarkModule"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.nets.component import class_path
 from lit_landmarks.nets.correction import SemanticCorrection
+from lit_landmarks.nets.label_shift import LabelShift
 from lit_landmarks.schemes import get_scheme, is_built_in
 from lit_landmarks.types import DataSpec
 
@@ -18,6 +20,8 @@ FORMAT = 2
 RAW_STATE = "raw_state_dict"
 #: Key of the scales of tensors that are stored as whole numbers (`training.publishing`).
 SCALES = "scales"
+#: Key of the conventions whose label shifts a checkpoint has.
+LABEL_SHIFT = "label_shift"
 #: Beginnings of names in a state before its parts were components -> now.
 _RENAMED = {
     "stop_below": "early_exit.exit_thresholds",
@@ -38,6 +42,10 @@ class Described(Protocol):
         """Its weights belong to a list of conventions."""
 
     @property
+    def label_shift(self) -> LabelShift | None:
+        """Its shifts belong to a list of conventions."""
+
+    @property
     def init_args(self) -> dict[str, Any]:
         """The arguments that the method was built with."""
 
@@ -53,7 +61,20 @@ def identity(method: Described) -> dict[str, Any]:
         values["points"] = list(get_scheme(method.scheme).point_names)
     if method.correction is not None:
         values["conventions"] = list(method.correction.conventions)
+    if method.label_shift is not None:
+        values[LABEL_SHIFT] = list(method.label_shift.options.conventions)
     return values
+
+
+def shift_conventions(theirs: Mapping[str, Any]) -> list[str] | None:
+    """Conventions whose label shifts a checkpoint has, in order; None where it has none.
+
+    Args:
+        theirs: what the checkpoint says of itself; before it listed them, its arguments did.
+    """
+    arguments = theirs.get("init_args", {}).get("label_shift") or {}
+    names = theirs.get(LABEL_SHIFT) or arguments.get("conventions")
+    return None if names is None else list(names)
 
 
 def description(method: Described) -> dict[str, Any]:
@@ -81,7 +102,9 @@ def check_identity(theirs: dict[str, Any], method: Described, where: str) -> Non
     for key, ours in identity(method).items():
         value = theirs.get(key)
         if key == "class_path":
-            key, value, ours = "method", _class_name(value), _class_name(ours)
+            key, value, ours = "method", class_name(value), class_name(ours)
+        elif key == LABEL_SHIFT:
+            value = shift_conventions(theirs)
         if value != ours:
             raise UserError(
                 f"{where} has {key} {_text(value)}, but {_text(ours)} is configured; "
@@ -89,7 +112,8 @@ def check_identity(theirs: dict[str, Any], method: Described, where: str) -> Non
             )
 
 
-def _class_name(path: Any) -> str:
+def class_name(path: Any) -> str:
+    """Name of a class by its dotted path; where its module lies may change between versions."""
     return str(path).rpartition(".")[2]
 
 

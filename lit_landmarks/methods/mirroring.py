@@ -36,7 +36,7 @@ def flip_permutation(scheme: str | None) -> list[int] | None:
     if flip is None:
         raise UserError(
             f"scheme {scheme!r} has no left-right pairs, so that mirrored faces cannot be averaged;"
-            ' declare "flip" in its data, or leave flip_average away'
+            ' declare "flip" in its data, or omit flip_average'
         )
     return list(flip)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, cast
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
@@ -71,15 +72,21 @@ class PhasedOptimization(LightningModule):
         return self.phases.at(self.epoch_of_total, self.total_epochs)
 
     @property
-    def total_epochs(self) -> int:
-        """Epochs that this fit will have run at its end; phases divide it."""
+    def total_epochs(self) -> float:
+        """Epochs that this fit will have run at its end, 1 or more; phases divide it.
+
+        Of two limits the one that ends training first counts. Steps may end it within an epoch.
+        """
         trainer = self.trainer
+        limits: list[float] = []
         if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-            return max(trainer.max_epochs, 1)
-        if trainer.max_steps < 0:
-            return OPEN_EPOCHS
-        batches = max(trainer.num_training_batches, 1)
-        return max(round(trainer.max_steps * trainer.accumulate_grad_batches / batches), 1)
+            limits.append(trainer.max_epochs)
+        if trainer.max_steps >= 0:
+            fitting = trainer.state.fn == TrainerFn.FITTING
+            if fitting and not math.isfinite(trainer.num_training_batches):
+                trainer.fit_loop.setup_data()  # optimizers are made before data is loaded
+            limits.append(trainer.max_steps / max(steps_per_epoch(trainer), 1))
+        return max(min(limits, default=OPEN_EPOCHS), 1)
 
     @property
     def epoch_of_total(self) -> int:
@@ -134,11 +141,18 @@ class PhasedOptimization(LightningModule):
         if math.isfinite(steps):
             return int(steps)
         trainer.fit_loop.setup_data()
-        batches = int(trainer.num_training_batches)
-        return math.ceil(batches / trainer.accumulate_grad_batches) * self.total_epochs
+        return int(steps_per_epoch(trainer) * self.total_epochs)
+
+    def on_fit_end(self) -> None:
+        """Undo what phases froze, so that another fit of this method begins as the first did."""
+        if any(tuple(phase.learns) != ("",) for phase in self.phases.phases):
+            self._frozen = freeze_others(self, Phase("all", until=1.0), self._frozen)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimizer: decay only on matrices and kernels, own rates by prefix.
+
+        All parameters have a group, also those that the phases so far have frozen: without a
+        gradient the optimizer leaves them as they are.
 
         Raises:
             UserError: a prefix of `rates` that no parameter has.
@@ -146,8 +160,7 @@ class PhasedOptimization(LightningModule):
         prefixes = [*self.rates, ""]
         rows: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in prefixes}
         for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                rows[next(p for p in prefixes if name.startswith(p))].append(parameter)
+            rows[next(p for p in prefixes if name.startswith(p))].append(parameter)
         groups: list[dict[str, Any]] = []
         for prefix, parameters in rows.items():
             if prefix in self.rates and not parameters:
@@ -196,3 +209,11 @@ class PhasedOptimization(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},
         }
+
+
+def steps_per_epoch(trainer: Trainer) -> float:
+    """Optimizer steps in an epoch; infinite before data is loaded."""
+    batches = trainer.num_training_batches
+    if not math.isfinite(batches):
+        return batches
+    return math.ceil(batches / trainer.accumulate_grad_batches)

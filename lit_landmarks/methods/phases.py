@@ -73,25 +73,26 @@ class Phases:
                 )
         self.phases = tuple(phases)
 
-    def ends(self, epochs: int) -> list[int]:
-        """First epoch after each phase: shares of `epochs`, rounded up; the last is `epochs`."""
+    def ends(self, epochs: float) -> list[int]:
+        """First epoch after each phase: shares of `epochs`, rounded up."""
         return [math.ceil(phase.until * epochs - _ROUNDING) for phase in self.phases]
 
-    def at(self, epoch: int, epochs: int) -> Phase:
+    def at(self, epoch: int, epochs: float) -> Phase:
         """The phase of 0-based `epoch` of `epochs`; the last one beyond."""
         for phase, end in zip(self.phases, self.ends(max(epochs, 1)), strict=True):
             if epoch < end:
                 return phase
         return self.phases[-1]
 
-    def factor(self, schedule: Schedule, epochs: int) -> Callable[[float], float]:
+    def factor(self, schedule: Schedule, epochs: float) -> Callable[[float], float]:
         """Factor on the learning rate as a function of training progress in [0, 1].
 
         Args:
             schedule: the run's, over all of training; used by phases without one of their own.
-            epochs: number of epochs, whose phases begin with an epoch.
+            epochs: number of epochs, with the part of the last one that runs; phases begin with an
+                epoch.
         """
-        ends = [end / epochs for end in self.ends(epochs)]
+        ends = [min(end / epochs, 1.0) for end in self.ends(epochs)]
         starts = [0.0, *ends[:-1]]
 
         def at(progress: float) -> float:

@@ -81,7 +81,9 @@ def create_backbone(
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=4)
-        raise UserError(f"timm has no backbone '{name}'; did you mean {' or '.join(close) or '-'}?")
+        guess = f"did you mean {' or '.join(close)}?"
+        cure = guess if close else "give one of timm.list_models()"
+        raise UserError(f"timm has no backbone '{name}'; {cure}")
     more |= {"features_only": True} if features_only else {"num_classes": 0}
     more |= {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
     try:

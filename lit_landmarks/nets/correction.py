@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -113,7 +112,7 @@ class SemanticCorrection(Component):
         """
 
     def forward(self, prediction: Prediction, convention: Tensor | None) -> Prediction:
-        """Points in the convention of each face.
+        """Points in the convention of each face, those in 3D moved across as those in 2D.
 
         Args:
             prediction: in the reference convention.
@@ -124,9 +123,4 @@ class SemanticCorrection(Component):
         rows = self.rows[convention]
         offset = self.displace(prediction, rows)
         offset = torch.where((rows == 0).view(-1, 1, 1), torch.zeros_like(offset), offset)
-        stages = prediction.stages
-        return replace(
-            prediction,
-            points=prediction.points + offset,
-            stages=None if stages is None else stages + offset,
-        )
+        return prediction.shift(offset)

@@ -102,7 +102,7 @@ class LabelShift(nn.Module):
 
     @torch.no_grad()
     def learn(self, prediction: Prediction, batch: FaceBatch) -> None:
-        """Take a training step into the running means.
+        """Take a training step, of all processes together, into the running means.
 
         Args:
             prediction: of the step, without the shift.
@@ -111,12 +111,15 @@ class LabelShift(nn.Module):
         away = torch.where(batch.mask[..., None], batch.points - prediction.points, 0.0)
         count = batch.mask.sum(1).clamp(min=1)
         mean = away.sum(1) / count[:, None] / box_side(batch.points, batch.mask)[:, 0]
-        left = (mean * _right_of_images(batch)).sum(-1)
+        rightward = (mean * _right_of_images(batch)).sum(-1)
         rows = self.rows[batch.convention_id]
-        for row in range(len(self.shift)):
-            faces = (rows == row) & batch.mask.any(1)
-            step = torch.where(faces, left, 0.0).sum() / faces.sum().clamp(min=1)
-            self.shift[row] += self.options.momentum * step
+        faces = (rows[:, None] == torch.arange(len(self.shift), device=rows.device)) & (
+            batch.mask.any(1)[:, None]
+        )
+        sums = torch.stack((torch.where(faces, rightward[:, None], 0.0).sum(0), faces.sum(0)))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
+        self.shift += self.options.momentum * sums[0] / sums[1].clamp(min=1)
 
     def of_conventions(self, convention: Tensor | None) -> Tensor:
         """(B,) shift by convention (B,), as in `FaceInputs`; None: (1,) that of the reference."""
@@ -135,14 +138,7 @@ def shift_right(prediction: Prediction, shift: Tensor) -> Prediction:
     points = prediction.points
     side = box_side(points, torch.ones_like(points[..., 0], dtype=torch.bool))
     across = side * shift.view(-1, 1, 1)
-    still = torch.zeros_like(across)
-    offset = torch.cat((across, still), -1)
-    moved = replace(prediction, points=points + offset)
-    if prediction.stages is not None:
-        moved.stages = prediction.stages + offset
-    if prediction.points3d is not None:
-        moved.points3d = prediction.points3d + torch.cat((offset, still), -1)
-    return moved
+    return prediction.shift(torch.cat((across, torch.zeros_like(across)), -1))
 
 
 def _right_of_images(batch: FaceBatch) -> Tensor:

@@ -18,8 +18,8 @@ from lit_landmarks.nets.heatmaps import spatial_softmax
 
 Distance = Literal["squared", "euclidean", "l1", "wing"]
 
-#: Wing loss (Feng et al., CVPR 2018, eq. 5) uses w = 10, epsilon = 2 for pixels of a 256 px crop.
-WING_W, WING_EPSILON = 10.0 / 256.0, 2.0 / 256.0
+#: Wing loss (Feng et al., CVPR 2018, eq. 5): w and epsilon in pixels of a crop of this side.
+WING_SIDE, WING_W, WING_EPSILON = 256.0, 10.0, 2.0
 #: Adaptive wing loss (Wang et al., ICCV 2019).
 AWING_ALPHA, AWING_OMEGA, AWING_EPSILON, AWING_THETA = 2.1, 14.0, 1.0, 0.5
 #: Keeps the slope 0 where nothing is wrong, which would be 0 / 0.
@@ -55,7 +55,7 @@ def point_distance(
         per_point = difference.abs().mean(dim=-1)
     else:
         per_point = wing(difference).mean(dim=-1)
-    return _mean_over_faces(per_point, mask)
+    return mean_over_faces(per_point, mask)
 
 
 def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -81,10 +81,10 @@ def gaussian_nll(predicted: Tensor, log_sigma: Tensor, target: Tensor, mask: Ten
     difference = _annotated_difference(predicted, target, mask)
     log_sigma = torch.where(mask, log_sigma, 0.0)
     per_point = 0.5 * difference.square().sum(dim=-1) * torch.exp(-2.0 * log_sigma)
-    return _mean_over_faces(per_point + 2.0 * log_sigma, mask)
+    return mean_over_faces(per_point + 2.0 * log_sigma, mask)
 
 
-def place_likelihood(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+def heatmap_nll(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
     """Negative logarithm of the probability that heat maps give to the true places.
 
     The softmax of a map over its pixels is a distribution of the place; between pixels it is read
@@ -99,7 +99,7 @@ def place_likelihood(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         A scalar; 0 (with a graph) if no face has a point inside.
 
     Example:
-        >>> place_likelihood(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), torch.ones(1, 1) > 0)
+        >>> heatmap_nll(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), torch.ones(1, 1) > 0)
         tensor(2.7726)
     """
     height, width = logits.shape[-2:]
@@ -114,11 +114,15 @@ def place_likelihood(logits: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         (-1, -2)
     )
     surprise = torch.where(inside, -torch.log(share.clamp(min=1e-8)), 0.0)
-    return _mean_over_faces(surprise, inside)
+    return mean_over_faces(surprise, inside)
 
 
-def wing(difference: Tensor, w: float = WING_W, epsilon: float = WING_EPSILON) -> Tensor:
+def wing(
+    difference: Tensor, w: float = WING_W / WING_SIDE, epsilon: float = WING_EPSILON / WING_SIDE
+) -> Tensor:
     """Wing loss of each element (Feng et al., CVPR 2018, eq. 5): logarithm near 0, then linear.
+
+    The defaults are meant for differences in sides of the crop.
 
     Example:
         >>> wing(torch.tensor([0.0, 1.0]), w=1.0, epsilon=1.0)
@@ -224,7 +228,7 @@ def box_side(points: Tensor, mask: Tensor) -> Tensor:
         mask: (B, N) bool.
 
     Returns:
-        (B, 1, 1) in the unit of the points; 1 where less than two points tell.
+        (B, 1, 1) in the unit of the points; 1 where fewer than two points tell.
     """
     box = points_box(points, mask)
     side = (box[:, 2:] - box[:, :2]).amax(-1)
@@ -237,8 +241,16 @@ def _annotated_difference(predicted: Tensor, target: Tensor, mask: Tensor) -> Te
     return torch.where(mask[..., None], predicted - target.nan_to_num(), 0.0)
 
 
-def _mean_over_faces(per_point: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the annotated points of each face, then over the faces that have one."""
+def mean_over_faces(per_point: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the annotated points of each face, then over the faces that have one.
+
+    Args:
+        per_point: (B, N), 0 where `mask` is False.
+        mask: (B, N) bool.
+
+    Returns:
+        A scalar; 0 (with a graph) if no face has a point.
+    """
     count = mask.sum(dim=-1)
     per_face = per_point.sum(dim=-1) / count.clamp(min=1)
     return per_face.sum() / (count > 0).sum().clamp(min=1)

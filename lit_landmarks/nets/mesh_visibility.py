@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.geometry.zbuffer import incidence, rasterize, snap, vertex_normals
+from lit_landmarks.geometry.zbuffer import (
+    Incidence,
+    incidence,
+    rasterize,
+    snap,
+    vertex_normals,
+)
+from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.types import Prediction
 
 #: Reach in head units over which the offset of a landmark moves the mesh about it.
@@ -23,7 +30,7 @@ class MeshVisibility(nn.Module):
     """How likely each landmark is seen, by its place on the predicted 3D shape; nothing is learned.
 
     A template mesh is bent to the predicted shape. A landmark is hidden where the mesh faces away
-    from the camera, or stands before it.
+    from the camera, or stands before it. All is computed in single precision, under autocast too.
 
     Args:
         vertices: (V, 3) template mesh, head frame, lips parted as queries are.
@@ -32,12 +39,22 @@ class MeshVisibility(nn.Module):
 
     vertices: Tensor
     triangles: Tensor
+    meeting_table: Tensor
+    meeting_hubs: Tensor
+    meeting_more: Tensor
 
     def __init__(self, vertices: Tensor, triangles: Tensor) -> None:
         super().__init__()
         self.register_buffer("vertices", vertices, persistent=False)
         self.register_buffer("triangles", triangles, persistent=False)
-        self._meeting = incidence(triangles, len(vertices))
+        # Buffers, which follow the module to its device; a tuple of tensors would not.
+        for name, table in incidence(triangles, len(vertices))._asdict().items():
+            self.register_buffer(f"meeting_{name}", table, persistent=False)
+
+    @property
+    def meeting(self) -> Incidence:
+        """Which triangles meet at each vertex, where the module is."""
+        return Incidence(self.meeting_table, self.meeting_hubs, self.meeting_more)
 
     @torch.no_grad()
     def forward(self, prediction: Prediction, queries: Tensor) -> Tensor:
@@ -48,6 +65,11 @@ class MeshVisibility(nn.Module):
             queries: (B, N, 3) where the landmarks are on the template; NaN where they are not,
                 whose probability is NaN.
         """
+        with full_precision(self.vertices.device):
+            return self._by_mesh(prediction, queries)
+
+    def _by_mesh(self, prediction: Prediction, queries: Tensor) -> Tensor:
+        """See `forward`."""
         assert prediction.head3d is not None
         assert prediction.points3d is not None
         placed = queries.isfinite().all(-1)
@@ -66,7 +88,7 @@ class MeshVisibility(nn.Module):
         inverse = nearest.inverse.flatten(1).gather(1, row * _SIZE + column)
         before = torch.where(inverse > 0, 1.0 / inverse.clamp(min=1e-9) - _SIZE, torch.inf)
         behind = (points[..., 2] - before) / depth[:, None]
-        normals = vertex_normals(mesh, self.triangles, self._meeting)
+        normals = vertex_normals(mesh, self.triangles, self.meeting)
         closest = torch.cdist(queries, self.vertices.expand(queries.shape[0], -1, -1)).argmin(-1)
         facing = -normals[..., 2].gather(1, closest)
         visible = torch.sigmoid(4.0 * (_TOLERANCE - behind) / _TOLERANCE) * torch.sigmoid(

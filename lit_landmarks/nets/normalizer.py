@@ -1,11 +1,11 @@
 """Spatial normalizers: learned crops out of a wide frame, one for each face.
 
 Called a spatial transformer in the literature (Jaderberg et al., NeurIPS 2015). Any method takes
-one by configuration (`model.init_args.normalizer`); it is trained with the landmark loss alone,
-which reaches it through the affine that takes points back. Pixels pass no gradient to the crop: a
-network whose answers move with its crop gives the same landmarks for any crop, so what comes
-through the pixels is the negative of what comes through the affine, and both together teach nothing
-but noise (measured: the crop learns half as well).
+one by configuration (`model.init_args.normalizer`). It learns from a loss of its own, and from that
+of the landmarks, which reaches it through the affine that takes points back. Pixels pass no
+gradient to the crop: a network whose answers move with its crop gives the same landmarks for any
+crop, so what comes through the pixels is the negative of what comes through the affine, and both
+together teach nothing but noise (measured: the crop learns half as well).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 FACE_CENTER, FACE_SIDE = (0.0, 0.457), 1.663
 
 
-def place_ahead(queries: Tensor, share: float) -> Tensor:
+def place_frontal_face(queries: Tensor, share: float) -> Tensor:
     """Where a frontal mean face in the middle of a crop has template points.
 
     Args:
@@ -160,7 +160,7 @@ class SpatialNormalizer(Component):
         Returns:
             Mean L1 distance in sides of the face's box; 0 without points.
         """
-        template = from_centered(place_ahead(batch.queries, self.share), self.crop_size)
+        template = from_centered(place_frontal_face(batch.queries, self.share), self.crop_size)
         mask = batch.mask & template.isfinite().all(-1)
         expected = transform_points(to_input, template.nan_to_num())
         side = box_side(batch.points, mask)

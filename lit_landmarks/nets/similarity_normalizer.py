@@ -36,7 +36,8 @@ class SimilarityNormalizer(SpatialNormalizer):
         channels, maps: see `nets.spatial_softmax.SpatialSoftmaxFeatures`.
         side: of the crop before training, in sides of the image.
         levels: of the pyramid; 1 for none.
-        looks: how often it looks; each costs the same.
+        looks: how often it looks; each costs the same, and all but the last learn from the loss
+            `normalizer` alone.
         **base: see `SpatialNormalizer`.
 
     Example:
@@ -70,6 +71,11 @@ class SimilarityNormalizer(SpatialNormalizer):
             raise UserError(f"normalizer.levels is {levels}; give 1 or more")
         if looks < 1:
             raise UserError(f"normalizer.looks is {looks}; give 1 or more")
+        if looks > 1 and not self.weight:
+            raise UserError(
+                f"normalizer.weight is 0 with {looks} looks, of which only the last learns from the"
+                " landmarks; give a weight above 0, or set normalizer.looks to 1"
+            )
         self.thumbnail, self.levels, self.side = thumbnail, levels, side
         self.looks = nn.ModuleList(_Look(backbone, channels, maps) for _ in range(looks))
         share = math.log(side / _SMALLEST) / math.log(_LARGEST / _SMALLEST)

@@ -47,19 +47,21 @@ def mean_shapes(data: LandmarkDataModule) -> dict[str, Tensor]:
     return {scheme: sums[scheme] / counts[scheme][:, None] for scheme in sums}
 
 
-def measure_mean_shape(data: LandmarkDataModule, role: Role) -> dict[str, float]:
+def measure_mean_shape(
+    data: LandmarkDataModule, role: Role, means: Mapping[str, Tensor]
+) -> dict[str, float]:
     """NME in percent of the mean shape on the data sets of a role, each under its primary norm.
 
     Args:
-        data: the data module; its training sets give the mean.
+        data: the data module.
         role: val or test.
+        means: from `mean_shapes`.
 
     Returns:
         `{role}/{data set}/nme_mean_shape`, and the mean over those data sets that `{role}/nme`
         counts as `{role}/nme_mean_shape`; a set whose scheme or norm leaves nothing to measure is
         left out.
     """
-    means = mean_shapes(data)
     totals: dict[str, tuple[float, int]] = {}
     for batch, points, norms in _crops(data, role):
         for number in set(batch.dataset_id.tolist()):

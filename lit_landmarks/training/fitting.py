@@ -24,7 +24,7 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.training.baseline import measure_mean_shape
+from lit_landmarks.training.baseline import mean_shapes, measure_mean_shape
 from lit_landmarks.training.callbacks import (
     MONITOR,
     EpochLines,
@@ -211,7 +211,7 @@ def run_fit(
             transfer = transfer_weights(method, method.init_from)
             if not is_follower():
                 plain_console().print(transfer.describe())
-        set_teacher(method, data)
+        set_teacher(method, data, trainer.strategy.root_device)
         if not is_follower() and (plan.changes or not plan.run.data.is_file()):
             step = int(read_checkpoint(plan.run.last)["global_step"]) if plan.resume else 0
             record_data(plan.run, data, plan.changes, step)
@@ -237,8 +237,8 @@ def run_fit(
         raise Interrupted("" if is_follower() else _how_to_go_on(plan.run)) from None
     except Exception as error:
         failure = error
-        if (mended := explain_training_error(error)) is not None:
-            raise mended from error
+        if (explained := explain_training_error(error)) is not None:
+            raise explained from error
         raise
     finally:
         callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -270,12 +270,12 @@ def explain_training_error(error: Exception) -> UserError | None:
 
     Example:
         >>> explain_training_error(RuntimeError("Early stopping conditioned on metric `x` ..."))
-        UserError('trainer: Early stopping conditioned on metric `x` ...; mend its settings')
+        UserError('trainer: Early stopping conditioned on metric `x` ...; correct its settings')
     """
     settings = isinstance(error, MisconfigurationException) or (
         isinstance(error, RuntimeError) and str(error).startswith("Early stopping conditioned on")
     )
-    return UserError(f"trainer: {error}; mend its settings") if settings else None
+    return UserError(f"trainer: {error}; correct its settings") if settings else None
 
 
 def evaluate(
@@ -286,10 +286,13 @@ def evaluate(
     The error of the mean training shape stands beside them. Their error curves go to ced.npz.
     """
     best = run.best if run.best.is_file() else None
-    metrics = measure(trainer, method, data, "validate", best) | measure_mean_shape(data, "val")
+    means = mean_shapes(data)
+    metrics = measure(trainer, method, data, "validate", best)
+    metrics |= measure_mean_shape(data, "val", means)
     curves = collect_curves(method, ["val"])
     if data.spec.in_role("test"):
-        metrics |= measure(trainer, method, data, "test", best) | measure_mean_shape(data, "test")
+        metrics |= measure(trainer, method, data, "test", best)
+        metrics |= measure_mean_shape(data, "test", means)
         curves |= collect_curves(method, ["test"])
     if trainer.is_global_zero:
         save_curves(run.ced, curves)

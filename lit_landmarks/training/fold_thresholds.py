@@ -22,7 +22,7 @@ from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.types import FaceBatch
 
 #: Key of the folds in a checkpoint.
-FOLDS = "calibration"
+FOLDS_KEY = "calibration"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FoldThresholds:
 
 def read_fold_thresholds(checkpoint: Mapping[str, Any]) -> FoldThresholds | None:
     """The folds of a checkpoint's content; None where thresholds were not cross-fitted."""
-    state = checkpoint.get(FOLDS)
+    state = checkpoint.get(FOLDS_KEY)
     if state is None:
         return None
     return FoldThresholds(*(state[name].numpy() for name in ("faces", "fold", "thresholds")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_landmarks.errors import UserError
@@ -25,10 +27,25 @@ class FreezeBatchNorm(Callback):
         if not 0.0 <= after <= 1.0:
             raise UserError(f"FreezeBatchNorm.after is {after}; it is a part of training, 0 to 1")
         self.after = after
+        self._epoch: int | None = None
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Freeze once the epoch is reached; a resumed run freezes at the same one."""
-        epoch, total = trainer.current_epoch, trainer.max_epochs or 0
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the epoch of a fit before."""
+        self._epoch = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Freeze once the epoch is reached; a resumed run freezes at the same one.
+
+        Before the first batch and not where an epoch starts: there a phase that begins lets its
+        norms learn again, after the callbacks had their turn.
+        """
+        if trainer.current_epoch == self._epoch:
+            return
+        self._epoch = trainer.current_epoch
+        epoch: int = trainer.current_epoch
+        total: float = trainer.max_epochs or 0
         if isinstance(pl_module, LandmarkModule):
             epoch, total = pl_module.epoch_of_total, pl_module.total_epochs
         if epoch >= self.after * total:

@@ -17,15 +17,14 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lit_landmarks.draw import FaceAnnotator, Image, save_jpeg
 from lit_landmarks.errors import UserError
-from lit_landmarks.metrics import NORMS
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import has_mean_face
 from lit_landmarks.template.mesh import fitting_triangles
+from lit_landmarks.training.face_errors import measure_faces
 from lit_landmarks.training.run_directory import write_json
 from lit_landmarks.types import DatasetSpec, DataSpec, FaceBatch, Prediction, Role
 
@@ -82,16 +81,6 @@ class Candidate:
     picture: Image
 
 
-def measure_faces(prediction: Prediction, batch: FaceBatch, spec: DataSpec) -> list[float]:
-    """NME (B,) of the faces of a batch in percent, each under its data set's primary norm."""
-    off = torch.linalg.vector_norm(prediction.points - batch.points, dim=-1)
-    count = batch.mask.sum(dim=-1)
-    mean = torch.where(batch.mask, off, 0.0).sum(dim=-1) / count
-    primary = [NORMS.index(spec.datasets[n].primary_norm) for n in batch.dataset_id.tolist()]
-    norms = batch.norms.gather(1, torch.tensor(primary, device=off.device).unsqueeze(1)).squeeze(1)
-    return [float(v) for v in (100.0 * mean / norms).tolist()]
-
-
 def draw_face(prediction: Prediction, batch: FaceBatch, place: int, dataset: DatasetSpec) -> Image:
     """Draws one face of a batch with labels and prediction."""
     zoom = max(1, round(WIDTH / batch.image.shape[-1]))
@@ -135,7 +124,7 @@ class Gallery:
 
     def add(self, prediction: Prediction, batch: FaceBatch) -> None:
         """Adds the faces of a batch; repeats, and faces without an error, are left out."""
-        errors = measure_faces(prediction, batch, self.spec)
+        errors = measure_faces(prediction.points, batch, self.spec).tolist()
         sets, rows = batch.dataset_id.tolist(), batch.index.tolist()
         for place, (number, row, nme) in enumerate(zip(sets, rows, errors, strict=True)):
             if row < 0 or row in self.errors.get(number, ()) or not np.isfinite(nme):

@@ -23,11 +23,11 @@ from lit_landmarks.draw import (
     save_png,
 )
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.training.face_errors import measure_faces
 from lit_landmarks.training.gallery import (
     Gallery,
     choose_faces,
     draw_face,
-    measure_faces,
     save_gallery,
 )
 from lit_landmarks.training.processes import gather
@@ -55,7 +55,9 @@ class Media(Callback):
     Args:
         directory: where the files go; None is `overlays/` of the run.
         faces: number of faces, shared among the data sets (at least one of each).
-        every_n_epochs: while training; the last epoch and evaluations outside of it always draw.
+        every_n_epochs: while training; evaluations outside of it always draw, and the last epoch if
+            a limit on epochs, steps or time ends training there (early stopping decides only after
+            the evaluation).
     """
 
     def __init__(
@@ -118,7 +120,9 @@ class Media(Callback):
             return False
         done = trainer.current_epoch + 1
         training = trainer.state.fn == TrainerFn.FITTING
-        return not training or done % self.every_n_epochs == 0 or done == trainer.max_epochs
+        last = done == trainer.max_epochs or trainer.should_stop
+        last |= 0 <= trainer.max_steps <= trainer.global_step
+        return not training or last or done % self.every_n_epochs == 0
 
     def _draw(self, outputs: Any, batch: FaceBatch) -> None:
         if self._drawn is None or not isinstance(outputs, Mapping):
@@ -126,11 +130,16 @@ class Media(Callback):
         prediction: Prediction = outputs["prediction"]
         if self._drawn.gallery is not None:
             self._drawn.gallery.add(prediction, batch)
-        sets, rows = batch.dataset_id.tolist(), batch.index.tolist()
-        for place, (number, row) in enumerate(zip(sets, rows, strict=True)):
-            if row in self._drawn.wanted.get(number, ()):
-                dataset = self._drawn.spec.datasets[number]
-                nme = measure_faces(prediction, batch, self._drawn.spec)[place]
+        faces = zip(batch.dataset_id.tolist(), batch.index.tolist(), strict=True)
+        wanted = [
+            (place, number, row)
+            for place, (number, row) in enumerate(faces)
+            if row in self._drawn.wanted.get(number, ())
+        ]
+        if wanted:
+            errors = measure_faces(prediction.points, batch, self._drawn.spec).tolist()
+            for place, number, row in wanted:
+                dataset, nme = self._drawn.spec.datasets[number], errors[place]
                 picture = draw_face(prediction, batch, place, dataset)
                 self._drawn.faces[number, row] = picture, f"{dataset.name} {nme:.1f} % #{row}"
 

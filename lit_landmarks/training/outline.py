@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lit_landmarks.compute import Cost
 from lit_landmarks.console import plain_console
 from lit_landmarks.methods.base import LandmarkModule
+from lit_landmarks.methods.optimization import steps_per_epoch
 from lit_landmarks.methods.phases import Phases
 from lit_landmarks.types import DataSpec
 
@@ -84,7 +85,7 @@ def describe_fit(trainer: Trainer, method: LandmarkModule, spec: DataSpec, cost:
     )
 
 
-def describe_phases(phases: Phases, epochs: int) -> str:
+def describe_phases(phases: Phases, epochs: float) -> str:
     """One line: the epochs of each phase, counted from 1.
 
     Example:
@@ -104,16 +105,11 @@ def describe_phases(phases: Phases, epochs: int) -> str:
     return f"phases: {', '.join(parts)}{cure}"
 
 
-def steps_per_epoch(trainer: Trainer) -> int:
-    """Optimizer steps in an epoch."""
-    return math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-
-
 def total_steps(trainer: Trainer) -> int | None:
     """Optimizer steps of the whole training; None where neither epochs nor steps limit it."""
     limits = [trainer.max_steps] if trainer.max_steps >= 0 else []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        limits.append(trainer.max_epochs * steps_per_epoch(trainer))
+        limits.append(trainer.max_epochs * int(steps_per_epoch(trainer)))
     return min(limits, default=None)
 
 

@@ -44,6 +44,6 @@ def check_precision(arguments: Mapping[str, Any]) -> None:
         ):
             name = plugin if isinstance(plugin, str) else type(plugin).__name__
             raise UserError(
-                f"trainer.plugins has {name}, which converts the labels too; leave it away and set"
+                f"trainer.plugins has {name}, which converts the labels too; remove it and set"
                 " trainer.precision to bf16-mixed, 16-mixed or 32-true"
             )

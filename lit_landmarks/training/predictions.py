@@ -19,9 +19,8 @@ from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.files import atomic_path, write_atomic
 from lit_landmarks.geometry.crops import affine_scale, transform_points
 from lit_landmarks.methods.steps import MethodSteps
-from lit_landmarks.metrics import NORMS
-from lit_landmarks.metrics.functional import nme
 from lit_landmarks.training.evaluation import heed_choices
+from lit_landmarks.training.face_errors import measure_faces
 from lit_landmarks.training.processes import gather_faces, use_threads_of_one
 from lit_landmarks.types import FaceBatch, Prediction
 
@@ -32,7 +31,7 @@ class _Collector(Callback):
     """Collects what a method predicts for each face, in pixels of the image files."""
 
     def __init__(self, data: LandmarkDataModule) -> None:
-        self.norms = [NORMS.index(d.primary_norm) for d in data.spec.datasets]
+        self.spec = data.spec
         self.columns: dict[str, list[Any]] = {
             name: [] for name in ("points", "dataset_id", "index")
         }
@@ -47,8 +46,6 @@ class _Collector(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Appends the faces of a batch."""
-        norm = torch.tensor(self.norms, device=batch.norms.device)[batch.dataset_id]
-        denominators = batch.norms.gather(1, norm[:, None])[:, 0]
         values: dict[str, Tensor | None] = {
             "points": transform_points(batch.frame_to_image, outputs.points),
             "dataset_id": batch.dataset_id,
@@ -56,7 +53,7 @@ class _Collector(Callback):
             "truth": transform_points(batch.frame_to_image, batch.points).where(
                 batch.mask[..., None], torch.nan
             ),
-            "nme": nme(outputs.points, batch.points, denominators, batch.mask),
+            "nme": measure_faces(outputs.points, batch, self.spec),
             "predicted_error": None if outputs.error is None else outputs.error[-1],
             "exit_stage": outputs.exit_stage,
             "pose": None if outputs.pose is None else outputs.pose[:, :3],

@@ -27,12 +27,12 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.files import atomic_path
 from lit_landmarks.methods.identity import FORMAT, IDENTITY, SCALES
 from lit_landmarks.training.checkpoints import CHOSEN_ON, read_checkpoint
-from lit_landmarks.training.fold_thresholds import FOLDS
+from lit_landmarks.training.fold_thresholds import FOLDS_KEY
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 from lit_landmarks.weights import find_weights, shipped_folder
 
 #: Keys of a checkpoint that an evaluation reads; all others are left out.
-_READ = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", CHOSEN_ON, FOLDS)
+_READ = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", CHOSEN_ON, FOLDS_KEY)
 #: Largest magnitude in half precision.
 _LARGEST = torch.finfo(torch.float16).max
 

@@ -19,7 +19,7 @@ from lit_landmarks.data.columns import read_arrays
 from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
-from lit_landmarks.files import atomic_path
+from lit_landmarks.files import atomic_path, hold_lock
 from lit_landmarks.geometry import transform_points
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.nets.distillation import TeacherOptions
@@ -38,13 +38,15 @@ class Teacher:
 
     Args:
         options: where it is, and how it answers.
+        device: that it runs on; None: the first GPU if there is one.
 
     Raises:
         UserError: no such checkpoint, or a mean with mirror images that its scheme does not allow.
     """
 
-    def __init__(self, options: TeacherOptions) -> None:
+    def __init__(self, options: TeacherOptions, device: torch.device | None = None) -> None:
         self.options = options
+        self.device = device or torch.device(default_device())
         path = find_checkpoint(options.run)
         self.method, description = load_method(path)
         if "crop" not in description:
@@ -61,6 +63,8 @@ class Teacher:
         self, dataset: FaceDataset, name: str, folder: str | None, scheme: str | None = None
     ) -> NDArray[np.float32]:
         """Landmarks of all faces of a data set, from the cache if it holds them.
+
+        Of several processes one predicts them, and the others wait for its file.
 
         Args:
             dataset: the faces, cut by the boxes of their labels.
@@ -82,8 +86,12 @@ class Teacher:
         settings = (scheme, dataset.convention, self.options.flip_average, _VERSION)
         digest.update(repr((self.key, settings)).encode())
         path = cache_folder(folder) / f"teacher-{digest.hexdigest()[:32]}.npz"
-        points = _read(path, (len(index), len(mapping), 2))
-        if points is None:
+        shape = (len(index), len(mapping), 2)
+        if (points := _read(path, shape)) is not None:
+            return points
+        with hold_lock(path):
+            if (points := _read(path, shape)) is not None:
+                return points
             own = self._predict(dataset, name, scheme)
             points = np.where(mapping[:, None] < 0, np.float32(np.nan), own[:, mapping.clip(0)])
             with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -93,8 +101,7 @@ class Teacher:
     @torch.no_grad()
     def _predict(self, dataset: FaceDataset, name: str, scheme: str) -> NDArray[np.float32]:
         """(n, M, 2) landmarks in image pixels, in the teacher's scheme, or `scheme` if asked."""
-        device = torch.device(default_device())
-        method = self.method.to(device)
+        device, method = self.device, self.method.to(self.device)
         boxes = torch.from_numpy(dataset.index().box)
         blocks = torch.split(torch.arange(len(boxes)), _FACES_AT_ONCE)
         title = f"teacher on {escape(name)}"
@@ -118,15 +125,22 @@ class Teacher:
         return points
 
 
-def set_teacher(method: LandmarkModule, data: LandmarkDataModule) -> None:
+def set_teacher(
+    method: LandmarkModule, data: LandmarkDataModule, device: torch.device | None = None
+) -> None:
     """Give the training faces of a method that has a teacher the landmarks of that teacher.
+
+    Args:
+        method: the method that learns.
+        data: its data.
+        device: that the teacher runs on, the one that this process trains on.
 
     Raises:
         UserError: the teacher cannot be loaded, or answers in another scheme.
     """
     if method.teacher is None:
         return
-    teacher = Teacher(method.teacher)
+    teacher = Teacher(method.teacher, device)
     for name, dataset in data.sets["train"].items():
         data.set_teacher(name, teacher.label(dataset, name, data.cache_dir, data.scheme))
 

@@ -1,6 +1,7 @@
 """Weights of a checkpoint that fit another method, scheme or size: what `init_from` takes.
 
-- A checkpoint of the same method, scheme and sizes is taken whole.
+- A checkpoint of the same method, scheme and sizes is taken whole, but for the thresholds of an
+  early exit, which belong to the faces that they were set on.
 - Of another one, tensors of the same name and shape are taken; those of a backbone only if it is
   the same architecture, and then from whatever method.
 - Tensors with entries for each landmark (`LandmarkModule.landmark_axes`) are taken landmark by
@@ -21,14 +22,23 @@ from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
-from lit_landmarks.methods.identity import FORMAT, IDENTITY, identity
+from lit_landmarks.methods.identity import (
+    FORMAT,
+    IDENTITY,
+    LABEL_SHIFT,
+    class_name,
+    identity,
+    shift_conventions,
+)
 from lit_landmarks.methods.landmark_axes import LandmarkAxis, match_landmarks
 from lit_landmarks.nets.backbone import backbone_tensors
 from lit_landmarks.schemes import get_scheme, is_built_in
 from lit_landmarks.training.checkpoints import build_method, find_checkpoint, read_checkpoint
 
-#: Fresh tensors that are named in the line; of more the number is told.
+#: Fresh tensors that are named in the line; of more the number is given.
 _NAMED = 3
+#: Thresholds belong to the faces that they were set on.
+_EARLY_EXIT = "early_exit."
 
 
 @dataclass
@@ -91,10 +101,12 @@ def transfer_weights(method: LandmarkModule, source: str | Path) -> Transfer:
     state: dict[str, Tensor] = content["state_dict"]
     theirs: dict[str, Any] = content[IDENTITY]
     own = method.state_dict()
-    label = f"{source} ({_class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
+    label = f"{source} ({class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
     transfer = Transfer(label)
     if _is_same(theirs, method, state, own):
-        merged, transfer.whole = state, set(own)
+        thresholds = {n: value for n, value in own.items() if n.startswith(_EARLY_EXIT)}
+        merged = {**state, **thresholds}
+        transfer.whole = own.keys() - thresholds.keys()
     else:
         merged = _merge(method, own, state, theirs, transfer)
     _count(transfer, method)
@@ -121,7 +133,9 @@ def _is_same(
     for key, value in identity(method).items():
         other = theirs.get(key)
         if key == "class_path":
-            other, value = _class_name(other), _class_name(value)
+            other, value = class_name(other), class_name(value)
+        elif key == LABEL_SHIFT:
+            other = shift_conventions(theirs)
         if other != value:
             return False
     if _shapes(state) != _shapes(own):
@@ -169,7 +183,7 @@ def _merge(
             transfer.sizes[name] = f"{_size(new)} there, {_size(old)} here"
     # Settings, not weights: they are those of the new run.
     settings = {axis.chosen for axis in axes.values()}
-    settings |= {name for name in state if name.startswith("early_exit.")}
+    settings |= {name for name in state if name.startswith(_EARLY_EXIT)}
     transfer.unused = len(state.keys() - used - settings)
     return merged
 
@@ -181,12 +195,15 @@ def _counterparts(
     theirs: Mapping[str, Any],
 ) -> dict[str, str]:
     """Name of each tensor -> its name in the checkpoint; without those that must not be taken."""
-    # Thresholds belong to the faces that they were set on, and lists of landmarks to the settings.
+    # Lists of landmarks are settings.
     barred = {axis.chosen for axis in method.landmark_axes().values()}
-    names = {n: n for n in own if n not in barred and not n.startswith("early_exit.")}
+    names = {n: n for n in own if n not in barred and not n.startswith(_EARLY_EXIT)}
     if method.correction is not None:
         same = theirs.get("conventions") == list(method.correction.conventions)
         names = {n: n for n in names if same or not n.startswith("correction.")}
+    if method.label_shift is not None:
+        same = shift_conventions(theirs) == list(method.label_shift.options.conventions)
+        names = {n: n for n in names if same or not n.startswith("label_shift.")}
     backbone = backbone_tensors(method)
     source = _backbone_of(theirs, method) if backbone else {}
     if source:
@@ -287,10 +304,6 @@ def _point_names(theirs: Mapping[str, Any]) -> tuple[str, ...]:
     if is_built_in(name):
         return get_scheme(name).point_names
     return tuple(theirs.get("points", ()))
-
-
-def _class_name(path: Any) -> str:
-    return str(path).rpartition(".")[2]
 
 
 def _size(value: Tensor) -> str:

@@ -85,3 +85,15 @@ def test_patches_that_are_kept_weigh_and_lie_apart() -> None:
     assert len(set(found)) == 20
     with pytest.raises(UserError, match="cannot keep 69 of 68"):
         select_patches(measure_attention(looked(even), "ibug68", range(68)), 69)
+
+
+def test_a_mouth_that_nobody_labelled_is_neither_open_nor_closed() -> None:
+    records = looked(dict.fromkeys((*HUMAN_ORDER, "brows"), 0.5))
+    corners = [NAMES.index(f"{side}_eye_outer") for side in ("right", "left")]
+    records.truth[:, corners] = [[0.0, 0.0], [100.0, 0.0]]
+    upper, lower = (NAMES.index(f"{side}_lip_inner") for side in ("upper", "lower"))
+    records.truth[:, [upper, lower]] = [[50.0, 60.0], [50.0, 61.0]]
+    records.truth[:10, lower] = [50.0, 90.0]
+    records.truth[12:20, lower] = np.nan
+    found = measure_attention(records, "ibug68", range(68))
+    assert (found.faces["mouth open"], found.faces["mouth closed"]) == (10, 12)

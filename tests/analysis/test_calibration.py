@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lit_landmarks.analysis.calibration import Goal, calibrate, choose_report_folder
+from lit_landmarks.analysis.calibration import (
+    Goal,
+    calibrate,
+    choose_report_folder,
+    count_stages_by_group,
+)
 from lit_landmarks.analysis.records import FaceRecords, split_by_set
 from lit_landmarks.analysis.thresholds import measure_thresholds
+from lit_landmarks.schemes import get_scheme
 
 
 def two_stages() -> FaceRecords:
@@ -77,6 +84,21 @@ def test_calibration_is_written_with_figures_of_each_set(tmp_path: Path) -> None
         "yaw 15-30": {"faces": 1, "stages": 1.0, "stopped_early": 1.0},
     }
     assert picture.stat().st_size > 5000
+
+
+def test_faces_without_labels_or_pose_are_in_no_group_that_asks_for_them() -> None:
+    """Closed and frontal, closed and turned, of an unlabelled mouth, and without a pose."""
+    names = get_scheme("ibug68").point_names
+    truth = np.zeros((4, 68, 2))
+    truth[:, names.index("left_eye_outer")] = [100.0, 0.0]
+    truth[2, names.index("upper_lip_inner")] = np.nan
+    pose = np.array([[3.0, 0, 0], [-40.0, 0, 0], [5.0, 0, 0], [np.nan, 0, 0]])
+    records = replace(two_stages(), truth=truth, pose=pose)
+    groups = count_stages_by_group(records, (5.0,), "ibug68")
+    faces = {name: group["faces"] for name, group in groups.items()}
+    assert faces == {
+        "yaw 0-15": 2, "yaw 30-45": 1, "mouth closed": 3, "frontal and neutral": 1, "all others": 1,
+    }  # fmt: skip
 
 
 def test_without_early_exit_only_the_detector_is_calibrated(tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def test_gradient_is_that_of_the_blended_target(alpha: float, seed: int) -> None
         {"smooth": "both"},
         {"share": 0.0},
         {"pose_scale": 0.0},
+        {"pose_scale": float("inf")},
+        {"alpha": -1.0},
+        {"alpha": float("nan")},
+        {"clamp": -0.5},
+        {"clamp": float("inf")},
+        {"pose_weight": -0.5},
+        {"pose_weight": float("nan")},
+        {"head_l2": -0.01},
     ],
 )
 def test_bad_options_are_told(bad: dict[str, object]) -> None:

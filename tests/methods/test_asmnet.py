@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from lit_landmarks.geometry.shape_model import pca
 from lit_landmarks.methods.asmnet import ASMNet, ASMNetwork, MobileNetBaseline
 from lit_landmarks.methods.asmnet.loss import ASMLossOptions
 from lit_landmarks.methods.asmnet.network import FEATURES
-from lit_landmarks.methods.asmnet.optimum import measure_distances
+from lit_landmarks.methods.asmnet.optimum import OptimumDistance, measure_distances
 from lit_landmarks.methods.schedules import Constant, OneCycle
 from lit_landmarks.training.callbacks import EpochSeed
 from lit_landmarks.training.freeze import FreezeBatchNorm
 from lit_landmarks.training.transfer import transfer_weights
 from lit_landmarks.types import FaceBatch
 from tests.support.callbacks import Stop
+from tests.support.toys import OneView
 
 SIZE = 64
 
@@ -275,6 +277,65 @@ def test_tiny_overfit_reaches_the_optimum_of_its_loss(
         assert to_truth == pytest.approx(optimum_to_truth, abs=0.3)
     else:
         assert to_truth < 0.5
+
+
+def test_the_optimum_is_measured_in_the_crop_of_a_normalizer(
+    make_data: Callable[..., Any],
+) -> None:
+    """Without a smooth term it is the truth; with one it lies where a crop as such has it."""
+    data = make_data(4)
+    views = [OneView(zoom=1.0, crop_size=SIZE), OneView(zoom=0.8, angle=20.0, crop_size=32)]
+    methods = [ASMNet.tiny(normalizer=view).eval() for view in views]
+    optima = []
+    for method in methods:
+        statistics = data.shape_statistics()
+        method.set_shape_statistics(statistics)
+        with torch.no_grad():
+            prediction = method(data.faces.inputs)
+        assert prediction.crop is not None
+        truth = method.optimum(data.faces, 0.0, prediction.crop)
+        torch.testing.assert_close(truth, data.faces.points, atol=1e-3, rtol=0)
+        distances = measure_distances(method, prediction, data.faces)
+        last, _ = method.loss.alphas()[-1]
+        optima.append(method.optimum(data.faces, last, prediction.crop))
+        gap = (optima[-1] - data.faces.points).norm(dim=-1).mean(1)
+        eyes = data.faces.norms[:, 0]
+        torch.testing.assert_close(distances[:, 1], 100.0 * gap / eyes)
+    plain = ASMNet.tiny()
+    plain.set_shape_statistics(data.shape_statistics())
+    last, _ = plain.loss.alphas()[-1]
+    torch.testing.assert_close(optima[0], plain.optimum(data.faces, last), atol=1e-3, rtol=0)
+
+
+def test_repeated_faces_of_other_processes_do_not_count(
+    make_data: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two processes has half as many faces, twice as far from the optimum."""
+    data, method, callback = make_data(4), ASMNet.tiny().eval(), OptimumDistance()
+    method.set_shape_statistics(data.shape_statistics())
+    faces = replace(data.faces, index=torch.tensor([0, 1, -1, -1]))
+    with torch.no_grad():
+        prediction = method(faces.inputs)
+    expected = measure_distances(method, prediction, faces)[:2].double().mean(0)
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(method, "log_dict", logged.update)
+
+    class TwoProcesses:
+        world_size = 2
+
+        @property
+        def strategy(self) -> TwoProcesses:
+            return self
+
+        def reduce(self, sums: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "sum"
+            return sums + torch.cat((2.0 * expected, torch.tensor([1.0])))
+
+    trainer: Any = TwoProcesses()
+    callback.on_validation_epoch_start(trainer, method)
+    callback.on_validation_batch_end(trainer, method, {"prediction": prediction}, faces)
+    callback.on_validation_epoch_end(trainer, method)
+    assert list(logged.values()) == pytest.approx((4.0 * expected / 3.0).tolist())
 
 
 def test_bad_schedule_parts_are_told() -> None:

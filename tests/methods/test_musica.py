@@ -1,4 +1,4 @@
-"""MuSiCa: published size and cost, patches, early stop, and what each option does."""
+"""MuSiCa: published size and cost, patches, early exit, and what each option does."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_all_or_none_may_leave(level: float) -> None:
     found = net(image, stop=torch.tensor([level, level]))
     assert found.points.shape == (3, 3, 6, 2)
     assert (found.exits == (0 if level > 0 else 2)).all()
-    assert torch.equal(found.points[-1], net(image, iterations=1 if level > 0 else 3).points[-1])
+    assert torch.equal(found.points[-1], net(image, count=1 if level > 0 else 3).points[-1])
 
 
 def test_an_early_face_costs_less(make_faces: Callable[..., FaceBatch]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.phases import Phase, Phases, check_prefixes
 from lit_landmarks.methods.schedules import Constant, Cosine, Steps
 from lit_landmarks.training.callbacks import EpochSeed, make_best_checkpoint
+from lit_landmarks.training.freeze import FreezeBatchNorm
 from tests.support.callbacks import Stop
 from tests.support.two_phases import TwoPhases
 
@@ -144,6 +146,31 @@ def thirds() -> list[Phase]:
     return [Phase("a", 0.25), Phase("b", 0.5), Phase("c", 1.0)]
 
 
+class Norms(Callback):
+    """Whether the norm of the body takes statistics of the batch, in each epoch."""
+
+    def __init__(self) -> None:
+        self.training: list[bool] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        assert isinstance(pl_module, TwoPhases)
+        self.training.append(pl_module.body[3].training)
+
+
+def test_norms_frozen_for_the_rest_of_training_stay_so_when_a_phase_begins(
+    make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The second phase lets the body learn, whose norms were frozen with it."""
+    norms = Norms()
+    fit(module(), make_data(2), tmp_path, FreezeBatchNorm(0.5), norms, epochs=4)
+    assert norms.training == [False] * 4
+    norms = Norms()
+    fit(module(), make_data(2), tmp_path, FreezeBatchNorm(0.75), norms, epochs=4)
+    assert norms.training == [False, False, True, False]
+
+
 class Progress(Callback):
     """Phase of each epoch, and learning rate after each step."""
 
@@ -163,9 +190,9 @@ class Progress(Callback):
         trainer.should_stop |= trainer.current_epoch + 1 == self.last
 
 
-def endless(root: Path, *callbacks: Callback, **more: Any) -> Trainer:
+def endless(root: Path, *callbacks: Callback, max_epochs: int = -1, **more: Any) -> Trainer:
     return Trainer(
-        default_root_dir=root, accelerator="cpu", max_epochs=-1, callbacks=list(callbacks),
+        default_root_dir=root, accelerator="cpu", max_epochs=max_epochs, callbacks=list(callbacks),
         logger=False, enable_progress_bar=False, enable_model_summary=False,
         enable_checkpointing=False, num_sanity_val_steps=0, limit_val_batches=0, **more,
     )  # fmt: skip
@@ -210,3 +237,47 @@ def test_steps_end_a_training_without_epochs(make_data: Callable[..., Any], tmp_
     trainer.fit(method, make_data(4, batch_size=2))
     assert progress.phases == ["a", "a", "b", "b", "c", "c", "c", "c"], "one step an epoch"
     assert progress.rates[-1] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("max_epochs", [-1, 100])
+def test_phases_divide_the_limit_that_ends_training_first(
+    max_epochs: int, make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A phase has its own schedule in the epochs that it has, whichever limit gives them."""
+    first, middle, _ = thirds()
+    phases = [first, middle, Phase("c", 1.0, schedule=Cosine())]
+    method, progress = TwoPhases.tiny(schedule=Constant(), phases=phases), Progress()
+    trainer = endless(
+        tmp_path, progress, max_epochs=max_epochs, max_steps=8, accumulate_grad_batches=2
+    )
+    trainer.fit(method, make_data(4, batch_size=2))
+    assert progress.phases == ["a", "a", "b", "b", "c", "c", "c", "c"], "one step an epoch"
+    shares = [rate / 2e-3 for rate in progress.rates[1::2]]
+    wave = [0.5 * (1 + math.cos(math.pi * part / 4)) for part in (1, 2, 3, 4)]
+    assert shares == pytest.approx([1.0, 1.0, 1.0, 1.0, *wave], abs=1e-6)
+
+
+def test_steps_that_end_within_an_epoch_end_the_last_phase(
+    make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    phases = [Phase("a", 0.5), Phase("b", 1.0, schedule=Cosine())]
+    method, progress = TwoPhases.tiny(schedule=Constant(), phases=phases), Progress()
+    endless(tmp_path, progress, max_steps=5).fit(method, make_data(4, batch_size=2))
+    assert progress.phases == ["a", "a", "b"], "two steps an epoch"
+    shares = [rate / 2e-3 for rate in progress.rates]
+    assert shares == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.0], abs=1e-6)
+
+
+def test_another_fit_of_the_same_method_begins_as_the_first(
+    make_data: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Here the body learns last: what is frozen at the end learns first in the next fit."""
+    phases = [Phase("head", 0.5, learns=["head"]), Phase("body", 1.0, learns=["body"])]
+    method, watch = module(phases=phases), Watch()
+    fit(method, make_data(4, batch_size=2), tmp_path, epochs=2)
+    assert all(parameter.requires_grad for parameter in method.parameters())
+    before = method.head.weight.detach().clone()
+    trainer = fit(method, make_data(4, batch_size=2), tmp_path, watch, epochs=2)
+    groups = trainer.optimizers[0].param_groups
+    assert sum(len(group["params"]) for group in groups) == len(list(method.parameters()))
+    assert not torch.equal(watch.states[0]["head.weight"], before)

@@ -26,6 +26,7 @@ from lit_landmarks.methods.spiga.loss import (
 from lit_landmarks.methods.spiga.network import project_face
 from lit_landmarks.methods.spiga.targets import draw_edges, pose_targets
 from lit_landmarks.nets.attention import LandmarkAttention
+from lit_landmarks.nets.error_head import ErrorHeadOptions
 from lit_landmarks.schemes import get_scheme
 from lit_landmarks.template import mean_face
 from lit_landmarks.types import FaceInputs
@@ -246,6 +247,23 @@ class _PoseAlone(torch.nn.Module):
 
     def forward(self, inputs: FaceInputs) -> Tensor:
         return self.method.estimate_pose(inputs)
+
+
+def test_a_start_at_the_heat_maps_is_in_single_precision_under_autocast() -> None:
+    """Places in 16 bits would be off by a quarter of a pixel, and mix with those of the steps."""
+    torch.manual_seed(0)
+    method = SPIGA.tiny(start="heatmaps", error_head=ErrorHeadOptions()).eval()
+    inputs = FaceInputs(torch.rand(2, 3, 64, 64))
+    assert method.early_exit is not None
+    first_leaves = torch.tensor([[torch.inf, 0.0], [-torch.inf, -torch.inf]])
+    with torch.no_grad(), method.early_exit.use_face_thresholds(first_leaves):
+        with torch.autocast("cpu", torch.bfloat16):
+            field = method.network.backbone(inputs.image)
+            answer = method.network.backbone.answer(field)[0]
+            prediction = method(inputs)
+        assert answer.points.dtype == prediction.points.dtype == torch.float32
+        assert prediction.exit_stage.tolist() == [0, 2]
+        torch.testing.assert_close(prediction.stages[0], answer.points * 64 - 0.5)
 
 
 # ---- targets and losses --------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.spiga import SPIGA
 from lit_landmarks.methods.spiga.cascade import CascadeOptions
-from lit_landmarks.methods.spiga.fields import Answer
+from lit_landmarks.methods.spiga.fields import BackboneLandmarks
 from lit_landmarks.methods.spiga.loss import (
     SPIGALossOptions,
 )
@@ -189,7 +189,7 @@ def test_a_normalizer_learns_where_the_backbone_sees_landmarks(
     shape = torch.rand(2, 68, 2)
     crop = torch.tensor([[[1.2, 0.1, 3.0], [-0.1, 1.2, 5.0]]]).expand(2, -1, -1).clone()
     method = SPIGA.tiny(loss=SPIGALossOptions(heatmaps=0.0, edges=0.0, pose=0.0))
-    answer = Answer(shape, torch.zeros(2, 68, 16, 16), torch.zeros(2, 6))
+    answer = BackboneLandmarks(shape, torch.zeros(2, 68, 16, 16), torch.zeros(2, 6))
 
     def loss(zoom: Tensor) -> Tensor:
         moved = torch.cat((crop[..., :2] * zoom, crop[..., 2:]), -1)

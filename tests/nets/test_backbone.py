@@ -21,11 +21,6 @@ def test_pooled_vector_has_the_promised_length(name: str) -> None:
     assert backbone(torch.rand(1, 3, 64, 64)).shape == (1, backbone.num_features)
 
 
-def test_unknown_backbone_names_the_closest() -> None:
-    with pytest.raises(UserError, match="mobilenetv2_100"):
-        create_backbone("mobilenetv2_10")
-
-
 def test_input_norm_by_hand() -> None:
     image = torch.full((1, 3, 2, 2), 0.75)
     assert torch.equal(InputNorm("unit")(image), image)
@@ -120,3 +115,12 @@ def test_strides_that_a_backbone_has_not(settings: dict[str, object], message: s
 def test_stochastic_depth_that_a_backbone_has_not() -> None:
     with pytest.raises(UserError, match="'ghostnet_100' has no stochastic depth"):
         FeatureMaps("ghostnet_100", drop_path_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("mobilenetv2_10", "did you mean .*mobilenetv2_100 or "), ("qqqq", "give one of timm")],
+)
+def test_an_unknown_backbone_is_refused_with_names_that_there_are(name: str, cure: str) -> None:
+    with pytest.raises(UserError, match=f"timm has no backbone '{name}'; {cure}"):
+        create_backbone(name)

@@ -92,6 +92,22 @@ def test_canonical_displacements_are_seen_as_the_head_is(yaw: float) -> None:
     assert torch.equal(same.points, points)
 
 
+def test_points_in_3d_stay_above_those_in_2d() -> None:
+    correction = CanonicalCorrection(conventions=CONVENTIONS)
+    face = mean_face("ibug68")
+    correction.connect("ibug68", face)
+    assert correction.table is not None
+    torch.nn.init.normal_(correction.table, std=0.05)
+    deep = (face * 40.0 + 64.0).expand(4, -1, -1)
+    prediction = Prediction(deep[..., :2], stages=deep[None, ..., :2], points3d=deep)
+    moved = correction(prediction, ASKED)
+    assert moved.points3d is not None
+    assert torch.equal(moved.points3d[..., :2], moved.points)
+    assert torch.equal(moved.points3d[..., 2], deep[..., 2])
+    assert torch.equal(moved.points3d[0], deep[0])
+    assert not torch.allclose(moved.points, deep[..., :2], atol=0.1)
+
+
 def test_turning_displacements_follow_the_yaw() -> None:
     correction = CanonicalCorrection(conventions=CONVENTIONS, turning=True)
     face = mean_face("ibug68")

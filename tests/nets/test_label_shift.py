@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor
@@ -94,6 +97,36 @@ def test_each_convention_has_its_own() -> None:
     assert moved[1].abs().max() == 0.0
     unasked = shift(still, FaceInputs(batch.image)).points
     assert torch.equal(unasked, places)  # the first convention, of which no face came
+
+
+def test_processes_learn_from_the_faces_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads stand for two processes; the mean is that of one process with all faces."""
+    batch, places = labelled(7, torch.Generator().manual_seed(4))
+    batch.convention_id = torch.tensor([convention_index("300w")] * 3 + [convention_index("wflw")])[
+        torch.tensor([0, 3, 1, 2, 3, 3, 3])
+    ]
+    options = LabelShiftOptions(["300w", "wflw"], momentum=0.5)
+    whole = LabelShift(options)
+    whole.learn(Prediction(places), batch)
+    assert (whole.shift > 0.002).all()
+    meeting, sent = threading.Barrier(2), {}
+
+    def all_reduce(sums: Tensor) -> None:
+        sent[threading.get_ident()] = sums.clone()
+        meeting.wait()
+        sums.copy_(torch.stack(list(sent.values())).sum(0))
+
+    def learn(rows: Tensor) -> Tensor:
+        part = LabelShift(options)
+        part.learn(Prediction(places[rows]), batch.select(rows))
+        return part.shift
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    with ThreadPoolExecutor(2) as pool:
+        parts = list(pool.map(learn, (torch.arange(2), torch.arange(2, 7))))
+    for part in parts:
+        torch.testing.assert_close(part, whole.shift)
 
 
 def test_unasked_answers_of_a_correction_are_in_its_reference() -> None:

@@ -10,7 +10,7 @@ import torch
 from lit_landmarks.nets.losses import (
     adaptive_wing,
     gaussian_nll,
-    place_likelihood,
+    heatmap_nll,
     point_distance,
     pose_distance,
     wing,
@@ -157,12 +157,12 @@ def test_gaussian_nll_leaves_masked_points_alone() -> None:
         assert gradient[0, 0].any()
 
 
-def test_place_likelihood_reads_the_softmax_between_pixels() -> None:
+def test_heatmap_nll_reads_the_softmax_between_pixels() -> None:
     logits = torch.log(torch.tensor([[0.1, 0.2], [0.3, 0.4]]))[None, None]
     places = torch.tensor([[[0.5, 0.0]]])
     mask = torch.ones(1, 1, dtype=torch.bool)
-    loss = place_likelihood(logits, places, mask).item()
+    loss = heatmap_nll(logits, places, mask).item()
     assert loss == pytest.approx(-math.log((0.1 + 0.2) / 2), rel=1e-5)
     outside = torch.tensor([[[1.2, 0.0]]])
-    assert place_likelihood(logits, outside, mask).item() == 0.0
-    assert place_likelihood(logits, places * torch.nan, ~mask).item() == 0.0
+    assert heatmap_nll(logits, outside, mask).item() == 0.0
+    assert heatmap_nll(logits, places * torch.nan, ~mask).item() == 0.0

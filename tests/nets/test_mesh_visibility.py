@@ -49,3 +49,22 @@ def test_queries_without_a_place_have_no_visibility() -> None:
     visibility = make_mesh()(Prediction(face[..., :2], points3d=face, head3d=face), queries)
     assert visibility[0, 5].isnan()
     assert visibility.isnan().sum() == 1
+
+
+def test_all_that_the_mesh_reads_follows_it_to_another_device() -> None:
+    mesh = make_mesh().to("meta")
+    constants = [mesh.vertices, mesh.triangles, *mesh.meeting]
+    assert {value.device.type for value in constants} == {"meta"}
+    inside = vars(mesh).values()
+    assert not any(isinstance(value, torch.Tensor | tuple) for value in inside)
+    assert not mesh.state_dict(), "constants of the template are not stored"
+
+
+def test_mixed_precision_does_not_reach_coordinates() -> None:
+    index = SyntheticFaces(n=8, seed=5, max_yaw=60.0, convention="synthetic_3d").index()
+    points3d, head3d = torch.from_numpy(index.points3d), torch.from_numpy(index.head3d)
+    prediction = Prediction(points3d[..., :2], points3d=points3d, head3d=head3d)
+    mesh, queries = make_mesh(), query_points("ibug68").expand(len(index), -1, -1)
+    expected = mesh(prediction, queries)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(mesh(prediction, queries), expected)

@@ -148,6 +148,7 @@ def test_looks_learn_by_themselves() -> None:
         ({"levels": 0}, "levels is 0"),
         ({"looks": 0}, "looks is 0"),
         ({"weight": -1.0}, "weight is -1"),
+        ({"weight": 0.0, "looks": 2}, "weight is 0 with 2 looks"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, float], message: str) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from lit_landmarks.data import DATASETS, LandmarkDataModule
 from lit_landmarks.data.layouts import write_image
 from lit_landmarks.metrics import higher_is_better
 from lit_landmarks.schemes import SCHEMES
-from lit_landmarks.training.baseline import describe_unbeaten, measure_mean_shape
+from lit_landmarks.training import fitting
+from lit_landmarks.training.baseline import describe_unbeaten, mean_shapes, measure_mean_shape
 from lit_landmarks.types import DatasetSpec, DataSpec
 
 JsonFaces = DATASETS["JsonFaces"]
@@ -83,10 +85,10 @@ def test_it_is_the_error_of_the_mean_shape_in_the_box_of_each_face(
         frame=frame,
         cache_dir=str(tmp_path / "cache"),
     )
-    figures = measure_mean_shape(data, "val")
+    figures = measure_mean_shape(data, "val", mean_shapes(data))
     expected = pytest.approx(by_hand(shapes, norm), rel=1e-4)
     assert figures == {"val/mine/nme_mean_shape": expected, "val/nme_mean_shape": expected}
-    assert measure_mean_shape(data, "test") == {}
+    assert measure_mean_shape(data, "test", mean_shapes(data)) == {}
     assert not list(tmp_path.rglob("*.npy")), "pictures were read"
 
 
@@ -108,7 +110,7 @@ def test_each_scheme_has_its_mean_where_a_batch_mixes_them(tmp_path: Path) -> No
     data = LandmarkDataModule(
         train=sets("train"), val=sets("val"), scheme=None, cache_dir=str(tmp_path / "cache")
     )
-    figures = measure_mean_shape(data, "val")
+    figures = measure_mean_shape(data, "val", mean_shapes(data))
     first, second = by_hand(shapes["square4"], "box"), by_hand(shapes["row3"], "diagonal")
     assert figures["val/square4/nme_mean_shape"] == pytest.approx(first, rel=1e-4)
     assert figures["val/row3/nme_mean_shape"] == pytest.approx(second, rel=1e-4)
@@ -123,12 +125,13 @@ def test_a_test_set_that_chose_the_checkpoint_is_left_out_of_the_mean(tmp_path: 
     sets = {name: JsonFaces(root=str(tmp_path / name), split="val") for name in ("a", "b")}
     train = {"a": JsonFaces(root=str(tmp_path / "a"), split="train")}
     data = LandmarkDataModule(train, test=sets, scheme="square4", cache_dir=str(tmp_path / "c"))
-    before = measure_mean_shape(data, "test")
+    before = measure_mean_shape(data, "test", mean_shapes(data))
     alone = [before[f"test/{name}/nme_mean_shape"] for name in ("a", "b")]
     assert before["test/nme_mean_shape"] == pytest.approx(sum(alone) / 2)
     marked = [replace(d, chosen_on=d.name == "b") for d in data.spec.datasets]
     data.spec = replace(data.spec, datasets=tuple(marked))
-    assert measure_mean_shape(data, "test") == {**before, "test/nme_mean_shape": alone[0]}
+    figures = measure_mean_shape(data, "test", mean_shapes(data))
+    assert figures == {**before, "test/nme_mean_shape": alone[0]}
 
 
 def spec(*names: str) -> DataSpec:
@@ -160,3 +163,29 @@ def test_it_is_no_goal_of_a_search() -> None:
     for key in ("val/nme_mean_shape", "val/mine/nme_mean_shape"):
         with pytest.raises(Exception, match="no better direction"):
             higher_is_better(key)
+
+
+def test_a_final_evaluation_computes_the_mean_shapes_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[str] = []
+
+    def measure_mean_shape(data: Any, role: str, means: Any) -> dict[str, float]:
+        assert means == "means"
+        calls.append(role)
+        return {f"{role}/nme_mean_shape": 9.0}
+
+    def mean_shapes(data: Any) -> str:
+        calls.append("means")
+        return "means"
+
+    monkeypatch.setattr(fitting, "mean_shapes", mean_shapes)
+    monkeypatch.setattr(fitting, "measure_mean_shape", measure_mean_shape)
+    monkeypatch.setattr(fitting, "measure", lambda *args: {})
+    monkeypatch.setattr(fitting, "collect_curves", lambda *args: {})
+    parts: Any = SimpleNamespace(
+        best=tmp_path, is_global_zero=False, spec=SimpleNamespace(in_role=lambda role: ("a",))
+    )
+    figures = fitting.evaluate(parts, parts, parts, parts)
+    assert calls == ["means", "val", "test"]
+    assert figures == {"test/nme_mean_shape": 9.0, "val/nme_mean_shape": 9.0}

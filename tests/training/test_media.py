@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
 from lit_landmarks.data import Ibug300W, LandmarkDataModule
 from lit_landmarks.methods.asmnet import ASMNet
+from lit_landmarks.training.face_errors import measure_faces
 from lit_landmarks.training.gallery import (
     COUNTS,
     Gallery,
     choose_faces,
-    measure_faces,
     read_gallery,
 )
-from lit_landmarks.training.media import Media, choose_rows
+from lit_landmarks.training.media import Media, _Drawn, choose_rows
 from lit_landmarks.types import DatasetSpec, DataSpec, Prediction
 from tests.support.faces import face_batch
 from tests.support.images import write_image, write_pts
@@ -97,15 +100,56 @@ def test_pictures_follow_their_faces(data: LandmarkDataModule, tmp_path: Path) -
     assert (tmp_path / "overlays" / "test.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("state", "draws"),
+    [
+        ({}, False),
+        ({"max_steps": 40}, False),
+        ({"max_steps": 30}, True),
+        ({"should_stop": True}, True),
+        ({"max_epochs": 4}, True),
+        ({"current_epoch": 4}, True),
+    ],
+)
+def test_the_epoch_in_which_a_limit_ends_training_draws(
+    state: dict[str, object], draws: bool
+) -> None:
+    """Epoch 4, counted from 1, after 30 steps; every fifth draws anyway."""
+    trainer = SimpleNamespace(
+        sanity_checking=False, state=SimpleNamespace(fn=TrainerFn.FITTING), current_epoch=3,
+        max_epochs=-1, max_steps=-1, global_step=30, should_stop=False,
+    )  # fmt: skip
+    vars(trainer).update(state)
+    assert Media(every_n_epochs=5)._due(trainer) == draws  # type: ignore[arg-type]
+
+
+def test_errors_of_a_batch_are_measured_once(
+    data: LandmarkDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (batch, *_) = data.batches("val")
+    media, calls = Media(faces=3), []
+
+    def measure(points: Tensor, *args: object) -> Tensor:
+        calls.append(len(points))
+        return torch.arange(len(points)).float()
+
+    monkeypatch.setattr("lit_landmarks.training.media.measure_faces", measure)
+    media._drawn = _Drawn(data.spec, {int(batch.dataset_id[0]): {0, 2, 3}})
+    media._draw({"prediction": Prediction(points=batch.points)}, batch)
+    assert calls == [len(batch)]
+    titles = [title for _, title in media._drawn.faces.values()]
+    assert titles == ["s 0.0 % #0", "s 2.0 % #2", "s 3.0 % #3"]
+
+
 def test_the_error_of_a_face_is_its_own(data: LandmarkDataModule) -> None:
     (batch, *_) = data.batches("val")
     off = batch.points + torch.tensor([3.0, 4.0])
-    errors = measure_faces(Prediction(points=off), batch, data.spec)
+    errors = measure_faces(off, batch, data.spec).tolist()
     assert errors == pytest.approx([100 * 5.0 / float(norm) for norm in batch.norms[:, 0]])
     # Points that nobody annotated do not count.
     batch.mask[1, :40] = False
     off[1, :40] += 1000.0
-    assert measure_faces(Prediction(points=off), batch, data.spec) == pytest.approx(errors)
+    assert measure_faces(off, batch, data.spec).tolist() == pytest.approx(errors)
 
 
 def test_the_worst_and_the_best_faces_stay_in_the_run(
@@ -127,7 +171,7 @@ def test_the_worst_and_the_best_faces_stay_in_the_run(
     expected: dict[str, float] = {}
     with torch.no_grad():
         for batch in data.batches("val"):
-            errors = measure_faces(method(batch.inputs), batch, data.spec)
+            errors = measure_faces(method(batch.inputs).points, batch, data.spec).tolist()
             names = data.sets["val"]["s"].index().paths
             expected |= {
                 Path(names[row]).name: error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,38 @@ def test_answers_are_cached_for_the_same_teacher_and_faces(
         file.write_bytes(b"half")
     with pytest.raises(LookupError):  # a file that is damaged is made again
         Teacher(TeacherOptions(str(path))).label(faces(), "a", str(tmp_path))
+
+
+def test_of_several_processes_one_predicts_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads stand for processes: the lock is one of open files."""
+    path, start, calls = save(tmp_path / "a.ckpt"), threading.Barrier(2), []
+    dataset = faces()
+    dataset.index()
+
+    def predict(self: Teacher, dataset: Any, name: str, scheme: str) -> NDArray[np.float32]:
+        calls.append(name)
+        time.sleep(0.5)
+        return np.ones((5, 68, 2), np.float32)
+
+    def label(name: str) -> NDArray[np.float32]:
+        teacher = Teacher(TeacherOptions(str(path)))
+        start.wait()
+        return teacher.label(dataset, name, str(tmp_path / "cache"))
+
+    monkeypatch.setattr(Teacher, "_predict", predict)
+    with ThreadPoolExecutor(2) as pool:
+        points = list(pool.map(label, ("first", "second")))
+    assert len(calls) == 1
+    assert all(np.array_equal(each, np.ones((5, 68, 2))) for each in points)
+    assert len(list((tmp_path / "cache").iterdir())) == 1, "the lock is gone"
+
+
+def test_a_teacher_runs_on_the_device_that_it_is_given(tmp_path: Path) -> None:
+    teacher = Teacher(TeacherOptions(str(save(tmp_path / "a.ckpt"))), torch.device("meta"))
+    with pytest.raises(RuntimeError, match="meta"):
+        teacher.label(faces(), "synthetic", str(tmp_path))
 
 
 def test_the_teachers_points_move_with_the_pixels(tmp_path: Path) -> None:

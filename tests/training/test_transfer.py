@@ -15,6 +15,7 @@ from lit_landmarks.methods.asmnet import ASMNet, MobileNetBaseline
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.identity import IDENTITY, description
 from lit_landmarks.methods.musica import MuSiCa
+from lit_landmarks.nets.label_shift import LabelShiftOptions
 from lit_landmarks.schemes import SCHEMES, get_scheme
 from lit_landmarks.schemes.declared import declare_scheme
 from lit_landmarks.training.transfer import transfer_weights
@@ -191,7 +192,38 @@ def test_settings_and_thresholds_of_the_checkpoint_stay_behind(tmp_path: Path) -
             assert torch.equal(columns(new, 0), columns(old, 3))
     same = musica("ibug68", patches=[0, 1, 2, 3])
     assert transfer_weights(same, path).fresh == []
-    assert all(torch.equal(old.state_dict()[n], v) for n, v in same.state_dict().items())
+    for name, value in same.state_dict().items():
+        own = name.startswith("early_exit.")
+        assert own or torch.equal(old.state_dict()[name], value), name
+    assert same.early_exit is not None
+    assert same.early_exit.eval().thresholds is None
+    assert same.early_exit.fail_above == torch.inf
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_shifts_of_labels_are_taken_for_the_same_conventions_in_order(
+    recorded: bool, tmp_path: Path
+) -> None:
+    """Checkpoints from before these were part of the identity have them among the arguments."""
+    old = ASMNet.tiny(label_shift=LabelShiftOptions(["300w", "wflw"]))
+    assert old.label_shift is not None
+    old.label_shift.shift.copy_(torch.tensor([0.01, 0.02]))
+    path = save(old, tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    if not recorded:
+        del content[IDENTITY]["label_shift"]
+        torch.save(content, path)
+    for names, shifts in ((["300w", "wflw"], [0.01, 0.02]), (["wflw", "300w"], [0.0, 0.0])):
+        new = ASMNet.tiny(label_shift=LabelShiftOptions(names))
+        transfer_weights(new, path)
+        assert new.label_shift is not None
+        assert new.label_shift.shift.tolist() == pytest.approx(shifts)
+        assert torch.equal(new.network.landmarks.weight, old.network.landmarks.weight)
+        if names == ["300w", "wflw"]:
+            new.on_load_checkpoint(content)
+            continue
+        with pytest.raises(UserError, match=r"label_shift \[300w, wflw\], but \[wflw, 300w\]"):
+            new.on_load_checkpoint(content)
 
 
 @pytest.mark.parametrize(("scheme", "kept"), [("ibug68", True), ("wflw98", False)])

@@ -7,12 +7,13 @@ smoothed version by an active shape model, P the prediction, i the epoch of l:
 
 For the squared distance the gradient is (1 + alpha) times that of the distance to the blended
 target (G + alpha A) / (1 + alpha); so training that ends at alpha = 1/2 ends at (2G + A) / 3, not
-at G, which `alpha_schedule="to_zero"` mends. Coordinates are centred frame units
+at G, which `alpha_schedule="to_zero"` corrects. Coordinates are centred frame units
 (`geometry.to_centered`): the frame is [-0.5, 0.5]. The distances are those of `nets.losses`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,8 +70,11 @@ class ASMLossOptions:
         check_literals(self, "loss")
         if not 0.0 < self.share <= 1.0:
             raise UserError(f"loss.share is {self.share}; it must lie in (0, 1]")
-        if self.pose_scale <= 0.0:
-            raise UserError(f"loss.pose_scale is {self.pose_scale}; it must be positive")
+        if not 0.0 < self.pose_scale < math.inf:
+            raise UserError(f"loss.pose_scale is {self.pose_scale}; give a number above 0")
+        for name in ("alpha", "clamp", "pose_weight", "head_l2"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise UserError(f"loss.{name} is {getattr(self, name)}; give a number from 0")
 
     def alphas(self) -> list[tuple[float, float]]:
         """Weights of the smooth term in order, each with the share of the epochs where it ends.

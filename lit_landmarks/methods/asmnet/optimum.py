@@ -50,20 +50,24 @@ class OptimumDistance(Callback):
         """Add the distances of a batch."""
         assert isinstance(pl_module, ASMRegression)
         rows = measure_distances(pl_module, outputs["prediction"], batch).double().cpu()
+        rows = rows[batch.index.cpu() >= 0]  # the others are repeats
         self._sums[:3] += rows.sum(dim=0)
         self._sums[3] += len(rows)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the means (of this process's faces)."""
+        """Log the means over the faces of all processes."""
         names = ("val/optimum_distance", "val/optimum_to_truth", "val/truth_distance")
-        means = (self._sums[:3] / self._sums[3].clamp(min=1)).tolist()
+        sums = self._sums
+        if trainer.world_size > 1:
+            sums = trainer.strategy.reduce(sums.to(pl_module.device), reduce_op="sum").cpu()
+        means = (sums[:3] / sums[3].clamp(min=1)).tolist()
         pl_module.log_dict(dict(zip(names, means, strict=True)))
 
 
 def measure_distances(module: ASMRegression, prediction: Prediction, batch: FaceBatch) -> Tensor:
     """(B, 3) distances of each face, percent of its eye distance, in `OptimumDistance`'s order."""
     last, _ = module.loss.alphas()[-1]
-    optimum = module.optimum(batch, last)
+    optimum = module.optimum(batch, last, prediction.crop)
     eyes = batch.norms[:, NORMS.index("interocular")]
 
     def mean(one: Tensor, other: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from lit_landmarks.geometry.crops import (
     from_centered,
     points_in_crop,
     to_centered,
+    transform_points,
 )
 from lit_landmarks.geometry.shape_model import ShapeModel
 from lit_landmarks.methods.asmnet.loss import ASMLossOptions, blend_targets
@@ -86,7 +87,7 @@ class ASMRegression(LandmarkModule, abstract=True):
         """The pose head's, if there is one."""
         if self.loss.pose_weight == 0.0:
             return {}
-        return {"pose": "set model.init_args.loss.pose_weight to 0 to leave the pose head away"}
+        return {"pose": "set model.init_args.loss.pose_weight to 0 to leave out the pose head"}
 
     def set_shape_statistics(self, statistics: ShapeStatistics) -> None:
         """Take the PCA of the augmented training labels (paper, section 3.2).
@@ -136,10 +137,16 @@ class ASMRegression(LandmarkModule, abstract=True):
         """(B, N, 2) input pixels in centered units of the crop; its place gets no gradient here."""
         return to_centered(points_in_crop(points, crop), self.crop_size)
 
-    def optimum(self, batch: FaceBatch, alpha: float) -> Tensor:
-        """Minimizer of the squared loss at `alpha`, (B, N, 2) frame pixels."""
-        truth, smooth = self.targets(batch)
-        return from_centered(blend_targets(truth, smooth, alpha), self.frame_size)
+    def optimum(self, batch: FaceBatch, alpha: float, crop: Tensor | None = None) -> Tensor:
+        """Minimizer of the squared loss at `alpha`, (B, N, 2) frame pixels.
+
+        Args:
+            batch: the labels.
+            alpha: weight of the smooth term.
+            crop: see `targets`.
+        """
+        best = from_centered(blend_targets(*self.targets(batch, crop), alpha), self.crop_size)
+        return best if crop is None else transform_points(crop, best)
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """`points` d(P, G), `smooth` d(P, A) and `pose` (paper, section 3.3)."""

@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from lit_landmarks.errors import UserError, check_literals
-from lit_landmarks.nets.losses import adaptive_wing, wing
+from lit_landmarks.nets.losses import (
+    WING_EPSILON,
+    WING_SIDE,
+    WING_W,
+    adaptive_wing,
+    mean_over_faces,
+    wing,
+)
 
 DenseDistance = Literal["wing", "adaptive_wing", "l1", "wing_unit", "faithful"]
 ContourRule = Literal["near", "frontal", "ignore", "as_labeled"]
 
-#: Side of the crop in whose pixels Wing's constants are meant (Feng et al., CVPR 2018).
-WING_SIDE = 256.0
-#: Wing loss (Feng et al., CVPR 2018): w and epsilon.
-W, EPSILON = 10.0, 2.0
 #: Weights of Wing on all points and of the squared error on the 68 (authors' code).
 FAITHFUL_WING, FAITHFUL_SQUARED = 1.5, 0.5
 
@@ -65,8 +68,8 @@ class DenseLossOptions:
         own = DenseLossOptions.dense_weight, DenseLossOptions.sparse_weight
         if self.distance == "faithful" and weights[:2] != own:
             raise UserError(
-                "loss.distance faithful has the authors' weights; leave dense_weight and"
-                " sparse_weight away"
+                "loss.distance faithful has the authors' weights; remove dense_weight and"
+                " sparse_weight"
             )
 
 
@@ -87,9 +90,9 @@ def measure_distance(predicted: Tensor, target: Tensor, distance: DenseDistance)
         return adaptive_wing(predicted + 0.5, target + 0.5)
     difference = predicted - target
     if distance in ("wing_unit", "faithful"):
-        return wing(difference, W, EPSILON)
+        return wing(difference, WING_W, WING_EPSILON)
     pixels = difference * WING_SIDE
-    return wing(pixels, W, EPSILON) if distance == "wing" else pixels.abs()
+    return wing(pixels, WING_W, WING_EPSILON) if distance == "wing" else pixels.abs()
 
 
 def average_coordinates(values: Tensor, mask: Tensor) -> Tensor:
@@ -102,10 +105,7 @@ def average_coordinates(values: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A scalar; 0 (with a graph) if no face has a point.
     """
-    count = mask.sum(dim=-1)
-    per_point = torch.where(mask[..., None], values, 0.0).mean(dim=-1)
-    per_face = per_point.sum(dim=-1) / count.clamp(min=1)
-    return per_face.sum() / (count > 0).sum().clamp(min=1)
+    return mean_over_faces(torch.where(mask[..., None], values, 0.0).mean(dim=-1), mask)
 
 
 def faithful_loss(
@@ -130,6 +130,6 @@ def faithful_loss(
     if mask is None:
         mask = torch.ones(predicted.shape[:2], dtype=torch.bool, device=predicted.device)
     difference = predicted - target
-    wings = average_coordinates(wing(difference, W, EPSILON), mask)
+    wings = average_coordinates(wing(difference, WING_W, WING_EPSILON), mask)
     squared = average_coordinates(difference[:, sparse].square(), mask[:, sparse])
     return FAITHFUL_WING * wings + FAITHFUL_SQUARED * squared

@@ -72,15 +72,15 @@ class SurfaceCorrection(SemanticCorrection):
         return self._offsets(prediction.points)
 
     def forward(self, prediction: Prediction, convention: Tensor | None) -> Prediction:
-        """See `SemanticCorrection.forward`; 3D points too."""
+        """See `SemanticCorrection.forward`; points in 3D have the depth of their places too."""
         result = super().forward(prediction, convention)
-        solid = prediction.points3d
-        if convention is None or solid is None:
+        if convention is None or prediction.points3d is None or result.points3d is None:
             return result
+        depth = prediction.points3d[..., 2:]
         reference = (self.rows[convention] == 0).view(-1, 1, 1)
-        offset = torch.where(reference, torch.zeros_like(solid), self._offsets(solid))
-        depth = offset[..., 2:] - offset[..., 2:].mean(1, keepdim=True)  # its mean stays 0
-        return replace(result, points3d=solid + torch.cat((offset[..., :2], depth), -1))
+        offset = torch.where(reference, torch.zeros_like(depth), self._offsets(depth))
+        moved = depth + offset - offset.mean(1, keepdim=True)  # its mean stays 0
+        return replace(result, points3d=torch.cat((result.points3d[..., :2], moved), -1))
 
     def _offsets(self, points: Tensor) -> Tensor:
         """(B, N, D) ways from dense points to where people have them; 0 for those that agree."""

@@ -24,7 +24,7 @@ from lit_landmarks.methods.infinite3d.loss import (
 from lit_landmarks.methods.infinite3d.network import InfiniteNet, QueryAnswer, QueryOptions
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.head3d import TIGHT_SHARE, add_head
-from lit_landmarks.nets.losses import place_likelihood
+from lit_landmarks.nets.losses import heatmap_nll
 from lit_landmarks.types import FaceBatch, FaceInputs, Needs, Prediction
 
 DEFAULT_LOSS = InfiniteLossOptions()
@@ -136,7 +136,7 @@ class Infinite3D(LandmarkModule):
         if answer.logits is not None:
             points = points_in_crop(batch.points.nan_to_num(), prediction.crop)
             places = (to_centered(points, self.crop_size) + 0.5) * answer.logits.shape[-1] - 0.5
-            losses["evidence"] = place_likelihood(answer.logits, places, batch.mask)
+            losses["evidence"] = heatmap_nll(answer.logits, places, batch.mask)
         if answer.log_focal is not None:
             losses |= shape_losses(answer.offsets, queries, answer.log_focal, placed)
         return losses

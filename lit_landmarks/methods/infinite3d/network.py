@@ -14,7 +14,7 @@ from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.head3d import CameraHead, HeadCamera, limit_softly
 from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
-from lit_landmarks.nets.normalizer import place_ahead
+from lit_landmarks.nets.normalizer import place_frontal_face
 from lit_landmarks.nets.precision import full_precision
 from lit_landmarks.nets.query_code import Encoding, QueryCode
 from lit_landmarks.nets.spatial_softmax import SpatialSoftmaxFeatures
@@ -265,7 +265,7 @@ class InfiniteNet(nn.Module):
                 solid = queries + offsets.sum(0)
                 first = camera.project(solid)
             else:
-                first = place_ahead(queries, self.share) + offsets.sum(0)
+                first = place_frontal_face(queries, self.share) + offsets.sum(0)
             if self.evidence is None:
                 assert self.spread is not None
                 log_sigma = self.spread(code).squeeze(-1) + _FIRST_LOG_SIGMA

@@ -28,7 +28,7 @@ POINTS_WEIGHT, ERROR_WEIGHT = 0.95, 0.05
 
 
 class MuSiCa(LandmarkModule):
-    """Cascaded patch regression that predicts its own error and stops early.
+    """Cascaded patch regression that predicts its own error, and from which faces leave early.
 
     Args:
         patches: landmarks that get a patch; see `choose_patches`.
@@ -140,7 +140,7 @@ class MuSiCa(LandmarkModule):
         unit = percent_factor(self.error_units)
         cascade = self.network(
             inputs.image,
-            iterations=None if last is None else last + 1,
+            count=None if last is None else last + 1,
             stop=None if thresholds is None else thresholds / unit,
             estimate=self.error_head,
         )

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_landmarks.exportable import add_scaled
+from lit_landmarks.nets.cascade_stages import CascadeStages
 from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import Sampling, Windows
 
@@ -120,7 +121,7 @@ class PatchNet(nn.Module):
         return both * weight, weight
 
 
-class Iteration(nn.Module):
+class Stage(nn.Module):
     """One stage of the cascade, with weights of its own.
 
     Args:
@@ -171,8 +172,8 @@ class Cascade:
     """Landmarks, predicted errors and attention after each of the T stages of the cascade.
 
     Attributes:
-        points: (T, B, N, 2) frame pixels; a face that stopped keeps its last shape.
-        error: (T, B) predicted error, a fraction of the norm; a stopped face keeps its last one.
+        points: (T, B, N, 2) frame pixels; a face that left keeps its last shape.
+        error: (T, B) predicted error, a fraction of the norm; a face that left keeps its last one.
         attention: (T, B, M) mean weight of each patch; NaN where a stage did not run.
         exits: (B,) int64 index of the last stage that ran.
         states: (B, H) recurrent state after it.
@@ -193,7 +194,7 @@ class MuSiCaNet(nn.Module):
         patches: the landmarks that get a patch, M numbers.
         levels: for each of T stages, how often its image is halved.
         hidden: length of the recurrent state.
-        rank, recurrent_scale: see `Iteration`.
+        rank, recurrent_scale: see `Stage`.
         sampling: how patches are cut.
         detach_points: cut the gradient from a stage into the landmarks that it starts from.
         init: "kaiming" (ours) or "authors": normal of 0.01, cut at two deviations, no bias.
@@ -231,7 +232,7 @@ class MuSiCaNet(nn.Module):
         self.register_buffer("mean", torch.zeros(n_points, 2))
         self.register_buffer("chosen", torch.tensor(patches))
         self.iterations = nn.ModuleList(
-            Iteration(n_points, len(patches), hidden, rank, recurrent_scale) for _ in levels
+            Stage(n_points, len(patches), hidden, rank, recurrent_scale) for _ in levels
         )
         self._initialize(init)
 
@@ -246,17 +247,17 @@ class MuSiCaNet(nn.Module):
                     nn.init.xavier_normal_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        for step in self.iterations:
-            assert isinstance(step, Iteration)
+        for stage in self.iterations:
+            assert isinstance(stage, Stage)
             with torch.no_grad():
-                step.recurrent.weight.div_(step.scale)
+                stage.recurrent.weight.div_(stage.scale)
             if init == "kaiming":
-                nn.init.trunc_normal_(step.head.weight, std=0.01)  # starts at the mean face
+                nn.init.trunc_normal_(stage.head.weight, std=0.01)  # starts at the mean face
 
     def forward(
         self,
         image: Tensor,
-        iterations: int | None = None,
+        count: int | None = None,
         stop: Tensor | None = None,
         estimate: Callable[[Tensor], Tensor] | None = None,
     ) -> Cascade:
@@ -264,7 +265,7 @@ class MuSiCaNet(nn.Module):
 
         Args:
             image: (B, 3, S, S) RGB in [0, 1].
-            iterations: number of stages to run; None for all.
+            count: number of stages to run; None for all.
             stop: (T - 1,) a face leaves after stage i if its predicted error is below
                 `stop[i]`; (B, T - 1) has the limits of each face; None: no face leaves. Faces that
                 left cost nothing from then on.
@@ -275,50 +276,32 @@ class MuSiCaNet(nn.Module):
         batch, size = image.shape[0], image.shape[-1]
         points = ((self.mean + 0.5) * size - 0.5).expand(batch, -1, -1)
         state = image.new_zeros(batch, self.hidden)
-        error, exits = (
-            image.new_zeros(batch),
-            torch.zeros(batch, dtype=torch.int64).to(image.device),
-        )
-        active: Tensor | None = None
-        states = state
-        stages: list[tuple[Tensor, Tensor, Tensor]] = []
-        steps = list(self.iterations)[:iterations]
-        for i, step in enumerate(steps):
-            level = self.levels[i]
+        record = CascadeStages(batch, image.device)
+        stages = list(self.iterations)[:count]
+        for index, stage in enumerate(stages):
+            if index:
+                if stop is not None and not record.let_leave(stop[..., index - 1]):
+                    record.repeat(len(stages) - index)
+                    break
+                points, state = record.last("points"), record.last("state")
+            level = self.levels[index]
             if level not in windows:
                 windows[level] = Windows(images[level], PATCH)
-            before = points if active is None else points[active]
-            before = before.detach() if self.detach_points else before
+            before = points.detach() if self.detach_points else points
             centers = (before.detach()[:, self.chosen] + 0.5) / 2**level - 0.5
-            patches = windows[level].extract(centers, active, self.sampling)
-            state, offsets, predicted, attention = step(patches, state)
-            predicted = predicted if estimate is None else estimate(state)
-            after = before + offsets * 2**level
-            if active is None:
-                points, error, exits = after, predicted, torch.full_like(exits, i)
-                states = state
-            else:
-                points = points.index_copy(0, active, after)
-                error = error.index_copy(0, active, predicted)
-                exits = exits.index_fill(0, active, i)
-                states = states.index_copy(0, active, state)
-                attention = attention.new_full((batch, attention.shape[1]), torch.nan).index_copy(
-                    0, active, attention
-                )
-            stages.append((points, error, attention))
-            if stop is not None and i + 1 < len(steps):
-                limit = stop[i] if stop.ndim == 1 else stop[:, i]
-                if stop.ndim > 1 and active is not None:
-                    limit = limit[active]
-                stays = (predicted >= limit).nonzero()[:, 0]
-                if len(stays) == len(predicted):
-                    continue  # nobody leaves: nothing is to be picked out
-                active = stays if active is None else active[stays]
-                state = state[stays]
-                if len(active) == 0:
-                    stages += [(points, error, torch.full_like(attention, torch.nan))] * (
-                        len(steps) - 1 - i
-                    )
-                    break
-        points, error, weights = (torch.stack(column) for column in zip(*stages, strict=True))
-        return Cascade(points, error, weights, exits, states)
+            patches = windows[level].extract(centers, record.active, self.sampling)
+            state, offsets, predicted, attention = stage(patches, state)
+            record.add(
+                attention,
+                points=before + offsets * 2**level,
+                error=predicted if estimate is None else estimate(state),
+                state=state,
+            )
+        columns = record.columns
+        return Cascade(
+            points=torch.stack(columns["points"]),
+            error=torch.stack(columns["error"]),
+            attention=torch.stack(record.attention),
+            exits=record.exits,
+            states=columns["state"][-1],
+        )

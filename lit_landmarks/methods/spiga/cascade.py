@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError, check_literals
 from lit_landmarks.nets.attention import AttentionForm, AttentionKind, LandmarkAttention
+from lit_landmarks.nets.cascade_stages import CascadeStages
 from lit_landmarks.nets.precision import apply_in_single
 from lit_landmarks.nets.windows import sample_windows
 
@@ -278,87 +279,34 @@ class GraphCascade(nn.Module):
             estimate: predicts the error from features (K, D + width).
         """
         batch, count = start.shape[:2]
+        stages = CascadeStages(batch, start.device)
+
+        def add(points: Tensor, features: Tensor, received: Tensor | None = None) -> None:
+            errors = {} if estimate is None else {"error": estimate(features)}
+            stages.add(received, points=points, features=features, **errors)
+
         rest = torch.zeros((batch, self.width), dtype=vector.dtype, device=vector.device)
-        stages = _Stages(start, torch.cat((vector, rest), 1), estimate)
-        attention: list[Tensor] = []
+        add(start, torch.cat((vector, rest), 1))
         wanted = list(self.steps)[:steps]
         for index, step in enumerate(wanted):
             if stop is not None and not stages.let_leave(stop[..., index]):
                 break
-            rows = stages.active
-            before = stages.pick(stages.points[-1])
+            before = stages.last("points")
             points, nodes, weights = step(
                 stages.pick(maps), before.detach() if self.detach else before
             )
-            received = weights.mean((0, 2, 3)) * count
             features = torch.cat((stages.pick(vector), nodes.mean(1)), 1)
-            stages.add(points, features)
-            if rows is not None:
-                empty = received.new_full((batch, count), torch.nan)
-                received = empty.index_copy(0, rows, received)
-            attention.append(received)
-        missing = len(wanted) - len(attention)
+            add(points, features, weights.mean((0, 2, 3)) * count)
+        missing = len(wanted) + 1 - len(stages.columns["points"])
         stages.repeat(missing)
-        attention += [start.new_full((batch, count), torch.nan)] * missing
-        empty = start.new_zeros((0, batch, count))
+        # Where all faces left at the start, no step has shown the attention's shape.
+        absent = [start.new_full((batch, count), torch.nan)] * (len(wanted) - len(stages.attention))
+        attention = stages.attention + absent
+        columns = {name: torch.stack(column) for name, column in stages.columns.items()}
         return Refinement(
-            torch.stack(stages.points),
-            torch.stack(stages.errors) if stages.errors else None,
-            torch.stack(stages.features),
-            torch.stack(attention) if attention else empty,
-            stages.exits,
+            points=columns["points"],
+            error=columns.get("error"),
+            features=columns["features"],
+            attention=torch.stack(attention) if attention else start.new_zeros((0, batch, count)),
+            exits=stages.exits,
         )
-
-
-class _Stages:
-    """Shapes, features and errors of all faces while some of them leave.
-
-    Args:
-        start: (B, N, 2).
-        features: (B, C) of the start.
-        estimate: predicts errors from features; None for none.
-    """
-
-    def __init__(
-        self, start: Tensor, features: Tensor, estimate: Callable[[Tensor], Tensor] | None
-    ) -> None:
-        self.estimate = estimate
-        self.points, self.features = [start], [features]
-        self.errors: list[Tensor] = [] if estimate is None else [estimate(features)]
-        self.exits = torch.zeros(start.shape[0], dtype=torch.int64, device=start.device)
-        #: Rows of the faces that are still there; None for all.
-        self.active: Tensor | None = None
-
-    def pick(self, values: Tensor) -> Tensor:
-        """The rows of the faces that are still there."""
-        return values if self.active is None else values[self.active]
-
-    def let_leave(self, limit: Tensor) -> bool:
-        """Drop the faces whose error is below the limit; whether any face is left."""
-        assert self.errors, "faces leave by their predicted error"
-        limit = limit if limit.ndim == 0 else self.pick(limit)
-        predicted = self.pick(self.errors[-1])
-        stays = (predicted >= limit).nonzero()[:, 0]
-        if len(stays) < len(predicted):
-            self.active = stays if self.active is None else self.active[stays]
-        return len(stays) > 0
-
-    def add(self, points: Tensor, features: Tensor) -> None:
-        """Take the next stage of the faces that are still there."""
-        errors = None if self.estimate is None else self.estimate(features)
-        stage = len(self.points)
-        if self.active is None:
-            self.exits = torch.full_like(self.exits, stage)
-        else:
-            self.exits = self.exits.index_fill(0, self.active, stage)
-        columns = (self.points, points), (self.features, features), (self.errors, errors)
-        for column, values in columns:
-            if values is not None and self.active is not None:
-                values = column[-1].index_copy(0, self.active, values)
-            if values is not None:
-                column.append(values)
-
-    def repeat(self, count: int) -> None:
-        """Stages that no face reached are as the last one."""
-        for column in (self.points, self.features, self.errors):
-            column += column[-1:] * count

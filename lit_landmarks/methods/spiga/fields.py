@@ -10,7 +10,7 @@ from lit_landmarks.schemes import LandmarkScheme
 
 
 @dataclass(frozen=True)
-class Answer:
+class BackboneLandmarks:
     """Landmarks that a backbone gives by itself, for losses and as a start of the cascade.
 
     Attributes:
@@ -27,13 +27,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class VisualField:
-    """Features of B faces.
+class BackboneFeatures:
+    """Feature maps, pooled features and head poses of B faces, for the cascade.
 
     Attributes:
         stacks: feature map (B, C, h, w) and pooled features (B, D) of each stack of hourglasses;
             one pair from other backbones.
-        pose: (B, 6) as in `Answer`.
+        pose: (B, 6) as in `BackboneLandmarks`.
     """
 
     stacks: tuple[tuple[Tensor, Tensor], ...]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lit_landmarks.methods.spiga.fields import Answer, VisualField
+from lit_landmarks.methods.spiga.fields import BackboneFeatures, BackboneLandmarks
 from lit_landmarks.nets.backbone import InputScale
 from lit_landmarks.nets.fused_map import FusedMap
 from lit_landmarks.nets.heatmaps import mean_places, spatial_softmax
@@ -62,19 +62,21 @@ class LightBackbone(nn.Module):
         nn.init.constant_(self.heatmaps.bias, _FIRST_LOGIT)  # type: ignore[arg-type]
         nn.init.zeros_(self.offsets.weight)
 
-    def forward(self, image: Tensor) -> VisualField:
+    def forward(self, image: Tensor) -> BackboneFeatures:
         """Features and pose of (B, 3, S, S) RGB in [0, 1]; the largest stride divides S."""
         features, vector = self.trunk(image)
         pose = apply_in_single(self.pose, vector)
-        return VisualField(((features, vector),), pose)
+        return BackboneFeatures(((features, vector),), pose)
 
-    def answer(self, field: VisualField, *, last: bool = False) -> tuple[Answer, ...]:
+    def answer(
+        self, field: BackboneFeatures, *, last: bool = False
+    ) -> tuple[BackboneLandmarks, ...]:
         """Landmarks of the heat maps, in single precision; there is one stack, the last."""
         logits = apply_in_single(self.heatmaps, field.features)
         with full_precision(logits.device):
             features = field.features.float()
             points = expected_points(logits, features, self.offsets.weight, self.offsets.bias)
-            return (Answer(points, torch.sigmoid(logits), field.pose),)
+            return (BackboneLandmarks(points, torch.sigmoid(logits), field.pose),)
 
 
 def expected_points(logits: Tensor, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_landmarks.errors import UserError, check_literals
-from lit_landmarks.nets.losses import adaptive_wing, wing
+from lit_landmarks.nets.losses import WING_EPSILON, WING_SIDE, WING_W, adaptive_wing, wing
 
 PoseUnits = Literal["degrees", "scaled"]
 CoordinateLoss = Literal["smooth_l1", "l1", "wing"]
 
 #: Coordinates are compared in pixels of a grid of this side, whatever the crop's size.
 GRID = 64.0
-#: Wing's constants (10 and 2 px of a crop of 256) in pixels of that grid.
-_WING = 10.0 / 4.0, 2.0 / 4.0
+#: Wing's constants in pixels of that grid.
+_WING = WING_W * GRID / WING_SIDE, WING_EPSILON * GRID / WING_SIDE
 #: Degrees and head units per unit of a scaled pose loss: standard deviations of faces in crops.
 _POSE_SCALE = (10.0, 10.0, 10.0, 0.1, 0.1, 0.3)
 #: Names of the losses, each with a weight among the options.

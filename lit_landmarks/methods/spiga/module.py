@@ -18,7 +18,7 @@ from lit_landmarks.methods.landmark_axes import LandmarkAxis
 from lit_landmarks.methods.phases import Phase
 from lit_landmarks.methods.schedules import Steps
 from lit_landmarks.methods.spiga.cascade import CascadeOptions
-from lit_landmarks.methods.spiga.fields import Answer, edge_lines
+from lit_landmarks.methods.spiga.fields import BackboneLandmarks, edge_lines
 from lit_landmarks.methods.spiga.light import LightBackbone
 from lit_landmarks.methods.spiga.loss import (
     SPIGALossOptions,
@@ -297,7 +297,7 @@ class SPIGA(LandmarkModule):
         return (points_in_crop(points, crop) + 0.5) / self.crop_size
 
     def _backbone_losses(
-        self, answers: tuple[Answer, ...], crop: Tensor | None, batch: FaceBatch
+        self, answers: tuple[BackboneLandmarks, ...], crop: Tensor | None, batch: FaceBatch
     ) -> dict[str, Tensor]:
         """Losses of what the backbone answers by itself.
 
@@ -330,7 +330,7 @@ class SPIGA(LandmarkModule):
         return losses
 
     def _map_losses(
-        self, answers: tuple[Answer, ...], target: Tensor, mask: Tensor
+        self, answers: tuple[BackboneLandmarks, ...], target: Tensor, mask: Tensor
     ) -> dict[str, Tensor]:
         """Losses of the maps that the backbone answers; a landmark outside the crop has none."""
         inside = mask & ((target > -0.5) & (target < self.crop_size - 0.5)).all(-1)

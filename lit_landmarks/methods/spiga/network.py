@@ -17,7 +17,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.camera import POSE_FOCAL, to_camera
 from lit_landmarks.geometry.rotations import euler_to_matrix
 from lit_landmarks.methods.spiga.cascade import CascadeOptions, GraphCascade, Refinement
-from lit_landmarks.methods.spiga.fields import VisualField
+from lit_landmarks.methods.spiga.fields import BackboneFeatures
 from lit_landmarks.methods.spiga.light import LightBackbone
 from lit_landmarks.methods.spiga.stacked_hourglass import StackedHourglass
 from lit_landmarks.nets.precision import full_precision
@@ -34,7 +34,7 @@ _NEAREST = 0.5
 class SPIGAOutput:
     """Features of the backbone, and the landmarks that the cascade refined."""
 
-    field: VisualField
+    field: BackboneFeatures
     refinement: Refinement
 
 
@@ -99,7 +99,7 @@ class SPIGANet(nn.Module):
             stop: see there.
             estimate: see there.
         """
-        field: VisualField = self.backbone(image)
+        field: BackboneFeatures = self.backbone(image)
         if start is None:
             start = self._begin(field, pose)
         refinement = self.cascade(
@@ -107,7 +107,7 @@ class SPIGANet(nn.Module):
         )
         return SPIGAOutput(field, refinement)
 
-    def _begin(self, field: VisualField, pose: Tensor | None) -> Tensor:
+    def _begin(self, field: BackboneFeatures, pose: Tensor | None) -> Tensor:
         """(B, N, 2) where the cascade begins, sides of the crop from its top-left corner."""
         if pose is None and self.start == "heatmaps":
             return self.backbone.answer(field, last=True)[-1].points

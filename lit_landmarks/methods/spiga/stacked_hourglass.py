@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.spiga.fields import Answer, VisualField
+from lit_landmarks.methods.spiga.fields import BackboneFeatures, BackboneLandmarks
 from lit_landmarks.nets.heatmaps import mean_places
 from lit_landmarks.nets.hourglass import Bottleneck, Coordinates, Hourglass, halve
 from lit_landmarks.nets.precision import apply_in_single, full_precision, is_half
@@ -170,7 +170,7 @@ class StackedHourglass(nn.Module):
         )
         self.pose = nn.Linear(channels, 6)
 
-    def forward(self, image: Tensor) -> VisualField:
+    def forward(self, image: Tensor) -> BackboneFeatures:
         """Features and pose of (B, 3, S, S) RGB in [0, 1]."""
         maps = self.stem(image)
         stacks: list[tuple[Tensor, Tensor]] = []
@@ -180,17 +180,20 @@ class StackedHourglass(nn.Module):
                 output = stacks[-1][0]
                 product, _, _ = self.heads[index](output)
                 maps = maps + self.from_heads[index](product) + self.from_output[index](output)
-        return VisualField(tuple(stacks), apply_in_single(self.pose, stacks[-1][1]))
+        return BackboneFeatures(tuple(stacks), apply_in_single(self.pose, stacks[-1][1]))
 
-    def answer(self, field: VisualField, *, last: bool = False) -> tuple[Answer, ...]:
+    def answer(
+        self, field: BackboneFeatures, *, last: bool = False
+    ) -> tuple[BackboneLandmarks, ...]:
         """Landmarks of each stack by its own heads, or of the last alone; in single precision."""
-        answers: list[Answer] = []
+        answers: list[BackboneLandmarks] = []
         pairs = list(zip(self.heads, field.stacks, strict=True))
         for heads, (output, vector) in pairs[-1:] if last else pairs:
             with full_precision(output.device):
                 product, points, edges = heads(output.float() if is_half(output) else output)
+                places = expected_places(product)
             pose = apply_in_single(self.pose, vector)
-            answers.append(Answer(expected_places(product), points, pose, edges))
+            answers.append(BackboneLandmarks(places, points, pose, edges))
         return tuple(answers)
 
 

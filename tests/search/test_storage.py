@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -140,6 +141,28 @@ def test_who_is_alive(make_study: Make, tmp_path: Path) -> None:
     os.utime(other, (1, 1))
     assert not is_alive(folder.workers, other.name, 60.0, files=True), "silent for too long"
     assert is_alive(folder.workers, other.name, 60.0, files=False), "the database tells"
+
+
+@pytest.mark.parametrize("host", ["ip-10-0-0-1.us-west-2.compute.internal", "node-1.cluster"])
+def test_a_silent_worker_of_any_host_name_lives_as_long_as_its_process(
+    make_study: Make, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    folder = make_study()
+    sweep = folder.sweep()
+    with folder.worker(folder.open(sweep), sweep) as worker:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        start = _read_start(child.pid)
+        name = worker.name.replace(f"-{os.getpid()}-", f"-{child.pid}-")
+        name = name.replace(f"-{_read_start(os.getpid())}.c", f"-{start}.c")
+        for owner in (worker.name, name):
+            (folder.workers / owner).touch()
+            os.utime(folder.workers / owner, (1, 1))
+            assert is_alive(folder.workers, owner, 60.0, files=True)
+        child.kill()
+        child.wait()
+        os.utime(folder.workers / name)
+        assert not is_alive(folder.workers, name, 60.0, files=True), "gone is gone at once"
 
 
 class Killed(BaseException):

@@ -1,4 +1,4 @@
-"""Atomic file writes: a temporary name beside the file, then a rename."""
+"""File writes: whole files through a temporary name and a rename, and whole rows at a place."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = os.fsencode(content) if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
+    """Write everything from a place of an open file on; the system may take it in pieces.
+
+    Args:
+        file: descriptor.
+        data: bytes.
+        offset: place of the first, from the start of the file.
+
+    Raises:
+        OSError: it cannot be written; a part of it may have been.
+    """
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, offset)
+        view, offset = view[count:], offset + count
 
 
 def check_folder(folder: Path) -> None:

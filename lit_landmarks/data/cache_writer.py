@@ -30,6 +30,7 @@ from lit_landmarks.console import literal_console
 from lit_landmarks.data.crop_boxes import Pixels, check_row, cut_square, source_squares
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_at
 
 _Advance = Callable[[int], None]
 
@@ -177,7 +178,7 @@ def _fill(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if not done:
             os.ftruncate(part.file, 0)
-            _write_at(part.file, header, 0)
+            write_at(part.file, header, 0)
         _write_crops(part, dataset, shape, scale, done, len(header))
         os.fsync(part.file)
         if dataset.content_key(range(shape[0])) != content:
@@ -221,7 +222,7 @@ def _write_crops(
         else:  # one file after the other, so that its pixels are still near and then freed
             for k, row in enumerate(rows):
                 crops[k] = cut(row, dataset.load([row])[0])
-        _write_at(part.file, crops.data.cast("B"), start + rows.start * row_bytes)
+        write_at(part.file, crops.data.cast("B"), start + rows.start * row_bytes)
         return len(rows)
 
     noted = time.monotonic()
@@ -267,14 +268,6 @@ def _in_order(work: Callable[[range], int], first: int, last: int, rendered: boo
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _write_at(file: int, data: bytes | memoryview, offset: int) -> None:
-    """Write everything; the system may take it in pieces."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(file, view, offset)
-        view, offset = view[count:], offset + count
 
 
 def _sweep(folder: Path) -> None:

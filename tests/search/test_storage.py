@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -64,6 +65,31 @@ def test_a_failed_write_leaves_the_journal_as_it_was(
         with pytest.raises(OSError, match="No space"):
             journal.append_logs([{"a": 2}])
     assert [json.loads(row) for row in file.read_text().splitlines()] == [{"a": 1}]
+    journal.append_logs([{"a": 3}])
+    assert [row["a"] for row in journal.read_logs(0)] == [1, 3]
+
+
+def test_a_disk_that_is_full_amid_a_row_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "journal.log"
+    journal = SafeJournal(str(file))
+    journal.append_logs([{"a": 1}])
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    cut = os.ftruncate
+
+    def free(descriptor: int, size: int) -> None:
+        cut(descriptor, size)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", free)
+        # Python ignores the signal: the write takes five bytes, and the next one is an error.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+        with pytest.raises(OSError, match="too large"):
+            journal.append_logs([{"a": 2, "long": "x" * 40}])
+    assert file.read_bytes() == before
     journal.append_logs([{"a": 3}])
     assert [row["a"] for row in journal.read_logs(0)] == [1, 3]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import shutil
-import sys
 import time
 import uuid
 from collections import deque
@@ -33,9 +33,6 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_at
 
 _Advance = Callable[[int], None]
-
-if sys.platform != "win32":  # where builders do not know each other
-    import fcntl
 
 #: Faces that one thread decodes and writes at a time, and that a renderer draws at a time.
 _CHUNK, _BLOCK = 16, 128
@@ -127,6 +124,7 @@ def _claimed(path: Path) -> Iterator[_Part | None]:
         try:
             if not _lock(file, path):
                 os.close(file)
+                file = -1  # its number may be given to a file of another thread
                 part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.part")
                 file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             if path.exists():
@@ -145,8 +143,6 @@ def _claimed(path: Path) -> Iterator[_Part | None]:
 
 def _lock(file: int, path: Path) -> bool:
     """Wait for the lock; False where the file system has none."""
-    if sys.platform == "win32":
-        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

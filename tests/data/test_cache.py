@@ -202,6 +202,25 @@ def test_full_disk_leaves_nothing(
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_file_that_cannot_be_made_closes_no_other(
+    dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+    others: list[int] = []
+
+    def full(path: Any, flags: int, *mode: int) -> int:
+        if flags & os.O_EXCL and str(path).endswith(".part"):
+            others.append(opened(os.devnull, os.O_RDONLY))  # as another thread would
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(module, "_lock", lambda file, path: False)
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(UserError, match="cannot write the cache"):
+        source_crops(dot_faces(n=5), 64, 2.0, tmp_path)
+    os.close(others[0])  # fails if it was closed already
+
+
 def test_an_interrupted_build_goes_on_where_it_stopped(
     dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

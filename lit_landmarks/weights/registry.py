@@ -265,6 +265,8 @@ def _read_entry(name: str, row: Any, folder: Path) -> Weights:
     try:
         figures = tuple(MeasuredNme(**item) for item in row["nme"])
         crop = {key: row["crop"][key] for key in ("size", "kind", "scale")}
+        if not isinstance(row["trained_on"], list):
+            raise TypeError("trained_on is no list of data sets")
         numbers = {"parameters": int(row["parameters"]), "mma": float(row["mma"])}
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{where}: a bad value ({error}); mend the entry") from error

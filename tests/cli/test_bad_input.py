@@ -96,6 +96,8 @@ def test_bad_settings(
         (["test", "--run", "none"], ["no run directory at none"]),
         (["validate", "--ckpt_path", "none.ckpt"], ["lies in no run"]),
         (["profile"], ["needs a config or a run"]),
+        (["profile", "asmnet", "--threads", "0"], ["--threads 0: give 1 or more"]),
+        (["profile", "asmnet", "--repeats", "-1"], ["--repeats -1: give 0 for no latency"]),
         (["bench", "dat"], ["unknown part of bench 'dat'", "did you mean data?"]),
         (["bench", "data", "--sise", "64"], ["unknown argument '--sise'", "bench data --help"]),
         (["analyse"], ["calibrate|tradeoff|attention", "analyse --help"]),

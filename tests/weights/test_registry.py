@@ -169,6 +169,15 @@ def test_a_table_reads_as_it_was_written(registry: Path, tmp_path: Path) -> None
     (tmp_path / TABLE).write_text(yaml.safe_dump(tree))
     with pytest.raises(UserError, match="no name of a file beside it"):
         read_table(tmp_path)
+    for value in ("null", "IctFaces"):
+        text = (registry / TABLE).read_text().replace("[SyntheticFaces]", value)
+        text = text.replace("\n    - SyntheticFaces", f" {value}")
+        (tmp_path / TABLE).write_text(text)
+        with pytest.raises(UserError, match=r"tiny-68: a bad value \(trained_on is no list"):
+            read_table(tmp_path)
+    (tmp_path / TABLE).write_text("weights:\n  a: {date: 2024-06-31}\n")
+    with pytest.raises(UserError, match=r"cannot be read .*'2024-06-31' cannot be read: day is"):
+        read_table(tmp_path)
     assert find_weights("runs/x.ckpt") is None
 
 

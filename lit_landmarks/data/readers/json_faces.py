@@ -188,11 +188,14 @@ class JsonFaces(DeclaredFaces):
         )
         chosen = select_faces(index, self.subset, self.first, self.last, str(path))[0]
         images = set(chosen.paths)
-        self._splits = []
-        for row in rows if self.split is None else ():
-            member = self.subset is None or self.subset in row.subsets
-            if row.split not in (None, *self._splits) and member and row.image in images:
-                self._splits.append(row.split)
+        splits = [
+            row.split
+            for row in rows
+            if row.split is not None
+            and row.image in images
+            and (self.subset is None or self.subset in row.subsets)
+        ]
+        self._splits = [] if self.split is not None else list(dict.fromkeys(splits))
         return chosen
 
     def _units(self) -> str | None:

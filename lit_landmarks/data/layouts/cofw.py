@@ -6,17 +6,16 @@ the same faces takes them out of the packed file again.
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import read_image
-from lit_landmarks.data.layouts.base import Face, Layout, write_bytes, write_image
+from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_mat
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import atomic_path
 
@@ -64,26 +63,18 @@ class Cofw68Layout(Layout):
             "Occ": (face.visible == 0).astype(np.uint8)[:, None],
         }
         folder = root / "COFW68_Data" / "test_annotations"
-        _save(folder / f"{face.number + 1}_points.mat", annotation)
+        write_mat(folder / f"{face.number + 1}_points.mat", annotation)
 
     def finish(self, root: Path, faces: Sequence[Face]) -> None:
         """Pack the pictures, without labels of COFW's own 29 points."""
         boxes = np.stack([_matlab_box(face) for face in faces])
-        _save(root / "COFW68_Data" / "cofw68_test_bboxes.mat", {"bboxes": boxes})
+        write_mat(root / "COFW68_Data" / "cofw68_test_bboxes.mat", {"bboxes": boxes})
         _pack(root, "COFW_test_color.mat", "T", faces)
         shutil.rmtree(root / _WAITING, ignore_errors=True)
 
 
 def _waiting(root: Path, face: Face) -> Path:
     return root / _WAITING / f"{face.number:06d}.png"
-
-
-def _save(path: Path, variables: dict[str, Any]) -> None:
-    from scipy.io import savemat
-
-    buffer = io.BytesIO()
-    savemat(buffer, variables)
-    write_bytes(path, buffer.getvalue())
 
 
 def _matlab_box(face: Face) -> NDArray[np.float64]:

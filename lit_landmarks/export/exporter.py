@@ -19,7 +19,7 @@ from lit_landmarks.export.module import ExportedMethod, Signature, check_outputs
 from lit_landmarks.export.onnx_file import OnnxWriter
 from lit_landmarks.export.parity import LIMITS, Parity, compare, draw_faces
 from lit_landmarks.files import atomic_path
-from lit_landmarks.inference.graph_description import OUTPUTS, GraphDescription, Pixels
+from lit_landmarks.inference.graph_description import OUTPUTS, GraphDescription, PixelFormat
 from lit_landmarks.inference.graphs import as_arrays, open_graph
 from lit_landmarks.inference.places import Places
 from lit_landmarks.inference.runtimes import is_graph
@@ -46,7 +46,7 @@ class ExportOptions:
         quantize: "int8", or None for single precision.
     """
 
-    pixels: Pixels = "float"
+    pixels: PixelFormat = "float"
     outputs: list[str] | None = None
     convention: str | None = None
     places: Places | None = None

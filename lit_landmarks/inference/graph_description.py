@@ -25,7 +25,7 @@ KEY = "lit_landmarks"
 #: Endings of the names of exported graphs.
 GRAPH_SUFFIXES = (".onnx", ".tflite")
 
-Pixels = Literal["float", "uint8"]
+PixelFormat = Literal["float", "uint8"]
 Precision = Literal["float32", "int8"]
 
 #: What a graph may give, in the order of its outputs, with B faces and N points.
@@ -78,7 +78,7 @@ class GraphDescription:
     points: tuple[str, ...]
     size: int
     crop: dict[str, Any]
-    pixels: Pixels
+    pixels: PixelFormat
     inputs: tuple[str, ...]
     outputs: dict[str, str]
     batch: int | None = None

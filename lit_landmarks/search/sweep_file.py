@@ -36,7 +36,7 @@ _SET_BY_STUDY = (
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 #: Samplers that refuse a study of several objectives.
-_OF_ONE_OBJECTIVE = ("CmaEsSampler",)
+_SINGLE_OBJECTIVE_SAMPLERS = ("CmaEsSampler",)
 SEED = "seed_everything"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -146,7 +146,7 @@ def _refuse_single_objective_parts(sweep: Sweep) -> None:
         raise UserError(
             f"{sweep.file}: pruner {several}, since Optuna prunes by one alone; leave it away"
         )
-    if sweep.sampler[0] in _OF_ONE_OBJECTIVE:
+    if sweep.sampler[0] in _SINGLE_OBJECTIVE_SAMPLERS:
         raise UserError(
             f"{sweep.file}: sampler {sweep.sampler[0]} {several}; take NSGAIISampler or TPESampler"
         )

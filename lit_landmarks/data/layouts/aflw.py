@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_mat
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_mat
 
 
 class Aflw19Layout(Layout):
@@ -17,11 +17,11 @@ class Aflw19Layout(Layout):
     name: ClassVar[str] = "aflw19"
     scheme: ClassVar[str] = "aflw19"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         write_image(root / "data" / "flickr" / _name(face), face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the labels; `visible` of 1 or unknown is seen."""
         points = np.stack([face.points for face in faces]).astype(np.float64)
         box = np.stack([face.box for face in faces]).astype(np.float64)
@@ -42,5 +42,5 @@ class Aflw19Layout(Layout):
         )
 
 
-def _name(face: Face) -> str:
+def _name(face: LabelledFace) -> str:
     return f"0/image{face.number:05d}.jpg"

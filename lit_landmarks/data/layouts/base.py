@@ -29,7 +29,7 @@ LAYOUTS: dict[str, type[Layout]] = {}
 
 
 @dataclass(frozen=True)
-class Face:
+class LabelledFace:
     """One labelled picture to be written.
 
     Attributes:
@@ -66,7 +66,7 @@ class Face:
         return self.image
 
 
-def index_faces(faces: Sequence[Face]) -> FaceIndex:
+def index_faces(faces: Sequence[LabelledFace]) -> FaceIndex:
     """Faces as columns; a label has one if every face has it."""
 
     def column(name: str) -> Any:
@@ -113,7 +113,7 @@ class Layout(ABC):
         return cls()
 
     @abstractmethod
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the files of one face below `root`, each atomically.
 
         Called from several processes, in any order, and again for the same face after a kill.
@@ -126,7 +126,7 @@ class Layout(ABC):
         """File of a face's picture below the root, where its labels are not part of it."""
         return None
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:  # noqa: B027
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:  # noqa: B027
         """Write the files that list all faces, in the order of their numbers.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.layouts.base import Contour, Face, Layout, write_image, write_mat
+from lit_landmarks.data.layouts.base import Contour, LabelledFace, Layout, write_image, write_mat
 from lit_landmarks.data.readers.large_pose import to_file_angles
 
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -23,7 +23,7 @@ class Lp300WLayout(Layout):
     scheme: ClassVar[str] = "ibug68"
     contour: ClassVar[Contour] = "300w_lp"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture, its fit and its points."""
         photo, pose = divmod(face.number, _POSES)
         folder = _FOLDERS[photo % len(_FOLDERS)]
@@ -42,7 +42,7 @@ class Aflw2000Layout(Layout):
     scheme: ClassVar[str] = "ibug68"
     contour: ClassVar[Contour] = "300w_lp"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its fit; a face without depth is flat."""
         stem = root / f"image{face.number:05d}"
         write_image(stem.with_suffix(".jpg"), face.pixels)
@@ -55,7 +55,7 @@ class Aflw2000Layout(Layout):
         )
 
 
-def _fit(face: Face) -> dict[str, NDArray[Any]]:
+def _fit(face: LabelledFace) -> dict[str, NDArray[Any]]:
     """The variables of a model fit; shape and colour are left 0."""
     pose = np.zeros(3) if face.pose is None else face.pose
     angles = to_file_angles(pose[None])[0]

@@ -34,7 +34,7 @@ class JsonHeader:
     Attributes:
         scheme: name of their scheme; one that was declared at run time is written out.
         convention: of `schemes.CONVENTIONS`.
-        primary_normaliser: of `metrics.NORMS`.
+        primary_norm: of `metrics.NORMS`; the file's `primary_normaliser`.
         source, licence: free text.
         pixel_grid: of `pictures.GRIDS`; "shown" is not written, as readers take it by themselves.
         units: "pixels" states that the coordinates are meant as they are, None leaves it open.

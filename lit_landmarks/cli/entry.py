@@ -19,7 +19,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 #: As a shell calls the end by SIGPIPE, which Python turns into an error.
 CLOSED_PIPE = 128 + 13
 #: Errors of the file system that a user can correct, with the cure; any other `OSError` is a bug.
-_MENDABLE = {
+_CORRECTABLE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
     errno.EACCES: "check the permissions",
@@ -84,10 +84,10 @@ def _run(verb: str, arguments: list[str]) -> int:
             print(f"\n{error}" if str(error) else "\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if error.errno not in _CORRECTABLE:
             raise
         where = f", {error.filename}" if error.filename else ""
-        return _complain(f"{error.strerror}{where}; {_MENDABLE[error.errno]}")
+        return _complain(f"{error.strerror}{where}; {_CORRECTABLE[error.errno]}")
 
 
 def _is_output_closed() -> bool:

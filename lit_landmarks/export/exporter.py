@@ -215,7 +215,7 @@ def _signature(method: LandmarkModule, options: ExportOptions, path: Path) -> Si
         conventions = (options.convention,)
     if options.places is not None and method.scheme is not None:
         raise UserError(
-            f"{type(method).__name__} answers points of {method.scheme} alone; leave --queries away"
+            f"{type(method).__name__} answers points of {method.scheme} alone; omit --queries"
         )
     outputs = check_outputs(options.outputs, method)
     early_exit = method.early_exit
@@ -253,5 +253,5 @@ def _refuse_lost(parity: Parity, crop: CropSpec, path: Path) -> None:
     if not parity.mean <= _LOST * crop.size:
         raise UserError(
             f"{path} has lost the landmarks in 8 bits: {parity.mean:.1f} px in the mean from those"
-            " of PyTorch; calibrate on more faces, or leave --quantize away"
+            " of PyTorch; calibrate on more faces, or omit --quantize"
         )

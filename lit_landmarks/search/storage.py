@@ -137,7 +137,7 @@ def retry_while_lost(action: Callable[[], Any], patience: float = PATIENCE) -> A
             if time.monotonic() + pause > end:
                 cause = first_line(error.__cause__ or error)
                 raise StorageLostError(
-                    f"the database has not answered for {patience:.0f} s ({cause}); go on with "
+                    f"the database has not answered for {patience:.0f} s ({cause}); continue with "
                     "`sweep resume` when it is back"
                 ) from error
         # Workers that lost the database together should not all come back at one moment.

@@ -55,8 +55,8 @@ def describe_unknown_name(kind: str, name: str, names: Sequence[str], origin: Pa
 
 
 def describe_bad_value(key: str, hint: Any, value: Any) -> str:
-    """`model.rank: expected int, got many; mend that value`."""
-    return f"{key}: expected {describe_hint(hint)}, got {value}; mend that value"
+    """`model.rank: expected int, got many; correct that value`."""
+    return f"{key}: expected {describe_hint(hint)}, got {value}; correct that value"
 
 
 def read_value(text: str) -> Any:

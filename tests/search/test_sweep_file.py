@@ -130,7 +130,7 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"objective": "val/loss"}, "is a loss, which does not compare"),
         ({"constraints": ["compute/mma <= 4", "compute/mma <= 4.0"]}, "twice"),
         ({"space": {"a": {"float": [0, 1], "step": -0.1}}}, "space.a.step is -0.1"),
-        ({"space": {"a": {"int": [1, 9], "step": 2, "log": True}}}, "leave step or log away"),
+        ({"space": {"a": {"int": [1, 9], "step": 2, "log": True}}}, "remove step or log"),
         ({"space": {"a": {"choice": [1], "log": True}}}, "does not fit a choice"),
         ({"sampler": {"class": "BaseSampler"}}, "'BaseSampler' is unknown"),
         ({"sampler": {"class": "TPESample"}}, "did you mean TPESampler"),

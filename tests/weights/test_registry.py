@@ -163,7 +163,7 @@ def test_a_table_reads_as_it_was_written(registry: Path, tmp_path: Path) -> None
     tree = yaml.safe_load((tmp_path / TABLE).read_text())
     del tree["weights"]["tiny-68"]["sha256"]
     (tmp_path / TABLE).write_text(yaml.safe_dump(tree))
-    with pytest.raises(UserError, match="tiny-68: unknown is no field, missing is sha256"):
+    with pytest.raises(UserError, match="tiny-68: unknown fields: none, missing fields: sha256"):
         read_table(tmp_path)
     tree["weights"]["tiny-68"] |= {"sha256": "0", "file": "../other.ckpt"}
     (tmp_path / TABLE).write_text(yaml.safe_dump(tree))

@@ -150,7 +150,9 @@ def check_header(document: dict[str, Any], path: Path) -> dict[str, Any]:
     norm = document.get("primary_normaliser", "interocular" if has_eyes else "box")
     if not isinstance(convention, str) or norm not in NORMS:
         names = ", ".join(NORMS)
-        raise UserError(f"convention is text, primary_normaliser one of {names}, {path}; mend it")
+        raise UserError(
+            f"convention is text, primary_normaliser one of {names}, {path}; correct it"
+        )
     _known(convention_index, convention, path)
     if norm in ("interocular", "interpupil") and not has_eyes:
         raise UserError(f"{norm} needs eye_corners in the scheme, {path}; add them or take box")

@@ -232,8 +232,8 @@ class _AlikeFailures:
             # One key for each worker: two may stop at the same moment.
             self._study.set_user_attr(f"{STOPPED}{self._worker.name}", self._numbers)
             raise UserError(
-                f"{MOST_ALIKE} trials in a row failed alike: {reason}; correct that (settings are in "
-                f"{self._folder.file}), then continue with `sweep resume {self._folder.root}`"
+                f"{MOST_ALIKE} trials in a row failed alike: {reason}; correct that (settings are "
+                f"in {self._folder.file}), then continue with `sweep resume {self._folder.root}`"
             )
 
 

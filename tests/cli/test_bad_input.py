@@ -91,7 +91,7 @@ def test_bad_settings(
         (["fit"], ["--config FILE", "--resume RUN"]),
         (["fit", "--config", "none.yaml"], ["no such file: none.yaml"]),
         (["fit", "--resume", "none"], ["no run directory at none"]),
-        (["fit", "--resume", "none", "--config", "a.yaml"], ["leave --config"]),
+        (["fit", "--resume", "none", "--config", "a.yaml"], ["omit --config"]),
         (["validate"], ["--run RUN or --ckpt_path FILE"]),
         (["test", "--run", "none"], ["no run directory at none"]),
         (["validate", "--ckpt_path", "none.ckpt"], ["lies in no run"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -269,20 +268,6 @@ def test_skeletons_of_cvat_images(tmp_path: Path) -> None:
     assert index.points.tolist() == [[[20, 20], [0, 0], [30, 55.5]], [[21, 20], [41, 20], [31, 55]]]
     assert index.visible is not None
     assert index.visible.tolist() == [[1, -1, 0], [1, 1, 1]]
-
-
-def test_a_shape_of_cvat_without_a_point_is_a_bad_row(tmp_path: Path) -> None:
-    points = points_of(("eye_r", "0", "0", "20,20"), ("eye_l", "0", "0", "40,20"))
-    points += points_of(("nose", "0", "0", "31,35"))
-    root = xml(
-        tmp_path / "annotations.xml",
-        f'<annotations><image id="3" name="a.png" width="64" height="64">\n{points}'
-        f"{points_of(('chin', '0', '0', ''))}</image></annotations>",
-    )
-    write_image(root / "images" / "a.png", 90)
-    index, problems = CvatXml(str(root)).scan()
-    assert len(index) == 1
-    assert re.search(r"no point in <points>, .*annotations\.xml:6; set one", str(problems[0]))
 
 
 def test_tracks_of_cvat_video(tmp_path: Path) -> None:

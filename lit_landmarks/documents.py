@@ -17,21 +17,39 @@ import yaml
 from lit_landmarks.errors import UserError
 
 #: Both are safe; the C loader takes a tenth of the time.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: What a JSON text consists of, beside numbers, `true`, `false`, `null` and blanks.
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,\n]')
 
 
-def parse_yaml(text: str, source: str | Path) -> Any:
+class YamlLoader(_SAFE_LOADER):  # type: ignore[misc]
+    """Loader of plain values, in which a value that cannot be read is an error of YAML too."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node.
+
+        Raises:
+            yaml.YAMLError: such as `2024-06-31`, which YAML takes for a date.
+        """
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, OverflowError) as error:
+            problem = f"{node.value!r} cannot be read: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+def parse_yaml(text: str, source: str | Path, loader: type[YamlLoader] = YamlLoader) -> Any:
     r"""The content of a YAML document, of plain values.
 
     Args:
         text: the document.
         source: its file, for messages.
+        loader: that reads further kinds of values.
 
     Raises:
         UserError: a key stands twice in one mapping.
-        yaml.YAMLError: the text is not YAML.
+        yaml.YAMLError: the text is not YAML, or a value is none of its kind, such as an impossible
+            date.
 
     Example:
         >>> parse_yaml("lr: 0.1", "a.yaml")
@@ -40,46 +58,41 @@ def parse_yaml(text: str, source: str | Path) -> Any:
         Traceback (most recent call last):
         lit_landmarks.errors.UserError: key 'lr' stands in row 1 and again, a.yaml:2; remove one
     """
-    loader = _LOADER(text)
+    reader: Any = loader(text)
     try:
-        node = loader.get_single_node()
+        node = reader.get_single_node()
         if node is None:
             return None
-        _refuse_repeated(loader, node, source, set())
-        return loader.construct_document(node)
+        _refuse_repeated(reader, node, source, set())
+        return reader.construct_document(node)
     finally:
-        loader.dispose()
+        reader.dispose()
 
 
-def parse_json(text: str, source: str | Path) -> Any:
+def parse_json(text: str, source: str | Path, *, finite: bool = False) -> Any:
     """The content of a JSON document.
 
     Args:
         text: the document.
         source: its file, for messages.
+        finite: refuse `NaN` and `Infinity`, which Python writes although JSON has no such numbers.
 
     Raises:
-        UserError: a key stands twice in one object.
+        UserError: a key stands twice in one object, or a number is not finite.
         json.JSONDecodeError: the text is not JSON.
     """
+
+    def refuse(constant: str) -> float:
+        raise UserError(f"{constant} is no number in JSON, {source}; correct it, or write null")
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) != len(pairs):
-            refuse_repeated_json(text, source)
+            for key, first, row in _list_repeated_json(text):
+                raise UserError(_describe(key, first, row, source))
         return values
 
-    return json.loads(text, object_pairs_hook=collect)
-
-
-def refuse_repeated_json(text: str, source: str | Path) -> None:
-    """Raises for the first key that stands twice in one object of a JSON text.
-
-    Raises:
-        UserError: the key, its rows and the file.
-    """
-    for key, first, row in _list_repeated_json(text):
-        raise UserError(_describe(key, first, row, source))
+    return json.loads(text, object_pairs_hook=collect, parse_constant=refuse if finite else None)
 
 
 def _refuse_repeated(loader: Any, node: Any, source: str | Path, visited: set[int]) -> None:

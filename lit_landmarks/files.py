@@ -1,19 +1,16 @@
-"""Atomic file writes: a temporary name beside the file, then a rename."""
+"""File writes: whole files through a temporary name and a rename, and whole rows at a place."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from lit_landmarks.errors import UserError
-
-if sys.platform != "win32":  # where several processes may make the same file
-    import fcntl
 
 
 @contextlib.contextmanager
@@ -73,8 +70,7 @@ def _wait_for_lock(lock: Path) -> int:
     while True:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if sys.platform != "win32":
-                fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
             # Its holder may have removed the file while we waited.
             if lock.stat().st_ino == os.fstat(file).st_ino:
                 return file
@@ -84,6 +80,23 @@ def _wait_for_lock(lock: Path) -> int:
             os.close(file)
             raise
         os.close(file)
+
+
+def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
+    """Write everything from a place of an open file on; the system may take it in pieces.
+
+    Args:
+        file: descriptor.
+        data: bytes.
+        offset: place of the first, from the start of the file.
+
+    Raises:
+        OSError: it cannot be written; a part of it may have been.
+    """
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, offset)
+        view, offset = view[count:], offset + count
 
 
 def check_folder(folder: Path) -> None:

@@ -33,6 +33,13 @@ def test_a_repeated_key_of_yaml(text: str, rows: tuple[int, int]) -> None:
         parse_yaml(text, "f.yaml")
 
 
+@pytest.mark.parametrize("value", ["2024-06-31", "!!int x", "!!bool maybe", "2024-01-01T00:61:00"])
+def test_a_value_that_is_none_of_its_kind_is_an_error_of_yaml(value: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="cannot be read") as error:
+        parse_yaml(f"a: 1\nb: {value}\n", "f.yaml")
+    assert error.value.problem_mark.line == 1  # type: ignore[attr-defined]
+
+
 def test_yaml_that_repeats_no_key() -> None:
     text = "base: &b {a: 1, c: 2}\nx: {<<: *b, a: 3}\ny: [{a: 1}, {a: 2}]\n1: p\n'1': q\n"
     assert parse_yaml(text, "f.yaml") == yaml.safe_load(text)

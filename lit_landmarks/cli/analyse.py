@@ -193,7 +193,7 @@ def _choose_goal(options: argparse.Namespace, method: LandmarkModule, stages: in
         if any(value is not None for value in (options.mma, options.nme, options.slack)):
             raise UserError(
                 f"{type(method).__name__} has one stage, so no face can leave early; "
-                "leave --mma, --nme and --slack away"
+                "omit --mma, --nme and --slack"
             )
         return None
     from lit_landmarks.analysis.calibration import DEFAULT_SLACK, Goal

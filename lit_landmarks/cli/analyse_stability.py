@@ -101,7 +101,7 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.video is not None and (options.config or options.settings):
         unused = options.config[0] if options.config else options.settings[0]
-        raise UserError(f"{unused} says nothing of a video; leave it away, or leave --video away")
+        raise UserError(f"{unused} is not for a video; remove it, or omit --video")
 
 
 def _measure_still(options: argparse.Namespace, output: Path) -> int:

@@ -110,7 +110,7 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
     if options.boxes is not None:
         from lit_landmarks.data.readers.detector_boxes import read_detector_boxes
 
-        boxes = read_detector_boxes(options.boxes)
+        boxes = read_detector_boxes(options.boxes, "--boxes")
     landmarker = _load(options.model, options.flip_average)
     if options.detector == "none" and landmarker.method.normalizer is None:
         raise UserError(

@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         if not count:
             raise UserError(f"no data set in {options.all}; name a folder that holds one or more")
     if bad:
-        raise UserError(f"{len(bad)} bad rows; mend each as told above, first: {bad[0]}")
+        raise UserError(f"{len(bad)} bad rows; fix each as described above, first: {bad[0]}")
     return 0
 
 

@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     if list_layouts()[options.layout].constants.get("scheme") is not None:
         for setting in options.settings:
             if setting.split("=")[0] in ("--scheme", "--convention"):
-                raise UserError(f"the layout fixes scheme and convention; leave {setting} away")
+                raise UserError(f"the layout fixes scheme and convention; omit {setting}")
     check_dataset_arguments(options.source, options.settings)
     from lit_landmarks.data.layouts import LAYOUTS
     from lit_landmarks.data.synthesize import synthesize

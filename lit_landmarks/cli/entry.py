@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
+import select
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +16,10 @@ from lit_landmarks.cli.verbs import run_verb
 from lit_landmarks.errors import SharedError, UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
+#: As a shell calls the end by SIGPIPE, which Python turns into an error.
+CLOSED_PIPE = 128 + 13
 #: Errors of the file system that a user can correct, with the cure; any other `OSError` is a bug.
-_MENDABLE = {
+_CORRECTABLE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
     errno.EACCES: "check the permissions",
@@ -35,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 2 bad input (one line on stderr), 130 interrupted by Ctrl-C, 143
-        by SIGTERM and 129 by SIGHUP.
+        by SIGTERM and 129 by SIGHUP, 141 if nobody reads what is printed any more (`| head`).
     """
     here = str(Path.cwd())
     if args is None and not sys.flags.safe_path and here not in sys.path:
@@ -63,7 +67,13 @@ def _print_any_name() -> Iterator[None]:
 
 def _run(verb: str, arguments: list[str]) -> int:
     try:
-        return run_verb(verb, arguments)
+        status = run_verb(verb, arguments)
+        sys.stdout.flush()  # what a pipe refuses is an error here, and not after the end
+        return status
+    except BrokenPipeError:
+        if not _is_output_closed():  # another pipe of ours, such as that to a video encoder
+            raise
+        return _drop_output()
     except SharedError as error:
         # A process that ends with another status than 0 has the first one killed.
         return 0 if _is_follower() else _complain(str(error))
@@ -74,10 +84,28 @@ def _run(verb: str, arguments: list[str]) -> int:
             print(f"\n{error}" if str(error) else "\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if error.errno not in _CORRECTABLE:
             raise
         where = f", {error.filename}" if error.filename else ""
-        return _complain(f"{error.strerror}{where}; {_MENDABLE[error.errno]}")
+        return _complain(f"{error.strerror}{where}; {_CORRECTABLE[error.errno]}")
+
+
+def _is_output_closed() -> bool:
+    """Whether the reader of what this process prints is gone."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # a stream that is no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _drop_output() -> int:
+    """Sends what is still to be printed nowhere, so that the end of Python does not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return CLOSED_PIPE
 
 
 def _is_follower() -> bool:

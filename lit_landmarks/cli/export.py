@@ -93,7 +93,7 @@ def _check(options: argparse.Namespace, settings: list[str]) -> None:
         raise UserError(f"--faces is {options.faces}; give 1 or more")
     if options.quantize is None and (options.calibrate or settings):
         unused = f"--calibrate {options.calibrate[0]}" if options.calibrate else settings[0]
-        raise UserError(f"{unused} is for 8 bits; add --quantize int8, or leave it away")
+        raise UserError(f"{unused} is for 8 bits; add --quantize int8, or remove it")
     if options.run is not None:
         open_run(options.run)
     elif not options.ckpt_path.is_file():

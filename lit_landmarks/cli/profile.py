@@ -39,6 +39,10 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--onnx", action="store_true", help="latency in ONNX Runtime too")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options, overrides = parser.parse_with_settings(arguments)
+    if options.threads < 1:
+        raise UserError(f"--threads {options.threads}: give 1 or more")
+    if options.repeats < 0:
+        raise UserError(f"--repeats {options.repeats}: give 0 for no latency, or more")
     configs = [*options.paths, *options.config, *options.run]
     if not configs:
         raise UserError("profile needs a config or a run, such as configs/asmnet.yaml; see --help")

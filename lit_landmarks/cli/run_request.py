@@ -23,7 +23,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def read_evaluation(arguments: Sequence[str]) -> Request:
-    """What is evaluated; plain mistakes are told before torch is imported.
+    """What is evaluated; plain mistakes are reported before torch is imported.
 
     Raises:
         UserError: no such run, or settings that cannot be read.

@@ -172,7 +172,7 @@ def _run_study(folder: search.StudyFolder, options: argparse.Namespace) -> int:
                 )
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
-            f"interrupted; go on with: python -m lit_landmarks sweep resume {folder.root}"
+            f"interrupted; continue with: python -m lit_landmarks sweep resume {folder.root}"
         ) from error
     if options.keep_running:
         return 0

@@ -76,7 +76,7 @@ def _measure(task: Task) -> None:
     if task.settings["ced"] and task.request.run is None:
         raise UserError("--ced writes into a run; give it with --run RUN")
     if task.settings["ced"] and is_graph(task.request.checkpoint):
-        raise UserError("--ced writes the curves of a run's own checkpoint; leave it away")
+        raise UserError("--ced writes the curves of a run's own checkpoint; remove it")
     writes = task.settings["ced"] and not is_follower()
     with _lock(task) if writes else contextlib.nullcontext():
         metrics = task.measure()

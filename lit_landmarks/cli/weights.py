@@ -97,7 +97,7 @@ def _add(options: argparse.Namespace) -> int:
     commit = str(git.get("commit") or "")[:10] + ("+" if git.get("dirty") else "")
     commit = options.commit or commit
     if not commit:
-        raise UserError(f"{run.root} ran outside a git checkout; say --commit HASH of its code")
+        raise UserError(f"{run.root} ran outside a git checkout; give --commit HASH of its code")
     _refuse_taken_name(options.name, folder, options.replace)
     from lit_landmarks.training.publishing import list_training_sources, slim_checkpoint
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import shutil
-import sys
 import time
 import uuid
 from collections import deque
@@ -30,11 +30,9 @@ from lit_landmarks.console import literal_console
 from lit_landmarks.data.crop_boxes import Pixels, check_row, cut_square, source_squares
 from lit_landmarks.data.index import FaceDataset
 from lit_landmarks.errors import UserError
+from lit_landmarks.files import write_at
 
 _Advance = Callable[[int], None]
-
-if sys.platform != "win32":  # where builders do not know each other
-    import fcntl
 
 #: Faces that one thread decodes and writes at a time, and that a renderer draws at a time.
 _CHUNK, _BLOCK = 16, 128
@@ -126,6 +124,7 @@ def _claimed(path: Path) -> Iterator[_Part | None]:
         try:
             if not _lock(file, path):
                 os.close(file)
+                file = -1  # its number may be given to a file of another thread
                 part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.part")
                 file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             if path.exists():
@@ -144,8 +143,6 @@ def _claimed(path: Path) -> Iterator[_Part | None]:
 
 def _lock(file: int, path: Path) -> bool:
     """Wait for the lock; False where the file system has none."""
-    if sys.platform == "win32":
-        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -177,7 +174,7 @@ def _fill(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if not done:
             os.ftruncate(part.file, 0)
-            _write_at(part.file, header, 0)
+            write_at(part.file, header, 0)
         _write_crops(part, dataset, shape, scale, done, len(header))
         os.fsync(part.file)
         if dataset.content_key(range(shape[0])) != content:
@@ -221,7 +218,7 @@ def _write_crops(
         else:  # one file after the other, so that its pixels are still near and then freed
             for k, row in enumerate(rows):
                 crops[k] = cut(row, dataset.load([row])[0])
-        _write_at(part.file, crops.data.cast("B"), start + rows.start * row_bytes)
+        write_at(part.file, crops.data.cast("B"), start + rows.start * row_bytes)
         return len(rows)
 
     noted = time.monotonic()
@@ -267,14 +264,6 @@ def _in_order(work: Callable[[range], int], first: int, last: int, rendered: boo
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _write_at(file: int, data: bytes | memoryview, offset: int) -> None:
-    """Write everything; the system may take it in pieces."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(file, view, offset)
-        view, offset = view[count:], offset + count
 
 
 def _sweep(folder: Path) -> None:

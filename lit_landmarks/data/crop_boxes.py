@@ -60,6 +60,9 @@ def source_affines(squares: NDArray[np.int64], size: int) -> NDArray[np.float32]
 def cut_square(image: Pixels, square: NDArray[np.int64], size: int) -> Pixels:
     """Cut a square from an image and resize it; what would alias is averaged first.
 
+    A square of `source_squares` may be many times larger than the image: only what the image covers
+    of it is held before it has been halved.
+
     Args:
         image: (H, W, 3).
         square: (3,) first column, first row, side; may reach over the edge (filled with 0).
@@ -70,14 +73,47 @@ def cut_square(image: Pixels, square: NDArray[np.int64], size: int) -> Pixels:
     """
     x, y, side = (int(v) for v in square)
     height, width = image.shape[:2]
-    inside = image[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
-    top, left = max(-y, 0), max(-x, 0)
-    bottom, right = max(y + side - height, 0), max(x + side - width, 0)
-    if top or left or bottom or right:
-        edges = (min(top, side), min(bottom, side), min(left, side), min(right, side))
-        framed = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-        inside = np.asarray(framed, dtype=np.uint8)
-    return _resized(inside, size)
+    block = 1
+    while side % (2 * block) == 0 and side >= 2 * block * size:
+        block *= 2
+    # Rows and columns of the square, in whole blocks, beyond which there is nothing of the image.
+    top, bottom = _covered(y, side, height, block)
+    left, right = _covered(x, side, width, block)
+    if top >= bottom or left >= right:
+        return np.zeros((size, size, 3), np.uint8)
+    inside = image[max(y + top, 0) : y + bottom, max(x + left, 0) : x + right]
+    pixels = _framed(
+        inside,
+        max(-y - top, 0),
+        max(y + bottom - height, 0),
+        max(-x - left, 0),
+        max(x + right - width, 0),
+    )
+    for _ in range(block.bit_length() - 1):
+        pixels = _halved(pixels)
+    edges = (v // block for v in (top, side - bottom, left, side - right))
+    return _resized(_framed(pixels, *edges), size)
+
+
+def _covered(first: int, side: int, length: int, block: int) -> tuple[int, int]:
+    """First and end of the blocks of a square that an image covers, along one axis."""
+    low, high = max(-first, 0), min(length - first, side)
+    return low // block * block, -(-high // block) * block
+
+
+def _framed(pixels: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+    """Pixels with so many rows and columns of 0 about them."""
+    if not (top or bottom or left or right):
+        return pixels
+    edges = (top, bottom, left, right)
+    framed = cv2.copyMakeBorder(pixels, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    return np.asarray(framed, np.uint8)
+
+
+def _halved(pixels: Pixels) -> Pixels:
+    """The means of 2 x 2 pixels; both sides are even."""
+    half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+    return np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _resized(pixels: Pixels, size: int) -> Pixels:
@@ -92,9 +128,7 @@ def _resized(pixels: Pixels, size: int) -> Pixels:
         if len(pixels) % 2:  # one more row and column, beyond the extent
             edged = cv2.copyMakeBorder(pixels, 0, 1, 0, 1, cv2.BORDER_REPLICATE)
             pixels, exact = np.asarray(edged, dtype=np.uint8), False
-        half = (len(pixels) // 2, len(pixels) // 2)
-        pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), np.uint8)
-        step /= 2
+        pixels, step = _halved(pixels), step / 2
     variance = _BOX * step**2 - _BILINEAR
     if variance > _NEGLIGIBLE:
         # Three taps v/2, 1 - v, v/2 have the variance v; as a Gaussian they are computed fast.

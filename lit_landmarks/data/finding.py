@@ -100,7 +100,7 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise UserError(
-                f"cannot read folder {folder} ({error.strerror}); mend its permissions or links"
+                f"cannot read folder {folder} ({error.strerror}); correct its permissions or links"
             ) from error
         for entry in listed:
             if is_clutter(entry.name):
@@ -112,7 +112,7 @@ def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
                 files.append(path)
             elif entry.is_symlink() and not path.suffix and not path.exists():
                 raise UserError(
-                    f"the link {path} leads nowhere; mend it (is a disk missing?) or remove it"
+                    f"the link {path} leads nowhere; correct it (is a disk missing?) or remove it"
                 )
     return sorted(files)
 
@@ -181,7 +181,7 @@ def _names(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise UserError(
-            f"cannot read folder {folder} ({error.strerror}); mend its permissions or links"
+            f"cannot read folder {folder} ({error.strerror}); correct its permissions or links"
         ) from error
 
 

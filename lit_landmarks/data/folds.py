@@ -214,7 +214,7 @@ class _FoldFaces(FaceDataset):
         Raises:
             UserError: always.
         """
-        raise UserError("data.init_args.whole and fold do not go together; leave one of them away")
+        raise UserError("data.init_args.whole and fold do not go together; remove one of them")
 
     def _rows(self) -> Rows:
         inside = self._folds.fold_of(self._name) == self._fold

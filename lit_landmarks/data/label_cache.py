@@ -27,7 +27,7 @@ _FEWEST = 200
 #: What labels follow from: whole rooms and modules, and the files beside this one that call them
 #: (which import this one, so that it cannot import them).
 _CODE = (geometry, rendering, schemes, splitmix, template)
-_BESIDE = ("synthetic.py", "ict.py", "tracks.py")
+_RENDERED_SET_MODULES = ("synthetic.py", "ict.py", "tracks.py")
 
 
 def cached(
@@ -66,7 +66,7 @@ def code_version() -> str:
 
 def label_code() -> list[Path]:
     """The source files that labels follow from."""
-    files = [Path(__file__).with_name(name) for name in _BESIDE]
+    files = [Path(__file__).with_name(name) for name in _RENDERED_SET_MODULES]
     for module in _CODE:
         source = Path(str(module.__file__))
         files += source.parent.rglob("*.py") if source.name == "__init__.py" else [source]

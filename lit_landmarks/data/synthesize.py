@@ -32,7 +32,7 @@ from lit_landmarks.data.check import refuse_bad_faces
 from lit_landmarks.data.columns import write_columns
 from lit_landmarks.data.index import FaceDataset, FaceIndex
 from lit_landmarks.data.label_cache import code_version, read_labels
-from lit_landmarks.data.layouts import Face, Layout
+from lit_landmarks.data.layouts import LabelledFace, Layout
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import atomic_path, write_atomic
 
@@ -41,7 +41,7 @@ NOTES = ".synthesize"
 _PLAN = "plan.json"
 _BLOCK = 32
 #: Arguments of rendered faces on which their pictures do not depend.
-_OF_LABELS = ("scheme", "convention", "visibility", "primary_norm")
+_LABEL_ARGUMENTS = ("scheme", "convention", "visibility", "primary_norm")
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def check_pictures(pictures: Path, dataset: FaceDataset, layout: Layout) -> None
     plan, stored = _plan(dataset, layout.name), _read_plan(pictures / NOTES / _PLAN)
     for both in (plan, stored):
         arguments = both.get("arguments", {})
-        both["arguments"] = {k: v for k, v in arguments.items() if k not in _OF_LABELS}
+        both["arguments"] = {k: v for k, v in arguments.items() if k not in _LABEL_ARGUMENTS}
     if stored != plan:
         keys = [key for key in plan if stored.get(key) != plan[key]]
         if keys == ["version"] and _comes_out_alike(pictures, dataset, layout, labels=False):
@@ -327,7 +327,7 @@ def _work(rows: range) -> None:
     _job.write(rows)
 
 
-def _listed(notes: Path, blocks: list[range]) -> Iterator[Face]:
+def _listed(notes: Path, blocks: list[range]) -> Iterator[LabelledFace]:
     """The labels of all faces, from the notes."""
     for rows in blocks:
         index = read_labels(_note(notes, rows))
@@ -337,11 +337,11 @@ def _listed(notes: Path, blocks: list[range]) -> Iterator[Face]:
         yield from _faces(index, rows)
 
 
-def _faces(index: FaceIndex, rows: range) -> Iterator[Face]:
+def _faces(index: FaceIndex, rows: range) -> Iterator[LabelledFace]:
     """Rows of an index as faces without images."""
     unknown = np.full(index.points.shape[1], -1, np.int8)
     for i, row in enumerate(rows):
-        yield Face(
+        yield LabelledFace(
             number=row,
             image=None,
             points=index.points[i],

@@ -19,7 +19,7 @@ from lit_landmarks.export.module import ExportedMethod, Signature, check_outputs
 from lit_landmarks.export.onnx_file import OnnxWriter
 from lit_landmarks.export.parity import LIMITS, Parity, compare, draw_faces
 from lit_landmarks.files import atomic_path
-from lit_landmarks.inference.graph_description import OUTPUTS, GraphDescription, Pixels
+from lit_landmarks.inference.graph_description import OUTPUTS, GraphDescription, PixelFormat
 from lit_landmarks.inference.graphs import as_arrays, open_graph
 from lit_landmarks.inference.places import Places
 from lit_landmarks.inference.runtimes import is_graph
@@ -46,7 +46,7 @@ class ExportOptions:
         quantize: "int8", or None for single precision.
     """
 
-    pixels: Pixels = "float"
+    pixels: PixelFormat = "float"
     outputs: list[str] | None = None
     convention: str | None = None
     places: Places | None = None
@@ -215,7 +215,7 @@ def _signature(method: LandmarkModule, options: ExportOptions, path: Path) -> Si
         conventions = (options.convention,)
     if options.places is not None and method.scheme is not None:
         raise UserError(
-            f"{type(method).__name__} answers points of {method.scheme} alone; leave --queries away"
+            f"{type(method).__name__} answers points of {method.scheme} alone; omit --queries"
         )
     outputs = check_outputs(options.outputs, method)
     early_exit = method.early_exit
@@ -253,5 +253,5 @@ def _refuse_lost(parity: Parity, crop: CropSpec, path: Path) -> None:
     if not parity.mean <= _LOST * crop.size:
         raise UserError(
             f"{path} has lost the landmarks in 8 bits: {parity.mean:.1f} px in the mean from those"
-            " of PyTorch; calibrate on more faces, or leave --quantize away"
+            " of PyTorch; calibrate on more faces, or omit --quantize"
         )

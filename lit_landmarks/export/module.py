@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lit_landmarks.compute.copies import copy_module, deploy, is_mergeable
 from lit_landmarks.errors import UserError
-from lit_landmarks.inference.graph_description import OUTPUTS, Pixels
+from lit_landmarks.inference.graph_description import OUTPUTS, PixelFormat
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.types import FaceInputs, Prediction
@@ -33,7 +33,7 @@ class Signature:
             faces leave early; 0 for the last one alone.
     """
 
-    pixels: Pixels = "float"
+    pixels: PixelFormat = "float"
     conventions: tuple[str, ...] = ()
     queries: Tensor | None = None
     outputs: tuple[str, ...] = ("points",)

@@ -58,7 +58,7 @@ def quantize_onnx(
             node.name = f"{node.op_type}_{number}"
         trunk = _find_trunk(proto)
         if not trunk:
-            raise UserError("no layer of this graph can run in 8 bits; leave --quantize away")
+            raise UserError("no layer of this graph can run in 8 bits; omit --quantize")
         root = logging.getLogger()
         level = root.level
         root.setLevel(logging.ERROR)  # it advises to run what has just run

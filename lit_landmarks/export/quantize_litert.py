@@ -81,7 +81,7 @@ def quantize_litert(
     supported = {name.value for name in qtyping.TFLOperationName}
     trunk = [name for name in trunk if operators[name][0] in supported]
     if not trunk:
-        raise UserError("no layer of this graph can run in 8 bits; leave --quantize away")
+        raise UserError("no layer of this graph can run in 8 bits; omit --quantize")
     work = quantizer.Quantizer(content)
     for name in trunk:
         kind, scope = operators[name]

@@ -25,7 +25,7 @@ KEY = "lit_landmarks"
 #: Endings of the names of exported graphs.
 GRAPH_SUFFIXES = (".onnx", ".tflite")
 
-Pixels = Literal["float", "uint8"]
+PixelFormat = Literal["float", "uint8"]
 Precision = Literal["float32", "int8"]
 
 #: What a graph may give, in the order of its outputs, with B faces and N points.
@@ -70,6 +70,7 @@ class GraphDescription:
         licence: training set -> licence.
         command: that trained it.
         producer: package and version that wrote the file.
+        colors: order of the image's channels; "rgb" is the only one.
         format: of this description.
     """
 
@@ -78,7 +79,7 @@ class GraphDescription:
     points: tuple[str, ...]
     size: int
     crop: dict[str, Any]
-    pixels: Pixels
+    pixels: PixelFormat
     inputs: tuple[str, ...]
     outputs: dict[str, str]
     batch: int | None = None
@@ -115,7 +116,7 @@ class GraphDescription:
         """A description from its text.
 
         Raises:
-            UserError: it is damaged, or of a later version.
+            UserError: it is damaged, of a later version, or of a graph that takes no RGB.
         """
         try:
             values = json.loads(text)
@@ -129,10 +130,17 @@ class GraphDescription:
                 named[name] = tuple(named.get(name, ()))
             description = cls(**named)
             description.crop_spec  # noqa: B018  # raises where a key is missing
+        except UserError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"the description in {path} is damaged ({error}); export the method again"
             ) from error
+        if description.colors != "rgb":
+            raise UserError(
+                f"{path} takes images whose channels are {description.colors!r}, and only 'rgb' is"
+                " given; export the method again"
+            )
         return description
 
     def declare_scheme(self, path: Path) -> None:

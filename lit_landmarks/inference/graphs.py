@@ -113,7 +113,10 @@ def as_arrays(inputs: FaceInputs, description: GraphDescription) -> dict[str, ND
     arrays: dict[str, NDArray[Any]] = {"image": image.contiguous().numpy()}
     if "queries" in description.inputs:
         if inputs.queries is None:
-            raise UserError("the graph is asked for no points; give queries")
+            raise UserError(
+                "the graph answers the points that it is given, and none were given; pass queries,"
+                " (B, N, 3) template points"
+            )
         arrays["queries"] = inputs.queries.detach().float().cpu().contiguous().numpy()
     if "convention" in description.inputs:
         own = {name: row for row, name in enumerate(description.conventions)}

@@ -23,7 +23,7 @@ from lit_landmarks.training.checkpoints import (
     read_checkpoint,
 )
 from lit_landmarks.training.run_directory import RunDirectory, open_run
-from lit_landmarks.types import CropSpec
+from lit_landmarks.types import CropSpec, FrameKind
 
 
 def load(source: str | Path, flip_average: bool = False) -> Landmarker:
@@ -81,14 +81,21 @@ def _load_by_config(run: RunDirectory, checkpoint: Path) -> Landmarker:
     try:
         tree: dict[str, Any] = parse_yaml(run.config.read_text(encoding="utf-8"), run.config)
         model, data = tree["model"], tree["data"]["init_args"]
-        size, kind, scale = data["frame_size"], data.get("frame", "tight"), data.get("frame_scale")
+        class_path, size = model["class_path"], data["frame_size"]
+        kind: FrameKind = data.get("frame", "tight")
+        crop = CropSpec(int(size), kind, data.get("frame_scale") or FRAME_SCALES[kind])
         init_args = {
             **model["init_args"],
             "scheme": data.get("scheme", "ibug68"),
             "frame_size": size,
         }
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{run.config} cannot be read ({error}); train the run again") from error
-    method = build_method(model["class_path"], init_args)
+    except KeyError as error:
+        raise UserError(
+            f"{run.config}: {error.args[0]!r} is missing or unknown; train the run again"
+        ) from error
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{run.config} cannot be read ({reason}); train the run again") from error
+    method = build_method(class_path, init_args)
     load_weights(method, checkpoint)
-    return Landmarker(method, CropSpec(size, kind, scale or FRAME_SCALES[kind]))
+    return Landmarker(method, crop)

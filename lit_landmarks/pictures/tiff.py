@@ -154,24 +154,30 @@ def _check_blocks(directory: Directory, width: int, height: int, bits: int, samp
     per_plane = math.ceil(height / down)
     compression = directory.value(_COMPRESSION, _NONE)
     subsampled = directory.value(_PHOTOMETRIC, -1) == _YCBCR
+    # The last strip may be as long as the others. Subsampled data come in units of up to 4 x 4
+    # pixels, of which each has less than three samples.
+    limit = 3 * (across + 3) * (down + 3) * math.ceil(bits / 8) if subsampled else row * down
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
         rows = down if tiled else min(down, height - number % per_plane * down)
         length = 0 if subsampled else row * rows
         block = directory.data[offset : offset + count]
-        if len(block) != count or not _is_whole(block, compression, length, directory):
+        if len(block) != count or not _is_whole(block, compression, length, limit, directory):
             raise PictureError("TIFF is truncated or damaged")
     if compression == _LZW:
         _check_by_pillow(directory.data)
 
 
-def _is_whole(block: bytes, compression: int, length: int, directory: Directory) -> bool:
-    """True if a strip or tile decompresses to so many bytes; 0 stands for any number."""
+def _is_whole(
+    block: bytes, compression: int, length: int, limit: int, directory: Directory
+) -> bool:
+    """True if a strip or tile decompresses to at least `length` bytes and at most `limit`."""
     if compression == _NONE:
         return len(block) >= length
     if compression in _DEFLATE:
         stream = zlib.decompressobj()
         try:
-            return len(stream.decompress(block)) >= length and stream.eof
+            # One byte more than there may be, so that the checksum at the end is read.
+            return length <= len(stream.decompress(block, limit + 1)) <= limit and stream.eof
         except zlib.error:
             return False
     if compression == _PACKBITS:
@@ -180,7 +186,10 @@ def _is_whole(block: bytes, compression: int, length: int, directory: Directory)
         _, count, at = directory.entries.get(_JPEG_TABLES, (7, 0, 0))
         tables = directory.data[at : at + count]
         try:
-            simplejpeg.decode_jpeg((tables[:-2] + block[2:]) if tables else block)
+            jpeg = (tables[:-2] + block[2:]) if tables else block
+            rows, columns, *_ = simplejpeg.decode_jpeg_header(jpeg)
+            check_size(columns, rows)
+            simplejpeg.decode_jpeg(jpeg)
         except ValueError:
             return False
         return True

@@ -229,7 +229,7 @@ def compare(
         UserError: nothing to compare, a key that no row has, studies that disagree.
     """
     if not entries:
-        raise UserError("nothing to compare: the study has no trials yet; run it on first")
+        raise UserError("nothing to compare: the study has no trials yet; continue it first")
     asked = sorted({study.objective for study in studies})
     fronts = {study.objectives for study in studies}
     further = next(iter(fronts))[1:] if objective is None and len(fronts) == 1 else ()

@@ -265,7 +265,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML; restore it, or leave the run away") from error
+        raise UserError(f"{path} is not YAML; restore it, or leave out the run") from error
     return flatten(tree) if isinstance(tree, dict) else {}
 
 

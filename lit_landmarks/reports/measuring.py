@@ -43,7 +43,7 @@ def read_run(path: Path, overrides: Mapping[str, str] | None = None) -> Measurem
     raw = {**fields, **(overrides or {}), "seed": result.get("seed")}
     raw["values"] = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
     if not raw["commit"]:
-        raise UserError(f"{path} ran outside a git checkout; say --commit HASH of its code")
+        raise UserError(f"{path} ran outside a git checkout; give --commit HASH of its code")
     return Measurement.parse(raw, str(path))
 
 

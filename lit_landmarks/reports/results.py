@@ -188,7 +188,7 @@ def load_file(path: Path) -> dict[str, Table]:
         raw = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read ({reason}); mend or remove it") from error
+        raise UserError(f"{path} cannot be read ({reason}); correct or remove it") from error
     top = _check_mapping(raw or {}, str(path))
     _refuse_unknown_keys(top, ["tables"], str(path))
     tables = _check_mapping(top.get("tables") or {}, f"{path}, tables")

@@ -62,9 +62,9 @@ def _read_entry(item: Any, sweep: Sweep, where: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not item:
         raise UserError(f"{where} sets nothing; write `setting: value` rows")
     method = item.get(METHOD)
-    if METHOD in item and method not in sweep.methods:
+    if METHOD in item and not (isinstance(method, str) and method in sweep.methods):
         names = ", ".join(sweep.methods)
-        cure = f"known: {names}" if names else "the study has no methods; leave it away"
+        cure = f"known: {names}" if names else "the study has no methods; remove it"
         raise UserError(f"{where}: method {method!r} is unknown; {cure}")
     own = sweep.methods[method].space if method is not None else ()
     parameters = {p.key: (p, "") for p in sweep.space} | {p.key: (p, f"{method}:") for p in own}
@@ -97,12 +97,12 @@ def _store(parameter: Parameter, value: Any, where: str) -> Any:
 def _describe_cure(key: str, method: str | None, sweep: Sweep, names: list[str]) -> str:
     """What to do about a setting that an entry cannot have."""
     if key in sweep.settings:
-        return "it is fixed under 'settings'; leave it away, or search it"
+        return "it is fixed under 'settings'; remove it, or search it"
     owners = [n for n, branch in sweep.methods.items() if key in [p.key for p in branch.space]]
     if owners and method is None:
         return f"it is a setting of {' and '.join(owners)}; add method: {owners[0]}"
     if owners:
-        return f"it is a setting of {' and '.join(owners)}, not of {method}; leave it away"
+        return f"it is a setting of {' and '.join(owners)}, not of {method}; remove it"
     close = difflib.get_close_matches(key, names, 1)
     return f"did you mean {close[0]}?" if close else f"searched are {', '.join(names)}"
 

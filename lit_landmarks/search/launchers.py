@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 #: Variables by which Lightning would take the workers for the ranks of one training.
-_OF_A_GROUP = (
+_LAUNCHER_VARIABLES = (
     "SLURM_NTASKS",
     "WORLD_SIZE",
     "RANK",
@@ -35,7 +35,7 @@ def hide_launcher() -> Iterator[None]:
         )
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(rank) % len(devices)]
     for name in list(os.environ):
-        if name in _OF_A_GROUP or name.startswith(_PREFIXES):
+        if name in _LAUNCHER_VARIABLES or name.startswith(_PREFIXES):
             del os.environ[name]
     try:
         yield

@@ -186,7 +186,7 @@ def print_status(sweep: Sweep, study: JudgedStudy, folder: StudyFolder) -> None:
     print_rounds(sweep, study, folder, console)
     if _is_unfinished(sweep, study, folder) and not count_live_workers(sweep, study, folder):
         resume = f"python -m lit_landmarks sweep resume {folder.root}"
-        console.print(f"no worker is at work; go on with: {resume}")
+        console.print(f"no worker is at work; continue with: {resume}")
 
 
 def _describe_best(study: JudgedStudy) -> list[str]:

@@ -38,7 +38,7 @@ from lit_landmarks.settings.composition import compose
 
 #: Keys of a study's sweep file that its rounds do not have: a round trains its candidates to the
 #: end, and nothing else.
-_OF_THE_SEARCH = (
+_SEARCH_ONLY_KEYS = (
     *("rounds", "enqueue", "trials", "trained", "hours", "epochs", "minimum", "warm_start"),
     *("sampler", "pruner", "seeds"),
 )
@@ -230,7 +230,7 @@ def _write_round(
         "enqueue": [_describe_entry(sweep, c) for c in candidates],
         "trials": len(candidates),
     }
-    others = {key: value for key, value in tree.items() if key not in _OF_THE_SEARCH}
+    others = {key: value for key, value in tree.items() if key not in _SEARCH_ONLY_KEYS}
     text = yaml.safe_dump({**others, **own}, sort_keys=False)
     if root.file.is_file():
         before = root.file.read_text(encoding="utf-8")

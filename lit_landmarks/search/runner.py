@@ -232,8 +232,8 @@ class _AlikeFailures:
             # One key for each worker: two may stop at the same moment.
             self._study.set_user_attr(f"{STOPPED}{self._worker.name}", self._numbers)
             raise UserError(
-                f"{MOST_ALIKE} trials in a row failed alike: {reason}; mend that (settings are in "
-                f"{self._folder.file}), then go on with `sweep resume {self._folder.root}`"
+                f"{MOST_ALIKE} trials in a row failed alike: {reason}; correct that (settings are "
+                f"in {self._folder.file}), then continue with `sweep resume {self._folder.root}`"
             )
 
 
@@ -277,7 +277,7 @@ def spawn_workers(
     searching = has_room(sweep, total, done) and not is_spent(sweep, study)
     if any(codes) and (searching or not is_over(sweep, folder, study)):
         raise UserError(
-            f"{sum(map(bool, codes))} of {count} workers failed; see above, then go on with "
+            f"{sum(map(bool, codes))} of {count} workers failed; see above, then continue with "
             f"`sweep resume {folder.root}`"
         )
 

@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -26,6 +26,7 @@ from optuna.storages.journal._file import get_lock_file
 from optuna.trial import TrialState
 
 from lit_landmarks.errors import UserError, first_line
+from lit_landmarks.files import write_at
 from lit_landmarks.search.space import Sweep
 
 #: Seconds for which calls to a silent database are repeated; longest pause between two of them.
@@ -64,29 +65,28 @@ class SafeJournal(JournalFileBackend):
         Raises:
             OSError: no space; the file is as it was.
         """
-        rows = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        rows = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         with get_lock_file(self._lock), Path(self._file_path).open("r+b") as file:
             end = _find_end_of_rows(file)
             file.truncate(end)
-            file.seek(end)
             try:
-                file.write(rows.encode())
-                file.flush()
+                # Past the buffer, which would write its rest behind the cut when it is closed.
+                write_at(file.fileno(), rows, end)
                 os.fsync(file.fileno())
             except OSError:
                 os.ftruncate(file.fileno(), end)
                 raise
 
 
-def _find_end_of_rows(file: Any) -> int:
+def _find_end_of_rows(file: BinaryIO) -> int:
     """Size without a half row at the end, left by a process that was killed."""
-    end = int(file.seek(0, os.SEEK_END))
+    end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
         file.seek(start)
         position = file.read(end - start).rfind(b"\n")
         if position >= 0:
-            return start + int(position) + 1
+            return start + position + 1
         end = start
     return 0
 
@@ -137,7 +137,7 @@ def retry_while_lost(action: Callable[[], Any], patience: float = PATIENCE) -> A
             if time.monotonic() + pause > end:
                 cause = first_line(error.__cause__ or error)
                 raise StorageLostError(
-                    f"the database has not answered for {patience:.0f} s ({cause}); go on with "
+                    f"the database has not answered for {patience:.0f} s ({cause}); continue with "
                     "`sweep resume` when it is back"
                 ) from error
         # Workers that lost the database together should not all come back at one moment.

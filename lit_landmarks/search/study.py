@@ -106,7 +106,7 @@ class StudyFolder:
         ):
             return
         raise UserError(
-            f"{self.root} exists; go on with `sweep resume {self.root}` or give another --study"
+            f"{self.root} exists; continue with `sweep resume {self.root}` or give another --study"
         )
 
     def create(self, sweep: Sweep, seed: int | None = None) -> None:
@@ -131,7 +131,7 @@ class StudyFolder:
             try:
                 instantiate(module, kind, name, seeded)
             except (TypeError, ValueError) as error:
-                raise UserError(f"{name} takes no seed {seed}; leave --seed away") from error
+                raise UserError(f"{name} takes no seed {seed}; omit --seed") from error
             tree["sampler"] = {"class": name, "arguments": seeded}
         write_atomic(self.file, yaml.safe_dump(tree, sort_keys=False))
 

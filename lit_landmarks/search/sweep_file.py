@@ -36,7 +36,7 @@ _SET_BY_STUDY = (
 #: Databases that Optuna's storage is made for.
 _DATABASES = ("postgresql", "mysql")
 #: Samplers that refuse a study of several objectives.
-_OF_ONE_OBJECTIVE = ("CmaEsSampler",)
+_SINGLE_OBJECTIVE_SAMPLERS = ("CmaEsSampler",)
 SEED = "seed_everything"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -144,16 +144,16 @@ def _refuse_single_objective_parts(sweep: Sweep) -> None:
     several = f"does not go with the objectives {' and '.join(sweep.objectives)}"
     if sweep.pruner[0] != "NopPruner":
         raise UserError(
-            f"{sweep.file}: pruner {several}, since Optuna prunes by one alone; leave it away"
+            f"{sweep.file}: pruner {several}, since Optuna prunes by one alone; remove it"
         )
-    if sweep.sampler[0] in _OF_ONE_OBJECTIVE:
+    if sweep.sampler[0] in _SINGLE_OBJECTIVE_SAMPLERS:
         raise UserError(
             f"{sweep.file}: sampler {sweep.sampler[0]} {several}; take NSGAIISampler or TPESampler"
         )
     if sweep.rounds:
         raise UserError(
             f"{sweep.file}: rounds rank by one objective, and there are {len(sweep.objectives)}; "
-            "leave rounds away, or keep one objective with a limit"
+            "remove rounds, or keep one objective with a limit"
         )
 
 
@@ -248,7 +248,7 @@ class _Reader:
             inner = [f"{name}.{k}" for k in part] if isinstance(part, dict) else []
             for own in (name, *inner):
                 if own in _SET_BY_STUDY or own.split(".")[0] in _SET_BY_STUDY:
-                    raise self.fail(f"{key}.{own}", "is the study's own to set; leave it away")
+                    raise self.fail(f"{key}.{own}", "is the study's own to set; remove it")
         return settings
 
     def constraint_texts(self, value: Any) -> list[str]:
@@ -422,7 +422,7 @@ class _Reader:
             raise self.fail(key, f"has an empty range or list; give {kind}: [...]")
         if kind == "choice":
             if extra := next((k for k in ("log", "step") if k in part), None):
-                raise self.fail(f"{key}.{extra}", "does not fit a choice; leave it away")
+                raise self.fail(f"{key}.{extra}", "does not fit a choice; remove it")
             return self.choice(name, ends, key)
         if len(ends) != 2:
             raise self.fail(key, f"has {len(ends)} ends; give {kind}: [low, high]")
@@ -437,7 +437,7 @@ class _Reader:
         if step is not None:
             step = self.number(step, f"{key}.step", whole=kind == "int")
             if step <= 0 or log:
-                cure = "leave step or log away" if log else "give one above 0"
+                cure = "remove step or log" if log else "give one above 0"
                 raise self.fail(f"{key}.step", f"is {part['step']!r}; {cure}")
             # As the decimals that are written: 0.3 is three times 0.1.
             if (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):

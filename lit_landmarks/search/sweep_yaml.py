@@ -1,6 +1,6 @@
 """A sweep file as a tree: YAML without double keys, whose top-level keys are those of a study.
 
-Imports neither Optuna nor torch, so a file that is missing or misspelled is told at once.
+Imports neither Optuna nor torch, so a file that is missing or misspelled is reported at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lit_landmarks.documents import YamlLoader, parse_yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.shipped import find_file, shipped_hint
 
@@ -65,28 +66,8 @@ def load_sweep_tree(path: Path) -> dict[str, Any]:
     return tree
 
 
-class _DuplicateKeyError(yaml.MarkedYAMLError):
-    """Error for a key given twice in one mapping."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key given twice and reads `1e-3` as a number.
-
-    A plain one takes the last of two keys in silence, and YAML 1.1 takes `1e-3` for text, which
-    YAML 1.2 and `fit` do not.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        keys = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
-                if (key.tag, key.value) in keys:
-                    raise _DuplicateKeyError(
-                        None, None, f"'{key.value}' is given twice", key.start_mark
-                    )
-                keys.add((key.tag, key.value))
-        return node
+class _Loader(YamlLoader):
+    """YAML loader that reads `1e-3` as a number, as YAML 1.2 and `fit` do; YAML 1.1 does not."""
 
     def construct_exponent(self, node: yaml.ScalarNode) -> float:
         """A number with an exponent: whole if it is written without a fraction, as `1e3`."""
@@ -100,7 +81,7 @@ _Loader.add_constructor("!exponent", _Loader.construct_exponent)
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        tree = parse_yaml(path.read_text(encoding="utf-8"), path, _Loader)
     except FileNotFoundError as error:
         hint = shipped_hint(path, "sweeps")
         raise UserError(f"no sweep file {path}; {hint}") from error
@@ -111,9 +92,9 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        if isinstance(error, _DuplicateKeyError):
-            raise UserError(f"{where}: {error.problem}; remove one") from error
-        raise UserError(f"{where} is not YAML; mend that row") from error
+        if isinstance(error, yaml.constructor.ConstructorError):
+            raise UserError(f"{where}: {error.problem}; correct it, or put it in quotes") from error
+        raise UserError(f"{where} is not YAML; correct that row") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no study; write `key: value` rows (see sweeps/)")
     return tree

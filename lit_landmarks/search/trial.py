@@ -211,7 +211,7 @@ class TrialRunner:
                 raise
             release(trial)
             raise UserError(
-                f"no space left for {self.folder.root}; free some, then go on with "
+                f"no space left for {self.folder.root}; free some, then continue with "
                 f"`sweep resume {self.folder.root}`"
             ) from error
         finally:

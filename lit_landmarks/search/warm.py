@@ -125,13 +125,13 @@ def read_earlier(sweep: Sweep, source: Path, plans: Mapping[str, Plan]) -> Earli
     where = f"{sweep.file}: warm_start {source}"
     folder = StudyFolder(source)
     if not folder.file.is_file():
-        raise UserError(f"{where} holds no study; correct the path, or leave it away")
+        raise UserError(f"{where} holds no study; correct the path, or remove it")
     earlier = folder.sweep()
     if earlier.objectives != sweep.objectives:
         theirs, ours = (" and ".join(each.objectives) for each in (earlier, sweep))
         raise UserError(
-            f"{where} has the objective {theirs}, not {ours}; its values say nothing here, leave "
-            "it away"
+            f"{where} has the objective {theirs}, not {ours}; its values say nothing here, "
+            "remove it"
         )
     study = folder.open(earlier)
     shared, best, reasons, differences = [], [], [], []
@@ -148,7 +148,7 @@ def read_earlier(sweep: Sweep, source: Path, plans: Mapping[str, Plan]) -> Earli
         if changes := plans[method].find_changes(run, ["val"]):
             raise UserError(
                 f"{where} was validated on other faces ({changes[0]}); its values say nothing "
-                "here, leave it away"
+                "here, remove it"
             )
         difference = _find_difference(sweep, plans[method], earlier, trial, run, config)
         if difference:
@@ -157,7 +157,7 @@ def read_earlier(sweep: Sweep, source: Path, plans: Mapping[str, Plan]) -> Earli
         else:
             shared.append(_copy_trial(sweep, source, trial, params))
     if not shared and not best:
-        cure = f"{reasons[0]}; leave it away" if reasons else "it has no trained trial here"
+        cure = f"{reasons[0]}; remove it" if reasons else "it has no trained trial here"
         raise UserError(f"{where}: no trial fits this study: {cure}")
     order = {trial.number: params for trial, params in best}
     trials = rank_trials([trial for trial, _ in best], sweep.objectives)

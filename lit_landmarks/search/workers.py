@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import threading
@@ -30,6 +31,8 @@ _ACTIVE: set[str] = set()
 _COUNT = itertools.count()
 #: Seconds between two checks that the process that started this one still runs.
 _LOOK = 2.0
+#: Name of a worker: host (which may hold dots and dashes), process, its start, counter.
+_NAME = re.compile(r"(?P<host>.+)-(?P<process>\d+)-(?P<start>\w+)(\.c\d+)?")
 #: Environment variables that `sweep --workers` sets: number of the worker, process that started it.
 NUMBER, PARENT = "LIT_LANDMARKS_WORKER", "LIT_LANDMARKS_PARENT"
 
@@ -162,11 +165,12 @@ def is_alive(folder: Path, owner: str, grace: float, files: bool) -> bool:
         files: whether the workers' files decide (a journal); on a database the caller knows which
             workers are silent, and only dead processes of this host are detected here.
     """
-    host, number, started = [*owner.partition(".c")[0].rsplit("-", 2), "", ""][:3]
-    if host == _name_host() and number.isdigit():
-        if int(number) == os.getpid() and started == _read_start(os.getpid()):
+    name = _NAME.fullmatch(owner)
+    if name is not None and name["host"] == _name_host():
+        process, start = int(name["process"]), name["start"]
+        if process == os.getpid() and start == _read_start(process):
             return owner in _ACTIVE
-        if _read_start(int(number)) != started:
+        if _read_start(process) != start:
             return False
         return not files or (folder / owner).exists()
     if not files:

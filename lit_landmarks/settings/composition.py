@@ -133,7 +133,7 @@ def read_yaml(path: Path) -> Tree:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise UserError(f"{where} is not YAML: {problem}; mend that row") from error
+        raise UserError(f"{where} is not YAML: {problem}; correct that row") from error
     if isinstance(tree, dict) and _ANNOTATIONS & {*tree}:
         raise UserError(
             f"{path} holds faces or annotations, not settings; name it in a data set instead, such"

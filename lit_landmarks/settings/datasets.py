@@ -8,7 +8,6 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from lit_landmarks.data import DATASETS, FaceDataset
@@ -20,7 +19,7 @@ from lit_landmarks.settings.diagnosis import (
     explain_entry,
     reraise,
 )
-from lit_landmarks.settings.values import describe_unknown_name, refuse_arguments
+from lit_landmarks.settings.values import describe_unknown_name, read_value, refuse_arguments
 
 
 def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
@@ -48,7 +47,7 @@ def build_dataset(name: str, arguments: Sequence[str]) -> FaceDataset:
     try:
         parsed = parser.parse_args([f"--set.{key}={text}" for key, text in texts.items()])
     except argparse.ArgumentError as error:
-        values = {key: yaml.safe_load(text) for key, text in texts.items()}
+        values = {key: read_value(text) for key, text in texts.items()}
         raise explain_arguments(cls, values, str(error)) from error
     return _instantiate(parser, parsed)
 

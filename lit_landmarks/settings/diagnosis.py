@@ -40,7 +40,7 @@ from lit_landmarks.training.loggers import LoggerOptions
 from lit_landmarks.training.wandb_logging import WandbOptions
 from lit_landmarks.types import ROLES
 
-#: Errors of other packages' classes that a user can mend.
+#: Errors of other packages' classes that a user can correct.
 _FOREIGN = (ImportError, MisconfigurationException)
 
 
@@ -114,7 +114,7 @@ def reraise(error: Exception) -> NoReturn:
     if foreign is None:
         raise error
     missing = isinstance(foreign, ImportError)
-    cure = "install what it needs, or leave that class away" if missing else "correct that setting"
+    cure = "install what it needs, or remove that class" if missing else "correct that setting"
     raise UserError(f"{first_line(foreign)}; {cure}") from error
 
 
@@ -346,4 +346,4 @@ def trainer_errors() -> Iterator[None]:
     except UserError:
         raise
     except (MisconfigurationException, ValueError, ImportError) as error:
-        raise UserError(f"trainer: {error}; mend the trainer's settings") from error
+        raise UserError(f"trainer: {error}; correct the trainer's settings") from error

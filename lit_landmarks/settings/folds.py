@@ -116,7 +116,7 @@ def _fit_fold(request: Request) -> dict[str, Any]:
     if str(task.settings["trainer"]["devices"]) not in ("1", "auto"):
         raise UserError("--folds trains one fold after the other; set --trainer.devices 1")
     if task.settings["max_mma"] is not None:
-        raise UserError("--max_mma is for a single fit; leave it away, and count with `profile`")
+        raise UserError("--max_mma is for a single fit; remove it, and count with `profile`")
     if run.config.is_file() and run.config.read_text(encoding="utf-8") != task.resolved:
         raise UserError(
             f"{run.config} has other settings than this command; choose another --run, or remove"

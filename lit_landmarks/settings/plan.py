@@ -43,7 +43,7 @@ def plan_fit(task: Task, monitor: str) -> Fit:
     if resume is not None and changes and not request.accept_changed_data:
         raise UserError(
             f"the data of {resume.root} is not what it was trained on: {'; '.join(changes)}; "
-            "restore it, or go on with --accept_changed_data, which records the change"
+            "restore it, or continue with --accept_changed_data, which records the change"
         )
     text = task.resolved
     return Fit(

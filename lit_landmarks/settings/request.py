@@ -92,7 +92,7 @@ def _plan_fit(request: Request, resume: Path | None) -> None:
     if request.configs or request.run is not None:
         raise UserError(
             "--resume continues a run in its own folder with its own config.yaml; "
-            "leave --config and --run away"
+            "omit --config and --run"
         )
     run = open_run(resume)
     if not run.last.is_file():

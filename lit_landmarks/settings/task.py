@@ -371,7 +371,7 @@ class Task:
         if not same or before is None or not math.isclose(before, now, rel_tol=1e-3):
             raise UserError(
                 f"{role}/nme is {now:.3f} here and {before} in {run.result}, so these are not the "
-                "run's own errors; leave other settings away"
+                "run's own errors; remove other settings"
             )
         curves = collect_curves(self.method(), [role])
         if not is_follower():

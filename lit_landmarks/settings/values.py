@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from jsonargparse import ArgumentParser
 
+from lit_landmarks.documents import YamlLoader
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.composition import LINKED, Tree
 
@@ -54,18 +55,23 @@ def describe_unknown_name(kind: str, name: str, names: Sequence[str], origin: Pa
 
 
 def describe_bad_value(key: str, hint: Any, value: Any) -> str:
-    """`model.rank: expected int, got many; mend that value`."""
-    return f"{key}: expected {describe_hint(hint)}, got {value}; mend that value"
+    """`model.rank: expected int, got many; correct that value`."""
+    return f"{key}: expected {describe_hint(hint)}, got {value}; correct that value"
+
+
+def read_value(text: str) -> Any:
+    """A value of the command line, read as YAML; what is none is text."""
+    try:
+        return yaml.load(text, YamlLoader)
+    except yaml.YAMLError:
+        return text
 
 
 def apply_overrides(tree: Tree, texts: Mapping[str, str]) -> Tree:
     """A copy of a merged tree with overriding settings in their places, values read as YAML."""
     copy = deepcopy(tree)
     for key, text in texts.items():
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
+        value = read_value(text)
         *parents, last = key.split(".")
         node: Any = copy
         for name in parents:

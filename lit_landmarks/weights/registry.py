@@ -216,11 +216,11 @@ def read_table(folder: Path) -> dict[str, Weights]:
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(
-            f"{path} cannot be read ({' '.join(str(error).split())}); mend it"
+            f"{path} cannot be read ({' '.join(str(error).split())}); correct it"
         ) from error
     rows = content.get("weights") if isinstance(content, dict) else None
     if not isinstance(rows, dict):
-        raise UserError(f"{path} has no mapping `weights` of names to entries; mend it")
+        raise UserError(f"{path} has no mapping `weights` of names to entries; correct it")
     return {str(name): _read_entry(str(name), row, folder) for name, row in rows.items()}
 
 
@@ -257,17 +257,21 @@ def _read_entry(name: str, row: Any, folder: Path) -> Weights:
     wanted = {f.name for f in fields(Weights)} - {"name", "folder"}
     if not isinstance(row, dict) or set(row) != wanted:
         given = set(row) if isinstance(row, dict) else set()
-        odd = ", ".join(sorted(map(str, given - wanted))) or "no field"
+        odd = ", ".join(sorted(map(str, given - wanted))) or "none"
         lacking = ", ".join(sorted(wanted - given)) or "none"
-        raise UserError(f"{where}: unknown is {odd}, missing is {lacking}; mend the entry")
+        raise UserError(
+            f"{where}: unknown fields: {odd}, missing fields: {lacking}; correct the entry"
+        )
     if Path(str(row["file"])).name != row["file"]:
-        raise UserError(f"{where}: file {row['file']!r} is no name of a file beside it; mend it")
+        raise UserError(f"{where}: file {row['file']!r} is no name of a file beside it; correct it")
     try:
         figures = tuple(MeasuredNme(**item) for item in row["nme"])
         crop = {key: row["crop"][key] for key in ("size", "kind", "scale")}
+        if not isinstance(row["trained_on"], list):
+            raise TypeError("trained_on is no list of data sets")
         numbers = {"parameters": int(row["parameters"]), "mma": float(row["mma"])}
     except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{where}: a bad value ({error}); mend the entry") from error
+        raise UserError(f"{where}: a bad value ({error}); correct the entry") from error
     more: dict[str, Any] = {
         "nme": figures,
         "crop": crop,

@@ -63,6 +63,12 @@ def test_boxes_are_written_as_readers_take_them(blobs: JsonFaces, tmp_path: Path
         np.testing.assert_allclose(found, box, atol=0.02)
 
 
+def test_a_file_of_boxes_that_cannot_be_read_names_the_option_of_the_user(tmp_path: Path) -> None:
+    for more, option in ((), "detector_csv"), (("--boxes",), "--boxes"):
+        with pytest.raises(UserError, match=rf"boxes, .*none\.csv; correct {option}$"):
+            read_detector_boxes(tmp_path / "none.csv", *more)
+
+
 def test_a_detector_that_finds_nothing_has_no_mapping(blobs: JsonFaces) -> None:
     class Blind(BlobDetector):
         def detect(self, image: np.ndarray) -> object:  # type: ignore[override]

@@ -96,7 +96,7 @@ def test_a_video(run: Path, video: Path, tmp_path: Path) -> None:
         (("--video", "v.mp4", *BOX, "--boxes", "b.csv"), "not allowed with"),
         (("--video", "v.mp4", *BOX[:3]), "expected 4 arguments"),
         (("--video", "v.mp4", *BOX, "--frames", "2"), "--frames is 2; give 3 or more"),
-        (("--video", "v.mp4", *BOX, "--config", "c.yaml"), "c.yaml says nothing of a video"),
+        (("--video", "v.mp4", *BOX, "--config", "c.yaml"), "c.yaml is not for a video"),
         (("--video", "none.mp4", *BOX), "no video, none.mp4"),
         (("--video", "v.mp4", "--box", "9", "2", "3", "4"), "has no area"),
         (("--video", "v.mp4", "--boxes", "none.csv"), "cannot read the boxes, none.csv"),

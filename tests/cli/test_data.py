@@ -132,7 +132,11 @@ _HEADER: dict[str, object] = {"format": "lit_landmarks faces", "version": 1, "sc
     ("faces", "words", "told"),
     [
         ([], [], "no face in {root}/faces.json;"),
-        ([{"image": "x"}], [], "1 bad rows; mend each as told above, first: a face needs image"),
+        (
+            [{"image": "x"}],
+            [],
+            "1 bad rows; fix each as described above, first: a face needs image",
+        ),
         ([{"image": "x"}], [], "{root}/faces.json:faces[0]"),
         ([], ["--rows", "-5"], "--rows -5: give 0 or more"),
     ],

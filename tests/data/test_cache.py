@@ -67,6 +67,43 @@ def test_cut_square_is_a_padded_slice(x: int, y: int, side: int, size: int) -> N
         assert np.abs(inside.astype(int) - expected).max() <= 1
 
 
+@given(st.integers(-8, 8), st.integers(-8, 8), st.sampled_from([256, 320, 640, 1024]))
+def test_a_square_far_larger_than_its_image_is_a_padded_slice(x: int, y: int, side: int) -> None:
+    # The image lies anywhere in the square, with any rest to the blocks that are halved.
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    left, top = side // 2 + x * side // 20, side // 2 + y * side // 20
+    part = np.pad(image, ((top, side), (left, side), (0, 0)))[:side, :side]
+    expected = cut_square(part, np.array([0, 0, side]), 32)
+    assert np.array_equal(cut_square(image, np.array([-left, -top, side]), 32), expected)
+
+
+def test_a_box_far_larger_than_its_image_takes_no_memory_for_what_is_black(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+    framed = cv2.copyMakeBorder
+
+    def measured(*args: Any, **more: Any) -> Any:
+        result = framed(*args, **more)
+        sizes.append(result.shape)
+        return result
+
+    monkeypatch.setattr(cv2, "copyMakeBorder", measured)
+    image = np.full((150, 200, 3), 200, np.uint8)
+    # As large as `check_box` lets through: a square of 3360 pixels about an image of 200.
+    square = source_squares(np.array([[-700, -700, 900, 900]], np.float32), 2.1)[0]
+    crop = cut_square(image, square, 160)
+    assert max(height * width for height, width, _ in sizes) < 2 * max(image.size // 3, 320**2)
+    covered = crop.astype(float).sum() / 3 / 200 / 160**2
+    assert covered == pytest.approx(150 * 200 / square[2] ** 2, rel=0.02), "the image is all there"
+
+
+def test_a_square_beside_its_image_is_black() -> None:
+    image = np.full((40, 50, 3), 200, np.uint8)
+    for corner in ((-16, 0), (50, 0), (0, -16), (0, 40)):
+        assert not cut_square(image, np.array([*corner, 16]), 8).any()
+
+
 @given(st.integers(40, 900), st.integers(16, 120))
 def test_pixels_keep_their_place_at_every_step(side: int, size: int) -> None:
     # The middle of a blob is where the blob is, whatever was halved or padded on the way.
@@ -163,6 +200,25 @@ def test_full_disk_leaves_nothing(
     ):
         source_crops(dot_faces(n=5), 64, 2.0, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_file_that_cannot_be_made_closes_no_other(
+    dot_faces: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+    others: list[int] = []
+
+    def full(path: Any, flags: int, *mode: int) -> int:
+        if flags & os.O_EXCL and str(path).endswith(".part"):
+            others.append(opened(os.devnull, os.O_RDONLY))  # as another thread would
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(module, "_lock", lambda file, path: False)
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(UserError, match="cannot write the cache"):
+        source_crops(dot_faces(n=5), 64, 2.0, tmp_path)
+    os.close(others[0])  # fails if it was closed already
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(

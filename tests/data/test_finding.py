@@ -151,7 +151,7 @@ def test_a_link_to_a_folder_that_is_not_there_is_told(
 ) -> None:
     root = make_faces(("part",), n=2)
     (root / "part" / "loop").symlink_to(tmp_path / target if target != "loop" else "loop")
-    with pytest.raises(UserError, match=r"the link .*part/loop leads nowhere; mend it"):
+    with pytest.raises(UserError, match=r"the link .*part/loop leads nowhere; correct it"):
         Ibug300W(str(root)).index()
 
 

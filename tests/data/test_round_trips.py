@@ -14,7 +14,7 @@ import torch
 from lit_landmarks.data import FaceDataset, FaceIndex, LandmarkDataModule, SyntheticFaces
 from lit_landmarks.data.augment import Augmentation
 from lit_landmarks.data.dataset import ConcatFaces, CroppedFaces
-from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.layouts import LAYOUTS, LabelledFace
 from lit_landmarks.data.readers.position_maps import PositionMaps
 from lit_landmarks.data.recognize import walk
 from lit_landmarks.data.transform import BatchTransform
@@ -28,7 +28,7 @@ _FACES, _SIZE = 8, 96
 _ROUNDED = {"youtube_faces": 0.5, "lapa": 0.01, "merl_rav": 0.01}
 
 
-def _faces(scheme: str) -> list[Face]:
+def _faces(scheme: str) -> list[LabelledFace]:
     """Rendered heads, or noise with points where heads lack the scheme."""
     try:
         dataset = SyntheticFaces(n=_FACES, image_size=_SIZE, scheme=scheme)
@@ -44,7 +44,7 @@ def _faces(scheme: str) -> list[Face]:
         images = list(rng.integers(0, 256, (_FACES, _SIZE, _SIZE, 3), np.uint8))
     ones = np.ones(index.points.shape[1], np.int8)
     return [
-        Face(
+        LabelledFace(
             number=i,
             image=images[i],
             points=index.points[i],
@@ -62,7 +62,7 @@ def _scheme(layout: str) -> str:
     return LAYOUTS[layout].scheme or "ibug68"
 
 
-def _read(layout: str, root: Path) -> tuple[list[Face], list[FaceDataset]]:
+def _read(layout: str, root: Path) -> tuple[list[LabelledFace], list[FaceDataset]]:
     """Faces written in a layout, and all data sets that are found in the folder."""
     writer = LAYOUTS[layout].of(SyntheticFaces(n=1))
     faces = _faces(_scheme(layout))

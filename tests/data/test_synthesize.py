@@ -16,7 +16,7 @@ import pytest
 
 from lit_landmarks.data import FaceDataset, SyntheticFaces
 from lit_landmarks.data.columns import write_columns
-from lit_landmarks.data.layouts import LAYOUTS, Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts import LAYOUTS, LabelledFace, Layout, write_image, write_text
 from lit_landmarks.data.readers.columns import ColumnFaces
 from lit_landmarks.data.synthesize import NOTES, synthesize
 from lit_landmarks.errors import UserError
@@ -28,11 +28,11 @@ class _Plain(Layout):
     name: ClassVar[str] = "plain_for_this_test"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         write_image(root / f"{face.number}.png", face.pixels)
         write_text(root / f"{face.number}.json", json.dumps(face.points.tolist()))
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         write_text(root / "list.txt", "".join(f"{f.number} {f.points[0, 0]}\n" for f in faces))
 
 

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from lit_landmarks.data.layouts import write_image
 from lit_landmarks.draw import (
     bar_plot,
     ced_plot,
     contact_sheet,
     figure_image,
     save_figure,
+    save_jpeg,
     save_png,
 )
 from lit_landmarks.errors import UserError
@@ -155,3 +157,17 @@ def test_bars_hold_the_values() -> None:
     assert heights[:3] == [4, 7, 5]
     with pytest.raises(ValueError, match="'b' has 1 values for 2 groups"):
         bar_plot(["full", "pose"], {"b": [5]}, "NME (%)")
+
+
+def test_pictures_of_data_sets_are_those_of_reports(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    write_image(tmp_path / "a.PNG", image)
+    assert (tmp_path / "a.PNG").read_bytes() == save_png(image, tmp_path / "b.png").read_bytes()
+    write_image(tmp_path / "a.jpeg", image, 70)
+    assert (tmp_path / "a.jpeg").read_bytes() == save_jpeg(
+        image, tmp_path / "b.jpg", 70
+    ).read_bytes()
+    assert save_jpeg(image[..., 0], tmp_path / "grey.jpg").is_file()
+    for name, shape in (("a.gif", (8, 8, 3)), ("a.png", (0, 8, 3))):
+        with pytest.raises(UserError, match=rf"cannot .* image.*, .*{name}; "):
+            write_image(tmp_path / name, np.zeros(shape, np.uint8))

@@ -267,6 +267,9 @@ def test_a_description_behind_a_model_is_read_again(tmp_path: Path) -> None:
     later = description.to_json().replace('"format": 1', '"format": 2')
     with pytest.raises(UserError, match="by a later version"):
         GraphDescription.from_json(later, path)
+    blue_first = description.to_json().replace('"rgb"', '"bgr"')
+    with pytest.raises(UserError, match=r"channels are 'bgr', and only 'rgb' is given; export"):
+        GraphDescription.from_json(blue_first, path)
 
 
 # ---- every method ----------------------------------------------------------------------------

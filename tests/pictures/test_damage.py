@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -130,6 +131,47 @@ def test_sizes_beyond_any_decoder_in_jpeg_and_bmp() -> None:
     for data, size in ((jpeg, "60000 x 65000"), (bmp, "60000 x 30000")):
         with pytest.raises(UserError, match=rf"{size} pixels is too large .*, a; scale it down"):
             decode_image(bytes(data), "a")
+
+
+def deflated_tiff(width: int, height: int, strips: list[bytes], photometric: int = 1) -> bytes:
+    """A TIFF of the given strips, each of as many rows, packed by Deflate."""
+    samples = 3 if photometric == 6 else 1
+    packed = [zlib.compress(strip) for strip in strips]
+    starts = np.cumsum([8, *map(len, packed)]).tolist()
+    tags = {256: width, 257: height, 259: 8, 262: photometric, 277: samples}
+    tags |= {278: len(strips[0]) // width}
+    lists = {258: [8] * samples, 273: starts[:-1], 279: [len(block) for block in packed]}
+    more, entries = b"", {}
+    after = starts[-1] + 2 + 12 * (len(tags) + len(lists)) + 4
+    for tag, values in lists.items():
+        place = values[0] if len(values) == 1 else after + len(more)
+        entries[tag] = struct.pack("<HHII", tag, 4, len(values), place)
+        more += b"" if len(values) == 1 else struct.pack(f"<{len(values)}I", *values)
+    entries |= {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()}
+    directory = struct.pack("<H", len(entries)) + b"".join(v for _, v in sorted(entries.items()))
+    head = struct.pack("<2sHI", b"II", 42, starts[-1])
+    return head + b"".join(packed) + directory + bytes(4) + more
+
+
+def test_the_last_strip_of_a_tiff_may_be_as_long_as_the_others() -> None:
+    whole = deflated_tiff(20, 12, [b"\x64" * 160, b"\xc8" * 160])
+    assert decode_image(whole, "a")[:, 0, 0].tolist() == [100] * 8 + [200] * 4
+    for bad in (159, 161):
+        with pytest.raises(UserError, match=r"TIFF is truncated or damaged, a; fetch"):
+            decode_image(deflated_tiff(20, 16, [b"\x64" * 160, b"\xc8" * bad]), "a")
+
+
+@pytest.mark.parametrize("photometric", [1, 6])
+def test_a_small_strip_of_a_tiff_unpacks_to_no_more_than_it_may(photometric: int) -> None:
+    data = deflated_tiff(20, 10, [bytes(1 << 25)], photometric)
+    assert len(data) < 40_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"TIFF is truncated or damaged, a; fetch"):
+            decode_image(data, "a")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg_optimized", "jpeg_progressive"])

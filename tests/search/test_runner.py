@@ -221,7 +221,7 @@ def test_status_tells_a_dead_worker_s_trial_and_how_to_go_on(
     output = capsys.readouterr().out
     assert output.count("interrupted; `resume` continues it") == 2
     resume = f"python -m lit_landmarks sweep resume {folder.root}"
-    assert output.endswith(f"no worker is at work; go on with: {resume}\n")
+    assert output.endswith(f"no worker is at work; continue with: {resume}\n")
     # Queued again they still count.
     assert requeue_dead(study, folder) == 2
     print_status(sweep, study, folder)

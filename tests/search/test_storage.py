@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -63,6 +65,31 @@ def test_a_failed_write_leaves_the_journal_as_it_was(
         with pytest.raises(OSError, match="No space"):
             journal.append_logs([{"a": 2}])
     assert [json.loads(row) for row in file.read_text().splitlines()] == [{"a": 1}]
+    journal.append_logs([{"a": 3}])
+    assert [row["a"] for row in journal.read_logs(0)] == [1, 3]
+
+
+def test_a_disk_that_is_full_amid_a_row_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "journal.log"
+    journal = SafeJournal(str(file))
+    journal.append_logs([{"a": 1}])
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    cut = os.ftruncate
+
+    def free(descriptor: int, size: int) -> None:
+        cut(descriptor, size)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", free)
+        # Python ignores the signal: the write takes five bytes, and the next one is an error.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+        with pytest.raises(OSError, match="too large"):
+            journal.append_logs([{"a": 2, "long": "x" * 40}])
+    assert file.read_bytes() == before
     journal.append_logs([{"a": 3}])
     assert [row["a"] for row in journal.read_logs(0)] == [1, 3]
 
@@ -140,6 +167,28 @@ def test_who_is_alive(make_study: Make, tmp_path: Path) -> None:
     os.utime(other, (1, 1))
     assert not is_alive(folder.workers, other.name, 60.0, files=True), "silent for too long"
     assert is_alive(folder.workers, other.name, 60.0, files=False), "the database tells"
+
+
+@pytest.mark.parametrize("host", ["ip-10-0-0-1.us-west-2.compute.internal", "node-1.cluster"])
+def test_a_silent_worker_of_any_host_name_lives_as_long_as_its_process(
+    make_study: Make, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    folder = make_study()
+    sweep = folder.sweep()
+    with folder.worker(folder.open(sweep), sweep) as worker:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        start = _read_start(child.pid)
+        name = worker.name.replace(f"-{os.getpid()}-", f"-{child.pid}-")
+        name = name.replace(f"-{_read_start(os.getpid())}.c", f"-{start}.c")
+        for owner in (worker.name, name):
+            (folder.workers / owner).touch()
+            os.utime(folder.workers / owner, (1, 1))
+            assert is_alive(folder.workers, owner, 60.0, files=True)
+        child.kill()
+        child.wait()
+        os.utime(folder.workers / name)
+        assert not is_alive(folder.workers, name, 60.0, files=True), "gone is gone at once"
 
 
 class Killed(BaseException):

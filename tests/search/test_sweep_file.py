@@ -130,7 +130,7 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"objective": "val/loss"}, "is a loss, which does not compare"),
         ({"constraints": ["compute/mma <= 4", "compute/mma <= 4.0"]}, "twice"),
         ({"space": {"a": {"float": [0, 1], "step": -0.1}}}, "space.a.step is -0.1"),
-        ({"space": {"a": {"int": [1, 9], "step": 2, "log": True}}}, "leave step or log away"),
+        ({"space": {"a": {"int": [1, 9], "step": 2, "log": True}}}, "remove step or log"),
         ({"space": {"a": {"choice": [1], "log": True}}}, "does not fit a choice"),
         ({"sampler": {"class": "BaseSampler"}}, "'BaseSampler' is unknown"),
         ({"sampler": {"class": "TPESample"}}, "did you mean TPESampler"),
@@ -188,7 +188,26 @@ def test_a_key_that_is_given_twice_is_told_with_its_row(write: Write) -> None:
     rows = path.read_text().count("\n")
     with path.open("a") as file:
         file.write("trials: 7\n")
-    with pytest.raises(UserError, match=rf"sweep.yaml:{rows + 1}: 'trials' is given twice"):
+    with pytest.raises(
+        UserError, match=rf"'trials' stands in row \d+ and again, .*sweep.yaml:{rows + 1}; remove"
+    ):
+        read_sweep(path)
+
+
+@pytest.mark.parametrize("keys", [("1e-3", "0.001"), ("1", "0x1")])
+def test_keys_of_a_sweep_file_are_compared_as_values(write: Write, keys: tuple[str, str]) -> None:
+    path = write()
+    rows = "".join(f"    {key}: 1\n" for key in keys)
+    path.write_text(path.read_text() + f"settings:\n  model.a:\n{rows}")
+    with pytest.raises(UserError, match=rf"key '{keys[1]}' stands in row .* and again"):
+        read_sweep(path)
+
+
+def test_an_impossible_date_in_a_sweep_file_is_one_line(write: Write) -> None:
+    path = write()
+    path.write_text(path.read_text() + "settings:\n  model.day: 2024-06-31\n")
+    row = path.read_text().count("\n")
+    with pytest.raises(UserError, match=rf"sweep.yaml:{row}: '2024-06-31' cannot be read: day"):
         read_sweep(path)
 
 

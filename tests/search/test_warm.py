@@ -181,7 +181,7 @@ def test_two_machines_that_add_a_study_add_it_once(tmp_path: Path, source: Path)
             "",
             "trial 0: model.width is 4, outside",
         ),
-        ({}, {"model.class_path": "b.Other"}, "", "Net is no method of this study; leave it away"),
+        ({}, {"model.class_path": "b.Other"}, "", "Net is no method of this study; remove it"),
         ({"warm_start": ["nowhere"]}, {}, "", "nowhere holds no study; correct the path"),
     ],
 )

@@ -138,6 +138,10 @@ def test_arguments_of_a_class_are_those_of_its_bases_too() -> None:
     assert class_arguments(Closed) == {}
 
 
+def test_a_value_that_yaml_takes_for_an_impossible_date_is_text() -> None:
+    assert apply_overrides({}, {"a": "2024-06-31", "b": "'1"}) == {"a": "2024-06-31", "b": "'1"}
+
+
 def test_overrides_take_their_places() -> None:
     tree = {"model": {"class_path": "M", "init_args": {"a": 1}}, "trainer": {"x": 1}}
     texts = {"model.b": "2", "model.init_args.a": "3", "trainer.y.z": "[1]"}

@@ -163,11 +163,20 @@ def test_a_table_reads_as_it_was_written(registry: Path, tmp_path: Path) -> None
     tree = yaml.safe_load((tmp_path / TABLE).read_text())
     del tree["weights"]["tiny-68"]["sha256"]
     (tmp_path / TABLE).write_text(yaml.safe_dump(tree))
-    with pytest.raises(UserError, match="tiny-68: unknown is no field, missing is sha256"):
+    with pytest.raises(UserError, match="tiny-68: unknown fields: none, missing fields: sha256"):
         read_table(tmp_path)
     tree["weights"]["tiny-68"] |= {"sha256": "0", "file": "../other.ckpt"}
     (tmp_path / TABLE).write_text(yaml.safe_dump(tree))
     with pytest.raises(UserError, match="no name of a file beside it"):
+        read_table(tmp_path)
+    for value in ("null", "IctFaces"):
+        text = (registry / TABLE).read_text().replace("[SyntheticFaces]", value)
+        text = text.replace("\n    - SyntheticFaces", f" {value}")
+        (tmp_path / TABLE).write_text(text)
+        with pytest.raises(UserError, match=r"tiny-68: a bad value \(trained_on is no list"):
+            read_table(tmp_path)
+    (tmp_path / TABLE).write_text("weights:\n  a: {date: 2024-06-31}\n")
+    with pytest.raises(UserError, match=r"cannot be read .*'2024-06-31' cannot be read: day is"):
         read_table(tmp_path)
     assert find_weights("runs/x.ckpt") is None
 

@@ -14,7 +14,7 @@ from lit_landmarks.data.layouts import (
 )
 from lit_landmarks.data.layouts.base import (
     LAYOUTS,
-    Face,
+    LabelledFace,
     Layout,
     write_bytes,
     write_image,
@@ -23,7 +23,7 @@ from lit_landmarks.data.layouts.base import (
 
 __all__ = [
     "LAYOUTS",
-    "Face",
+    "LabelledFace",
     "Layout",
     "aflw",
     "cofw",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from lit_landmarks.data.layouts.base import Face, Layout, write_bytes, write_image
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_mat
 
 
 class Aflw19Layout(Layout):
@@ -18,23 +17,20 @@ class Aflw19Layout(Layout):
     name: ClassVar[str] = "aflw19"
     scheme: ClassVar[str] = "aflw19"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         write_image(root / "data" / "flickr" / _name(face), face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the labels; `visible` of 1 or unknown is seen."""
-        from scipy.io import savemat
-
         points = np.stack([face.points for face in faces]).astype(np.float64)
         box = np.stack([face.box for face in faces]).astype(np.float64)
         visible = np.stack([np.isin(face.visible, (1, -1)) for face in faces])
         names = np.empty((len(faces), 1), object)
         for k, face in enumerate(faces):
             names[k, 0] = _name(face)
-        buffer = io.BytesIO()
-        savemat(
-            buffer,
+        write_mat(
+            root / "AFLWinfo_release.mat",
             {
                 "bbox": box[:, [0, 2, 1, 3]],
                 "data": points.transpose(0, 2, 1).reshape(len(faces), -1),
@@ -42,10 +38,9 @@ class Aflw19Layout(Layout):
                 "nameList": names,
                 "ra": np.arange(1.0, len(faces) + 1)[None],
             },
-            do_compression=True,
+            compress=True,
         )
-        write_bytes(root / "AFLWinfo_release.mat", buffer.getvalue())
 
 
-def _name(face: Face) -> str:
+def _name(face: LabelledFace) -> str:
     return f"0/image{face.number:05d}.jpg"

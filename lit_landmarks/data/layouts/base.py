@@ -7,17 +7,18 @@ and `write`; `finish` where some file lists all faces; import it in `layouts/__i
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceDataset, FaceIndex
+from lit_landmarks.draw.files import encode_image
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import write_atomic
 
@@ -28,7 +29,7 @@ LAYOUTS: dict[str, type[Layout]] = {}
 
 
 @dataclass(frozen=True)
-class Face:
+class LabelledFace:
     """One labelled picture to be written.
 
     Attributes:
@@ -65,7 +66,7 @@ class Face:
         return self.image
 
 
-def index_faces(faces: Sequence[Face]) -> FaceIndex:
+def index_faces(faces: Sequence[LabelledFace]) -> FaceIndex:
     """Faces as columns; a label has one if every face has it."""
 
     def column(name: str) -> Any:
@@ -112,7 +113,7 @@ class Layout(ABC):
         return cls()
 
     @abstractmethod
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the files of one face below `root`, each atomically.
 
         Called from several processes, in any order, and again for the same face after a kill.
@@ -125,7 +126,7 @@ class Layout(ABC):
         """File of a face's picture below the root, where its labels are not part of it."""
         return None
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:  # noqa: B027
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:  # noqa: B027
         """Write the files that list all faces, in the order of their numbers.
 
         Args:
@@ -159,10 +160,27 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
     Raises:
         UserError: another suffix, or the file cannot be written.
     """
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"cannot write a {path.suffix or 'nameless'} image, {path}; use png or jpg")
-    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(image[..., ::-1]), options)
-    if not done:
-        raise UserError(f"cannot encode an image of shape {image.shape}, {path}; give (H, W, 3)")
-    write_bytes(path, data.tobytes())
+    try:
+        data = encode_image(image, path.suffix, quality)
+    except UserError as error:
+        what, _, cure = str(error).partition("; ")
+        raise UserError(f"{what}, {path}; {cure}") from error
+    write_bytes(path, data)
+
+
+def write_mat(path: Path, variables: dict[str, Any], compress: bool = False) -> None:
+    """Write variables as a MATLAB file of version 5.
+
+    Args:
+        path: the file.
+        variables: by name.
+        compress: pack them.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, variables, do_compression=compress)
+    write_bytes(path, buffer.getvalue())

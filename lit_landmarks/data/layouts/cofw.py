@@ -6,17 +6,16 @@ the same faces takes them out of the packed file again.
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import read_image
-from lit_landmarks.data.layouts.base import Face, Layout, write_bytes, write_image
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_mat
 from lit_landmarks.errors import UserError
 from lit_landmarks.files import atomic_path
 
@@ -33,11 +32,11 @@ class CofwLayout(Layout):
     name: ClassVar[str] = "cofw"
     scheme: ClassVar[str] = "cofw29"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Put the picture aside."""
         write_image(_waiting(root, face), face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Pack pictures and labels."""
         for split, suffix in (("train", "Tr"), ("test", "T")):
             test = split == "test"
@@ -56,7 +55,7 @@ class Cofw68Layout(Layout):
     name: ClassVar[str] = "cofw68"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Put the picture aside and write its points."""
         write_image(_waiting(root, face), face.pixels)
         annotation = {
@@ -64,29 +63,21 @@ class Cofw68Layout(Layout):
             "Occ": (face.visible == 0).astype(np.uint8)[:, None],
         }
         folder = root / "COFW68_Data" / "test_annotations"
-        _save(folder / f"{face.number + 1}_points.mat", annotation)
+        write_mat(folder / f"{face.number + 1}_points.mat", annotation)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Pack the pictures, without labels of COFW's own 29 points."""
         boxes = np.stack([_matlab_box(face) for face in faces])
-        _save(root / "COFW68_Data" / "cofw68_test_bboxes.mat", {"bboxes": boxes})
+        write_mat(root / "COFW68_Data" / "cofw68_test_bboxes.mat", {"bboxes": boxes})
         _pack(root, "COFW_test_color.mat", "T", faces)
         shutil.rmtree(root / _WAITING, ignore_errors=True)
 
 
-def _waiting(root: Path, face: Face) -> Path:
+def _waiting(root: Path, face: LabelledFace) -> Path:
     return root / _WAITING / f"{face.number:06d}.png"
 
 
-def _save(path: Path, variables: dict[str, Any]) -> None:
-    from scipy.io import savemat
-
-    buffer = io.BytesIO()
-    savemat(buffer, variables)
-    write_bytes(path, buffer.getvalue())
-
-
-def _matlab_box(face: Face) -> NDArray[np.float64]:
+def _matlab_box(face: LabelledFace) -> NDArray[np.float64]:
     """x, y, width, height counted from 1."""
     x0, y0, x1, y1 = face.box.astype(np.float64)
     return np.array([x0 + 1, y0 + 1, x1 - x0, y1 - y0])
@@ -96,7 +87,7 @@ def _pack(
     root: Path,
     name: str,
     suffix: str,
-    faces: Sequence[Face],
+    faces: Sequence[LabelledFace],
     labels: Sequence[NDArray[np.float64]] | None = None,
 ) -> None:
     """Write one `.mat`; MATLAB's axes are reversed in HDF5."""

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from lit_landmarks.data.columns import write_columns
 from lit_landmarks.data.index import FaceDataset
-from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, index_faces, write_image
 from lit_landmarks.data.readers.json_file import FORMAT, VERSION
 from lit_landmarks.schemes import scheme_json
 
@@ -42,7 +42,7 @@ class ColumnsLayout(Layout):
         }
         return cls(json.dumps(header))
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         write_image(root / self.picture_name(face.number), face.pixels)
 
@@ -50,7 +50,7 @@ class ColumnsLayout(Layout):
         """See `Layout`."""
         return f"images/{number // 1000:03d}/{number:06d}.jpg"
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the columns; without visibility if nothing is known of it."""
         index = index_faces(faces)
         if index.visible is not None and (index.visible < 0).all():

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_text
 
 
 def pts_text(points: NDArray[np.float64]) -> str:
@@ -23,7 +23,7 @@ class IbugLayout(Layout):
     name: ClassVar[str] = "ibug"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its points."""
         write_image(root / f"{face.number:06d}.jpg", face.pixels)
         text = pts_text(face.points.astype(np.float64) + 1)
@@ -36,7 +36,7 @@ class Private300WLayout(Layout):
     name: ClassVar[str] = "300w_private"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its points."""
         folder, name = (("01_Indoor", "indoor"), ("02_Outdoor", "outdoor"))[face.number % 2]
         stem = f"{name}_{face.number // 2 + 1:03d}"

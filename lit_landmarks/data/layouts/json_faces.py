@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_landmarks.data.index import FaceIndex
-from lit_landmarks.data.layouts.base import Face, Layout, index_faces, write_image
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, index_faces, write_image
 from lit_landmarks.data.readers.json_file import CLOSING, FORMAT, OPENING, VERSION
 from lit_landmarks.files import atomic_path
 from lit_landmarks.pictures import Grid
@@ -30,7 +30,7 @@ class JsonHeader:
     Attributes:
         scheme: name of their scheme; one that was declared at run time is written out.
         convention: of `schemes.CONVENTIONS`.
-        primary_normaliser: of `metrics.NORMS`.
+        primary_norm: of `metrics.NORMS`; the file's `primary_normaliser`.
         source, licence: free text.
         pixel_grid: of `pictures.GRIDS`; "shown" is not written, as readers take it by themselves.
         units: "pixels" states that the coordinates are meant as they are, None leaves it open.
@@ -51,11 +51,11 @@ class JsonLayout(Layout):
     name: ClassVar[str] = "json"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         write_image(root / _name(face), face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the list."""
         header = JsonHeader(self.scheme, "synthetic_visible")
         index = replace(index_faces(faces), subsets={})
@@ -151,5 +151,5 @@ def _rounded(values: NDArray[Any]) -> list[float]:
     return [round(v, _DECIMALS) for v in values.astype(np.float64).tolist()]
 
 
-def _name(face: Face) -> str:
+def _name(face: LabelledFace) -> str:
     return f"images/{face.number:06d}.jpg"

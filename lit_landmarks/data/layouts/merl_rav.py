@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_text
 from lit_landmarks.data.layouts.ibug import pts_text
 
 #: Degrees of yaw from which a view is half profile and profile.
@@ -21,7 +21,7 @@ class MerlRavLayout(Layout):
     name: ClassVar[str] = "merl_rav"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its points."""
         split = "testset" if face.number % _TEST_EVERY == _TEST_EVERY - 1 else "trainset"
         stem = root / "merl_rav_organized" / _view(face) / split / f"image{face.number:05d}"
@@ -32,7 +32,7 @@ class MerlRavLayout(Layout):
         write_text(stem.with_suffix(".pts"), pts_text(rows))
 
 
-def _view(face: Face) -> str:
+def _view(face: LabelledFace) -> str:
     """The owners' name of the view: the side is the subject's, so yaw > 0 is left."""
     yaw = 0.0 if face.pose is None else float(face.pose[0])
     side = "left" if yaw > 0 else "right"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lit_landmarks.data.layouts.base import (
     Contour,
-    Face,
+    LabelledFace,
     Layout,
     write_bytes,
     write_image,
@@ -37,7 +37,7 @@ class PositionMapLayout(Layout):
     scheme: ClassVar[str] = "dense520"
     contour: ClassVar[Contour] = "3d"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture, its map, and the map as a picture to look at."""
         table, _ = _surface()
         depth = np.zeros(len(face.points)) if face.points3d is None else face.points3d[:, 2]
@@ -51,7 +51,7 @@ class PositionMapLayout(Layout):
         picture = (whole / max(face.pixels.shape) * 255).clip(0, 255).astype(np.uint8)
         write_image(root / f"{face.number:06d}_posmap.jpg", picture)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the layout."""
         table, pixels = _surface()
         _write(root, "face_ind.txt", table.pixels.numpy()[:, None])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from lit_landmarks.data.layouts.base import Contour, Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts.base import Contour, LabelledFace, Layout, write_image, write_text
 
 #: Of ten faces of LaPa's layout the last but one validates and the last tests.
 _LAPA_SPLITS = (*["train"] * 8, "val", "test")
@@ -21,7 +21,7 @@ class FaceSyntheticsLayout(Layout):
     scheme: ClassVar[str] = "face_synthetics70"
     contour: ClassVar[Contour] = "3d"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its points."""
         write_image(root / f"{face.number:06d}.png", face.pixels)
         text = "".join(f"{x:.3f} {y:.3f}\n" for x, y in face.points)
@@ -34,7 +34,7 @@ class LaPaLayout(Layout):
     name: ClassVar[str] = "lapa"
     scheme: ClassVar[str] = "lapa106"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture and its points."""
         folder = root / _LAPA_SPLITS[face.number % len(_LAPA_SPLITS)]
         name = f"{face.number:06d}_0"
@@ -49,12 +49,12 @@ class YouTubeFacesLayout(Layout):
     name: ClassVar[str] = "youtube_faces"
     scheme: ClassVar[str] = "ibug68"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         split, name = _frame(face)
         write_image(root / split / name, face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the lists; the published ones are rounded to whole pixels, these are not."""
         header = ",".join(["", *map(str, range(136))])
         for split in ("train", "val"):
@@ -68,7 +68,7 @@ class YouTubeFacesLayout(Layout):
                 write_text(root / f"{split}_frames_keypoints.csv", "\n".join(rows) + "\n")
 
 
-def _frame(face: Face) -> tuple[str, str]:
+def _frame(face: LabelledFace) -> tuple[str, str]:
     """Split and name of the frame."""
     video, frame = divmod(face.number, _FRAMES)
     split = "val" if video % _VIDEOS == _VIDEOS - 1 else "train"

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lit_landmarks.data.layouts.base import Face, Layout, write_image, write_text
+from lit_landmarks.data.layouts.base import LabelledFace, Layout, write_image, write_text
 
 #: Every fourth face tests, as of WFLW's 10000.
 _TEST_EVERY = 4
@@ -26,11 +26,11 @@ class WflwLayout(Layout):
     name: ClassVar[str] = "wflw"
     scheme: ClassVar[str] = "wflw98"
 
-    def write(self, root: Path, face: Face) -> None:
+    def write(self, root: Path, face: LabelledFace) -> None:
         """Write the picture."""
         write_image(root / "WFLW_images" / _name(face), face.pixels)
 
-    def finish(self, root: Path, faces: Sequence[Face]) -> None:
+    def finish(self, root: Path, faces: Sequence[LabelledFace]) -> None:
         """Write the lists."""
         folder = root / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
         for split in ("train", "test"):
@@ -43,11 +43,11 @@ class WflwLayout(Layout):
             write_text(folder / f"list_98pt_rect_attr_{split}.txt", "".join(rows))
 
 
-def _name(face: Face) -> str:
+def _name(face: LabelledFace) -> str:
     return f"0--Synthetic/0_Synthetic_{face.number:06d}.jpg"
 
 
-def _row(face: Face) -> str:
+def _row(face: LabelledFace) -> str:
     posed = face.pose is not None and bool((np.abs(face.pose) >= _LARGE_POSE).any())
     flags = (posed, 0, 0, 0, bool((face.visible == 0).any()), 0)
     cells = [f"{v:.6f}" for v in face.points.reshape(-1)]

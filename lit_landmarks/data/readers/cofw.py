@@ -204,7 +204,7 @@ class Cofw68(_PicturesInFile):
         n = _count(pictures, "IsT")
         self._pictures = pictures, "IsT"
         layout = "it holds COFW_test_color.mat and COFW68_Data/test_annotations/1_points.mat ..."
-        places = [f"{above}{rest}" for rest in ("COFW68_Data", "") for above in _ABOVE]
+        places = [f"{parent}{rest}" for rest in ("COFW68_Data", "") for parent in _PARENT_FOLDERS]
         tests = [f"{place}/test_annotations".lstrip("/") for place in places]
         folder = find(root, tests, layout, self.source)
         annotated = self._benchmark_boxes(folder.parent, n) if self.boxes == "annotated" else None
@@ -231,7 +231,7 @@ class Cofw68(_PicturesInFile):
 
 
 #: Folders that the archives unpack to.
-_ABOVE = ("", "cofw68-benchmark-master/", "cofw68-benchmark/")
+_PARENT_FOLDERS = ("", "cofw68-benchmark-master/", "cofw68-benchmark/")
 
 
 def corners(box: Numbers) -> Numbers:

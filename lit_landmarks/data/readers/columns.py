@@ -13,7 +13,8 @@ from lit_landmarks.data.columns import read_arrays, read_columns
 from lit_landmarks.data.index import FaceIndex, FilePattern, Report, missing_image
 from lit_landmarks.data.readers.common import LARGEST, check_name, inside, select_faces
 from lit_landmarks.data.readers.declared import DeclaredFaces
-from lit_landmarks.data.readers.json_file import check_header, parse_once
+from lit_landmarks.data.readers.json_file import check_header
+from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.pictures import Grid
 from lit_landmarks.schemes import get_scheme
@@ -67,7 +68,7 @@ class ColumnFaces(DeclaredFaces):
             try:
                 arrays = read_arrays(path, ("header",))
                 text = str(arrays["header"]) if "header" in arrays else "{}"
-                document = parse_once(text)
+                document = parse_json(text, path, finite=True)
             except FileNotFoundError as error:
                 raise UserError(f"no file {path}; {_CURE}") from error
             except (OSError, ValueError, RecursionError) as error:

@@ -149,7 +149,9 @@ def _texts(shape: Element) -> list[str]:
 
 
 def _places(shape: Element, where: str) -> list[Place]:
-    places = []
+    places: list[Place] = []
+    if not _texts(shape):
+        raise UserError(f"no point in <points>, {where}; set one, or remove the shape")
     for pair in _texts(shape):
         x, _, y = pair.partition(",")
         places.append((parse_place(x, "x", where), parse_place(y, "y", where)))
@@ -221,8 +223,9 @@ def _single_points(pictures: list[_Picture], path: Path) -> Annotations:
                 continue
             try:
                 if shape.tag == "points":
-                    place, hidden = _places(shape, where)[0], shape.get("occluded") == "1"
-                    marks.points.append((_label(picture, shape), place, group, hidden))
+                    hidden = shape.get("occluded") == "1"
+                    for place in _places(shape, where):
+                        marks.points.append((_label(picture, shape), place, group, hidden))
                 elif shape.tag == "box":
                     marks.boxes.append((group, _box(shape, where)))
             except UserError as error:

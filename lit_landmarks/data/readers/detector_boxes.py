@@ -27,12 +27,13 @@ _LEAST_OVERLAP = 0.2
 COLUMNS = ("x0", "y0", "x1", "y1")
 
 
-def read_detector_boxes(path: Path) -> DetectedBoxes:
+def read_detector_boxes(path: Path, option: str = "detector_csv") -> DetectedBoxes:
     """Boxes of a CSV file by resolved image path.
 
     Args:
         path: file with the columns image,x0,y0,x1,y1 in 0-based pixels; image paths start at its
             folder.
+        option: where the user has named the file, for messages.
 
     Raises:
         UserError: the file cannot be read, or a row is no box.
@@ -59,7 +60,7 @@ def read_detector_boxes(path: Path) -> DetectedBoxes:
                 raise UserError(f"box has no area, {where}; x0 < x1 and y0 < y1 are needed")
             boxes.setdefault(image, []).append(box)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read the detector boxes, {path}; correct detector_csv") from error
+        raise UserError(f"cannot read the detector boxes, {path}; correct {option}") from error
     return boxes
 
 

@@ -134,11 +134,21 @@ class JsonFaces(DeclaredFaces):
         return grid
 
     def parts(self) -> dict[str, FaceDataset]:
-        """A set for each `split` of the file, unless the argument chooses one."""
+        """A set for each `split` of the faces, read as these, unless the argument chooses one.
+
+        `first` and `last` count in the list of all splits; a part holds the whole split.
+        """
         parts: dict[str, FaceDataset] = {}
         for name in self._splits:
             parts[name] = JsonFaces(
-                self.root, self.file, name, units=self.units, images=self.images
+                self.root,
+                self.file,
+                name,
+                self.boxes,
+                self.subset,
+                pixel_grid=self.pixel_grid,
+                units=self.units,
+                images=self.images,
             )
             parts[name].start_from(self.base)
         return parts
@@ -167,8 +177,6 @@ class JsonFaces(DeclaredFaces):
         if self.split is not None and not rows:
             raise UserError(f"no face of split {self.split!r} in {path}; correct split")
         scheme = get_scheme(self.scheme)
-        names = dict.fromkeys(row.split for row in rows if row.split is not None)
-        self._splits = [] if self.split is not None else list(names)
         index = drop_implausible(
             columns(rows, scheme.n_points),
             [row.where for row in rows],
@@ -178,7 +186,17 @@ class JsonFaces(DeclaredFaces):
             self.boxes == "annotated",
             self.grid,
         )
-        return select_faces(index, self.subset, self.first, self.last, str(path))[0]
+        chosen = select_faces(index, self.subset, self.first, self.last, str(path))[0]
+        images = set(chosen.paths)
+        splits = [
+            row.split
+            for row in rows
+            if row.split is not None
+            and row.image in images
+            and (self.subset is None or self.subset in row.subsets)
+        ]
+        self._splits = [] if self.split is not None else list(dict.fromkeys(splits))
+        return chosen
 
     def _units(self) -> str | None:
         """Unit of the coordinates by the argument or the file; None if neither states it."""

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 from lit_landmarks.data.readers.common import check_name
 from lit_landmarks.data.readers.json_rows import UNITS
 from lit_landmarks.data.readers.text import decode_text
-from lit_landmarks.documents import refuse_repeated_json
+from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError
 from lit_landmarks.metrics import NORMS
 from lit_landmarks.pictures import GRIDS
@@ -57,7 +57,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            document = _opening(file)
+            document = _opening(file, path)
     except (OSError, ValueError, RecursionError, OtherFormError):
         document = _whole(path)
     return check_header(document, path)
@@ -71,7 +71,7 @@ def faces_by_line(path: Path) -> Iterator[Any]:
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            _opening(file)
+            _opening(file, path)
             more = True
             for line in file:
                 text = line.strip()
@@ -82,7 +82,7 @@ def faces_by_line(path: Path) -> Iterator[Any]:
                 if not more:
                     raise OtherFormError
                 more = text.endswith(",")
-                yield parse_once(text.removesuffix(","))
+                yield parse_json(text.removesuffix(","), path, finite=True)
     except (OSError, ValueError, RecursionError) as error:
         raise OtherFormError from error
     raise OtherFormError
@@ -100,12 +100,12 @@ def faces_at_once(path: Path) -> list[Any]:
     return faces
 
 
-def _opening(file: TextIO) -> dict[str, Any]:
+def _opening(file: TextIO, path: Path) -> dict[str, Any]:
     """The document without its faces; the file stands at the first of them."""
     head: list[str] = []
     for line in file:
         if line.strip() == OPENING:
-            document = parse_once("".join(head) + OPENING + CLOSING)
+            document = parse_json("".join(head) + OPENING + CLOSING, path, finite=True)
             if isinstance(document, dict):
                 return document
             break
@@ -114,32 +114,20 @@ def _opening(file: TextIO) -> dict[str, Any]:
 
 
 def _whole(path: Path) -> dict[str, Any]:
-    text = ""
     try:
-        text = decode_text(path.read_bytes())
-        document = parse_once(text)
+        document = parse_json(decode_text(path.read_bytes()), path, finite=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"no file {path}; write it as the docstring of JsonFaces says") from error
     except json.JSONDecodeError as error:
         raise UserError(f"no JSON: {error.msg}, {path}:{error.lineno}; correct the file") from error
     except (ValueError, RecursionError) as error:
-        refuse_repeated_json(text, path)
-        message = str(error) if isinstance(error, UserError) else "no readable JSON"
         cure = "correct the file (null stands for a point that was not set)"
-        raise UserError(f"{message}, {path}; {cure}") from error
+        raise UserError(f"no readable JSON, {path}; {cure}") from error
     if not isinstance(document, dict):
         raise UserError(f'no "format": "{FORMAT}", {path}; write it as JsonFaces documents')
     return document
-
-
-def parse_once(text: str) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        ValueError: it is no JSON.
-        UserError: a key stands twice in an object, or a number is none of JSON's.
-    """
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def check_header(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -162,7 +150,9 @@ def check_header(document: dict[str, Any], path: Path) -> dict[str, Any]:
     norm = document.get("primary_normaliser", "interocular" if has_eyes else "box")
     if not isinstance(convention, str) or norm not in NORMS:
         names = ", ".join(NORMS)
-        raise UserError(f"convention is text, primary_normaliser one of {names}, {path}; mend it")
+        raise UserError(
+            f"convention is text, primary_normaliser one of {names}, {path}; correct it"
+        )
     _known(convention_index, convention, path)
     if norm in ("interocular", "interpupil") and not has_eyes:
         raise UserError(f"{norm} needs eye_corners in the scheme, {path}; add them or take box")
@@ -199,17 +189,3 @@ def _known(look_up: Callable[[str], T], name: str, path: Path) -> T:
     except UserError as error:
         what, _, cure = str(error).partition("; ")
         raise UserError(f"{what}, {path}; {cure}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a key that stands twice would silently hide the first."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise UserError(f"key {twice[:40]!r} stands twice in one object")
-    return made
-
-
-def _no_number(text: str) -> float:
-    raise UserError(f"{text} is no number in JSON")

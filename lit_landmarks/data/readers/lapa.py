@@ -21,7 +21,7 @@ from lit_landmarks.errors import UserError
 _POINTS = 106
 _SPLITS = ("train", "val", "test")
 #: Folders that the archive unpacks to.
-_ABOVE = ("", "LaPa/")
+_PARENT_FOLDERS = ("", "LaPa/")
 _LAYOUT = "it holds train/, val/ and test/, each with images/*.jpg, labels/*.png, landmarks/*.txt"
 
 
@@ -47,8 +47,11 @@ class LaPa(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
     licence: ClassVar[str] = "non-commercial, by agreement; images stay with their owners"
     files: ClassVar[tuple[FilePattern, ...]] = (
         FilePattern(
-            tuple(f"{above}*/landmarks/*.txt" for above in _ABOVE),
-            splits={s: tuple(f"{above}{s}/landmarks/*.txt" for above in _ABOVE) for s in _SPLITS},
+            tuple(f"{parent}*/landmarks/*.txt" for parent in _PARENT_FOLDERS),
+            splits={
+                s: tuple(f"{parent}{s}/landmarks/*.txt" for parent in _PARENT_FOLDERS)
+                for s in _SPLITS
+            },
         ),
     )
 
@@ -63,7 +66,7 @@ class LaPa(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
         self.split = choice("split", split, _SPLITS)
 
     def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, list[Path]]]]:
-        places = [f"{above}{self.split}/landmarks" for above in _ABOVE]
+        places = [f"{parent}{self.split}/landmarks" for parent in _PARENT_FOLDERS]
         folder = find(root, places, _LAYOUT, self.source)
         images = folder.parent / "images"
         names = image_files(images) if images.is_dir() else {}

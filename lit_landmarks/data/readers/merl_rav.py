@@ -31,7 +31,7 @@ _GROUPS = {
     "left": ("profile",),
     "right": ("profile",),
 }
-_ABOVE = ("", "merl_rav_organized/")
+_PARENT_FOLDERS = ("", "merl_rav_organized/")
 _POINTS = 68
 _LAYOUT = (
     "it holds frontal/, left/, lefthalf/, right/ and righthalf/, each with trainset/ and testset/"
@@ -72,9 +72,14 @@ class MerlRav(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
     licence: ClassVar[str] = "research only; images stay with their owners"
     files: ClassVar[tuple[FilePattern, ...]] = (
         FilePattern(
-            tuple(f"{a}{v}/{s}set/*.pts" for s in SPLITS for v in MERL_RAV_VIEWS for a in _ABOVE),
+            tuple(
+                f"{a}{v}/{s}set/*.pts"
+                for s in SPLITS
+                for v in MERL_RAV_VIEWS
+                for a in _PARENT_FOLDERS
+            ),
             splits={
-                s: tuple(f"{a}{v}/{s}set/*.pts" for v in MERL_RAV_VIEWS for a in _ABOVE)
+                s: tuple(f"{a}{v}/{s}set/*.pts" for v in MERL_RAV_VIEWS for a in _PARENT_FOLDERS)
                 for s in SPLITS
             },
         ),
@@ -93,7 +98,7 @@ class MerlRav(ListedFaces["tuple[Path, dict[str, list[Path]]]"]):
         self.split = choice("split", split, SPLITS)
 
     def _entries(self, root: Path) -> Iterator[tuple[Path, dict[str, list[Path]]]]:
-        views = [f"{above}{view}" for above in _ABOVE for view in MERL_RAV_VIEWS]
+        views = [f"{parent}{view}" for parent in _PARENT_FOLDERS for view in MERL_RAV_VIEWS]
         above = find(root, views, _LAYOUT, self.source).parent
         for view in MERL_RAV_VIEWS:
             folder = above / view / f"{self.split}set"

@@ -29,7 +29,8 @@ from lit_landmarks.schemes import CONVENTIONS
 from lit_landmarks.schemes.dense520 import N_DENSE, published_order
 from lit_landmarks.template.dense import on_position_maps
 
-Pixels = NDArray[np.int64]
+#: Columns and rows of a map, or numbers of its pixels.
+MapPixels = NDArray[np.int64]
 
 #: Side of the published maps.
 MAP_SIZE = 256
@@ -39,7 +40,7 @@ _FIRST_LAYOUT = "layout"
 CONVENTION_FILE = "convention.txt"
 
 
-class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
+class PositionMaps(ListedFaces["tuple[MapLookup, Path, dict[str, list[Path]]]"]):
     """Position maps: 256 x 256 x 3 float arrays that say where each bit of a face lies.
 
     Layout: `<name>.npy` beside `<name>.jpg`, in `root` or in folders right below it, as face3d and
@@ -104,11 +105,11 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
         own = self.resolve(self.root) / _FIRST_LAYOUT
         return own if self.layout_dir is None else self.resolve(self.layout_dir)
 
-    def _entries(self, root: Path) -> Iterator[tuple[Places, Path, dict[str, list[Path]]]]:
+    def _entries(self, root: Path) -> Iterator[tuple[MapLookup, Path, dict[str, list[Path]]]]:
         if not root.is_dir():
             raise UserError(f"no folder {root}; correct root; the maps are {self.source}")
         folder = self._layout_folder()
-        places = Places.of(folder, self.scheme, self.source)
+        places = MapLookup.of(folder, self.scheme, self.source)
         images: dict[Path, dict[str, list[Path]]] = {}
         files = [
             file
@@ -125,7 +126,7 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
                 images[file.parent] = image_files(file.parent)
             yield places, file, images[file.parent]
 
-    def _face(self, entry: tuple[Places, Path, dict[str, list[Path]]]) -> FaceRow:
+    def _face(self, entry: tuple[MapLookup, Path, dict[str, list[Path]]]) -> FaceRow:
         places, file, images = entry
         shape, mask = places.read(file)
         image = image_of(file, images)
@@ -142,7 +143,7 @@ class PositionMaps(ListedFaces["tuple[Places, Path, dict[str, list[Path]]]"]):
 
 
 @dataclass(frozen=True)
-class Places:
+class MapLookup:
     """Where the points of a scheme stand in a map: each is a blend of three pixels.
 
     Attributes:
@@ -150,11 +151,11 @@ class Places:
         weights: (N, 3), rows sum to 1.
     """
 
-    pixels: Pixels
+    pixels: MapPixels
     weights: Numbers
 
     @classmethod
-    def of(cls, folder: Path, scheme: str, source: str) -> Places:
+    def of(cls, folder: Path, scheme: str, source: str) -> MapLookup:
         """Read the layout files for a scheme.
 
         Raises:
@@ -181,7 +182,7 @@ class Places:
         return cls(_pixels_of(face, places.vertices.reshape(-1)).reshape(-1, 3, 2), places.weights)
 
     @classmethod
-    def single(cls, pixels: Pixels) -> Places:
+    def single(cls, pixels: MapPixels) -> MapLookup:
         """Points that stand at one pixel each, (N, 2)."""
         return cls(np.repeat(pixels[:, None], 3, 1), np.tile([1.0, 0.0, 0.0], (len(pixels), 1)))
 
@@ -203,15 +204,15 @@ class Places:
         return shape, filled
 
 
-def _pixels_of(face: Pixels, chosen: Pixels) -> Pixels:
+def _pixels_of(face: MapPixels, chosen: MapPixels) -> MapPixels:
     return vertex_pixels(torch.from_numpy(face), torch.from_numpy(chosen), MAP_SIZE).numpy()
 
 
-def _columns_and_rows(path: Path, n_points: int) -> Pixels:
+def _columns_and_rows(path: Path, n_points: int) -> MapPixels:
     return _whole(path, 2 * n_points, MAP_SIZE).reshape(2, n_points).T
 
 
-def _whole(path: Path, count: int | None, limit: int) -> Pixels:
+def _whole(path: Path, count: int | None, limit: int) -> MapPixels:
     """Whole numbers from 0 below `limit`, written in any way, from a text file.
 
     Raises:

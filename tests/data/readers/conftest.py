@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from lit_landmarks.data import FaceDataset, FaceIndex, SyntheticFaces
-from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.layouts import LAYOUTS, LabelledFace
 from lit_landmarks.errors import UserError
 from tests.support.images import smooth_noise
 
-Faces = list[Face]
+Faces = list[LabelledFace]
 Copies = Callable[..., tuple[Path, Faces]]
 Attempt = Callable[..., tuple[FaceIndex | None, list[UserError]]]
 
@@ -38,7 +38,7 @@ def labelled(scheme: str, n: int) -> Faces:
     visible[1::3, :3] = 0
     visible[2::3, 3:5] = 2
     return [
-        Face(i, noise(i), index.points[i], index.box[i], visible[i], pose=index.pose[i])
+        LabelledFace(i, noise(i), index.points[i], index.box[i], visible[i], pose=index.pose[i])
         for i in range(n)
     ]
 

@@ -318,6 +318,28 @@ def test_what_is_no_json_is_told(tmp_path: Path, text: str, message: str) -> Non
     assert "\n" not in str(error.value)
 
 
+def test_parts_are_read_as_the_whole(write: Callable[..., Path], tmp_path: Path) -> None:
+    more = {"box": [4, 5, 40, 41], "subsets": ["blur"]}
+    root = write(
+        face(split="train", **more),
+        face(image="images/b.png", split="test", **more),
+        face(image="images/b.png", split="val"),
+        pixel_grid="shown",
+    )
+    whole = JsonFaces(str(root), boxes="ground_truth", subset="blur", pixel_grid="stored")
+    index = whole.index()
+    parts: dict[str, Any] = whole.parts()
+    assert list(parts) == ["train", "test"], "no face of val is in the subset"
+    for row, part in enumerate(parts.values()):
+        assert (part.boxes, part.subset, part.grid) == ("ground_truth", "blur", "stored")
+        assert part.index().box.tolist() == index.box[row : row + 1].tolist() != [more["box"]]
+    assert list(JsonFaces(str(root), first=2).parts()) == []  # before anything was read
+    few = JsonFaces(str(root), first=2)
+    assert len(few.index()) == 2
+    assert list(few.parts()) == ["train", "test", "val"][: len(few.parts())]
+    assert all(len(part.index()) == 1 for part in few.parts().values())
+
+
 def test_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file .*faces\.json; write it as the docstring of"):
         JsonFaces(str(tmp_path)).index()

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.io import loadmat, savemat
 
 from lit_landmarks.data import Aflw2000, Lp300W, SyntheticFaces
-from lit_landmarks.data.layouts import LAYOUTS, Face
+from lit_landmarks.data.layouts import LAYOUTS, LabelledFace
 from lit_landmarks.data.pose import posit_angles
 from lit_landmarks.data.readers.large_pose import to_file_angles, to_our_pose, yaw_subsets
 from lit_landmarks.errors import UserError
@@ -28,7 +28,7 @@ Attempt = Callable[..., tuple[Any, list[UserError]]]
 N = 9
 
 
-def written(layout: str, root: Path) -> list[Face]:
+def written(layout: str, root: Path) -> list[LabelledFace]:
     source = SyntheticFaces(
         n=N, image_size=96, convention="3d", max_yaw=85, max_pitch=50, visibility=False
     )
@@ -38,7 +38,7 @@ def written(layout: str, root: Path) -> list[Face]:
     unknown = np.full(68, -1, np.int8)
     rng = np.random.default_rng(0)
     faces = [
-        Face(
+        LabelledFace(
             i,
             rng.integers(0, 256, (96, 96, 3), np.uint8),
             index.points[i],
@@ -55,12 +55,12 @@ def written(layout: str, root: Path) -> list[Face]:
 
 
 @pytest.fixture
-def aflw(tmp_path: Path) -> tuple[Path, list[Face]]:
+def aflw(tmp_path: Path) -> tuple[Path, list[LabelledFace]]:
     return tmp_path / "aflw", written("aflw2000", tmp_path / "aflw")
 
 
 @pytest.fixture
-def lp(tmp_path: Path) -> tuple[Path, list[Face]]:
+def lp(tmp_path: Path) -> tuple[Path, list[LabelledFace]]:
     return tmp_path / "lp", written("300w_lp", tmp_path / "lp")
 
 
@@ -96,7 +96,7 @@ def test_bins_of_the_published_protocol() -> None:
     assert bins == [(f"yaw_{name}",) for name in names]
 
 
-def test_aflw2000_labels_come_back(aflw: tuple[Path, list[Face]]) -> None:
+def test_aflw2000_labels_come_back(aflw: tuple[Path, list[LabelledFace]]) -> None:
     root, faces = aflw
     index = Aflw2000(str(root)).index()
     assert index.points3d is not None
@@ -124,7 +124,7 @@ def test_aflw2000_labels_come_back(aflw: tuple[Path, list[Face]]) -> None:
     assert len(Aflw2000(str(above)).index()) == N
 
 
-def test_lp_labels_come_back(lp: tuple[Path, list[Face]]) -> None:
+def test_lp_labels_come_back(lp: tuple[Path, list[LabelledFace]]) -> None:
     root, faces = lp
     index = Lp300W(str(root)).index()
     numbers = [int(Path(p).stem.split("_")[2]) * 3 + int(Path(p).stem[-1]) for p in index.paths]
@@ -143,7 +143,7 @@ def test_lp_labels_come_back(lp: tuple[Path, list[Face]]) -> None:
 
 @pytest.mark.parametrize(("turn", "folder"), [(0, "AFW"), (1, "HELEN"), (2, "IBUG")])
 def test_lp_points_of_300w_are_those_of_the_turned_picture(
-    lp: tuple[Path, list[Face]], turn: int, folder: str
+    lp: tuple[Path, list[LabelledFace]], turn: int, folder: str
 ) -> None:
     root, faces = lp
     photo = ("AFW", "HELEN", "IBUG").index(folder)
@@ -165,14 +165,16 @@ def test_lp_points_of_300w_are_those_of_the_turned_picture(
 
 
 @pytest.mark.parametrize("points", ["2d", "3d"])
-def test_lp_without_its_landmarks_is_refused(lp: tuple[Path, list[Face]], points: Any) -> None:
+def test_lp_without_its_landmarks_is_refused(
+    lp: tuple[Path, list[LabelledFace]], points: Any
+) -> None:
     root, _ = lp
     (root / "landmarks" / "HELEN").rename(root / "elsewhere")
     with pytest.raises(UserError, match=r"no landmarks/HELEN in .*; fetch that folder too: pt2d"):
         Lp300W(str(root), points=points).index()
 
 
-def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[Face]]) -> None:
+def test_lp_mirrored_copies_are_read_when_asked(lp: tuple[Path, list[LabelledFace]]) -> None:
     root, _ = lp
     (root / "AFW_Flip").mkdir()
     for file in (root / "AFW").iterdir():
@@ -220,7 +222,7 @@ def test_lp_parts_never_share_a_photo(tmp_path: Path) -> None:
     ],
 )
 def test_bad_fit_is_named_and_the_others_are_kept(
-    aflw: tuple[Path, list[Face]], variables: dict[str, Any], message: str
+    aflw: tuple[Path, list[LabelledFace]], variables: dict[str, Any], message: str
 ) -> None:
     root, _ = aflw
     change(root / "image00004.mat", **variables)
@@ -231,7 +233,9 @@ def test_bad_fit_is_named_and_the_others_are_kept(
     assert (len(index), len(problems)) == (N - 1, 1)
 
 
-def test_missing_files(aflw: tuple[Path, list[Face]], lp: tuple[Path, list[Face]]) -> None:
+def test_missing_files(
+    aflw: tuple[Path, list[LabelledFace]], lp: tuple[Path, list[LabelledFace]]
+) -> None:
     root, _ = aflw
     (root / "image00001.jpg").unlink()
     with pytest.raises(UserError, match=r"no image, .*image00001\.jpg; restore"):
@@ -249,14 +253,14 @@ def test_missing_files(aflw: tuple[Path, list[Face]], lp: tuple[Path, list[Face]
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Face]]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledFace]]:
     root = tmp_path_factory.mktemp("kept")
     return root, written("aflw2000", root)
 
 
 @given(data=st.data())
 def test_damaged_fits_are_read_right_or_refused(
-    kept: tuple[Path, list[Face]], attempt: Attempt, data: st.DataObject
+    kept: tuple[Path, list[LabelledFace]], attempt: Attempt, data: st.DataObject
 ) -> None:
     root, faces = kept
     file = root / "image00000.mat"
@@ -321,7 +325,9 @@ def test_real_depth_turns_with_the_stored_pose(real_data: Path) -> None:
 # ---- files that published results differ in ----------------------------------------------------
 
 
-def test_other_labels_and_yaws_follow_the_sorted_names(aflw: tuple[Path, list[Face]]) -> None:
+def test_other_labels_and_yaws_follow_the_sorted_names(
+    aflw: tuple[Path, list[LabelledFace]],
+) -> None:
     root, faces = aflw
     own = Aflw2000(str(root)).index()
     assert own.points3d is not None
@@ -343,7 +349,7 @@ def test_other_labels_and_yaws_follow_the_sorted_names(aflw: tuple[Path, list[Fa
     assert np.array_equal(index.pose, own.pose)  # type: ignore[arg-type]
 
 
-def test_files_of_other_sizes_are_refused(aflw: tuple[Path, list[Face]]) -> None:
+def test_files_of_other_sizes_are_refused(aflw: tuple[Path, list[LabelledFace]]) -> None:
     root, _ = aflw
     np.save(root / "few.npy", np.zeros((3, 2, 68)))
     with pytest.raises(UserError, match=r"\(3, 2, 68\), not \(9, 2, 68\) or"):
@@ -380,7 +386,7 @@ def test_folders_are_read_as_one_set(tmp_path: Path) -> None:
 
 
 def test_faces_that_a_detector_misses_are_kept_and_counted(
-    aflw: tuple[Path, list[Face]],
+    aflw: tuple[Path, list[LabelledFace]],
 ) -> None:
     root, faces = aflw
     rows = ["image,x0,y0,x1,y1"]

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_landmarks.data import PositionMaps, SyntheticFaces
-from lit_landmarks.data.layouts import LAYOUTS, Face, write_image
+from lit_landmarks.data.layouts import LAYOUTS, LabelledFace, write_image
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
 from lit_landmarks.schemes.dense520 import published_order
@@ -27,7 +27,7 @@ N = 5
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Face]]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledFace]]:
     root = tmp_path_factory.mktemp("maps")
     source = SyntheticFaces(n=N, image_size=96, scheme="dense520", convention="3d", max_yaw=80)
     index = source.index()
@@ -35,7 +35,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Face]]
     picture = np.zeros((96, 96, 3), np.uint8)
     unknown = np.full(520, -1, np.int8)
     faces = [
-        Face(i, picture + i, index.points[i], index.box[i], unknown, index.points3d[i])
+        LabelledFace(i, picture + i, index.points[i], index.box[i], unknown, index.points3d[i])
         for i in range(N)
     ]
     layout = LAYOUTS["position_maps"]()
@@ -46,7 +46,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Face]]
 
 
 @pytest.mark.parametrize(("scheme", "n_points"), [("ibug68", 68), ("dense520", 520)])
-def test_points_come_back(written: tuple[Path, list[Face]], scheme: str, n_points: int) -> None:
+def test_points_come_back(
+    written: tuple[Path, list[LabelledFace]], scheme: str, n_points: int
+) -> None:
     root, faces = written
     data = PositionMaps(str(root), scheme=scheme)  # type: ignore[arg-type]
     index = data.index()
@@ -63,7 +65,9 @@ def test_points_come_back(written: tuple[Path, list[Face]], scheme: str, n_point
         assert (data.load([row])[0] == row).mean() > 0.99
 
 
-def test_maps_in_folders_of_subsets(written: tuple[Path, list[Face]], tmp_path: Path) -> None:
+def test_maps_in_folders_of_subsets(
+    written: tuple[Path, list[LabelledFace]], tmp_path: Path
+) -> None:
     root, _ = written
     (tmp_path / "AFW").mkdir()
     for file in root.glob("00000[01]*"):
@@ -83,7 +87,9 @@ def test_maps_in_folders_of_subsets(written: tuple[Path, list[Face]], tmp_path: 
         PositionMaps(str(tmp_path / "none")).index()
 
 
-def test_pixel_without_surface_is_masked(written: tuple[Path, list[Face]], tmp_path: Path) -> None:
+def test_pixel_without_surface_is_masked(
+    written: tuple[Path, list[LabelledFace]], tmp_path: Path
+) -> None:
     root = Path(shutil.copytree(written[0], tmp_path / "root"))
     whole = np.load(root / "000002.npy")
     place = np.loadtxt(root / "layout" / "uv_kpt_ind.txt").astype(int)
@@ -130,7 +136,7 @@ def zipped() -> bytes:
     ids=["flat", "complex", "nan", "zeros", "objects", "pickle", "archive", "empty"],
 )
 def test_bad_map_is_named_and_the_others_are_kept(
-    written: tuple[Path, list[Face]], attempt: Attempt, content: bytes, message: str
+    written: tuple[Path, list[LabelledFace]], attempt: Attempt, content: bytes, message: str
 ) -> None:
     root, _ = written
     index, problems = attempt(root / "000001.npy", content, PositionMaps(str(root)))
@@ -151,7 +157,11 @@ def test_bad_map_is_named_and_the_others_are_kept(
     ],
 )
 def test_bad_layout_file_is_named(
-    written: tuple[Path, list[Face]], tmp_path: Path, name: str, text: str | None, message: str
+    written: tuple[Path, list[LabelledFace]],
+    tmp_path: Path,
+    name: str,
+    text: str | None,
+    message: str,
 ) -> None:
     layout = Path(shutil.copytree(written[0] / "layout", tmp_path / "layout"))
     if text is None:
@@ -162,14 +172,14 @@ def test_bad_layout_file_is_named(
         PositionMaps(str(written[0]), layout_dir=str(layout)).index()
 
 
-def test_missing_published_list_is_named(written: tuple[Path, list[Face]]) -> None:
+def test_missing_published_list_is_named(written: tuple[Path, list[LabelledFace]]) -> None:
     with pytest.raises(UserError, match=r"no file .*vertices_520_sel_from_blender\.txt; restore"):
         PositionMaps(str(written[0]), scheme="dense520_published").index()
     with pytest.raises(UserError, match=r"scheme: 'wflw98' is unknown; take ibug68 or dense520 or"):
         PositionMaps(str(written[0]), scheme="wflw98")  # type: ignore[arg-type]
 
 
-def test_picture_missing(written: tuple[Path, list[Face]], tmp_path: Path) -> None:
+def test_picture_missing(written: tuple[Path, list[LabelledFace]], tmp_path: Path) -> None:
     root = Path(shutil.copytree(written[0], tmp_path / "root"))
     (root / "000000.jpg").unlink()
     with pytest.raises(UserError, match=r"no image, .*000000 \(\.jpg, .*\); restore"):
@@ -178,7 +188,7 @@ def test_picture_missing(written: tuple[Path, list[Face]], tmp_path: Path) -> No
 
 @given(data=st.data())
 def test_damaged_maps_are_read_right_or_refused(
-    written: tuple[Path, list[Face]], attempt: Attempt, data: st.DataObject
+    written: tuple[Path, list[LabelledFace]], attempt: Attempt, data: st.DataObject
 ) -> None:
     root, faces = written
     file = root / "000000.npy"

@@ -85,7 +85,7 @@ def _output_folder(options: argparse.Namespace) -> Path:
     if options.min_score is not None and not 0 <= options.min_score <= 1:
         raise UserError(f"--min-score is {options.min_score:g}; give a number from 0 to 1")
     if options.resume and options.output is None:
-        raise UserError("--resume needs the folder to go on with; add --output DIR")
+        raise UserError("--resume needs the folder to continue; add --output DIR")
     if options.output is None:
         numbers = iter(range(2, 100_000))
         folder = Path(_FOLDER)

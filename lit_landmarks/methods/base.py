@@ -182,7 +182,7 @@ class LandmarkModule(MethodParts):
                 queries = torch.where(queries.isfinite(), queries, own)
         if queries is None:
             raise UserError(
-                f"{type(self).__name__} is asked for no points; give queries, such as"
+                f"no points to look for, {type(self).__name__}; give queries, such as"
                 " template.query_points('ibug68')"
             )
         if self.correction is not None:

@@ -250,7 +250,7 @@ class Prediction:
 
     def detach(self) -> Prediction:
         """A copy without graph and what training alone reads: `features`, `first_crops`, `aux`."""
-        tensors = _map_tensors(self, lambda t: t.detach())
+        tensors = _map_tensors(self, Tensor.detach)
         return replace(self, **tensors | {"features": None, "first_crops": None, "aux": None})
 
     def to(self, device: torch.device | str) -> Prediction:
@@ -260,8 +260,7 @@ class Prediction:
     def in_single(self) -> Prediction:
         """The prediction with all that has 16 bits, as mixed precision leaves it, in single."""
         halves = (torch.float16, torch.bfloat16)
-        fields_ = _map_tensors(self, lambda t: t.float() if t.dtype in halves else t)
-        return replace(self, **fields_)
+        return replace(self, **_map_tensors(self, lambda t: t.float() if t.dtype in halves else t))
 
     def shift(self, offset: Tensor) -> Prediction:
         """The prediction with its points moved within the image: in 2D, of all stages, and in 3D.

@@ -134,7 +134,7 @@ def test_corrections_belong_to_their_methods() -> None:
 
 
 def test_no_query_is_refused() -> None:
-    with pytest.raises(UserError, match="asked for no points"):
+    with pytest.raises(UserError, match="no points to look for"):
         shaken()(FaceInputs(torch.rand(1, 3, 64, 64)))
 
 

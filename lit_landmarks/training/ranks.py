@@ -10,11 +10,18 @@ from lit_landmarks.training.run_directory import RunDirectory, create_run
 
 #: Environment: the run directory that the first process has made.
 _RUN = "LIT_LANDMARKS_RUN"
+#: In the order in which Lightning reads them.
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 def is_follower() -> bool:
-    """Whether this is not the first process of its training."""
-    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") > 0
+    """Whether this is not the first process of its training.
+
+    Lightning's own launcher and torchrun number processes by the first two variables, srun and LSF
+    by the others.
+    """
+    number = next((n for name in _RANKS if (n := os.environ.get(name, ""))), "0")
+    return int(number) > 0
 
 
 def create_shared_run(path: Path | None, name: str) -> RunDirectory:

@@ -1,4 +1,4 @@
-# `make fit` trains on the embedded faces; `make test` runs the fast tests. Each installs what it
+# `make fit` trains on the built-in faces; `make test` runs the fast tests. Each installs what it
 # needs into .venv, once: the stamps below are renewed only when pyproject.toml changes.
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +22,7 @@ PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_FLAGS)
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
 
-fit: $(VENV)/.installed  ## train a small network on embedded synthetic faces, into runs/
+fit: $(VENV)/.installed  ## train a small network on built-in synthetic faces, into runs/
 	$(PY) -m lit_landmarks fit --config configs/quick.yaml
 
 test: $(VENV)/.installed-dev  ## fast tests and doctests, about nine minutes on 2 cores

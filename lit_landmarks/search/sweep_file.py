@@ -25,7 +25,7 @@ from lit_landmarks.search.exhausted import check_sampler_space, disable_stop
 from lit_landmarks.search.minimum import check_minimum
 from lit_landmarks.search.space import METHOD, Branch, Parameter, Round, Sweep
 from lit_landmarks.search.sweep_yaml import KEYS, load_sweep_tree
-from lit_landmarks.settings.shipped import find_file
+from lit_landmarks.settings.shipped import find_file, shipped_hint
 
 __all__ = ["KEYS", "METHOD", "Branch", "Parameter", "Sweep", "read_sweep"]
 #: Settings that the study sets itself for each fit.
@@ -108,7 +108,30 @@ def with_absolute_bases(tree: dict[str, Any], here: Path) -> None:
         for key in ("base", "warm_start"):
             if part and key in part:
                 names = [part[key]] if isinstance(part[key], str) else part[key]
-                part[key] = [str((here / name).resolve()) for name in names or ()]
+                find = find_base if key == "base" else find_study
+                part[key] = [str(find(here, str(name))) for name in names or ()]
+
+
+def find_base(here: Path, name: str) -> Path:
+    """The argument file that a sweep file names: beside it, or a shipped config such as `musica`.
+
+    Args:
+        here: folder of the sweep file.
+        name: as the file has it.
+
+    Returns:
+        An absolute path; where there is no such file either way, the one beside the sweep file.
+    """
+    beside = (here / name).resolve()
+    if beside.is_file():
+        return beside
+    shipped = find_file(Path(name), "configs")
+    return shipped.resolve() if shipped != Path(name) else beside
+
+
+def find_study(here: Path, name: str) -> Path:
+    """The folder of an earlier study that a sweep file in `here` names, absolute."""
+    return (here / name).resolve()
 
 
 def _refuse_duplicates(sweep: Sweep) -> None:
@@ -288,10 +311,11 @@ class _Reader:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list):
             raise self.fail(key, "is no list of argument files")
-        files = tuple((self.path.parent / str(name)).resolve() for name in names)
+        files = tuple(find_base(self.path.parent, str(name)) for name in names)
         missing = next((file for file in files if not file.is_file()), None)
         if missing is not None:
-            raise self.fail(key, f"names {missing}, which is not there; correct the path")
+            hint = shipped_hint(Path(missing.name), "configs")
+            raise self.fail(key, f"names {missing}, which is not there; {hint}")
         return files
 
     def objectives(self, value: Any) -> tuple[str, ...]:
@@ -307,7 +331,7 @@ class _Reader:
         names = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(names, list):
             raise self.fail(key, "is no list of folders of studies")
-        return tuple((self.path.parent / str(name)).resolve() for name in names)
+        return tuple(find_study(self.path.parent, str(name)) for name in names)
 
     def metric(self, key: str, where: str) -> str:
         try:

@@ -14,10 +14,18 @@ import yaml
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.limits import Limit
 from lit_landmarks.search import check_metrics, describe_keys
-from lit_landmarks.search.sweep_file import KEYS, KINDS, METHOD, instantiate, read_sweep
+from lit_landmarks.search.sweep_file import (
+    KEYS,
+    KINDS,
+    METHOD,
+    instantiate,
+    read_sweep,
+    with_absolute_bases,
+)
 from lit_landmarks.search.trial import suggest
 
 Write = Callable[..., Path]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -54,6 +62,18 @@ def test_what_a_file_says(write: Write, tmp_path: Path) -> None:
     assert sweep.constraints[1].violation(60.0) == -10.0
     assert sweep.constraints[1].violation(float("nan")) == float("inf")
     assert read_sweep(write(objective="val/helen/auc10_interocular")).direction == "maximize"
+
+
+def test_base_may_name_a_shipped_config(write: Write, tmp_path: Path) -> None:
+    path = write(base=["musica", "data/tiny", "base.yaml"])
+    shipped = [ROOT / "configs" / name for name in ("musica.yaml", "data/tiny.yaml")]
+    expected = (*(file.resolve() for file in shipped), tmp_path / "base.yaml")
+    assert read_sweep(path).base == expected
+    tree = yaml.safe_load(path.read_text())
+    with_absolute_bases(tree, tmp_path)  # as a study keeps it
+    assert tree["base"] == [str(file) for file in expected]
+    (tmp_path / "musica").write_text("trainer: {max_epochs: 3}\n")  # beside the sweep file
+    assert read_sweep(path).base[0] == tmp_path / "musica"
 
 
 def test_a_limit_that_needs_a_package_names_its_extra(
@@ -99,7 +119,8 @@ def test_a_method_brings_its_own_files_and_parameters(write: Write, tmp_path: Pa
         ({"trials": "gone"}, "no 'trials'"),
         ({"trials": "many"}, "trials is 'many'; give a whole number"),
         ({"trials": 0}, "trials is 0"),
-        ({"base": ["nowhere.yaml"]}, "nowhere.yaml, which is not there"),
+        ({"base": ["nowhere.yaml"]}, "nowhere.yaml, which is not there; give the path of a YAML"),
+        ({"base": ["musca"]}, "which is not there; did you mean musica"),
         ({"base": []}, "no base config"),
         ({"space": {}}, "nothing to search"),
         ({"space": {"a": {"float": [2, 1]}}}, "space.a is an empty range, 2 to 1"),

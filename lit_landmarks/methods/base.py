@@ -60,6 +60,8 @@ class LandmarkModule(MethodParts):
 
     #: Convolutions run about 15 % faster with channels last on CPU, more with AMP on a GPU.
     channels_last: ClassVar[bool] = True
+    #: Settings without which trained weights compute something else; `init_from` compares them.
+    settings_of_weights: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ The rest stays as it was initialized.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,7 @@ def transfer_weights(method: LandmarkModule, source: str | Path) -> Transfer:
     own = method.state_dict()
     label = f"{source} ({class_name(theirs.get('class_path'))}, {theirs.get('scheme')})"
     transfer = Transfer(label)
+    _refuse_other_meaning(theirs, method, label)
     if _is_same(theirs, method, state, own):
         thresholds = {n: value for n, value in own.items() if n.startswith(_EARLY_EXIT)}
         merged = {**state, **thresholds}
@@ -121,6 +123,23 @@ def transfer_weights(method: LandmarkModule, source: str | Path) -> Transfer:
     method.load_state_dict(merged)
     method.transferred = frozenset(transfer.whole)
     return transfer
+
+
+def _refuse_other_meaning(theirs: Mapping[str, Any], method: LandmarkModule, label: str) -> None:
+    """Raises `UserError` where the same weights compute something else in the method."""
+    if class_name(theirs.get("class_path")) != type(method).__name__:
+        return
+    arguments = inspect.signature(type(method)).parameters
+    for name in method.settings_of_weights:
+        before, now = (
+            values.get(name, arguments[name].default)
+            for values in (theirs.get("init_args", {}), method.init_args)
+        )
+        if before != now:
+            raise UserError(
+                f"{label} was trained with {name} {before}, without which its weights compute"
+                f" something else; give model.init_args.{name} {before}, not {now}"
+            )
 
 
 def _is_same(

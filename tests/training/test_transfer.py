@@ -200,6 +200,17 @@ def test_settings_and_thresholds_of_the_checkpoint_stay_behind(tmp_path: Path) -
     assert same.early_exit.fail_above == torch.inf
 
 
+def test_settings_that_the_weights_were_trained_with_are_asked_for(tmp_path: Path) -> None:
+    path = save(musica("ibug68", recurrent_scale=0.3), tmp_path / "a.ckpt")
+    message = r"was trained with recurrent_scale 0.3, .* give model.init_args.recurrent_scale 0.3"
+    with pytest.raises(UserError, match=message):
+        transfer_weights(musica("ibug68"), path)
+    assert transfer_weights(musica("ibug68", recurrent_scale=0.3), path).fresh == []
+    plain = save(musica("ibug68"), tmp_path / "b.ckpt")  # the default, which no argument says
+    assert transfer_weights(musica("ibug68", recurrent_scale=1.0), plain).fresh == []
+    transfer_weights(ASMNet.tiny(), save(ASMNet.tiny(), tmp_path / "c.ckpt"))
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_shifts_of_labels_are_taken_for_the_same_conventions_in_order(
     recorded: bool, tmp_path: Path

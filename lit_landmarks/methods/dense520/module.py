@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,8 @@ class Dense520(LandmarkModule):
     contour: Tensor
     contour_side: Tensor
     visible_contour: Tensor
+
+    settings_of_weights: ClassVar[tuple[str, ...]] = ("colors",)
 
     def __init__(
         self,

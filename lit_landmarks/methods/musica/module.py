@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -54,6 +54,8 @@ class MuSiCa(LandmarkModule):
     """
 
     network: MuSiCaNet
+
+    settings_of_weights: ClassVar[tuple[str, ...]] = ("recurrent_scale",)
 
     def __init__(
         self,

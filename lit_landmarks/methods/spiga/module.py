@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -87,6 +87,8 @@ class SPIGA(LandmarkModule):
 
     network: SPIGANet
     pose_points: Tensor
+
+    settings_of_weights: ClassVar[tuple[str, ...]] = ("colors",)
 
     def __init__(
         self,

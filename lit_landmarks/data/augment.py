@@ -223,12 +223,15 @@ def _normal(u: Tensor) -> Tensor:
 def _rectangles(u: Tensor, s: Augmentation, size: int) -> tuple[Tensor, Tensor]:
     """Corners and colours from (B, R, 8) uniform numbers: centre, sides, colour, presence."""
     smallest = min(_SMALLEST_OCCLUSION, s.occlusion_size)
-    sides = smallest + u[..., 2:4] * (s.occlusion_size - smallest)
-    low = ((u[..., :2] - sides / 2) * size).round().clamp(0, size)
-    high = ((u[..., :2] + sides / 2) * size).round().clamp(0, size)
-    present = (u[..., 7:] < s.occlusion).float()
-    corners = torch.cat([low, high], -1) * present
-    return corners.long(), u[..., 4:7]
+    corners = _corners(u[..., :4], smallest, s.occlusion_size, size)
+    return corners * (u[..., 7:] < s.occlusion), u[..., 4:7]
+
+
+def _corners(u: Tensor, smallest: float, largest: float, size: int) -> Tensor:
+    """Whole corners (..., 4) from uniform numbers (..., 4): centre, sides between two limits."""
+    sides = smallest + u[..., 2:] * (largest - smallest)
+    corners = torch.cat([u[..., :2] - sides / 2, u[..., :2] + sides / 2], -1)
+    return (corners * size).round().clamp(0, size).long()
 
 
 def _window(u: Tensor, probability: float, middle: Tensor, reach: Tensor, size: int) -> Tensor:
@@ -251,9 +254,6 @@ def _patches(u: Tensor, present: Tensor, size: int) -> Tensor:
 
     The first patch covers the frame.
     """
-    sides = _SMALLEST_PATCH + u[..., 2:] * (_LARGEST_PATCH - _SMALLEST_PATCH)
-    low = ((u[..., :2] - sides / 2) * size).round().clamp(0, size)
-    high = ((u[..., :2] + sides / 2) * size).round().clamp(0, size)
-    corners = torch.cat([low, high], -1).long()
+    corners = _corners(u, _SMALLEST_PATCH, _LARGEST_PATCH, size)
     corners[:, 0] = torch.tensor([0, 0, size, size], device=u.device)
     return corners * present[:, None, None]

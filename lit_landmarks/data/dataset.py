@@ -78,9 +78,8 @@ class CroppedFaces:
     @property
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) face boxes in pixels of the source crops."""
-        corner = np.tile(self.squares[:, :2], 2)
-        ratio = self.squares[:, 2:] / self.size
-        return np.asarray((self.index.box - corner + 0.5) / ratio - 0.5, np.float64)
+        to_image = source_affines(self.squares, self.size).astype(np.float64)
+        return (self.index.box - np.tile(to_image[:, :, 2], 2)) / to_image[:, 0, :1]
 
     @cached_property
     def norms(self) -> NDArray[np.float32]:

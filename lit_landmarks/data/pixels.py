@@ -27,6 +27,7 @@ from lit_landmarks.data.augment import AugmentationParams
 from lit_landmarks.data.surroundings import (
     content_rectangle,
     content_rectangles,
+    inside_rectangles,
     paint_patches,
     patches_on_device,
     texture_steps,
@@ -101,20 +102,12 @@ def on_host(
     planes = np.empty((len(crops), 3, size, size), np.uint8)
     result = np.empty(planes.shape, np.float32)
     change = None if params is None else _host_changes(params, size, radius)
-    surround = None if params is None else _host_surroundings(params, surroundings)
+    draw = _warp if params is None else _host_warp(params, surroundings)
 
     def work(rows: range) -> None:
         frame = np.empty((size, size, 3), np.uint8)
         for b in rows:
-            cv2.warpAffine(
-                crops[b],
-                affines[b],
-                (size, size),
-                dst=frame,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            )
-            if surround is not None:
-                surround(frame, crops[b], affines[b], b)
+            draw(frame, crops[b], affines[b], b)
             if change is not None:
                 change(frame, b)
             cv2.split(frame, list(planes[b]))
@@ -131,12 +124,32 @@ def on_host(
     return torch.from_numpy(result)
 
 
-def _host_surroundings(
-    params: AugmentationParams, surroundings: Tensor | None
-) -> Callable[[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], int], None] | None:
-    """A function that ends the picture of frame b in place, before patches or black."""
+#: Fills a frame from a source crop by an affine, for face b.
+_Draw = Callable[[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], int], None]
+
+
+def _warp(
+    frame: NDArray[np.uint8],
+    crop: NDArray[np.uint8],
+    affine: NDArray[np.float32],
+    b: int = 0,
+    border: int = cv2.BORDER_CONSTANT,
+) -> None:
+    """Fill a frame from a crop; what is beyond it stays (`BORDER_TRANSPARENT`) or is black."""
+    cv2.warpAffine(
+        crop,
+        affine,
+        frame.shape[:2],
+        dst=frame,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+    )
+
+
+def _host_warp(params: AugmentationParams, surroundings: Tensor | None) -> _Draw:
+    """`_warp` whose pictures end before patches or black."""
     if params.window is None and (params.patches is None or surroundings is None):
-        return None
+        return _warp
     windows = None if params.window is None else params.window.tolist()
     squares = None if surroundings is None else surroundings.numpy()
     if params.patches is not None and squares is not None:
@@ -146,31 +159,25 @@ def _host_surroundings(
     else:
         present = [False] * len(params.scale)
 
-    def surround(
+    def draw(
         frame: NDArray[np.uint8], crop: NDArray[np.uint8], affine: NDArray[np.float32], b: int
     ) -> None:
-        size = frame.shape[:2]
-        x0, y0, x1, y1 = (0, 0, *size) if windows is None else windows[b]
-        picture = frame.copy()
+        x0, y0, x1, y1 = (0, 0, *frame.shape[:2]) if windows is None else windows[b]
+        frame[:] = 0
         if present[b]:
             assert squares is not None
             paint_patches(frame, patches[b], numbers[b], steps[b], squares)
-            picture[:] = frame
-            left, top, right, bottom = content_rectangle(crop)
-            if right > left:
-                cv2.warpAffine(
-                    crop[top:bottom, left:right],
-                    affine - np.array([[0, 0, left], [0, 0, top]], np.float32),
-                    size,
-                    dst=picture,
-                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                    borderMode=cv2.BORDER_TRANSPARENT,
-                )
+        picture = frame.copy()
+        if not present[b]:
+            _warp(picture, crop, affine)
         else:
-            frame[:] = 0
+            left, top, right, bottom = content_rectangle(crop)
+            moved = affine - np.array([[0, 0, left], [0, 0, top]], np.float32)
+            if right > left:
+                _warp(picture, crop[top:bottom, left:right], moved, b, cv2.BORDER_TRANSPARENT)
         frame[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
 
-    return surround
+    return draw
 
 
 def _host_changes(
@@ -261,14 +268,14 @@ def _device_surroundings(
     surroundings: Tensor | None,
 ) -> Tensor:
     """Frames (B, 3, S, S) whose pictures end before patches or black."""
-    place = torch.arange(image.shape[-1], device=image.device)
+    if params.window is None and (params.patches is None or surroundings is None):
+        return image
     behind, shown = torch.zeros_like(image), torch.ones_like(image[:, :1], dtype=torch.bool)
     if params.window is not None:
-        x0, y0, x1, y1 = params.window.unsqueeze(-1).unbind(1)
-        columns, rows = (place >= x0) & (place < x1), (place >= y0) & (place < y1)
-        shown = (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+        shown = inside_rectangles(params.window, image.shape[-1])
     if params.patches is not None and surroundings is not None:
         behind = patches_on_device(behind, params, surroundings)
+        place = torch.arange(image.shape[-1], device=image.device)
         grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), -1).flatten(0, 1)
         places = transform_points(frame_to_source, grid.float().expand(len(image), -1, -1))
         x, y = places.view(len(image), *image.shape[-2:], 2).unbind(-1)
@@ -295,11 +302,7 @@ def _blur(image: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 def _cover(image: Tensor, params: AugmentationParams) -> Tensor:
     """Fill the rectangles."""
-    place = torch.arange(image.shape[-1], device=image.device)
     for r in range(params.rectangles.shape[1]):
-        x0, y0, x1, y1 = params.rectangles[:, r].unsqueeze(-1).unbind(1)
-        columns = (place >= x0) & (place < x1)
-        lines = (place >= y0) & (place < y1)
-        inside = (lines.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+        inside = inside_rectangles(params.rectangles[:, r], image.shape[-1])
         image = torch.where(inside, params.fill[:, r, :, None, None], image)
     return image

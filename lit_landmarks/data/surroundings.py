@@ -158,7 +158,7 @@ def patches_on_device(image: Tensor, params: AugmentationParams, squares: Tensor
     numbers, steps = texture_steps(params, len(squares), side)
     place = torch.arange(image.shape[-1], device=image.device)
     for k in range(numbers.shape[1]):
-        x0, y0, x1, y1 = params.patches[:, k].unsqueeze(-1).unbind(1)
+        x0, y0 = params.patches[:, k, :2].unsqueeze(-1).unbind(1)
         step, x, y = steps[:, k].unsqueeze(-1).unbind(1)
         columns, rows = x + (place - x0) * step, y + (place - y0) * step
         grid = torch.stack(
@@ -175,8 +175,13 @@ def patches_on_device(image: Tensor, params: AugmentationParams, squares: Tensor
             padding_mode="border",
             align_corners=False,
         )
-        inside = ((place >= y0) & (place < y1)).unsqueeze(2) & (
-            (place >= x0) & (place < x1)
-        ).unsqueeze(1)
-        image = torch.where(inside.unsqueeze(1), patch, image)
+        image = torch.where(inside_rectangles(params.patches[:, k], len(place)), patch, image)
     return image
+
+
+def inside_rectangles(corners: Tensor, size: int) -> Tensor:
+    """(B, 1, size, size) which pixels lie in a rectangle (B, 4) x0 y0 x1 y1, end excluded."""
+    place = torch.arange(size, device=corners.device)
+    x0, y0, x1, y1 = corners.unsqueeze(-1).unbind(1)
+    columns, rows = (place >= x0) & (place < x1), (place >= y0) & (place < y1)
+    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)

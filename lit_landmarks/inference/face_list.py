@@ -11,7 +11,7 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,11 +57,12 @@ class FaceList:
         self._added = path.with_name(f".{path.stem}.jsonl")
         self._file: TextIO | None = None
         self._count = 0
-        self._continued = path.is_file() and not anew
+        self._read: Callable[[Path], Iterable[Row]] | None = None
         if anew:
             self._added.unlink(missing_ok=True)
-        if self._continued:
+        elif path.is_file():
             self.header = _continue_header(path, header)
+            self._read = _choose_reader(path)
         _cut_half_line(self._added)
         for row in self._rows():
             self.images.add(str(row.get("image")))
@@ -109,11 +110,14 @@ class FaceList:
         """
         target = path or self.path
         self._close()
-        write_rows(target, map(json.dumps, self._rows()), self.header)
+        columns: set[str] = set()
+        write_rows(target, (_dump(row, columns) for row in self._rows()), self.header)
         if self.table:
             n_points = get_scheme(self.header.scheme).n_points
-            write_table(target.with_suffix(".csv"), target, n_points)
-        self._continued = target == self.path
+            rows = table_rows(faces_by_line(target), columns, n_points)
+            write_table(target.with_suffix(".csv"), rows)
+        if target == self.path:
+            self._read = faces_by_line
         self._added.unlink(missing_ok=True)
 
     def _close(self) -> None:
@@ -124,8 +128,8 @@ class FaceList:
     def _rows(self) -> Iterator[Row]:
         """All faces: those of the list, then those that were added since."""
         listed: set[str] = set()
-        if self._continued:
-            for row in read_rows(self.path):
+        if self._read is not None:
+            for row in self._read(self.path):
                 listed.add(str(row.get("image")))
                 yield row
         # A process that was killed after it saved the list may have left its faces here too.
@@ -156,19 +160,20 @@ def _continue_header(path: Path, header: JsonHeader) -> JsonHeader:
     )
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """The faces of a `faces.json`, one after the other.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+def _choose_reader(path: Path) -> Callable[[Path], Iterable[Row]]:
+    """What reads the faces of a `faces.json`: a person may have edited it."""
     try:
         for _ in faces_by_line(path):  # only its end says whether the whole file is of this form
             pass
     except OtherFormError:
-        yield from faces_at_once(path)
-    else:
-        yield from faces_by_line(path)
+        return faces_at_once
+    return faces_by_line
+
+
+def _dump(row: Row, columns: set[str]) -> str:
+    """A face as JSON; the keys that it has are added to those of the list."""
+    columns |= row.keys() | row.get("prediction", {}).keys()
+    return json.dumps(row)
 
 
 def _added_rows(path: Path) -> Iterator[Row]:
@@ -246,32 +251,17 @@ def face_row(image: str, face: Face, frame: int | None = None) -> Row:
     return row
 
 
-def write_table(path: Path, faces: Path, n_points: int) -> None:
-    """Write the faces of a `faces.json` as a CSV file.
-
-    Args:
-        path: the CSV file.
-        faces: the list.
-        n_points: of each face.
+def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write the rows of a table, the head first, as a CSV file.
 
     Raises:
         UserError: it cannot be written.
     """
-    columns = _columns(read_rows(faces))
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows(table_rows(read_rows(faces), columns, n_points))
-
-
-def _columns(rows: Iterable[Row]) -> set[str]:
-    """Which optional columns any face has a value of."""
-    columns: set[str] = set()
-    for row in rows:
-        columns |= row.keys() | row.get("prediction", {}).keys()
-    return columns
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def table_rows(rows: Iterable[Row], columns: set[str], n_points: int) -> Iterator[list[Any]]:

@@ -14,8 +14,9 @@ SETS = (
 SPEC = DataSpec("ibug68", 68, 128, "tight", SETS)
 
 
-def figures(**shifts: float) -> dict[str, float | None]:
+def figures(*, nme: float = 2.0, **shifts: float) -> dict[str, float | None]:
     values: dict[str, float | None] = {f"val/{d.name}/faces": float(d.size) for d in SETS}
+    values |= {f"val/{d.name}/nme_box": nme for d in SETS}
     return values | {f"val/{name}/label_shift": shift for name, shift in shifts.items()}
 
 
@@ -37,3 +38,7 @@ def test_a_convention_whose_shift_is_learned_is_left_out() -> None:
     assert "val/hard (-0.40 % of the box, wflw)" in line
     assert describe_label_shift(figures(helen=0.56), SPEC, learned) is None
     assert describe_label_shift(figures(), SPEC, None) is None
+
+
+def test_a_network_that_has_learned_little_says_nothing_of_the_labels() -> None:
+    assert describe_label_shift(figures(helen=1.7, nme=8.4), SPEC, None) is None

@@ -103,7 +103,7 @@ class Comparison:
         if len(self.groups) > 1 or self.further:
             return None
         ranked = rank_candidates(self.entries, self.objective)
-        return next((e for e in ranked if e.trial is None or e.trial.decides), None)
+        return next((e for e in ranked if e.trial is None or e.trial.behind == 0), None)
 
     @property
     def heading(self) -> str:

@@ -42,7 +42,7 @@ class TrialRecord:
         method: name of the method that was chosen; empty in a study of one.
         searched: settings that the study chose, by dotted key, without the choice of the method.
         seeds: objective of each seed; empty for a trial of one.
-        decides: whether the best of the study is among the trials of this one's round.
+        behind: as of its study.
     """
 
     number: int
@@ -50,7 +50,7 @@ class TrialRecord:
     method: str = ""
     searched: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[float] = ()
-    decides: bool = True
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class StudyRecord:
         total: number of trials that the sweep file asks for.
         further: objectives beside the first, of a study whose answer is a front.
         round: number of the round that it is, of the study in the folder two above; 0 for a search.
-        decides: whether its best is the best of search and rounds.
+        behind: finished rounds that have followed it; its best is that of search and rounds if
+            none has. A round that is not finished stands behind all others.
     """
 
     name: str
@@ -132,7 +133,7 @@ class StudyRecord:
     total: int
     importance_clear: bool = False
     round: int = 0
-    decides: bool = True
+    behind: int = 0
     further: Sequence[str] = ()
 
     @property
@@ -204,7 +205,7 @@ def _record_trial(study: StudyRecord, trial: Mapping[str, Any]) -> TrialRecord:
     searched = {setting_of(name): value for name, value in trial["params"].items()}
     method = str(searched.pop(_METHOD, ""))
     seeds = [value for value in (trial.get("seeds") or ()) if value is not None]
-    return TrialRecord(trial["number"], study.folder, method, searched, seeds, study.decides)
+    return TrialRecord(trial["number"], study.folder, method, searched, seeds, study.behind)
 
 
 def open_trial_run(folder: Path) -> RunDirectory:
@@ -392,12 +393,17 @@ def rank(entries: Sequence[Entry], objective: str) -> list[Entry]:
 
 
 def rank_candidates(entries: Sequence[Entry], objective: str) -> list[Entry]:
-    """Rows that can be the best, best first: trained, within their limits, with a finite figure."""
-    return [
+    """Rows that can be the best, best first: trained, within their limits, with a finite figure.
+
+    Trials of a later round come before those that it was chosen from: those were the best with
+    seeds that also chose them.
+    """
+    candidates = [
         e
         for e in rank(entries, objective)
         if e.state == "finished" and e.feasible and math.isfinite(e.figure(objective))
     ]
+    return sorted(candidates, key=lambda e: 0 if e.trial is None else e.trial.behind)
 
 
 def format_value(value: Any) -> str:

@@ -31,7 +31,7 @@ def build_study_records(folder: StudyFolder, study: JudgedStudy) -> list[StudyRe
     """
     sweep = folder.sweep()
     last = find_last_finished(sweep, folder, study)
-    decides = 0 if last is None else last.part.number
+    finished = 0 if last is None else last.part.number
     records = [build_study_record(folder, study)]
     for part in iterate_rounds(sweep, folder, study):
         judged = part.study.with_limits(study.limits)
@@ -46,7 +46,10 @@ def build_study_records(folder: StudyFolder, study: JudgedStudy) -> list[StudyRe
                 round=part.number,
             )
         )
-    return [replace(record, decides=record.round == decides) for record in records]
+    return [
+        replace(record, behind=finished - number if number <= finished else len(records))
+        for number, record in enumerate(records)
+    ]
 
 
 def build_study_record(folder: StudyFolder, study: JudgedStudy) -> StudyRecord:

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback
 
 from lit_landmarks.cli import main
 from lit_landmarks.errors import UserError
+from lit_landmarks.reports.answers import best_within_budget
 from lit_landmarks.reports.compare import compare
 from lit_landmarks.reports.entries import read_study_entries
 from lit_landmarks.search import (
@@ -145,8 +146,8 @@ def test_best_and_page_take_the_last_finished_round(
     assert yaml.safe_load(output.read_text())["model"]["width"] == 4
     study = folder.open(folder.sweep())
     records = build_study_records(folder, study)
-    assert [(r.name, r.round, r.decides) for r in records] == [
-        ("made-up", 0, False), ("made-up-round1", 1, False), ("made-up-round2", 2, True)
+    assert [(r.name, r.behind) for r in records] == [
+        ("made-up", 2), ("made-up-round1", 1), ("made-up-round2", 0)
     ]  # fmt: skip
     rows = [entry for record in records for entry in read_study_entries(record)]
     page = compare(rows, records)
@@ -154,6 +155,10 @@ def test_best_and_page_take_the_last_finished_round(
     assert page.best.name == "made-up-round2-0001"
     assert page.best.figure("val/nme") > min(row.figure("val/nme") for row in rows)
     assert len(page.entries) == 5 + 3 + 2
+    # What a smaller budget buys is a trial of the latest round that has one as cheap.
+    bought = {a.condition: a.entry.name for a in best_within_budget(page) if a.entry is not None}
+    assert list(bought.values())[-1] == page.best.name, bought
+    assert not any(name.startswith("made-up-0") for name in bought.values()), bought
     # An explicit trial is one of the search.
     assert main(["sweep", "best", str(folder.root), "--trial", "4", "--output", str(output)]) == 0
     assert yaml.safe_load(output.read_text())["model"]["width"] == 10
@@ -271,7 +276,7 @@ def test_without_rounds_nothing_is_added(make_study: Make) -> None:
     work(folder, Fits())
     assert not (folder.root / "rounds").exists()
     study = folder.open(folder.sweep())
-    assert [r.decides for r in build_study_records(folder, study)] == [True]
+    assert [r.behind for r in build_study_records(folder, study)] == [0]
 
 
 def test_without_a_trial_within_the_limits_no_round_begins(folder: StudyFolder) -> None:

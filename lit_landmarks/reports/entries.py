@@ -116,7 +116,7 @@ class StudyRecord:
         importance: parameter -> share of its importance; sums to 1, or empty.
         importance_note: on how many trials the importance rests, or why it is empty.
         importance_clear: whether they are enough for a headline.
-        total: number of trials that the sweep file asks for.
+        total: number of trials that it is to have; None where trained ones, hours or epochs end it.
         further: objectives beside the first, of a study whose answer is a front.
         round: number of the round that it is, of the study in the folder two above; 0 for a search.
         behind: finished rounds that have followed it; its best is that of search and rounds if
@@ -130,7 +130,7 @@ class StudyRecord:
     trials: Sequence[Mapping[str, Any]]
     importance: Mapping[str, float]
     importance_note: str
-    total: int
+    total: int | None
     importance_clear: bool = False
     round: int = 0
     behind: int = 0

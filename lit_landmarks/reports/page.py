@@ -189,11 +189,12 @@ def _iterate_cards(comparison: Comparison) -> Iterator[_Card]:
     if held and not any(best for _, best in bests) and not (comparison.further and front):
         yield _Card(f"best {objective}", "none", "nothing trained is within the limits")
     states = Counter(_label_state(entry)[0] for entry in comparison.entries)
+    totals = [study.total for study in comparison.studies]
     count, trials = len(comparison.entries), comparison.trials
-    total = sum(study.total for study in comparison.studies)
+    planned = trials == count and None not in totals
     yield _Card(
         _choose_noun(comparison),
-        f"{trials} of {total}" if trials == count else str(count),
+        f"{trials} of {sum(filter(None, totals))}" if planned else str(count),
         ", ".join(f"{number} {state}" for state, number in states.items()),
     )
     priced = [entry for entry in front if math.isfinite(entry.figure(comparison.cost))]

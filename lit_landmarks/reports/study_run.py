@@ -203,7 +203,7 @@ def summarize_record(study: StudyRecord) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "trials": {
             "all": len(states),
-            "wanted": study.total,
+            **({} if study.total is None else {"wanted": study.total}),
             "within_limits": len(fine),
             **{state: states.count(state) for state in sorted(set(states))},
         },

@@ -67,7 +67,7 @@ def build_study_record(folder: StudyFolder, study: JudgedStudy) -> StudyRecord:
         importance=importance.shares,
         importance_note=importance.note + (f"; of {sweep.objective}" if sweep.further else ""),
         importance_clear=importance.clear,
-        total=sweep.trials,
+        total=sweep.trials if (sweep.trained, sweep.hours, sweep.epochs) == (None,) * 3 else None,
     )
 
 

@@ -161,6 +161,8 @@ def test_the_cards_count_what_there_is(study: StudyRecord, make_run: Make) -> No
     run = read_run_entry(make_run("one", 4.0, 60.0))
     for comparison, count, noun in (
         (compare([run]), "1", "runs"),
+        # Ended by its budget of epochs: the number of its trials was never planned.
+        (compare(read_study_entries(study), [replace(study, total=None)]), "24", "trials"),
         (compare(read_study_entries(study), [study]), "24 of 24", "trials"),
         (compare([*read_study_entries(study), run], [study]), "25", "trials and runs"),
     ):

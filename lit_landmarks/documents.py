@@ -7,6 +7,7 @@ with one of them. Here the second is an error that names its row and that of the
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -92,7 +93,18 @@ def parse_json(text: str, source: str | Path, *, finite: bool = False) -> Any:
                 raise UserError(_describe(key, first, row, source))
         return values
 
-    return json.loads(text, object_pairs_hook=collect, parse_constant=refuse if finite else None)
+    def read_float(digits: str) -> float:
+        return float(digits) if math.isfinite(float(digits)) else refuse(digits)
+
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=collect,
+            parse_constant=refuse if finite else None,
+            parse_float=read_float if finite else None,
+        )
+    except RecursionError as error:
+        raise UserError(f"{source} is nested too deeply to be read; correct it") from error
 
 
 def _refuse_repeated(loader: Any, node: Any, source: str | Path, visited: set[int]) -> None:

@@ -37,7 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file, text as UTF-8, through `atomic_path`."""
-    data = os.fsencode(content) if isinstance(content, str) else content
+    # Names of files on disk may hold bytes that are no UTF-8.
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 

@@ -84,3 +84,10 @@ def test_a_file_that_a_file_includes(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text("model: model.yaml\n")
     with pytest.raises(UserError, match=r"'class_path' stands in row 2 and again, .*model\.yaml:3"):
         compose([tmp_path / "all.yaml"])
+
+
+def test_a_number_beyond_all_and_too_deep_a_file_are_refused() -> None:
+    with pytest.raises(UserError, match="1e999 is no number"):
+        parse_json('{"a": 1e999}', "f.json", finite=True)
+    with pytest.raises(UserError, match=r"f\.json is nested too deeply"):
+        parse_json("[" * 100_000, "f.json")

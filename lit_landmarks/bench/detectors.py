@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
@@ -91,26 +92,32 @@ def landmark_boxes(dataset: FaceDataset) -> Numbers:
 
 
 def compare_boxes(
-    detections: Sequence[Detections], boxes: Numbers
+    detections: Sequence[Detections], boxes: Numbers, pictures: Sequence[str] | None = None
 ) -> tuple[int, int, BoxMapping, BoxScatter]:
     """Found faces, boxes of no labelled face, mapping and scatter of one detector.
 
     Args:
         detections: of each row.
         boxes: (n, 4) landmark boxes of the rows.
+        pictures: of each row; None: a picture for each.
 
     Raises:
         UserError: too few faces are found.
     """
-    detected, landmarks, others = [], [], 0
-    for faces, box in zip(detections, boxes, strict=True):
+    detected, landmarks = [], []
+    #: Picture -> which of its detections lie on none of its labeled faces.
+    elsewhere: dict[str, npt.NDArray[np.bool_]] = {}
+    names = [str(row) for row in range(len(boxes))] if pictures is None else pictures
+    for faces, box, picture in zip(detections, boxes, names, strict=True):
         overlap = box_overlap(faces.boxes, box)
-        others += int((overlap < _FOUND).sum())
+        away = overlap < _FOUND
+        elsewhere[picture] = elsewhere[picture] & away if picture in elsewhere else away
         if len(overlap) and overlap.max() >= _FOUND:
             detected.append(faces.boxes[int(overlap.argmax())])
             landmarks.append(box)
     if len(detected) < _FEWEST:
         raise UserError(f"{len(detected)} of {len(boxes)} faces found; a mapping needs {_FEWEST}")
+    others = sum(int(away.sum()) for away in elsewhere.values())
     return len(detected), others, *BoxMapping.fit(detected, landmarks)
 
 
@@ -124,11 +131,13 @@ def bench_detectors(
         dataset: its faces.
         repeats: times that each picture of the timing is detected; the fastest counts.
     """
-    boxes = landmark_boxes(dataset)
+    boxes, pictures = landmark_boxes(dataset), dataset.index().paths
     detections = detect_all(detectors, dataset)
     times = _time(detectors, dataset, repeats)
     return {
-        name: DetectorFigures(len(boxes), *compare_boxes(detections[name], boxes), times[name])
+        name: DetectorFigures(
+            len(boxes), *compare_boxes(detections[name], boxes, pictures), times[name]
+        )
         for name in detectors
     }
 

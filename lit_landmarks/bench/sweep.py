@@ -87,10 +87,12 @@ def bench_sweep(rounds: int, trials: int) -> SweepBench:
         trials: trials of the memory figure.
 
     Raises:
-        UserError: fewer than 10 trials, or a system that does not report memory in /proc.
+        UserError: no round, fewer than 10 trials, or a system that does not report memory in /proc.
     """
-    if trials < 10 or not Path("/proc/self/statm").is_file():
-        raise UserError("bench sweep needs --trials of 10 or more, and /proc (Linux)")
+    if rounds < 1 or trials < 10 or not Path("/proc/self/statm").is_file():
+        raise UserError(
+            "bench sweep needs --rounds of 1 or more, --trials of 10 or more, and /proc (Linux)"
+        )
     # Fits print tables; the figures are what is asked for here.
     with (
         tempfile.TemporaryDirectory(prefix="lit_landmarks_bench_") as folder,

@@ -154,6 +154,8 @@ def _bench_samplers(options: argparse.Namespace) -> int:
 def _bench_detectors(options: argparse.Namespace) -> int:
     if options.share is not None and not 0 < options.share < 1:
         raise UserError(f"--share is {options.share:g}; give a share of the side, such as 0.05")
+    if options.share is not None and (options.json or options.write is not None):
+        raise UserError("--share prints how many faces are found; leave out --json and --write")
     from lit_landmarks.bench.detectors import (
         bench_detectors,
         compare_boxes,

@@ -331,7 +331,7 @@ def _draw_line(axes: Any, series: Series, points: Sequence[_Point], gid: str) ->
         color=_color(series),
         linestyle=(0, dashes) if dashes else "-",
         linewidth=LINE_WIDTH,
-        label=_literal(series.name),
+        label=_legend_label(series.name),
         gid=gid,
     )
 
@@ -349,7 +349,7 @@ def _draw_marks(axes: Any, series: Series, points: Sequence[_Point], gid: str) -
         edgecolors=_PANEL if series.mark == "star" else None,
         linewidths=edge,
         alpha=0.75 if series.color is None else None,
-        label=_literal(series.name) if single else None,
+        label=_legend_label(series.name) if single else None,
         clip_on=False,
         zorder=3,
         gid=gid,
@@ -362,8 +362,10 @@ def _color(series: Series) -> str:
 
 def _draw_groups(axes: Any, chart: Bars) -> _Labels:
     groups = [_literal(_shortened(group, _GROUP_LETTERS)) for group in chart.groups]
-    colors = {_literal(name): COLORS[number % len(COLORS)] for name, number in chart.colors.items()}
-    series = {_literal(name): values for name, values in chart.series.items()}
+    colors = {
+        _legend_label(name): COLORS[number % len(COLORS)] for name, number in chart.colors.items()
+    }
+    series = {_legend_label(name): values for name, values in chart.series.items()}
     containers = draw_bars(axes, groups, series, colors=colors)
     axes.set_ylabel(_literal(chart.ylabel))
     labels: _Labels = {}
@@ -410,6 +412,11 @@ def _shortened(text: str, letters: int) -> str:
 def _literal(text: str) -> str:
     """Text as matplotlib shows it unchanged: without this, dollar signs enclose a formula."""
     return _printable(text).replace("$", r"\$")
+
+
+def _legend_label(name: str) -> str:
+    """A name as the legend shows it: matplotlib leaves out those that begin with an underscore."""
+    return _literal(f" {name}" if name.startswith("_") else name)
 
 
 def _printable(text: str) -> str:

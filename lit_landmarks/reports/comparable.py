@@ -92,7 +92,9 @@ def _list_parts(
     for described in sets:
         role, name, whole = (described.get(key) for key in ("role", "name", "faces"))
         measured = metrics.get(f"{role}/{name}/faces")
-        if whole and isinstance(measured, int | float) and 0 < measured < whole:
+        if not isinstance(whole, int | float) or not isinstance(measured, int | float):
+            continue
+        if 0 < measured < whole:
             part = f"{name} ({measured:.0f} of {whole} faces)"
             parts[str(role)] = (*parts.get(str(role), ()), part)
     return parts
@@ -102,6 +104,7 @@ def _collect(
     scheme: Any, sets: Sequence[tuple[str, str, Any]], data: Mapping[str, Any]
 ) -> MeasuredOn:
     roles = dict.fromkeys(role for role, _, _ in sets)
+    manifests = data.get("roles")
     return MeasuredOn(
         scheme=None if scheme is None else str(scheme),
         norms={
@@ -109,6 +112,8 @@ def _collect(
             for role in roles
         },
         names={role: tuple(name for r, name, _ in sets if r == role) for role in roles},
-        manifests={str(k): str(v) for k, v in (data.get("roles") or {}).items()},
+        manifests=(
+            {str(k): str(v) for k, v in manifests.items()} if isinstance(manifests, Mapping) else {}
+        ),
         manifest=None if data.get("manifest") is None else str(data["manifest"]),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lit_landmarks.compute.pareto import pareto_front, select_nondominated
@@ -19,6 +21,7 @@ from lit_landmarks.reports.entries import (
     Entry,
     StudyRecord,
     disambiguate,
+    distinguish,
     format_value,
     hold_to_limits,
     rank,
@@ -40,6 +43,7 @@ COSTS: Mapping[str, tuple[str, str, int]] = {
     "compute/onnx_latency_median_ms": ("ms per face in ONNX Runtime, one thread", "ms", 2),
 }
 _SHORT = {"interocular": "io", "interpupil": "ip", "box": "box", "height": "h", "diagonal": "diag"}
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 #: Settings of tracking and folders, which do not describe the method or the data.
 _ELSEWHERE = ("wandb.", "trainer.default_root_dir", "trainer.logger", "data.init_args.root")
 
@@ -255,7 +259,8 @@ def compare(
     rows = [entry for group in groups for entry in group.entries]
     ready = [e for e in rows if e.state == "finished" and math.isfinite(e.figure(key))]
     others = [e for e in rows if e not in ready and e.learning]
-    names = [study.name for study in studies]
+    names = distinguish([study.name for study in studies], [Path(s.folder) for s in studies])
+    studies = [replace(study, name=name) for study, name in zip(studies, names, strict=True)]
     runs = len(rows) - sum(len(study.trials) for study in studies)
     names += [f"{runs} run{'s' if runs > 1 else ''}"] if runs else []
     return Comparison(
@@ -434,7 +439,9 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def _escape_formula(value: Any) -> Any:
-    risky = isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r"))
+    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    # A dash alone stands for nothing, and a negative number is one.
+    risky = risky and value != "-" and not _NUMBER.fullmatch(value)
     return f"'{value}" if risky else value
 
 

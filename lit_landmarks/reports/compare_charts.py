@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
@@ -332,15 +333,23 @@ def learning_chart(comparison: Comparison) -> Chart | None:
 
 
 def ced_charts(comparison: Comparison) -> list[Chart]:
-    """Cumulative error distributions, a chart for each whole data set."""
-    datasets = dict.fromkeys(
-        name for entry in comparison.drawn for name in entry.curves if name.count("/") == 1
+    """Cumulative error distributions, a chart for each whole data set and norm."""
+    pairs = dict.fromkeys(
+        (name, curve.norm)
+        for entry in comparison.drawn
+        for name, curve in entry.curves.items()
+        if name.count("/") == 1
     )
-    return [_ced_chart(comparison, dataset) for dataset in datasets]
+    count = Counter(dataset for dataset, _ in pairs)
+    return [_ced_chart(comparison, *pair, several=count[pair[0]] > 1) for pair in pairs]
 
 
-def _ced_chart(comparison: Comparison, dataset: str) -> Chart:
-    curves = {e.name: (e, e.curves[dataset]) for e in comparison.drawn if dataset in e.curves}
+def _ced_chart(comparison: Comparison, dataset: str, norm: str, several: bool) -> Chart:
+    curves = {
+        e.name: (e, e.curves[dataset])
+        for e in comparison.drawn
+        if dataset in e.curves and e.curves[dataset].norm == norm
+    }
     end = float(math.ceil(max(_quantile(curve, _SHARE_SHOWN) for _, curve in curves.values())))
     series, medians = [], []
     for entry, curve in curves.values():
@@ -352,9 +361,8 @@ def _ced_chart(comparison: Comparison, dataset: str) -> Chart:
         series.append(Series(entry.name, x, [*y, y[-1]], "step", comparison.color(entry)))
         median = f"{_quantile(curve, 0.5):.2f}\N{NO-BREAK SPACE}%"
         medians.append(f"{entry.name}: half of the faces up to {median}")
-    norm = next(iter(curves.values()))[1].norm
     return Chart(
-        key=f"ced-{dataset.replace('/', '-')}",
+        key=f"ced-{dataset.replace('/', '-')}" + f"-{norm}" * several,
         title=f"Errors of {dataset}",
         xlabel=f"NME (%, {norm})",
         ylabel="share of faces",

@@ -91,6 +91,13 @@ class Entry:
     measured_on: MeasuredOn | None = None
     trial: TrialRecord | None = None
 
+    @property
+    def place(self) -> Path:
+        """Its folder, or that which a trial that was not trained would have."""
+        if self.where or self.trial is None:
+            return Path(self.where)
+        return Path(self.trial.folder) / "trials" / f"{self.trial.number:04d}"
+
     def figure(self, key: str) -> float:
         """A final figure; NaN where there is none."""
         return self.metrics.get(key, math.nan)
@@ -216,17 +223,10 @@ def open_trial_run(folder: Path) -> RunDirectory:
 
 
 def _read_finished_run(run: RunDirectory, name: str) -> Entry:
-    try:
-        result = run.read_result()
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{run.result} is not JSON; make it again: fit --resume {run.root}") from (
-            error
-        )
+    result = run.read_result()
     figures = result.get("metrics")
     if not isinstance(figures, dict):
-        raise UserError(f"{run.result} holds no metrics; make it again: fit --resume {run.root}")
+        raise UserError(f"{run.result} holds no metrics; remove it, then fit --resume {run.root}")
     metrics = {k: float(v) for k, v in figures.items() if isinstance(v, int | float)}
     seconds = result.get("wall_seconds")
     entry = replace(
@@ -236,7 +236,7 @@ def _read_finished_run(run: RunDirectory, name: str) -> Entry:
         metrics=metrics,
         curves=read_curves(run.ced),
         measured_on=read_measured_on(run, result),
-        seconds=None if seconds is None else float(seconds),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
         gallery=read_gallery(run.overlays),
     )
     return drop_repeated_subsets(entry)
@@ -290,12 +290,15 @@ def read_learning(path: Path, key: str = MONITOR) -> list[tuple[float, float]]:
     epochs: list[tuple[float, float]] = []
     if not path.is_file():
         return epochs
-    with path.open(encoding="utf-8", newline="") as file:
+    # Bytes that are no text spoil their own rows only.
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for row in csv.DictReader(file):
             try:
                 float(row[LEARNING])
-                epochs.append((float(row["epoch"]) + 1, float(row[key])))
-            except (KeyError, TypeError, ValueError):
+                epoch, value = float(row["epoch"]) + 1, float(row[key])
+                if math.isfinite(epoch) and math.isfinite(value):
+                    epochs.append((epoch, value))
+            except (KeyError, TypeError, ValueError, csv.Error):
                 continue  # a row of the training set, or of an evaluation
     return epochs
 
@@ -351,19 +354,32 @@ def disambiguate(entries: Sequence[Entry]) -> list[Entry]:
     Raises:
         UserError: one run is given twice.
     """
-    named: list[Entry] = []
-    for entry in entries:
-        same = [other for other in entries if other.name == entry.name]
+    names = [entry.name for entry in entries]
+    places = distinguish(names, [entry.place for entry in entries])
+    return [replace(entry, name=place) for entry, place in zip(entries, places, strict=True)]
+
+
+def distinguish(names: Sequence[str], places: Sequence[Path]) -> list[str]:
+    """Unique names: equal ones are replaced by the ends of their paths, as long as it takes.
+
+    Raises:
+        UserError: one path is given twice.
+
+    Example:
+        >>> distinguish(["a", "a", "b"], [Path("x/a"), Path("y/a"), Path("z/b")])
+        ['x/a', 'y/a', 'b']
+    """
+    parts = [place.resolve().parts for place in places]
+    unique = []
+    for name, place, own in zip(names, places, parts, strict=True):
+        same = [p for other, p in zip(names, parts, strict=True) if other == name]
         if len(same) > 1:
-            parts = {other.where: Path(other.where).resolve().parts for other in same}
-            if len({tuple(p) for p in parts.values()}) < len(same):
-                raise UserError(f"{entry.where} is given twice; name it once")
-            depth = next(
-                n for n in range(2, 99) if len({p[-n:] for p in parts.values()}) == len(same)
-            )
-            entry = replace(entry, name="/".join(parts[entry.where][-depth:]))
-        named.append(entry)
-    return named
+            if same.count(own) > 1:
+                raise UserError(f"{place} is given twice; name it once")
+            depth = next(n for n in range(2, 99) if [p[-n:] for p in same].count(own[-n:]) == 1)
+            name = "/".join(own[-depth:])
+        unique.append(name)
+    return unique
 
 
 def hold_to_limits(entry: Entry, limits: Sequence[Limit]) -> Entry:

@@ -17,8 +17,19 @@ from pathlib import Path
 from lit_landmarks.errors import UserError
 from lit_landmarks.reports.results import Measurement, find_result_files, load_file
 
-#: Settings of a command that belong to a recipe; others name folders, devices and trackers.
-_OF_RECIPE = ("model.", "trainer.max_epochs")
+#: Settings of a command that belong to a recipe, for any data.
+_OF_RECIPE = (
+    *("model.", "trainer.max_epochs"),
+    *(
+        f"data.init_args.{k}"
+        for k in ("augmentation", "batch_size", "epoch_faces", "frame", "source_")
+    ),
+)
+#: Settings of data that change nothing of what is learned. All others say what is learned from, so
+#: that figures of different ones are not seeds of one recipe.
+_OF_NO_DATA = tuple(
+    f"data.init_args.{k}" for k in ("root", "cache_dir", "num_workers", "test", "val")
+)
 #: Config by which commands stand for data of one's own, as on the pages.
 OWN_DATA = "mine"
 _START = "model.init_args.init_from"
@@ -60,7 +71,7 @@ class Evidence:
         faces: number of training faces.
         trained_on: names of the training sets.
         pretrained: it started from other weights.
-        figures: key of an NME on a test set -> one value for each seed.
+        figures: key of an NME on a test set -> seed -> value.
     """
 
     recipe: Recipe
@@ -68,12 +79,16 @@ class Evidence:
     faces: int
     trained_on: tuple[str, ...]
     pretrained: bool
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[str, dict[int | None, float]] = field(default_factory=dict)
 
     def mean(self, key: str) -> float:
         """Mean of a figure over seeds; NaN where it was not measured."""
-        values = self.figures.get(key, [])
+        values = self.figures.get(key, {}).values()
         return math.fsum(values) / len(values) if values else math.nan
+
+
+#: What makes figures those of seeds of one training: recipe, faces, start, settings of the data.
+_Trained = tuple[Recipe, int, bool, tuple[str, ...]]
 
 
 def collect_evidence(files: Iterable[Path], methods: Iterable[str]) -> list[Evidence]:
@@ -84,7 +99,7 @@ def collect_evidence(files: Iterable[Path], methods: Iterable[str]) -> list[Evid
         methods: names of shipped configs that name a method, such as "musica_helen".
     """
     shipped = set(methods)
-    entries: dict[tuple[Recipe, int, bool], Evidence] = {}
+    entries: dict[_Trained, Evidence] = {}
     for path in files:
         for table in load_file(path).values():
             for row in table.rows:
@@ -132,8 +147,10 @@ def choose_key(group: Sequence[Evidence], detector: bool) -> str:
     return min(counts, key=rank)
 
 
-def read_recipe(command: str, methods: set[str]) -> tuple[Recipe, bool] | None:
-    """The recipe of a command, and whether it starts from other weights; None for other commands.
+def read_recipe(command: str, methods: set[str]) -> tuple[Recipe, bool, tuple[str, ...]] | None:
+    """The recipe of a fit, whether it starts from other weights, and its settings of the data.
+
+    None for other commands.
 
     Example:
         >>> command = "python -m lit_landmarks fit --config configs/musica.yaml --run runs/x"
@@ -158,11 +175,16 @@ def read_recipe(command: str, methods: set[str]) -> tuple[Recipe, bool] | None:
     settings = tuple(
         f"--{key}={text}" for key, text in values if key.startswith(_OF_RECIPE) and key != _START
     )
-    return Recipe(configs, settings), any(key == _START for key, _ in values)
+    data = tuple(
+        f"--{key}={text}"
+        for key, text in values
+        if key.startswith("data.") and not key.startswith((*_OF_RECIPE, *_OF_NO_DATA))
+    )
+    return Recipe(configs, settings), any(key == _START for key, _ in values), data
 
 
 def _add(
-    entries: dict[tuple[Recipe, int, bool], Evidence],
+    entries: dict[_Trained, Evidence],
     run: Measurement,
     label: str,
     methods: set[str],
@@ -172,15 +194,14 @@ def _add(
     sets = _TRAINED_ON.findall(run.data)
     if reading is None or not figures or not sets:
         return
-    recipe, pretrained = reading
+    recipe, pretrained, data = reading
     faces = sum(int((count or first).replace(",", "")) for _, count, first in sets)
-    key = recipe, faces, pretrained
+    key = recipe, faces, pretrained, data
     names = tuple(name.lower() for name, _, _ in sets)
     entry = entries.setdefault(key, Evidence(recipe, label, faces, names, pretrained))
     for name, value in figures.items():
-        # The same run may stand in several tables.
-        if value not in entry.figures.setdefault(name, []):
-            entry.figures[name].append(value)
+        # The same run may stand in several tables, and rounded in one of them.
+        entry.figures.setdefault(name, {}).setdefault(run.seed, value)
 
 
 def without_data(recipe: Recipe, brings_data: Mapping[str, bool]) -> Recipe | None:

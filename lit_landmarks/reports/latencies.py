@@ -52,7 +52,11 @@ def measure_latencies(entries: Sequence[Entry]) -> list[Entry]:
 
 def _find(entry: Entry) -> Path | None:
     """The checkpoint of a finished row, or None."""
-    if entry.state != "finished" or not RunDirectory(Path(entry.where)).config.is_file():
+    if (
+        entry.state != "finished"
+        or not entry.where
+        or not RunDirectory(Path(entry.where)).config.is_file()
+    ):
         return None
     path = find_checkpoint(entry.where)
     return path if path.is_file() else None

@@ -34,7 +34,10 @@ class Limit:
         return value - self.limit if self.at_most else self.limit - value
 
     def __str__(self) -> str:
-        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
+        # A number of parameters in full; others as sweep files write them.
+        whole = self.limit.is_integer() and abs(self.limit) < 1e15
+        value = f"{self.limit:.0f}" if whole else f"{self.limit:g}"
+        return f"{self.metric} {'<=' if self.at_most else '>='} {value}"
 
 
 def check_metric(key: str) -> str:

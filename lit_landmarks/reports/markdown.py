@@ -115,7 +115,10 @@ def _iterate_stale(root: Path) -> Iterator[tuple[Path, str, str]]:
         raise UserError(f"{root} is no checkout (no README.md); name one with --root")
     tables = collect(find_result_files(root))
     for path in find_documents(root):
-        old = path.read_text(encoding="utf-8")
+        try:
+            old = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no UTF-8 text ({error}); save it as UTF-8") from error
         new = fill(old, tables, path.relative_to(root).as_posix())
         if new != old:
             yield path, old, new
@@ -146,4 +149,5 @@ def _hide_seed(command: str, seed: int | None) -> str:
 
 
 def _format_line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

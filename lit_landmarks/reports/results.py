@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -186,7 +187,7 @@ def load_file(path: Path) -> dict[str, Table]:
     """
     try:
         raw = parse_yaml(path.read_text(encoding="utf-8"), path)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read ({reason}); correct or remove it") from error
     top = _check_mapping(raw or {}, str(path))
@@ -252,7 +253,8 @@ def record(
         The table as written.
 
     Raises:
-        UserError: a new table without columns, or a run without a figure for a column.
+        UserError: a new table without columns, a run without a figure for a column, or two runs of
+            one seed.
     """
     tables = load_file(path) if path.is_file() else {}
     old = tables.get(table, Table(table, ()))
@@ -260,6 +262,12 @@ def record(
     new = replace(old, columns=(*old.columns, *(c for c in columns if c.key not in keys)))
     if not new.columns:
         raise UserError(f"{path} has no table {table}; name its columns with --columns KEY...")
+    twice = [seed for seed, count in Counter(run.seed for run in runs).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"two of the runs have seed {twice[0]}, and a row has one run for each seed; record"
+            " them in rows of their own"
+        )
     wanted = [column.key for column in columns or new.columns]
     for run in runs:
         for key in sorted(set(wanted) - run.values.keys()):
@@ -291,20 +299,24 @@ def _parse_table(name: str, raw: object, where: str) -> Table:
     body = _check_mapping(raw, where)
     _refuse_unknown_keys(body, ["columns", "rows"], where)
     columns = []
-    for item in body.get("columns") or []:
+    for item in _check_list(body, "columns", where):
         fields = _check_mapping(item, f"{where}, columns")
         _refuse_unknown_keys(fields, ["heading", "key", "digits"], f"{where}, columns")
         if not {"heading", "key"} <= fields.keys():
             raise UserError(f"{where}: a column lacks its heading or key; write both")
-        columns.append(Column(fields["heading"], fields["key"], int(fields.get("digits", 2))))
-    rows = []
-    for item in body.get("rows") or []:
+        digits = fields.get("digits", 2)
+        if not isinstance(digits, int) or isinstance(digits, bool) or digits < 0:
+            raise UserError(f"{where}: digits of a column is {digits!r}; write a number from 0")
+        columns.append(Column(str(fields["heading"]), str(fields["key"]), digits))
+    rows: list[Row] = []
+    for item in _check_list(body, "rows", where):
         fields = _check_mapping(item, f"{where}, rows")
         _refuse_unknown_keys(fields, ["label", "runs"], f"{where}, rows")
         label = str(fields.get("label", ""))
-        runs = [
-            Measurement.parse(run, f"{where}, row {label!r}") for run in fields.get("runs") or []
-        ]
+        if any(row.label == label for row in rows):
+            raise UserError(f"{where}: row {label!r} is there twice; rename or remove one")
+        place = f"{where}, row {label!r}"
+        runs = [Measurement.parse(run, place) for run in _check_list(fields, "runs", place)]
         rows.append(Row(label, tuple(runs)))
     return Table(name, tuple(columns), tuple(rows))
 
@@ -313,6 +325,13 @@ def _check_mapping(raw: object, where: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise UserError(f"{where} is no mapping of names to values; see the docstring of results")
     return raw
+
+
+def _check_list(fields: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    value = fields.get(key) or []
+    if not isinstance(value, list):
+        raise UserError(f"{where}: {key} is {value!r}; write a list")
+    return value
 
 
 def _refuse_unknown_keys(fields: Mapping[str, object], keys: Sequence[str], where: str) -> None:

@@ -144,10 +144,21 @@ def read_yaml(path: Path) -> Tree:
     return tree
 
 
-def _read(path: Path, sources: dict[str, Path]) -> Tree:
-    """One file with the files that it includes; `sources` learns which file said what."""
+def _read(path: Path, sources: dict[str, Path], including: tuple[Path, ...] = ()) -> Tree:
+    """One file with the files that it includes; `sources` learns which file said what.
+
+    Args:
+        path: the file.
+        sources: dotted key -> file, added to.
+        including: the files that include it, the outermost first.
+    """
+    if path.resolve() in including:
+        chain = " includes ".join(file.name for file in (*including, path))
+        raise UserError(f"{path} includes itself: {chain}; write the settings into one of them")
     folder = path.resolve().parent
-    given = nest_dotted_keys(read_yaml(path), path, path.read_text(encoding="utf-8"))
+    settings = read_yaml(path)
+    _refuse_odd_keys(settings, path)
+    given = nest_dotted_keys(settings, path, path.read_text(encoding="utf-8"))
     tree: Tree = rename_classes(_anchor(_write_out(given, path), folder))
     model = tree.get("model")
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
@@ -157,7 +168,7 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
     for key in ("model", "data", "trainer"):
         value = tree.get(key)
         if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-            included = _read(path.parent / value, sources)
+            included = _read(path.parent / value, sources, (*including, path.resolve()))
             if set(included) - {key}:
                 raise UserError(f"{path} includes {value} for `{key}`; put only `{key}:` into it")
             tree[key] = included[key]
@@ -176,6 +187,37 @@ def _read(path: Path, sources: dict[str, Path]) -> Tree:
         if not root.startswith("$"):
             arguments["root"] = str((folder / root).resolve())
     return tree
+
+
+def _refuse_odd_keys(tree: Tree, path: Path) -> None:
+    """Refuses what YAML can say and settings cannot: keys that are no text, values in themselves.
+
+    Names of data sets are checked where they are read.
+
+    Raises:
+        UserError: the key, its group, and the file.
+    """
+    for group in (*CLASSES, "trainer"):
+        if f"{group}+" in tree:
+            raise UserError(f"{path}: {group} is no list that could grow; write `{group}:`")
+
+    def visit(value: Any, name: str, above: tuple[int, ...]) -> None:
+        if not isinstance(value, dict | list):
+            return
+        if id(value) in above:
+            raise UserError(f"{path}: {name or 'the file'} contains itself; write it out")
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(value, dict) and not isinstance(key, str) and name not in WHOLE:
+                place = f" of {name}" if name else ""
+                raise UserError(f"{path}: key {key!r}{place} is no text; write it in quotes")
+            visit(item, f"{name}.{key}" if name else str(key), (*above, id(value)))
+        if isinstance(value, dict) and not isinstance(value.get("class_path", ""), str | None):
+            raise UserError(
+                f"{path}: class_path of {name} is {value['class_path']!r}; write a class's name"
+            )
+
+    visit(tree, "", ())
 
 
 def _write_out(tree: Tree, path: Path) -> Tree:

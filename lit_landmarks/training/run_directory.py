@@ -96,15 +96,23 @@ class RunDirectory:
         """The content of result.json.
 
         Raises:
-            UserError: the run has none (it did not finish).
+            UserError: the run has none (it did not finish), or it is damaged.
         """
         try:
             text = self.result.read_text(encoding="utf-8")
+            result = parse_json(text, self.result)
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
             ) from error
-        result: dict[str, Any] = parse_json(text, self.result)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(
+                f"{self.result} is not JSON ({error}); remove it, then fit --resume {self.root}"
+            ) from error
+        if not isinstance(result, dict):
+            raise UserError(
+                f"{self.result} holds no metrics; remove it, then fit --resume {self.root}"
+            )
         return result
 
     def write_schemes(self, names: Sequence[str]) -> None:

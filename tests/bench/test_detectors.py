@@ -41,6 +41,21 @@ def test_figures_of_a_detector_that_is_exact(blobs: JsonFaces) -> None:
     assert figures.milliseconds > 0
 
 
+def test_each_labeled_face_of_a_picture_is_no_other_one(tmp_path: Path) -> None:
+    faces = []
+    for k in range(3):
+        side = 30 + 4 * k
+        save_png(draw_blobs([(60, 60), (200, 100)], side), tmp_path / f"{k}.png")
+        for x, y in ((60, 60), (200, 100)):
+            points = np.array([x - side / 2, y - side / 2]) - 0.5 + mean_shape().numpy() * side
+            faces.append({"image": f"{k}.png", "points": points.round(3).tolist()})
+    head = {"format": "lit_landmarks faces", "version": 1, "scheme": "ibug68", "units": "pixels"}
+    (tmp_path / "faces.json").write_text(json.dumps(head | {"faces": faces}))
+    both = JsonFaces(str(tmp_path))
+    figures = bench_detectors({"blobs": BlobDetector()}, both, repeats=1)["blobs"]
+    assert (figures.faces, figures.found, figures.others) == (6, 6, 0)
+
+
 def test_the_share_of_the_side_is_made_by_a_border(blobs: JsonFaces) -> None:
     sizes: list[tuple[int, ...]] = []
 

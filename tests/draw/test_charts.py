@@ -204,3 +204,9 @@ def test_a_range_has_room_and_is_never_empty() -> None:
     assert low < 5 < high
     assert around([0.1, 10.0])[0] == 0.0, "no negative end for what is never negative"
     assert around([-1.0, 1.0])[0] < -1.0
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
+    chart = Chart("k", "t", "x", "y", [Series(n, [0, 1], [0, 1]) for n in ("_first", "second")])
+    (legend,) = chart_figure(chart).legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_first", "second"]

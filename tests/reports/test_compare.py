@@ -22,6 +22,7 @@ from lit_landmarks.reports.compare import (
     format_figure,
     select_pareto_entries,
 )
+from lit_landmarks.reports.compare_charts import all_charts
 from lit_landmarks.reports.entries import (
     Entry,
     StudyRecord,
@@ -158,17 +159,34 @@ def test_names_are_made_distinct_and_doubles_refused() -> None:
         disambiguate([one, replace(one)])
 
 
+def test_studies_of_one_name_and_their_untrained_trials_are_told_apart() -> None:
+    trials = [trial_of(0, 5.0, 50.0), trial_of(1, None, 150.0, state="infeasible", feasible=False)]
+    studies = [study_of(trials, folder=f"{place}/small") for place in ("a", "b")]
+    page = compare([e for study in studies for e in read_study_entries(study)], studies)
+    assert sorted(row.name for row in page.entries) == [
+        f"{place}/small/trials/{number:04d}" for place in ("a", "b") for number in (0, 1)
+    ]
+    assert [study.name for study in page.studies] == ["a/small", "b/small"]
+    keys = [chart.key for chart in all_charts(page)]
+    assert len({*keys}) == len(keys), keys
+
+
+def test_a_number_of_parameters_is_printed_in_full() -> None:
+    assert str(parse_limit("compute/parameters<=1234567")) == "compute/parameters <= 1234567"
+    assert str(parse_limit("compute/mma <= 0.5")) == "compute/mma <= 0.5"
+
+
 def test_tables_hold_every_row_and_no_formula(make_run: Make) -> None:
-    comparison = compare([read_run_entry(make_run("=1+1", 5.0, 50.0, width=1)),
+    comparison = compare([read_run_entry(make_run("-1+1", 5.0, 50.0, width=1)),
                     read_run_entry(make_run("b", 4.0, 60.0, width=2))])  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(as_csv(comparison))))
-    assert [row["name"] for row in rows] == ["b", "'=1+1"], "a spreadsheet would compute it"
+    assert [row["name"] for row in rows] == ["b", "'-1+1"], "a spreadsheet would compute it"
     assert float(rows[0]["val/nme"]) == 4.0
     assert [row["config.model.init_args.width"] for row in rows] == ["2", "1"]
     assert [row["pareto"] for row in rows] == ["True", "True"]
     plain = json.loads(json.dumps(as_json(comparison), allow_nan=False))
     assert plain["best"] == "b"
-    assert plain["rows"][1]["name"] == "=1+1"
+    assert plain["rows"][1]["name"] == "-1+1"
 
 
 def test_what_cannot_be_compared(make_run: Make, tmp_path: Path) -> None:
@@ -183,6 +201,9 @@ def test_what_cannot_be_compared(make_run: Make, tmp_path: Path) -> None:
         read_run_entry(tmp_path / "no-such")
     (run / "result.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
+        read_run_entry(run)
+    (run / "result.json").write_text("[]")
+    with pytest.raises(UserError, match="holds no metrics; remove it, then fit --resume"):
         read_run_entry(run)
     (run / "result.json").write_text("{}")
     with pytest.raises(UserError, match="holds no metrics"):

@@ -82,6 +82,16 @@ def test_history_and_importance(study: StudyRecord) -> None:
     assert history_chart(study_of([trial_of(0, None, 150.0, state="infeasible")])) is None
 
 
+def test_error_curves_of_two_norms_are_two_charts(make_run: Make) -> None:
+    one, two = (read_run_entry(make_run(name, 5.0, 50.0)) for name in ("one", "two"))
+    curves = {name: replace(curve, norm="box") for name, curve in two.curves.items()}
+    charts = ced_charts(compare([one, replace(two, curves=curves)]))
+    assert [(c.xlabel, [s.name for s in c.series]) for c in charts if "helen" in c.title] == [
+        ("NME (%, interocular)", ["one"]), ("NME (%, box)", ["two"])
+    ]  # fmt: skip
+    assert len({c.key for c in charts}) == len(charts)
+
+
 def test_error_curves_and_their_absence(make_run: Make) -> None:
     with_curves = read_run_entry(make_run("new", 5.0, 50.0))
     without = read_run_entry(make_run("old", 6.0, 40.0, curves=False))

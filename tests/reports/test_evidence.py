@@ -44,6 +44,12 @@ def results(tmp_path: Path) -> Path:
     columns = [Column("NME", "test/afw/nme_interocular")]
     for label, runs in rows:
         record(runs, path, "table", label, columns)
+    # The same with other data or augmentation is no further seed; nor is a figure that was rounded.
+    for more, value in (("weights.helen 2", 6.0), ("augmentation.noise 0", 7.0)):
+        changed = measurement(f"{small} --data.init_args.{more}", many, 0, afw=value)
+        record([changed], path, "table", more, columns)
+    record([measurement(f"{small} --data.init_args.root /data", many, 0, afw=5.0004)],
+           path, "rounded", "small", columns)  # fmt: skip
     # Validation faces may be those that it learned from.
     overfit = Measurement(small, 0, many, "1", "2026", "1", {"val/helen/nme_interocular": 0.1})
     record([overfit], path, "overfit", "small", [Column("NME", "val/helen/nme_interocular")])
@@ -60,7 +66,10 @@ def test_fits_of_shipped_configs_are_evidence_and_nothing_else(results: Path) ->
         ("small", 24, False),
         ("small", 24, True),
     }
-    small = next(e for e in entries if e.recipe.configs[0] == "small" and e.faces == 2000)
+    alike = [e for e in entries if e.recipe.configs[0] == "small" and e.faces == 2000]
+    assert [e.mean("test/afw/nme_interocular") for e in alike[1:]] == [6.0, 7.0]
+    assert alike[2].recipe.settings == ("--data.init_args.augmentation.noise=0",)
+    small = alike[0]
     assert small.trained_on == ("helen", "lfpw")
     assert small.mean("test/afw/nme_interocular") == pytest.approx(5.2)
     assert set(small.figures) == {"test/afw/nme_interocular"}
@@ -82,8 +91,8 @@ def test_the_nearest_number_of_faces_is_so_by_its_ratio(
 def test_a_group_is_ranked_by_the_figure_that_most_of_it_has() -> None:
     recipe = Recipe(("small",))
     keys = ["test/a/nme_box", "test/b/nme_box", "test/a_detector/nme_box"]
-    first = Evidence(recipe, "", 24, ("mine",), False, {key: [1.0] for key in keys})
-    second = Evidence(recipe, "", 24, ("mine",), False, {keys[1]: [1.0]})
+    first = Evidence(recipe, "", 24, ("mine",), False, {key: {0: 1.0} for key in keys})
+    second = Evidence(recipe, "", 24, ("mine",), False, {keys[1]: {0: 1.0}})
     assert choose_key([first, second], detector=False) == keys[1]
     assert choose_key([first, second], detector=True) == keys[2]
     assert choose_key([second], detector=True) == keys[1]

@@ -199,3 +199,44 @@ def test_every_figure_of_this_repository_says_how_it_was_made(repo_root: Path) -
             for row in table.rows:
                 for run in row.runs:
                     assert run.values.keys() <= keys, f"{path}: {row.label} holds unshown figures"
+
+
+def test_two_runs_of_one_seed_are_no_row(tmp_path: Path) -> None:
+    """One of them would be lost without a word."""
+    with pytest.raises(UserError, match="two of the runs have seed 0"):
+        record([RUN, replace(RUN, values=RUN.values | {"val/nme": 4.0})], tmp_path / "r.yaml",
+               "t", "ours", COLUMNS)  # fmt: skip
+    assert not (tmp_path / "r.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("{columns: 5}", "columns is 5; write a list"),
+        ("{columns: [{heading: a, key: b, digits: x}]}", "digits of a column is 'x'"),
+        ("{rows: [{label: r, runs: 5}]}", "row 'r': runs is 5"),
+        ("{rows: [{label: r}, {label: r}]}", "row 'r' is there twice"),
+    ],
+)
+def test_odd_tables_are_refused(table: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.yaml"
+    path.write_text(f"tables: {{t: {table}}}")
+    with pytest.raises(UserError, match=says):
+        load_file(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    root = repository(tmp_path, "none")
+    (root / "NOTES.md").write_bytes(b"caf\xe9")
+    with pytest.raises(UserError, match=r"NOTES\.md is no UTF-8 text"):
+        markdown.check(root)
+    path = tmp_path / "results.yaml"
+    path.write_bytes(b"\xe9")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_file(path)
+
+
+def test_bars_in_a_label_do_not_split_its_cell() -> None:
+    text = markdown.render_table(Table("t", (Column("|yaw|", "val/nme"),), (Row("a|b", (RUN,)),)))
+    assert "| a\\|b | 5.00 |" in text
+    assert "|  | \\|yaw\\| |" in text

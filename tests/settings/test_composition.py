@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,22 @@ def test_what_earlier_versions_wrote_is_read_by_todays_names(tmp_path: Path) -> 
         "error_weight": 0.1,
         "early_exit": {"enabled": True, "target_mma": 60.0},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model: a.yaml", "a.yaml includes itself: a.yaml includes a.yaml"),
+        ("model: b.yaml", "includes itself: a.yaml includes b.yaml includes a.yaml"),
+        ("trainer: {5: 3}", "key 5 of trainer is no text"),
+        ("null: 3", "key None is no text"),
+        ("data: {init_args: {augmentation: {true: 1}}}", "key True of data.init_args.augmentation"),
+        ("model: {class_path: 5}", "class_path of model is 5"),
+        ("model+: [1]", "model is no list"),
+        ("trainer: &a {callbacks: [*a]}", "trainer.callbacks.0 contains itself"),
+    ],
+)
+def test_what_yaml_can_say_and_settings_cannot(text: str, says: str, tmp_path: Path) -> None:
+    write(tmp_path, "b.yaml", "model: a.yaml")
+    with pytest.raises(UserError, match=re.escape(says)):
+        compose([write(tmp_path, "a.yaml", text)])

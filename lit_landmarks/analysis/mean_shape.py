@@ -81,7 +81,7 @@ def measure_shapes(
     both = tuple(FaceMetrics(data.spec, role).to(device) for _ in range(2))
     with torch.inference_mode():
         for _, faces in iterate_faces(data, role, device):
-            own = method.add_visibility(method(faces.inputs).detach(), faces.inputs)
+            own = method.answer_with_visibility(faces.inputs)[1]
             if own.head3d is None:
                 raise UserError(
                     f"the {type(method).__name__} predicts no 3D shape; give a run with"

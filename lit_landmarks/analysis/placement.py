@@ -29,7 +29,8 @@ class Placement:
     Attributes:
         queries: (N, 3) head frame.
         before, after: mean distance of the labels from the answers at the starting places and at
-            the fitted ones, percent of the longer side of the faces' boxes.
+            the fitted ones, the best of all steps, percent of the longer side of the boxes of the
+            faces' labels.
         labelled: (N,) int64 number of faces on which each point was labelled.
     """
 
@@ -71,19 +72,26 @@ def fit_places(
         moved = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([moved], lr=_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
-        before = _distance(method, batches, start)
+        with torch.no_grad():
+            before = after = float(_distance(method, batches, start))
+        queries = start
         for _ in track(range(steps), "places", transient=True):
-            loss = _distance(method, batches, start + moved) + _STAY * moved.square().sum(1).mean()
+            distance = _distance(method, batches, start + moved)
+            if float(distance) < after:  # the last step need not be the best one
+                after, queries = float(distance), (start + moved).detach().clone()
             optimizer.zero_grad()
+            loss = distance + _STAY * moved.square().sum(1).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        queries = (start + moved).detach()
-        after = _distance(method, batches, queries)
+        with torch.no_grad():
+            last = float(_distance(method, batches, start + moved))
+        if last < after:
+            after, queries = last, (start + moved).detach().clone()
     finally:
         for parameter, learns in zip(method.parameters(), wanted, strict=True):
             parameter.requires_grad_(learns)
-    return Placement(queries, 100 * float(before), 100 * float(after), labelled)
+    return Placement(queries, 100 * before, 100 * after, labelled)
 
 
 def _distance(method: LandmarkModule, batches: Sequence[FaceBatch], queries: Tensor) -> Tensor:

@@ -13,9 +13,14 @@ from lit_landmarks.errors import UserError
 _PLACES = """Finds where on the template the points of a new scheme lie, from a few labelled
 pictures: those of the training sets of --config. The trained method is frozen; its answers at the
 fitted places are the new landmarks. Writes a JSON file that Landmarker takes as queries
-(lit_landmarks.inference.read_places).
+(lit_landmarks.inference.read_places). Faces are cut by the boxes of the data, which must be those
+of whole faces, from the brows to the chin: a box tight about five points shows too little.
 
   python -m lit_landmarks analyse places --run runs/infinite3d --config my_points.yaml --faces 16"""
+
+
+#: Percent of the box of the labels above which places were hardly found.
+_FAR = 10.0
 
 
 def add_places(parts: Subcommands) -> None:
@@ -42,7 +47,7 @@ def _fit(options: argparse.Namespace) -> int:
     from lit_landmarks.schemes import get_scheme
     from lit_landmarks.settings import Task
 
-    method, data = Task(request).load_trained()
+    method, data = Task(request).load_apart()
     schemes = {spec.scheme for spec in data.spec.in_role("train")}
     if len(schemes) != 1:
         raise UserError(f"the training sets have the schemes {sorted(schemes)}; give one")
@@ -58,6 +63,11 @@ def _fit(options: argparse.Namespace) -> int:
     name_places(names, placement.queries[: len(names)]).write(options.output)
     plain_console().print(
         f"{len(names)} places from {count} faces: {placement.before:.2f} -> {placement.after:.2f} %"
-        f" of the box\nplaces: {options.output}"
+        f" of the box of their labels\nplaces: {options.output}"
     )
+    if placement.after > _FAR:
+        plain_console().print(
+            f"note: more than {_FAR:g} % is far; is `box` of each face in the data that of a whole"
+            " face, from the brows to the chin, as the run has seen faces?"
+        )
     return 0

@@ -25,7 +25,7 @@ from lit_landmarks.data.index import FaceIndex
 from lit_landmarks.labels import LABEL_TABLE, absent_column, get_label
 from lit_landmarks.metrics import NORMS, norm_values
 from lit_landmarks.schemes import convention_index, get_map, get_scheme
-from lit_landmarks.template import has_mean_face, query_points
+from lit_landmarks.template import placed_query_points
 from lit_landmarks.types import POSE_KINDS, DatasetSpec
 
 _ROWS_AT_ONCE = 8192
@@ -95,10 +95,7 @@ class CroppedFaces:
     @cached_property
     def queries(self) -> Tensor:
         """(N, 3) template points of the delivered scheme, NaN where there are none."""
-        n_points = get_scheme(self.spec.scheme).n_points
-        if has_mean_face(self.spec.scheme):
-            return query_points(self.spec.scheme)
-        return torch.full((n_points, 3), torch.nan)
+        return placed_query_points(self.spec.scheme)
 
     def fetch(self, rows: NDArray[np.int64], n_points: int, subsets: tuple[str, ...]) -> Columns:
         """Pixels of some rows and their labels in image pixels, padded to `n_points`."""

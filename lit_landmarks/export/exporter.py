@@ -180,6 +180,7 @@ def describe(
         size=method.frame_size,
         crop=dataclasses.asdict(crop),
         pixels=options.pixels,
+        queries=() if module.queries is None else tuple(map(tuple, module.queries.tolist())),
         inputs=module.input_names,
         outputs={name: OUTPUTS[name] for name in names},
         conventions=module.signature.conventions,

@@ -17,7 +17,7 @@ from lit_landmarks.data.framing import as_pictures, cut_faces
 from lit_landmarks.data.index import read_image
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference.detectors import Detector, find_faces, load_detector
-from lit_landmarks.inference.face import Face
+from lit_landmarks.inference.face import Face, with_own_box
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.sources import Source, list_sources
 from lit_landmarks.inference.tracker import Tracker
@@ -107,6 +107,7 @@ class _Waiting:
     to_image: Tensor
     boxes: Tensor
     scores: list[float | None]
+    whole: bool
 
 
 @dataclass
@@ -148,7 +149,8 @@ class _Annotator:
         crops, to_image = torch.empty(0, 3, size, size), torch.empty(0, 2, 3)
         if len(boxes):
             crops, to_image = cut_faces(image, boxes, self.landmarker.crop)
-        return _Waiting(source, image, crops, to_image, boxes, scores)
+        whole = self.detector is None and self.boxes is None
+        return _Waiting(source, image, crops, to_image, boxes, scores, whole)
 
     def _find(self, source: Source, image: Pixels) -> tuple[Tensor, list[float | None]]:
         """Boxes (F, 4) and scores of the faces of a picture."""
@@ -187,6 +189,7 @@ class _Annotator:
             own = faces[at : at + len(entry.boxes)]
             at += len(own)
             own = [replace(f, confidence=c) for f, c in zip(own, entry.scores, strict=True)]
+            own = [with_own_box(f) for f in own] if entry.whole else own
             yield Annotation(entry.source, own, entry.image)
 
     def _follow(self, source: Source) -> Iterator[Annotation]:

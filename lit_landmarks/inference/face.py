@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.documents import parse_json
 from lit_landmarks.errors import UserError, needs_extra
 from lit_landmarks.inference.meshes import write_mesh
@@ -34,11 +35,12 @@ class Face:
         points: (N, 2) landmarks in pixels of the picture, pixel centres at integers.
         scheme: name of the scheme whose points they are, None for a user's queries.
         convention: in which they lie, of a method that answers in several.
-        box: (4,) x0 y0 x1 y1 that the face was cut by.
+        box: (4,) x0 y0 x1 y1 that the face was cut by; about its landmarks where the whole picture
+            was shown.
         error: predicted NME in percent.
         pose: (3,) yaw, pitch, roll in degrees against the line of sight to the face.
         visibility: (N,) probability that each point is visible.
-        points3d: (N, 3) pixels of the picture, z away from the camera, mean 0.
+        points3d: (N, 3) pixels of the picture, z away from the camera.
         mma: multiply-adds that were spent, in millions, where the cost depends on the face.
         confidence: score of the detector that has found the face, in [0, 1].
         track: number of the person in a video, from 0.
@@ -151,3 +153,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, _DECIMALS) if np.isfinite(value) else None
     return value
+
+
+def face_box(face: Face) -> NDArray[np.float64]:
+    """The box (4,) about the landmarks of a face, by which it is cut in the next frame."""
+    if face.scheme is None:
+        return np.concatenate([face.points.min(0), face.points.max(0)]).astype(np.float64)
+    return landmark_box(face.points, face.scheme)
+
+
+def with_own_box(face: Face) -> Face:
+    """The face with the box about its landmarks, which was found in a whole picture."""
+    return replace(face, box=face_box(face).astype(np.float32))

@@ -34,7 +34,7 @@ OUTPUTS = {
     "error": "(B,) predicted NME in percent",
     "exit_stage": "(B,) int64 number of the last stage that counted, from 0",
     "pose": "(B, 6) yaw, pitch, roll in degrees and translation, NaN where there is none",
-    "points3d": "(B, N, 3) pixels of the input image, z away from the camera, mean 0",
+    "points3d": "(B, N, 3) pixels of the input image, z away from the camera",
     "head3d": "(B, N, 3) head frame, in distances of the outer eye corners",
     "focal": "(B,) focal length in pixels of the input image",
     "visibility": "(B, N) probability that the point is visible",
@@ -51,6 +51,8 @@ class GraphDescription:
         method: class name.
         scheme: of the points: a name, or a user's whole declaration; None for queries.
         points: names of the N points; empty where queries are an input.
+        queries: x, y, z on the template of fixed points of a method of queries; empty: the scheme
+            says where they are, or they are an input.
         size: side S of the square input image in pixels.
         crop: how the image is cut about a face's box: size, kind, scale (`types.CropSpec`).
         pixels: "float": image (B, 3, S, S) float32 RGB in [0, 1]; "uint8": (B, S, S, 3) RGB.
@@ -82,6 +84,7 @@ class GraphDescription:
     pixels: PixelFormat
     inputs: tuple[str, ...]
     outputs: dict[str, str]
+    queries: tuple[tuple[float, ...], ...] = ()
     batch: int | None = None
     conventions: tuple[str, ...] = ()
     label_shift: tuple[float, ...] = ()
@@ -128,6 +131,7 @@ class GraphDescription:
             named = {f.name: values[f.name] for f in fields(cls) if f.name in values}
             for name in ("points", "inputs", "conventions", "stage_mma", "label_shift"):
                 named[name] = tuple(named.get(name, ()))
+            named["queries"] = tuple(tuple(map(float, row)) for row in named.get("queries", ()))
             description = cls(**named)
             description.crop_spec  # noqa: B018  # raises where a key is missing
         except UserError:

@@ -17,6 +17,7 @@ from lit_landmarks.methods.parts import add_mesh_visibility
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.label_shift import shift_right
 from lit_landmarks.schemes import CONVENTIONS
+from lit_landmarks.template import query_points
 from lit_landmarks.types import FaceBatch, FaceInputs, FrameKind, Needs, Prediction
 
 
@@ -67,9 +68,14 @@ class GraphMethod(MethodSteps):
             return None
         return asked if asked in conventions else conventions[0]
 
-    def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
+    def add_visibility(
+        self, prediction: Prediction, inputs: FaceInputs, anchors: int = 0
+    ) -> Prediction:
         """See `MethodParts.add_visibility`."""
-        return add_mesh_visibility(prediction, inputs, self.scheme)
+        own = torch.tensor(self.description.queries).reshape(-1, 3)
+        if inputs.queries is None and prediction.head3d is not None and not len(own):
+            own = query_points(str(self.scheme))
+        return add_mesh_visibility(prediction, inputs, own, anchors)
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """None: a graph does not learn."""

@@ -14,8 +14,10 @@ from lit_landmarks.data.framing import cut_faces
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import affine_scale, transform_points
 from lit_landmarks.geometry.crops import whole_box
-from lit_landmarks.inference.face import Face
+from lit_landmarks.inference.face import Face, with_own_box
+from lit_landmarks.inference.places import FARTHEST_PLACE
 from lit_landmarks.inference.predictor import Predictor
+from lit_landmarks.methods.anchors import ANCHORS, take_points, with_anchors
 from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import query_points
@@ -100,8 +102,9 @@ class Landmarker:
             image: (H, W, 3) uint8 RGB, or a (3, H, W) tensor, uint8 or float in [0, 1].
             boxes: (F, 4) x0 y0 x1 y1 in pixels, tight about the landmarks of each face. None
                 shows the whole picture, with one face, to a method that has a normalizer.
-            queries: (N, 3) template points that a query method is asked for; None: those of
-                iBUG's 68. Other methods have points of their own.
+            queries: what a method of queries is asked for: (N, 3) template points, `Places`, or
+                the name of a scheme; None: the points of its scheme, or iBUG's 68. Other methods
+                have points of their own.
             convention: name of the annotation convention to answer in; None: the reference.
 
         Returns:
@@ -112,12 +115,16 @@ class Landmarker:
                 method does not answer, or queries for a method that takes none.
         """
         self.check_convention(convention)
-        if boxes is None:
-            boxes = self.whole_box(image)
-        box = torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4)
+        whole = self.whole_box(image) if boxes is None or self.method.normalizer else None
+        box = torch.as_tensor(np.asarray(whole if boxes is None else boxes), dtype=torch.float32)
+        box = box.reshape(-1, 4)
         if len(box) == 0:
             return []
-        return self.run(*cut_faces(image, box, self.crop), box, queries, convention)
+        faces = self.run(*cut_faces(image, box, self.crop), box, queries, convention)
+        if whole is None:
+            return faces
+        shown = np.asarray(whole[0], np.float32)
+        return [with_own_box(f) if np.array_equal(f.box, shown) else f for f in faces]
 
     def run(
         self,
@@ -145,17 +152,16 @@ class Landmarker:
         self.check_convention(convention)
         scheme = self.method.scheme
         if queries is not None:
+            scheme = queries if isinstance(queries, str) else None
             queries = self._check_queries(queries)
-        if scheme is None and queries is None:
+        elif scheme is None:
             scheme = "ibug68"
         faces: list[Face] = []
         for start in range(0, len(boxes), self.batch_size):
             rows = slice(start, start + self.batch_size)
             inputs = self._inputs(crops[rows], scheme, queries, convention)
             with torch.inference_mode():
-                inputs = inputs.to(self.method.device)
-                prediction = self.method.add_visibility(self._predict(inputs).detach(), inputs)
-                prediction = prediction.to("cpu")
+                prediction = self._predict_visibly(inputs.to(self.method.device)).to("cpu")
             faces += self._faces(prediction, to_image[rows].cpu(), boxes[rows], scheme, convention)
         return faces
 
@@ -176,15 +182,27 @@ class Landmarker:
             raise UserError(f"{name} answers in no convention {convention!r}; it has {choices}")
 
     def _check_queries(self, queries: Any) -> Tensor:
-        if self.method.scheme is not None:
+        if self.method.scheme is not None and not getattr(self.method, "answers_queries", False):
             raise UserError(
                 f"queries for {type(self.method).__name__}, which answers the points of"
                 f" {self.method.scheme}; omit them"
             )
-        points = torch.as_tensor(np.asarray(queries), dtype=torch.float32)
-        if points.ndim != 2 or points.shape[1] != 3 or not points.isfinite().all():
+        if isinstance(queries, str):
+            return query_points(queries)
+        try:
+            places = getattr(queries, "queries", queries)
+            points = torch.as_tensor(np.asarray(places, np.float32))
+        except (TypeError, ValueError) as error:
             raise UserError(
-                f"queries of shape {tuple(points.shape)}; give (N, 3) finite places on the template"
+                f"queries are {queries!r:.60}; give (N, 3) places on the template, `Places`, or the"
+                " name of a scheme"
+            ) from error
+        if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+            raise UserError(f"queries of shape {tuple(points.shape)}; give (N, 3) places")
+        if not bool((points.abs() <= FARTHEST_PLACE).all()):
+            raise UserError(
+                f"a query lies more than {FARTHEST_PLACE:g} from the head's origin, or is no"
+                " number; places are in distances of the outer eye corners"
             )
         return points
 
@@ -227,16 +245,25 @@ class Landmarker:
         height, width = shape[1:] if isinstance(image, Tensor) else shape[:2]
         return [whole_box(width, height, self.crop.scale)]
 
+    def _predict_visibly(self, inputs: FaceInputs) -> Prediction:
+        """The prediction with visibility, which does not depend on what else is asked for."""
+        if inputs.queries is None:
+            return self.method.add_visibility(self._predict(inputs).detach(), inputs)
+        wide = with_anchors(inputs)
+        answer = self.method.add_visibility(self._predict(wide).detach(), wide, ANCHORS)
+        return take_points(answer, inputs.queries.shape[1])
+
     def _predict(self, inputs: FaceInputs) -> Prediction:
         if self.flip_average:
-            return average_flipped(self.method, inputs, self.method.scheme)
+            scheme = self.method.scheme if inputs.queries is None else None
+            return average_flipped(self.method, inputs, scheme)
         return self.method(inputs)
 
     def _inputs(
         self, crops: Tensor, scheme: str | None, queries: Any, convention: str | None
     ) -> FaceInputs:
         inputs = FaceInputs(crops)
-        if self.method.scheme is None:
+        if self.method.scheme is None or queries is not None:
             points = query_points(str(scheme)) if queries is None else queries
             inputs.queries = points.float().expand(len(crops), -1, -1)
         if convention is not None:

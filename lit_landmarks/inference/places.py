@@ -21,7 +21,7 @@ from lit_landmarks.template import query_points
 from lit_landmarks.training.run_directory import write_json
 
 #: A point farther than this from the middle of the head is none, head units.
-_FARTHEST = 3.0
+FARTHEST_PLACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Places:
                 f"{len(self.names)} names for places of shape {self.queries.shape}; give each of N"
                 " points a name of its own and three coordinates"
             )
-        if not (np.abs(self.queries) <= _FARTHEST).all():
+        if not (np.abs(self.queries) <= FARTHEST_PLACE).all():
             raise UserError(
-                f"a place lies more than {_FARTHEST:g} from the head's origin, or is no number;"
-                " places are in distances of the outer eye corners"
+                f"a place lies more than {FARTHEST_PLACE:g} from the head's origin, or is no"
+                " number; places are in distances of the outer eye corners"
             )
 
     def write(self, path: Path | str) -> None:
@@ -104,7 +104,7 @@ def pick_place(x: float, y: float) -> Tensor:
     points = query_points("dense520")
     away = torch.linalg.vector_norm(points[:, :2] - torch.tensor([x, y]), dim=1)
     near = away.topk(3, largest=False)
-    if near.values[0] > 0.15:
+    if not near.values[0] <= 0.15:  # nor where a coordinate is no number
         raise UserError(f"no face at ({x:g}, {y:g}); give a place between brows, ears and chin")
     weights = 1.0 / (near.values + 1e-6)
     depth = (points[near.indices, 2] * weights).sum() / weights.sum()

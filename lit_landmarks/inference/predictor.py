@@ -48,5 +48,13 @@ class Predictor(Protocol):
     def answered_convention(self, asked: str | None) -> str | None:
         """The convention of points that are asked for in one; None without a choice of them."""
 
-    def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
-        """The prediction with what is computed beside the network; it may be the same object."""
+    def add_visibility(
+        self, prediction: Prediction, inputs: FaceInputs, anchors: int = 0
+    ) -> Prediction:
+        """The prediction with what is computed beside the network; it may be the same object.
+
+        Args:
+            prediction: of the inputs.
+            inputs: what was predicted from.
+            anchors: number of the last points, asked for beside the others (`methods.anchors`).
+        """

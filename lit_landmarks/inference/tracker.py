@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lit_landmarks.data.framing import landmark_box
 from lit_landmarks.geometry.boxes import Numbers, box_overlap
-from lit_landmarks.inference.face import Face
+from lit_landmarks.inference.face import Face, face_box
 from lit_landmarks.inference.landmarker import Landmarker
 from lit_landmarks.inference.one_euro import OneEuro
 from lit_landmarks.pictures.video import DEFAULT_RATE, usable_rate
@@ -183,13 +183,6 @@ class Tracker:
             faces.append(replace(face, track=track.number, confidence=track.score))
         self._tracks = remaining
         return faces
-
-
-def face_box(face: Face) -> Numbers:
-    """The box (4,) about the landmarks of a face, by which the next frame is cut."""
-    if face.scheme is None:
-        return np.concatenate([face.points.min(0), face.points.max(0)]).astype(np.float64)
-    return landmark_box(face.points, face.scheme)
 
 
 def holds_face(face: Face, last: Numbers, image: Pixels) -> bool:

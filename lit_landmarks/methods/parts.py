@@ -23,6 +23,9 @@ from lit_landmarks.template import has_mean_face, mean_face, query_points
 from lit_landmarks.template.mesh import scheme_triangles, template_patches
 from lit_landmarks.types import FaceBatch, FaceInputs, Prediction
 
+#: Points of which the mesh of a face takes its shape; fewer do not say how it is turned.
+_FEWEST = 5
+
 
 @cache
 def _face_mesh() -> MeshVisibility:
@@ -32,23 +35,27 @@ def _face_mesh() -> MeshVisibility:
 
 
 def add_mesh_visibility(
-    prediction: Prediction, inputs: FaceInputs, scheme: str | None
+    prediction: Prediction, inputs: FaceInputs, queries: Tensor | None, anchors: int = 0
 ) -> Prediction:
     """The prediction with the visibility of its points by the mesh of its 3D head, if it has one.
+
+    Four points or fewer, without others beside them, have none.
 
     Args:
         prediction: with its own visibility, which stays, or with `head3d` and `points3d`.
         inputs: what was predicted from.
-        scheme: of the points, where the inputs have no queries.
+        queries: (N, 3) of the points, where the inputs have none.
+        anchors: as of `MeshVisibility`.
     """
-    if prediction.head3d is None or prediction.visibility is not None:
+    few = prediction.points.shape[1] < _FEWEST
+    if prediction.head3d is None or prediction.visibility is not None or few:
         return prediction
-    queries = inputs.queries
-    if queries is None:
-        assert scheme is not None
-        queries = query_points(scheme).expand(len(inputs), -1, -1)
+    if inputs.queries is not None:
+        queries = inputs.queries
+    assert queries is not None
     mesh = _face_mesh().to(prediction.points.device)
-    visibility = mesh(prediction, queries.to(prediction.points))
+    places = queries.to(prediction.points).expand(len(inputs), -1, -1)
+    visibility = mesh(prediction, places, anchors)
     return replace(prediction, visibility=visibility)
 
 
@@ -137,12 +144,22 @@ class MethodParts(StageCosts, MethodSteps):
         """Side in pixels of the image that `predict` is given."""
         return self.frame_size if self.normalizer is None else self.normalizer.crop_size
 
-    def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
+    def add_visibility(
+        self, prediction: Prediction, inputs: FaceInputs, anchors: int = 0
+    ) -> Prediction:
         """The prediction with the visibility of its points, where a 3D head can tell it.
 
         It takes no part in learning and in the cost of the network.
+
+        Args:
+            prediction: of the inputs.
+            inputs: what was predicted from.
+            anchors: number of the last points that shape the mesh; 0: all do.
         """
-        return add_mesh_visibility(prediction, inputs, self.scheme)
+        own = None
+        if inputs.queries is None and prediction.head3d is not None:
+            own = query_points(str(self.scheme))
+        return add_mesh_visibility(prediction, inputs, own, anchors)
 
     def add_error(self, prediction: Prediction) -> Prediction:
         """The prediction with that of its own NME, if an error head is to give it."""

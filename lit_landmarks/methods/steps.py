@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
+from lit_landmarks.methods.anchors import ANCHORS, take_points, with_anchors, without_places
 from lit_landmarks.methods.identity import (
     IDENTITY,
     check_identity,
@@ -104,7 +106,9 @@ class MethodSteps(Built, PhasedOptimization):
             return asked
         return None if self.correction is None else self.correction.conventions[0]
 
-    def add_visibility(self, prediction: Prediction, inputs: FaceInputs) -> Prediction:
+    def add_visibility(
+        self, prediction: Prediction, inputs: FaceInputs, anchors: int = 0
+    ) -> Prediction:
         """The prediction with what is measured and shown, but not learned."""
         return prediction
 
@@ -135,8 +139,10 @@ class MethodSteps(Built, PhasedOptimization):
         return {"prediction": self._step(batch, "test")[1]}
 
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
-        """Prediction of a batch, without graph."""
-        return self.add_visibility(self.answer(batch.inputs).detach(), batch.inputs)
+        """Prediction of a batch, without graph; points without a place on the template are NaN."""
+        answer = self.answer_with_visibility(batch.inputs)[1]
+        asked = self.asks_each_set and batch.queries is not None
+        return without_places(answer, batch.queries) if asked else answer
 
     def average_flips(self) -> None:
         """Let evaluations average each face with its mirror image, at twice the cost.
@@ -153,6 +159,31 @@ class MethodSteps(Built, PhasedOptimization):
             return average_flipped(self, inputs, self.scheme)
         return cast(Prediction, self(inputs))
 
+    @property
+    def asks_each_set(self) -> bool:
+        """Whether each face is asked for the points of its own data set, by template points."""
+        return self.scheme is None
+
+    def take_points(self, prediction: Prediction, count: int) -> Prediction:
+        """The prediction of the first points alone; a method cuts its `aux` too."""
+        return take_points(prediction, count)
+
+    def answer_with_visibility(self, inputs: FaceInputs) -> tuple[Prediction, Prediction]:
+        """The prediction, and the same without graph and with the visibility of its points."""
+        if not self.asks_each_set or inputs.queries is None:
+            prediction = self.answer(inputs)
+            return prediction, self.add_visibility(prediction.detach(), inputs)
+        count, wide = inputs.queries.shape[1], with_anchors(inputs)
+        prediction = self.answer(wide)
+        answer = self.add_visibility(prediction.detach(), wide, ANCHORS)
+        return self.take_points(prediction, count), take_points(answer, count)
+
+    def leave_out_unplaced(self, batch: FaceBatch) -> FaceBatch:
+        """The batch without points that have no place on the template, of a method of places."""
+        if not self.asks_each_set:
+            return batch
+        return replace(batch, mask=batch.mask & batch.queries.isfinite().all(-1))
+
     def training_batch(self, batch: FaceBatch) -> FaceBatch:
         """The batch that a training step learns from; evaluations take theirs as it is."""
         if self.teacher is not None:
@@ -160,14 +191,15 @@ class MethodSteps(Built, PhasedOptimization):
         return batch if self.label_shift is None else self.label_shift.remove(batch)
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
+        batch = self.leave_out_unplaced(batch)
         if stage == "train":
             batch = self.training_batch(batch)
-        prediction = self.answer(batch.inputs)
-        answer = prediction.detach()
-        if stage == "train" and self.label_shift is not None:
-            self.label_shift.learn(answer, batch)
-        if stage != "train":
-            answer = self.add_visibility(answer, batch.inputs)
+            prediction = self.answer(batch.inputs)
+            answer = prediction.detach()
+            if self.label_shift is not None:
+                self.label_shift.learn(answer, batch)
+        else:
+            prediction, answer = self.answer_with_visibility(batch.inputs)
             self.face_metrics(stage).update(answer, batch)
         if self.trainer.state.fn != TrainerFn.FITTING:
             # Outside of a fit a loss has no epoch to take its weights from, and no use.

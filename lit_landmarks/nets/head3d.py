@@ -141,10 +141,11 @@ def add_head(prediction: Prediction, solid: Tensor, camera: HeadCamera, size: in
         camera: of the crop.
         size: side of the crop in pixels.
     """
-    depth = camera.depth(solid)
+    # Depth counts from the middle of the face, whichever points are asked for.
+    middle = camera.depth(solid.new_tensor(FACE_MIDDLE).expand(solid.shape[0], 1, 3))
     # Pixels per head unit at the distance of each face.
-    scale = camera.focal * size / depth.mean(1)
-    away = (depth - depth.mean(1, keepdim=True)) * scale[:, None]
+    scale = camera.focal[:, None] * size / middle
+    away = (camera.depth(solid) - middle) * scale
     return replace(
         prediction,
         head3d=solid,

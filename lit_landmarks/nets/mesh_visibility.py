@@ -57,25 +57,28 @@ class MeshVisibility(nn.Module):
         return Incidence(self.meeting_table, self.meeting_hubs, self.meeting_more)
 
     @torch.no_grad()
-    def forward(self, prediction: Prediction, queries: Tensor) -> Tensor:
+    def forward(self, prediction: Prediction, queries: Tensor, anchors: int = 0) -> Tensor:
         """(B, N) probabilities in [0, 1] that landmarks are seen.
 
         Args:
             prediction: with `head3d` and `points3d`.
             queries: (B, N, 3) where the landmarks are on the template; NaN where they are not,
                 whose probability is NaN.
+            anchors: number of landmarks, the last ones, that shape the mesh; 0: all do.
         """
         with full_precision(self.vertices.device):
-            return self._by_mesh(prediction, queries)
+            return self._by_mesh(prediction, queries, anchors)
 
-    def _by_mesh(self, prediction: Prediction, queries: Tensor) -> Tensor:
+    def _by_mesh(self, prediction: Prediction, queries: Tensor, anchors: int) -> Tensor:
         """See `forward`."""
         assert prediction.head3d is not None
         assert prediction.points3d is not None
         placed = queries.isfinite().all(-1)
         queries = queries.nan_to_num()
-        mesh = self._bend(prediction.head3d, queries, placed)
-        mesh = _like_points(mesh, prediction.head3d, prediction.points3d, placed)
+        own = slice(-anchors, None) if anchors else slice(None)
+        solid, seen = prediction.head3d[:, own], prediction.points3d[:, own]
+        mesh = self._bend(solid, queries[:, own], placed[:, own])
+        mesh = _like_points(mesh, solid, seen, placed[:, own])
         low, high = mesh.amin(1, keepdim=True), mesh.amax(1, keepdim=True)
         scale = (_SIZE - 1 - 2 * _MARGIN) / (high - low)[..., :2].amax(-1, keepdim=True)
         mesh = (mesh - low) * scale + _MARGIN

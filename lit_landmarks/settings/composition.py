@@ -17,7 +17,7 @@ Rules, in order:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def compose(paths: Sequence[Path]) -> Composed:
         _refuse_other_class(tree, part, origins, path)
         _refuse_lost_data(tree, part, origins, path)
         _drop_with_train(tree, part)
-        _drop_yaw_bins(tree, part)
+        _drop_unmeasured(tree, part)
         _merge(tree, part, "")
         origins.update(sources)
     data = tree.get("data")
@@ -283,13 +283,20 @@ def _drop_with_train(tree: Tree, part: Tree) -> None:
             old.pop(key, None)
 
 
-def _drop_yaw_bins(tree: Tree, part: Tree) -> None:
+def _drop_unmeasured(tree: Tree, part: Tree) -> None:
+    """Forgets what was said of measured sets that `part` replaces."""
     old, new = _data_arguments(tree), _data_arguments(part)
-    bins, replaced = old.get("yaw_bins"), {"val", "test"} & {*new}
-    if not replaced or not isinstance(bins, dict):
-        return
-    measured = {name for role in ("val", "test") for name in {**old, **new}.get(role) or ()}
-    old["yaw_bins"] = {name: edges for name, edges in bins.items() if name in measured}
+    if {"val", "test"} & {*new}:
+        keep_measured(old, {n for role in ("val", "test") for n in {**old, **new}.get(role) or ()})
+
+
+def keep_measured(arguments: Tree, names: Collection[str]) -> None:
+    """Keeps, of what arguments of the data say of measured sets, that of these names."""
+    bins, whole = arguments.get("yaw_bins"), arguments.get("whole")
+    if isinstance(bins, dict):
+        arguments["yaw_bins"] = {name: edges for name, edges in bins.items() if name in names}
+    if isinstance(whole, list):
+        arguments["whole"] = [name for name in whole if name in names]
 
 
 def _changes_class(old: Tree, new: Tree) -> bool:

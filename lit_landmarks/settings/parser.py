@@ -27,6 +27,13 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.methods import LandmarkModule
+
+# Imported for their short names: `class_path: QueryCorrection` is found among imported classes.
+from lit_landmarks.nets import (  # noqa: F401
+    canonical_correction,
+    query_correction,
+    similarity_normalizer,
+)
 from lit_landmarks.settings.composition import LINKED, Composed, Tree
 from lit_landmarks.settings.diagnosis import explain, reraise
 from lit_landmarks.settings.process_state import preserve_process_state

@@ -13,6 +13,7 @@ from lit_landmarks.settings.request import Request
 from lit_landmarks.training.build import (
     describe_missing_labels,
     describe_unlisted_conventions,
+    describe_unplaced_points,
     run_name,
 )
 from lit_landmarks.training.checkpoints import read_checkpoint
@@ -61,6 +62,7 @@ def plan_fit(task: Task, monitor: str) -> Fit:
         notes=(
             *describe_missing_labels(method, spec),
             *describe_unlisted_conventions(method, spec),
+            *describe_unplaced_points(method, spec),
             *describe_finished(resume, task.settings["trainer"]["max_epochs"]),
             *(f"the data has changed: {change}" for change in changes),
             *([] if (notice := cost.notice()) is None else [notice]),

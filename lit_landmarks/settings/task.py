@@ -19,12 +19,14 @@ from lit_landmarks.console import plain_console
 from lit_landmarks.data import LandmarkDataModule
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods import LandmarkModule
+from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.schemes import SCHEMES
 from lit_landmarks.settings.ambiguity import refuse_ambiguous
 from lit_landmarks.settings.arguments import Overrides, to_arguments
 from lit_landmarks.settings.composition import (
     compose,
     find_unset_variables,
+    keep_measured,
     take_data_sets,
 )
 from lit_landmarks.settings.costs import Timing, measure_costs
@@ -38,9 +40,9 @@ from lit_landmarks.settings.schemes import declare_from_runs, declare_from_sets
 from lit_landmarks.settings.untrained import costs_too_much
 from lit_landmarks.settings.values import refuse_linked
 from lit_landmarks.training.baseline import describe_unbeaten
-from lit_landmarks.training.build import connect
+from lit_landmarks.training.build import connect, describe_unplaced_points
 from lit_landmarks.training.callbacks import MONITOR
-from lit_landmarks.training.checkpoints import check_checkpoint, load_weights
+from lit_landmarks.training.checkpoints import check_checkpoint, load_method, load_weights
 from lit_landmarks.training.curves import collect_curves, save_curves
 from lit_landmarks.training.data_record import find_changes
 from lit_landmarks.training.divergence import refuse_broken_predictions
@@ -233,6 +235,21 @@ class Task:
         load_weights(self.method(), self.request.checkpoint)
         return self.method(), self.data()
 
+    def load_apart(self) -> tuple[LandmarkModule, LandmarkDataModule]:
+        """The trained method, and the training sets alone, each with the points of its own scheme.
+
+        They are not bound: the sets may have other points than the method.
+
+        Raises:
+            UserError: no checkpoint was given, or the data cannot be read.
+        """
+        if self.request.checkpoint is None:
+            raise UserError("no checkpoint to load; make the task with Task.from_run")
+        method, _ = load_method(self.request.checkpoint)
+        self._keep_role("train")
+        self.settings["data"]["init_args"]["scheme"] = None
+        return method, self.data()
+
     # ---- what is done with them ------------------------------------------------------------
 
     def costs(self, timed: bool | Timing | None = False) -> dict[str, float]:
@@ -329,7 +346,7 @@ class Task:
         self._keep_role(role)
         with preserve_process_state():
             method, checkpoint = connect_measured(self)
-            self._note_changed_data()
+            self._note_data(method)
             trainer = self.trainer()
             metrics = measure(trainer, method, self.data(), self.request.verb, checkpoint)
             refuse_broken_predictions(metrics, role)
@@ -346,7 +363,7 @@ class Task:
         self._keep_role("test" if self.settings["data"]["init_args"]["test"] else "val")
         with preserve_process_state():
             method, checkpoint = connect_measured(self)
-            self._note_changed_data()
+            self._note_data(method)
             trainer = self.trainer()
             return save_points(trainer, method, self.data(), checkpoint, output)
 
@@ -388,12 +405,17 @@ class Task:
             for other in {*ROLES} - {role}:
                 arguments[other] = {}
             arguments["weights"] = None
+            keep_measured(arguments, arguments[role])
 
-    def _note_changed_data(self) -> None:
-        """Prints how the data differs from that on which the run was trained and measured."""
-        if self.request.run is None or is_follower():
+    def _note_data(self, method: MethodSteps) -> None:
+        """Prints what is left out of the data, and how it differs from that of the run."""
+        if is_follower():
             return
         data = self.data()
+        for note in describe_unplaced_points(method, data.spec):
+            plain_console().print(f"note: {note}")
+        if self.request.run is None:
+            return
         roles = [role for role in ROLES if data.sets[role]]
         for change in find_changes(RunDirectory(self.request.run), data, roles):
             plain_console().print(f"note: the data is not that of the run: {change}")

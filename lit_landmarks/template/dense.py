@@ -1,5 +1,7 @@
 """The 452 extra points of `dense520`: how they were chosen, and how they get onto another head.
 
+`transfer` brings them onto another head, `places_of_mesh` the points of another head to ours.
+
 The places are stored (`dense_places`), in the unrolled plane of the loft, so that the scheme stays
 the same whatever becomes of the mesh; `farthest_places` is how they were found:
 
@@ -11,13 +13,16 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from torch import Tensor
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes.dense520 import N_MIDDLE, N_SIDE
 from lit_landmarks.template import loft
 from lit_landmarks.template.head import TemplateHead, template_head
 from lit_landmarks.template.loft import Array
-from lit_landmarks.template.surface_points import SurfacePoints
+from lit_landmarks.template.mean_face import to_head_units
+from lit_landmarks.template.position_maps import part_lips
+from lit_landmarks.template.surface_points import SurfacePoints, blend
 from lit_landmarks.template.surface_search import find_nearest
 from lit_landmarks.template.topology import Indices
 
@@ -170,6 +175,42 @@ def on_position_maps(
     share = np.tile([1.0, 0.0, 0.0], (len(landmarks), 1))
     fixed = SurfacePoints(np.repeat(landmarks[:, None], 3, 1), share)
     return transfer(ours, triangles, fixed, fitted=True)
+
+
+def places_of_mesh(points: Array, landmarks: Array, scheme: str = "ibug68") -> Tensor:
+    """Where on the template points of another head lie, by landmarks that both heads have.
+
+    The other head is bent onto the template by a thin-plate spline through the landmarks, and each
+    bent point takes the nearest place of the template's skin. A method of queries can be asked for
+    these places.
+
+    Args:
+        points: (P, 3) of the other head's skin; right, down and away from the viewer as in images,
+            or turned, shifted and scaled in any way.
+        landmarks: (N, 3) the points of a scheme on the other head, neutral and fixed to its skull.
+        scheme: theirs; four points or more that do not lie in a plane, over all of the face.
+
+    Returns:
+        (P, 3) query points as `query_points` gives them.
+
+    Raises:
+        UserError: an unknown scheme, one with points that the template lacks, or landmarks of
+            another number than its points.
+    """
+    head = template_head()
+    own = head.points(scheme)
+    if landmarks.shape != (len(own.vertices), 3) or points.ndim != 2 or points.shape[1] != 3:
+        raise UserError(
+            f"landmarks of shape {landmarks.shape} and points of shape {points.shape}; give"
+            f" ({len(own.vertices)}, 3) landmarks of {scheme} and (P, 3) points"
+        )
+    neutral = head.neutral.numpy()
+    target = (neutral[own.vertices] * own.weights[..., None]).sum(1)
+    # Kernel and smoothing are in the units of the template.
+    size = np.linalg.norm(target - target.mean(0)) / np.linalg.norm(landmarks - landmarks.mean(0))
+    bent = _warp_thin_plate(landmarks * size, target, points * size)
+    index, weight = find_nearest(bent, neutral[: len(head.skin.angle)], head.skin.triangles)
+    return to_head_units(blend(part_lips()[None], SurfacePoints(index, weight))[0])
 
 
 def _onto_midline(

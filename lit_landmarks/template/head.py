@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lit_landmarks.template import features, loft
 from lit_landmarks.template.fitted_points import move_to_fits
@@ -44,6 +45,14 @@ class TemplateHead:
             UserError: unknown scheme, or a point without a place on the head.
         """
         return self._finder.points(scheme)
+
+    def placed_points(self, scheme: str) -> tuple[SurfacePoints, NDArray[np.bool_]]:
+        """The points of a scheme that have a place, and which of its N points they are.
+
+        Raises:
+            UserError: unknown scheme.
+        """
+        return self._finder.find_placed(scheme)
 
     def fitted_points(self, scheme: str) -> SurfacePoints:
         """The points of a scheme, iBUG's 68 where the fits of 300W-LP have them.

@@ -70,7 +70,12 @@ def _in_head_units(surface: Tensor, scheme_name: str, fitted: bool = False) -> T
     """
     head = template_head()
     places = head.fitted_points(scheme_name) if fitted else head.points(scheme_name)
-    points = blend(surface[None], places)[0]
+    return to_head_units(blend(surface[None], places)[0])
+
+
+def to_head_units(points: Tensor) -> Tensor:
+    """(N, 3) points of the template's mesh, in its own units, in the head frame."""
+    head = template_head()
     corners = blend(head.neutral[None], head.points("ibug68"))[0, [36, 45]]
     distance: Tensor = (corners[1] - corners[0]).norm()
     return ((points - corners.mean(0)) / distance).float()
@@ -129,6 +134,25 @@ def query_points(scheme_name: str) -> Tensor:
         0.16
     """
     return _points(scheme_name, "parted").clone()
+
+
+@lru_cache(maxsize=64)
+def _placed_query_points(scheme_name: str) -> Tensor:
+    if has_mean_face(scheme_name):
+        return query_points(scheme_name)
+    points, placed = template_head().placed_points(scheme_name)
+    queries = torch.full((len(placed), 3), torch.nan)
+    queries[torch.from_numpy(placed)] = to_head_units(blend(part_lips()[None], points)[0])
+    return queries
+
+
+def placed_query_points(scheme_name: str) -> Tensor:
+    """(N, 3) query points of a scheme, NaN for those that have no place on the head.
+
+    Raises:
+        UserError: unknown scheme.
+    """
+    return _placed_query_points(scheme_name).clone()
 
 
 def has_mean_face(scheme_name: str) -> bool:

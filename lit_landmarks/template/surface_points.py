@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_landmarks.errors import UserError
@@ -264,16 +265,27 @@ class SurfaceFinder:
         return self._contours[scheme]
 
     def _find_points(self, name: str) -> SurfacePoints:
-        names = get_scheme(name).point_names
-        points = [self.find_point(name, names) for name in names]
-        lost = [name for name, point in zip(names, points, strict=True) if point is None]
-        if lost:
+        points, placed = self.find_placed(name)
+        if not placed.all():
+            lost = get_scheme(name).point_names[int(placed.argmin())]
             raise UserError(
-                f"scheme {name!r} has no place on the template head for point {lost[0]!r};"
+                f"scheme {name!r} has no place on the template head for point {lost!r};"
                 " name its points as ibug68 does or use a data set with labels"
             )
+        return points
+
+    def find_placed(self, scheme: str) -> tuple[SurfacePoints, NDArray[np.bool_]]:
+        """The points of a scheme that have a place on the head, and which of its N points they are.
+
+        Raises:
+            UserError: unknown scheme.
+        """
+        names = get_scheme(scheme).point_names
+        points = [self.find_point(name, names) for name in names]
         pairs = [point for point in points if point is not None]
-        return SurfacePoints(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+        vertices = np.array([p[0] for p in pairs], np.int64).reshape(-1, 3)
+        weights = np.array([p[1] for p in pairs], np.float64).reshape(-1, 3)
+        return SurfacePoints(vertices, weights), np.array([p is not None for p in points])
 
     def _find_contour(self, name: str, samples: int = 40) -> ContourPaths:
         names = get_scheme(name).point_names

@@ -21,7 +21,8 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.methods.base import LandmarkModule
 from lit_landmarks.methods.steps import MethodSteps
 from lit_landmarks.nets.backbone import BATCH_NORMS
-from lit_landmarks.template import has_mean_face
+from lit_landmarks.schemes import get_scheme
+from lit_landmarks.template import has_mean_face, placed_query_points
 from lit_landmarks.types import ROLES, DataSpec, Needs, Role
 
 Stage = Literal["fit", "validate", "test", "predict"]
@@ -56,6 +57,13 @@ def connect(method: MethodSteps, data: LandmarkDataModule, stage: Stage) -> Data
                 f"`{stage}` needs a {role} set, and the data has none; set data.init_args.{role}"
             )
     spec = data.spec
+    for dataset in spec.datasets if method.asks_each_set else ():
+        if not bool(placed_query_points(dataset.scheme).isfinite().any()):
+            raise UserError(
+                f"no point of {dataset.role}/{dataset.name} (scheme {dataset.scheme}) has a place"
+                f" on the template, by which {type(method).__name__} is asked; name its points as"
+                " other schemes do, or find places with `analyse places`"
+            )
     if stage == "fit":
         check_needs(type(method).__name__, method.needs, spec)
         method.build_optimizer()  # says before the first step what it refuses
@@ -151,6 +159,24 @@ def describe_unlisted_conventions(method: LandmarkModule, spec: DataSpec) -> tup
         f" is answered as {listed[0]}, the reference"
         for convention, names in sets.items()
     )
+
+
+def describe_unplaced_points(method: MethodSteps, spec: DataSpec) -> tuple[str, ...]:
+    """One line for each data set with points that a method of queries cannot be asked for."""
+    if not method.asks_each_set:
+        return ()
+    notes = []
+    for dataset in spec.datasets:
+        placed = placed_query_points(dataset.scheme).isfinite().all(-1).tolist()
+        names = get_scheme(dataset.scheme).point_names
+        lost = [name for name, there in zip(names, placed, strict=True) if not there]
+        if lost:
+            shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+            notes.append(
+                f"{dataset.role}/{dataset.name}: {len(lost)} of {len(names)} points have no place"
+                f" on the template ({shown}) and are left out; `analyse places` finds places"
+            )
+    return tuple(notes)
 
 
 def run_name(method: LandmarkModule, spec: DataSpec) -> str:

@@ -59,6 +59,17 @@ def test_places_are_found_and_weights_stay() -> None:
     assert placement.labelled.tolist() == [4] * 4
 
 
+def test_the_best_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_landmarks.analysis.placement._RATE", 5.0)  # overshoots
+    batches = labelled(query_points("wflw98")[[3, 20, 51, 88]] + 0.02)
+    placement = fit_places(FlatFace(), batches, steps=3)
+    assert placement.after <= placement.before
+    one = fit_places(FlatFace(), batches, steps=0)
+    assert one.after == one.before
+    monkeypatch.undo()
+    assert fit_places(FlatFace(), batches, steps=20).after < one.before
+
+
 def test_point_without_a_label_is_refused() -> None:
     (batch,) = labelled(query_points("ibug68")[:5])
     batch.mask[:, 2] = False

@@ -60,6 +60,15 @@ def test_photos_become_lists_and_pictures(capsys: pytest.CaptureFixture[str]) ->
     np.testing.assert_allclose(mean, plain, atol=1.0)  # the mean face is nearly symmetric
 
 
+def test_a_list_and_a_table_of_no_face(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["annotate", "photos/c.png", *_BOXES, "--csv", "--output", "none"]) == 0
+    assert "0 faces" in capsys.readouterr().out
+    assert json.loads(Path("none/faces.json").read_text())["faces"] == []
+    assert len(Path("none/faces.csv").read_text().splitlines()) == 1
+    assert main(["annotate", "photos", *_BOXES, "--csv", "--output", "none", "--resume"]) == 0
+    assert len(Path("none/faces.csv").read_text().splitlines()) == 3
+
+
 def test_a_bad_file_is_one_line_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/b.png").write_bytes(Path("photos/b.png").read_bytes()[:-40])
     assert main(["annotate", "photos", "none.jpg", *_BOXES, "--output", "out"]) == 2

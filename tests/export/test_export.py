@@ -21,6 +21,7 @@ from lit_landmarks.errors import UserError
 from lit_landmarks.export import exporter
 from lit_landmarks.export.exporter import ExportOptions, export_method
 from lit_landmarks.export.parity import draw_faces
+from lit_landmarks.inference import Landmarker
 from lit_landmarks.inference.graph_description import (
     GraphDescription,
     append_description,
@@ -340,10 +341,14 @@ def test_points_that_are_asked_for_are_an_input_or_fixed(tmp_path: Path) -> None
     torch.testing.assert_close(graph(inputs).points, expected, atol=0.05, rtol=0)
 
     places = Places(("nose", "chin"), query_points("ibug68")[[30, 8]].numpy())
-    options = ExportOptions(outputs=["points"], places=places)
+    options = ExportOptions(places=places)
     export_method(method, crop, tmp_path / "fixed.onnx", options)
     fixed = open_graph(tmp_path / "fixed.onnx")
     assert get_scheme(str(fixed.scheme)).point_names == ("nose", "chin")
+    np.testing.assert_allclose(fixed.description.queries, places.queries)
+    (face,) = Landmarker(fixed, crop)(np.zeros((90, 90, 3), np.uint8), [[20, 20, 70, 70]])
+    assert face.points3d is not None
+    assert face.visibility is None, "two points do not say how a head is turned"
     asked = FaceInputs(image, queries=query_points("ibug68")[[30, 8]].expand(2, -1, -1))
     with torch.inference_mode():
         expected = method(asked).points

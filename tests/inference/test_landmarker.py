@@ -126,5 +126,8 @@ def test_a_whole_picture_needs_a_normalizer_and_no_box() -> None:
     assert (high < [150.0, 110.0]).all()
     given = Landmarker(method, spec)(image, boxes=[whole_box(200, 120, 3.0)])
     np.testing.assert_array_equal(given[0].points, face.points)
+    # Its box is that of the landmarks: the whole picture is no box of a face.
+    np.testing.assert_allclose(face.box, [*low, *high], atol=1e-4)
+    np.testing.assert_allclose(given[0].box, face.box)
     with pytest.raises(UserError, match="which has no normalizer"):
         Landmarker(METHODS["Dense520"].tiny(scheme="ibug68"), CropSpec(64, "tight", 1.35))(image)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lit_landmarks.compute import count_mma
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry import euler_to_matrix
+from lit_landmarks.inference import Landmarker, Places
 from lit_landmarks.methods import METHODS
 from lit_landmarks.methods.infinite3d.loss import InfiniteLossOptions, shape_losses
 from lit_landmarks.methods.infinite3d.module import Infinite3D
@@ -19,7 +21,7 @@ from lit_landmarks.nets.query_correction import QueryCorrection
 from lit_landmarks.nets.similarity_normalizer import SimilarityNormalizer
 from lit_landmarks.schemes import convention_index
 from lit_landmarks.template import query_points
-from lit_landmarks.types import FaceBatch, FaceInputs
+from lit_landmarks.types import CropSpec, FaceBatch, FaceInputs
 
 SMALL = QueryOptions(width=16, components=16)
 
@@ -74,6 +76,76 @@ def test_a_subset_of_queries_has_the_answers_of_the_full_set(predictor: str, sol
     if solid:
         torch.testing.assert_close(some.head3d, full.head3d[:, rows], atol=1e-4, rtol=0)
         torch.testing.assert_close(some.pose, full.pose, atol=1e-4, rtol=0)
+
+
+def test_what_a_user_gets_of_a_point_does_not_depend_on_the_others() -> None:
+    """Depth and visibility too, which the shape of the whole face decides."""
+    landmarker = Landmarker(shaken(), CropSpec(64, "tight", 1.35))
+    image = np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)
+    queries = query_points("dense520")
+    (full,) = landmarker(image, [[20, 20, 70, 70]], queries)
+    for rows in ([7], [300], [5, 60], [*range(0, 520, 11)]):
+        (some,) = landmarker(image, [[20, 20, 70, 70]], queries[rows])
+        np.testing.assert_allclose(some.points, full.points[rows], atol=1e-3)
+        np.testing.assert_allclose(some.points3d, full.points3d[rows], atol=1e-3)
+        np.testing.assert_allclose(some.visibility, full.visibility[rows], atol=1e-3)
+
+
+def test_points_without_a_place_are_left_out() -> None:
+    method = shaken(train_queries=None)
+    inputs = asked(torch.rand(2, 3, 64, 64))
+    points = torch.rand(2, 68, 2) * 64
+    batch = FaceBatch.of(inputs.image, points, queries=inputs.queries)
+    lacking = replace(batch, queries=batch.queries.clone())
+    lacking.queries[:, 3] = torch.nan
+    moved = replace(lacking, points=batch.points.clone())
+    moved.points[:, 3] += 50.0
+    assert method.leave_out_unplaced(lacking).mask.sum(1).tolist() == [67, 67]
+    losses = [
+        method.all_losses(method(b.inputs), method.leave_out_unplaced(b)) for b in (lacking, moved)
+    ]
+    for name, value in losses[0].items():
+        assert value.isfinite(), name
+        torch.testing.assert_close(value, losses[1][name], msg=name)
+    answer = method.predict_step(lacking, 0)
+    assert answer.points[:, 3].isnan().all()
+    assert answer.points.isfinite().sum() == 2 * 67 * 2
+    torch.testing.assert_close(
+        answer.points[:, 4:], method.predict_step(batch, 0).points[:, 4:], atol=1e-4, rtol=0
+    )
+
+
+def test_losses_of_a_validation_are_those_of_its_own_points() -> None:
+    """IBUG's points are asked for beside, for visibility, and dropped again."""
+    method = shaken()
+    inputs = asked(torch.rand(2, 3, 64, 64), "cofw29")
+    prediction, answer = method.answer_with_visibility(inputs)
+    assert answer.points.shape == (*answer.visibility.shape, 2) == (2, 29, 2)
+    batch = FaceBatch.of(inputs.image, torch.rand(2, 29, 2) * 64, queries=inputs.queries)
+    ours, plain = method.all_losses(prediction, batch), method.all_losses(method(inputs), batch)
+    for name, value in plain.items():
+        torch.testing.assert_close(ours[name], value, msg=name)
+
+
+def test_a_method_with_a_scheme_answers_other_points_too() -> None:
+    method = Infinite3D.tiny(scheme="ibug68").eval()
+    landmarker = Landmarker(method, CropSpec(64, "tight", 1.35))
+    image, boxes = np.zeros((90, 90, 3), np.uint8), [[20, 20, 70, 70]]
+    (own,) = landmarker(image, boxes)
+    (some,) = landmarker(image, boxes, Places(("a", "b"), query_points("ibug68")[[30, 8]].numpy()))
+    np.testing.assert_allclose(some.points, own.points[[30, 8]], atol=1e-4)
+    assert (some.scheme, own.scheme) == (None, "ibug68")
+    (wflw,) = landmarker.average_flips()(image, boxes, "wflw98")
+    assert (wflw.points.shape, wflw.scheme) == ((98, 2), "wflw98")
+    for queries, says in (
+        (np.zeros((0, 3)), r"queries of shape \(0, 3\)"),
+        ([[100, 0, 0]], "more than 3 from the head's origin"),
+        ([[math.nan, 0, 0]], "or is no number"),
+        ({"a": 1}, "queries are"),
+        ("no-such", "no-such"),
+    ):
+        with pytest.raises(UserError, match=says):
+            landmarker(image, boxes, queries)
 
 
 def test_points_are_where_the_camera_sees_the_head() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.settings.composition import compose, find_unset_variables
+from lit_landmarks.settings.composition import compose, find_unset_variables, keep_measured
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -255,3 +255,22 @@ def test_what_yaml_can_say_and_settings_cannot(text: str, says: str, tmp_path: P
     write(tmp_path, "b.yaml", "model: a.yaml")
     with pytest.raises(UserError, match=re.escape(says)):
         compose([write(tmp_path, "a.yaml", text)])
+
+
+def test_what_is_said_of_measured_sets_goes_with_them(tmp_path: Path) -> None:
+    first = write(
+        tmp_path,
+        "a.yaml",
+        """
+data:
+  init_args:
+    test: {a: {class_path: X}, b: {class_path: X}}
+    whole: [a, b]
+    yaw_bins: {a: [0, 30]}
+""",
+    )
+    second = write(tmp_path, "b.yaml", "data: {init_args: {test: {b: {class_path: X}}}}")
+    arguments = compose([first, second]).tree["data"]["init_args"]
+    assert (arguments["whole"], arguments["yaw_bins"]) == (["b"], {})
+    keep_measured(arguments, [])
+    assert arguments["whole"] == []

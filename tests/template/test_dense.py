@@ -16,7 +16,7 @@ from lit_landmarks.rendering.labels import PlacedHeads
 from lit_landmarks.rendering.parametric import parametric_head
 from lit_landmarks.schemes import get_map, get_scheme
 from lit_landmarks.schemes.dense520 import N_MIDDLE, N_SIDE, published_order
-from lit_landmarks.template import dense_places, mean_face
+from lit_landmarks.template import dense_places, mean_face, places_of_mesh, query_points
 from lit_landmarks.template.dense import farthest_places, on_position_maps, transfer
 from lit_landmarks.template.position_maps import face_layout
 from lit_landmarks.template.surface_points import SurfacePoints
@@ -196,3 +196,27 @@ def test_our_set_on_published_position_maps(real_data: Path) -> None:
         on_position_maps(canonical[:-1], face_ind, sparse)
     with pytest.raises(UserError, match="from one release"):
         on_position_maps(canonical, face_ind, sparse * 0)
+
+
+def test_points_of_another_head_find_their_places_on_the_template() -> None:
+    """The template turned, scaled and moved is another head whose places are those of our own."""
+    own, landmarks = (mean_face(name).double().numpy() for name in ("dense520", "ibug68"))
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+    points, marks = (face @ turn * 12.5 + [3.0, -80.0, 40.0] for face in (own, landmarks))
+    away = np.linalg.norm(places_of_mesh(points, marks) - query_points("dense520"), axis=1)
+    names = get_scheme("dense520").point_names
+    lips = np.array(["lip" in name or "mouth" in name for name in names])
+    assert away[~lips].max() < 0.06  # of the distance of the eye corners
+    assert np.median(away) < 0.01
+    with pytest.raises(UserError, match=r"landmarks of shape \(520, 3\)"):
+        places_of_mesh(marks, points)
+
+
+def test_a_longer_face_is_bent_onto_the_template() -> None:
+    own, landmarks = (mean_face(name).double().numpy() for name in ("dense520", "ibug68"))
+
+    def lengthen(face: np.ndarray) -> np.ndarray:
+        return face * [1.0, 1.15, 0.9] + 0.05 * np.sin(3.0 * face)
+
+    away = places_of_mesh(lengthen(own), lengthen(landmarks)) - query_points("dense520")
+    assert np.median(np.linalg.norm(away, axis=1)) < 0.02

@@ -13,8 +13,8 @@ import torch
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.schemes import SCHEMES as KNOWN
-from lit_landmarks.schemes import get_map, get_scheme, is_built_in, read_scheme
-from lit_landmarks.template import has_mean_face, mean_face, query_points
+from lit_landmarks.schemes import get_map, get_scheme, is_built_in, read_scheme, register_scheme
+from lit_landmarks.template import has_mean_face, mean_face, placed_query_points, query_points
 from lit_landmarks.template.mean_face import TABLE, mean_face_of_head, query_points_of_head
 from lit_landmarks.template.write_mean_faces import mean_faces_json
 
@@ -134,3 +134,18 @@ def test_proportions_are_within_4_percent_of_a_measured_mean_head(real_data: Pat
     fitted = s.sum() / (a**2).sum() * a @ (u @ vt)
     rms = np.sqrt(((fitted - b) ** 2).sum(1).mean())
     assert rms < 0.04
+
+
+def test_a_point_that_the_head_lacks_takes_no_place_from_the_others() -> None:
+    names = ("left_eye_outer", "mole", "nose_tip")
+    register_scheme(read_scheme({"name": "with_a_mole", "points": list(names)}, "here"))
+    try:
+        queries = placed_query_points("with_a_mole")
+        assert queries.isfinite().all(-1).tolist() == [True, False, True]
+        own = query_points("ibug68")
+        rows = [get_scheme("ibug68").point_names.index(names[k]) for k in (0, 2)]
+        torch.testing.assert_close(queries[[0, 2]], own[rows])
+        assert not has_mean_face("with_a_mole")
+        assert torch.equal(placed_query_points("wflw98"), query_points("wflw98"))
+    finally:
+        del KNOWN["with_a_mole"]

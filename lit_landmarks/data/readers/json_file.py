@@ -72,13 +72,16 @@ def faces_by_line(path: Path) -> Iterator[Any]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             _opening(file, path)
-            more = True
+            more, any_face = True, False
             for line in file:
                 text = line.strip()
+                if not text and not any_face:
+                    continue  # a list of no face
                 if text == CLOSING:
-                    if more or file.read().strip():
+                    if (more and any_face) or file.read().strip():
                         raise OtherFormError
                     return
+                any_face = True
                 if not more:
                     raise OtherFormError
                 more = text.endswith(",")

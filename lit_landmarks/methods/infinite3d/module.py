@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -128,6 +128,14 @@ class Infinite3D(LandmarkModule):
         if answer.solid is not None and answer.camera is not None:
             prediction = add_head(prediction, answer.solid, answer.camera, size)
         return prediction
+
+    def take_points(self, prediction: Prediction, count: int) -> Prediction:
+        """See `MethodSteps.take_points`."""
+        cut = super().take_points(prediction, count)
+        if cut.aux is None:
+            return cut
+        answer, queries, placed = cut.aux
+        return replace(cut, aux=(answer.take(count), queries[:, :count], placed[:, :count]))
 
     def losses(self, prediction: Prediction, batch: FaceBatch) -> dict[str, Tensor]:
         """See `InfiniteLossOptions`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -207,6 +207,17 @@ class QueryAnswer:
     camera: HeadCamera | None = None
     log_focal: Tensor | None = None
     offsets: Tensor | None = None
+
+    def take(self, count: int) -> QueryAnswer:
+        """Of the first queries alone."""
+        return replace(
+            self,
+            places=self.places[:, :, :count],
+            log_sigma=self.log_sigma[:, :count],
+            logits=None if self.logits is None else self.logits[:, :count],
+            solid=None if self.solid is None else self.solid[:, :count],
+            offsets=None if self.offsets is None else self.offsets[:, :, :count],
+        )
 
 
 class InfiniteNet(nn.Module):

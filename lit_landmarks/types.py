@@ -222,7 +222,7 @@ class Prediction:
         first_crops: (L, B, 2, 3) the same of the looks before, where a normalizer looks repeatedly.
         log_sigma: (B, N) log of the isotropic standard deviation in input pixels.
         visibility: (B, N) probability that the point is visible.
-        points3d: (B, N, 3) input pixels, z away from the camera, 0 about the middle of the face.
+        points3d: (B, N, 3) input pixels, z away from the camera, mean about 0.
         head3d: (B, N, 3) head frame.
         pose: (B, 6) as in `FaceBatch`; translation is NaN where a method predicts angles only.
         focal: (B,) focal length in input pixels.

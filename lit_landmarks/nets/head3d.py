@@ -28,6 +28,8 @@ from lit_landmarks.types import TIGHT_SCALE, FaceBatch, Prediction
 
 #: Longer side of the face's box in a tight crop, in sides of the crop.
 TIGHT_SHARE = 1.0 / TIGHT_SCALE
+#: Mean of iBUG's 68 points on the template, head units: the place from which depth counts.
+LANDMARK_MIDDLE = (0.0, 0.414, -0.065)
 #: Bounds of the logarithms of size and focal length about their first values: a face of a seventh
 #: or seven times the usual size, a focal length of a third or three times.
 _SIZE_RANGE, _FOCAL_RANGE = 2.0, 1.1
@@ -141,8 +143,8 @@ def add_head(prediction: Prediction, solid: Tensor, camera: HeadCamera, size: in
         camera: of the crop.
         size: side of the crop in pixels.
     """
-    # Depth counts from the middle of the face, whichever points are asked for.
-    middle = camera.depth(solid.new_tensor(FACE_MIDDLE).expand(solid.shape[0], 1, 3))
+    # Depth counts from one place of the head, whichever points are asked for.
+    middle = camera.depth(solid.new_tensor(LANDMARK_MIDDLE).expand(solid.shape[0], 1, 3))
     # Pixels per head unit at the distance of each face.
     scale = camera.focal[:, None] * size / middle
     away = (camera.depth(solid) - middle) * scale

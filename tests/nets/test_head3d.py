@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,10 +12,12 @@ from lit_landmarks.geometry import euler_to_matrix, geodesic_degrees
 from lit_landmarks.geometry.camera import against_ray, project
 from lit_landmarks.geometry.crops import to_centered
 from lit_landmarks.nets.head3d import (
+    LANDMARK_MIDDLE,
     CameraHead,
     Head3d,
     Head3dOptions,
     HeadCamera,
+    add_head,
     measure_offsets,
 )
 from lit_landmarks.template import mean_face
@@ -67,9 +71,21 @@ def test_lifted_points_stay_where_they_are() -> None:
     assert torch.equal(lifted.points, points)
     assert torch.equal(lifted.points3d[..., :2], points)
     camera = head.camera(torch.rand(3, 6))[0]
-    # Depth counts from the middle of the face: there is FACE[30], the tip of the nose, before it.
-    assert (lifted.points3d[:, 30, 2] < lifted.points3d[:, :17, 2].amax(1)).all()
     assert camera.focal.shape == (3,)
+
+
+def test_depth_counts_from_one_place_of_the_head() -> None:
+    camera = random_cameras(2)
+    nose, middle = FACE[30], torch.tensor(LANDMARK_MIDDLE)
+    solid = torch.stack((nose, middle)).expand(2, -1, -1)
+    seen = Prediction((camera.project(solid) + 0.5) * 64 - 0.5)
+    both = add_head(seen, solid, camera, 64).points3d[..., 2]
+    assert both[:, 1].abs().max() < 1e-4
+    alone = replace(seen, points=seen.points[:, :1])
+    torch.testing.assert_close(
+        add_head(alone, solid[:, :1], camera, 64).points3d[..., 2], both[:, :1]
+    )
+    assert (FACE.mean(0) - middle).abs().max() < 2e-3
 
 
 def test_terms_of_offsets() -> None:

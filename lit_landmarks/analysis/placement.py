@@ -64,7 +64,9 @@ def fit_places(
     labelled = torch.stack([batch.mask.sum(0) for batch in batches]).sum(0)
     if not bool(labelled.all()):
         missing = (labelled == 0).nonzero()[:, 0].tolist()
-        raise UserError(f"points {missing[:5]} are labelled on no face; give more faces")
+        raise UserError(
+            f"points {missing[:5]} (counted from 0) are labelled on no face; give more faces"
+        )
     wanted = [parameter.requires_grad for parameter in method.parameters()]
     method.requires_grad_(False)
     try:
@@ -77,8 +79,9 @@ def fit_places(
         queries = start
         for _ in track(range(steps), "places", transient=True):
             distance = _distance(method, batches, start + moved)
-            if float(distance) < after:  # the last step need not be the best one
-                after, queries = float(distance), (start + moved).detach().clone()
+            value = float(distance.detach())
+            if value < after:  # the last step need not be the best one
+                after, queries = value, (start + moved).detach().clone()
             optimizer.zero_grad()
             loss = distance + _STAY * moved.square().sum(1).mean()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -111,6 +111,12 @@ def _annotate(options: argparse.Namespace, folder: Path) -> int:
         from lit_landmarks.data.readers.detector_boxes import read_detector_boxes
 
         boxes = read_detector_boxes(options.boxes, "--boxes")
+        shown = {str(source.path.resolve()) for source in sources if source.path is not None}
+        if not shown & boxes.keys():
+            raise UserError(
+                f"{options.boxes} has no box of the pictures to annotate; its first is of"
+                f" {next(iter(boxes), 'none')}: paths count from the folder of the file"
+            )
     landmarker = _load(options.model, options.flip_average)
     if options.detector == "none" and landmarker.method.normalizer is None:
         raise UserError(

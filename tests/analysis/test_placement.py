@@ -73,7 +73,7 @@ def test_the_best_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_point_without_a_label_is_refused() -> None:
     (batch,) = labelled(query_points("ibug68")[:5])
     batch.mask[:, 2] = False
-    with pytest.raises(UserError, match=r"points \[2\] are labelled on no face"):
+    with pytest.raises(UserError, match=r"points \[2\] \(counted from 0\) are labelled on no face"):
         fit_places(FlatFace(), [batch])
     with pytest.raises(UserError, match="MuSiCa has fixed points"):
         fit_places(METHODS["MuSiCa"].tiny(), [batch])

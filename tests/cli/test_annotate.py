@@ -13,7 +13,7 @@ from lit_landmarks.cli import main
 from lit_landmarks.draw import save_png
 from lit_landmarks.errors import UserError
 from lit_landmarks.inference import Landmarker
-from tests.support.blob_faces import blob_landmarker, draw_blobs
+from tests.support.blob_faces import BlobDetector, blob_landmarker, draw_blobs
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +60,21 @@ def test_photos_become_lists_and_pictures(capsys: pytest.CaptureFixture[str]) ->
     np.testing.assert_allclose(mean, plain, atol=1.0)  # the mean face is nearly symmetric
 
 
-def test_a_list_and_a_table_of_no_face(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["annotate", "photos/c.png", *_BOXES, "--csv", "--output", "none"]) == 0
+def test_boxes_of_other_pictures_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deep").mkdir()
+    Path("boxes.csv").rename("deep/boxes.csv")  # its paths count from there now
+    assert main(["annotate", "photos", "--model", "blobs", "--boxes", "deep/boxes.csv"]) == 2
+    text = capsys.readouterr().err
+    assert "has no box of the pictures to annotate; its first is of" in text
+    assert "deep/photos/a.png: paths count from the folder of the file" in text
+
+
+def test_a_list_and_a_table_of_no_face(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lit_landmarks.inference.detectors.load_detector", lambda: BlobDetector())
+    none = ["annotate", "photos/c.png", "--model", "blobs", "--csv", "--output", "none"]
+    assert main(none) == 0
     assert "0 faces" in capsys.readouterr().out
     assert json.loads(Path("none/faces.json").read_text())["faces"] == []
     assert len(Path("none/faces.csv").read_text().splitlines()) == 1

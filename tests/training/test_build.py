@@ -13,7 +13,13 @@ import pytest
 from lit_landmarks.data import LandmarkDataModule, SyntheticFaces
 from lit_landmarks.errors import UserError
 from lit_landmarks.methods.musica import MuSiCa
-from lit_landmarks.training.build import check_needs, describe_unlisted_conventions
+from lit_landmarks.schemes import SCHEMES, read_scheme, register_scheme
+from lit_landmarks.training.build import (
+    check_needs,
+    connect,
+    describe_unlisted_conventions,
+    describe_unplaced_points,
+)
 from lit_landmarks.training.callbacks import (
     EpochSeed,
     format_epoch,
@@ -94,3 +100,18 @@ def test_a_convention_that_the_correction_does_not_list_is_said() -> None:
     assert line.startswith("train/heads, val/more: convention synthetic_visible is not in")
     assert line.endswith("it is answered as 300w, the reference")
     assert describe_unlisted_conventions(MuSiCa.tiny(), spec) == ()
+
+
+def test_points_without_a_place_on_the_template_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_landmarks.schemes.registry.SCHEMES", dict(SCHEMES))
+    for name, points in (("one", ["nose_tip", "mole", "scar"]), ("none", ["mole", "scar"])):
+        register_scheme(read_scheme({"name": name, "points": points}, "here"))
+    asked, fixed = (cast(Any, SimpleNamespace(asks_each_set=asks)) for asks in (True, False))
+    spec = replace(SPEC, scheme=None, datasets=(HELEN, replace(HELEN, name="mine", scheme="one")))
+    (line,) = describe_unplaced_points(asked, spec)
+    assert line.startswith("train/mine: 2 of 3 points have no place on the template (mole, scar)")
+    assert describe_unplaced_points(fixed, spec) == ()
+    spec = replace(spec, datasets=(replace(HELEN, name="mine", scheme="none"),))
+    data = cast(Any, SimpleNamespace(spec=spec, sets={"train": {"mine": None}, "val": {"mine": 0}}))
+    with pytest.raises(UserError, match=r"no point of train/mine \(scheme none\) has a place"):
+        connect(asked, data, "fit")

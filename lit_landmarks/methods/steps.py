@@ -129,14 +129,18 @@ class MethodSteps(Built, PhasedOptimization):
     def validation_step(
         self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Any]:
-        """Losses and metrics of a validation batch; the prediction for callbacks that draw."""
-        return {"prediction": self._step(batch, "val")[1]}
+        """Losses and metrics of a validation batch; what was measured for callbacks that draw."""
+        return self._evaluate(batch, "val")
 
     def test_step(
         self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Any]:
-        """Losses and metrics of a test batch; the prediction for callbacks that draw."""
-        return {"prediction": self._step(batch, "test")[1]}
+        """Losses and metrics of a test batch; what was measured for callbacks that draw."""
+        return self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: FaceBatch, role: Role) -> dict[str, Any]:
+        measured = self.leave_out_unplaced(batch)
+        return {"prediction": self._step(measured, role)[1], "measured": measured}
 
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Prediction of a batch, without graph; points without a place on the template are NaN."""
@@ -191,9 +195,8 @@ class MethodSteps(Built, PhasedOptimization):
         return batch if self.label_shift is None else self.label_shift.remove(batch)
 
     def _step(self, batch: FaceBatch, stage: Role) -> tuple[Tensor, Prediction]:
-        batch = self.leave_out_unplaced(batch)
         if stage == "train":
-            batch = self.training_batch(batch)
+            batch = self.training_batch(self.leave_out_unplaced(batch))
             prediction = self.answer(batch.inputs)
             answer = prediction.detach()
             if self.label_shift is not None:

@@ -128,6 +128,7 @@ class Media(Callback):
         if self._drawn is None or not isinstance(outputs, Mapping):
             return
         prediction: Prediction = outputs["prediction"]
+        batch = outputs.get("measured", batch)
         if self._drawn.gallery is not None:
             self._drawn.gallery.add(prediction, batch)
         faces = zip(batch.dataset_id.tolist(), batch.index.tolist(), strict=True)

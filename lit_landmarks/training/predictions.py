@@ -7,7 +7,7 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class _Collector(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Appends the faces of a batch."""
+        measured = cast(MethodSteps, pl_module).leave_out_unplaced(batch)
         values: dict[str, Tensor | None] = {
             "points": transform_points(batch.frame_to_image, outputs.points),
             "dataset_id": batch.dataset_id,
@@ -53,7 +54,7 @@ class _Collector(Callback):
             "truth": transform_points(batch.frame_to_image, batch.points).where(
                 batch.mask[..., None], torch.nan
             ),
-            "nme": measure_faces(outputs.points, batch, self.spec),
+            "nme": measure_faces(outputs.points, measured, self.spec),
             "predicted_error": None if outputs.error is None else outputs.error[-1],
             "exit_stage": outputs.exit_stage,
             "pose": None if outputs.pose is None else outputs.pose[:, :3],

@@ -29,6 +29,7 @@ from lit_landmarks.nets.distillation import TeacherOptions, blend_labels
 from lit_landmarks.nets.label_shift import LabelShift
 from lit_landmarks.nets.normalizer import SpatialNormalizer
 from lit_landmarks.nets.precision import full_precision
+from lit_landmarks.schemes import get_scheme
 from lit_landmarks.types import (
     DataSpec,
     FaceBatch,
@@ -173,11 +174,16 @@ class MethodSteps(Built, PhasedOptimization):
         return take_points(prediction, count)
 
     def answer_with_visibility(self, inputs: FaceInputs) -> tuple[Prediction, Prediction]:
-        """The prediction, and the same without graph and with the visibility of its points."""
-        if not self.asks_each_set or inputs.queries is None:
+        """The prediction, and the same without graph and with the visibility of its points.
+
+        A method of queries is asked for anchors too where the points are not those of its scheme.
+        """
+        count = 0 if inputs.queries is None else inputs.queries.shape[1]
+        asked = self.scheme is None or getattr(self, "answers_queries", False)
+        if not asked or not count or (self.scheme and count == get_scheme(self.scheme).n_points):
             prediction = self.answer(inputs)
             return prediction, self.add_visibility(prediction.detach(), inputs)
-        count, wide = inputs.queries.shape[1], with_anchors(inputs)
+        wide = with_anchors(inputs)
         prediction = self.answer(wide)
         answer = self.add_visibility(prediction.detach(), wide, ANCHORS)
         return self.take_points(prediction, count), take_points(answer, count)

@@ -104,7 +104,7 @@ def parse_json(text: str, source: str | Path, *, finite: bool = False) -> Any:
             parse_float=read_float if finite else None,
         )
     except RecursionError as error:
-        raise UserError(f"{source} is nested too deeply to be read; correct it") from error
+        raise UserError(f"{source} is no readable JSON: nested too deeply; correct it") from error
 
 
 def _refuse_repeated(loader: Any, node: Any, source: str | Path, visited: set[int]) -> None:

@@ -89,5 +89,5 @@ def test_a_file_that_a_file_includes(tmp_path: Path) -> None:
 def test_a_number_beyond_all_and_too_deep_a_file_are_refused() -> None:
     with pytest.raises(UserError, match="1e999 is no number"):
         parse_json('{"a": 1e999}', "f.json", finite=True)
-    with pytest.raises(UserError, match=r"f\.json is nested too deeply"):
+    with pytest.raises(UserError, match="no readable JSON: nested too deeply"):
         parse_json("[" * 100_000, "f.json")

@@ -221,12 +221,15 @@ class Head3dOptions:
         mean: within `head3d`, of the mean shape's own distance from the template; labels of many
             poses tell its depth.
         focal: within `head3d`, of the squared logarithm of the focal length by 1.5 sides.
+        detach: leave the features as the method's own losses make them: 3D then costs no accuracy
+            in 2D, and brings none but by `prior`.
     """
 
     weight: float = 1.0
     prior: float = 0.1
     mean: float = 0.005
     focal: float = 0.1
+    detach: bool = False
 
     def __post_init__(self) -> None:
         """Refuse weights that mean nothing."""
@@ -338,6 +341,7 @@ class Head3d(nn.Module):
         features = prediction.features
         assert features is not None
         vector = (features[-1] if features.ndim > 2 else features).float()
+        vector = vector.detach() if self.options.detach else vector
         camera, log_focal = self.camera(vector)
         # `len` would fix the batch of an exported graph.
         mean = self.mean_shape.expand(vector.shape[0], -1, -1)

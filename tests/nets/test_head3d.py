@@ -161,3 +161,15 @@ def test_depth_of_the_mean_shape_is_learned_from_many_poses() -> None:
 def test_weights_that_mean_nothing_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"model\.head3d"):
         Head3dOptions(**options)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_features_may_be_left_to_the_method(detach: bool) -> None:
+    head = Head3d(6, FACE, options=Head3dOptions(detach=detach, prior=0.0))
+    features = torch.rand(2, 6, requires_grad=True)
+    points = torch.rand(2, 68, 2) * 64
+    prediction = head(Prediction(points, features=features), 64)
+    batch = FaceBatch.of(torch.zeros(2, 3, 64, 64), points)
+    head.losses(prediction, batch, 64)["head3d"].backward()
+    assert head.relief.weight.grad.abs().max() > 0
+    assert (features.grad is None) is detach

@@ -6,14 +6,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from lit_landmarks.errors import UserError
 from lit_landmarks.settings.arguments import OneLineParser
 from lit_landmarks.training.run_directory import RunDirectory, open_run
 
 TrainingVerb = Literal["fit", "validate", "test", "predict"]
-TRAINING_VERBS: tuple[TrainingVerb, ...] = get_args(TrainingVerb)
 
 
 @dataclass

@@ -342,6 +342,8 @@ class Head3d(nn.Module):
         assert features is not None
         vector = (features[-1] if features.ndim > 2 else features).float()
         vector = vector.detach() if self.options.detach else vector
+        # Of length 1 whatever the method makes of them: after large steps cameras stay turned away.
+        vector = nn.functional.layer_norm(vector, vector.shape[-1:]) / math.sqrt(vector.shape[-1])
         camera, log_focal = self.camera(vector)
         # `len` would fix the batch of an exported graph.
         mean = self.mean_shape.expand(vector.shape[0], -1, -1)

@@ -37,6 +37,8 @@ _SIZE_RANGE, _FOCAL_RANGE = 2.0, 1.1
 _CALM = 0.1
 #: Pace of the mean shape. As fast as the cameras it grows deep before they have learned to turn.
 _SLOW = 0.02
+#: Length to which the features of a method are shortened for its 3D head.
+_LONGEST = 4.0
 #: No point is nearer to the camera than this, head units.
 _NEAREST = 0.2
 
@@ -342,8 +344,9 @@ class Head3d(nn.Module):
         assert features is not None
         vector = (features[-1] if features.ndim > 2 else features).float()
         vector = vector.detach() if self.options.detach else vector
-        # Of length 1 whatever the method makes of them: after large steps cameras stay turned away.
-        vector = nn.functional.layer_norm(vector, vector.shape[-1:]) / math.sqrt(vector.shape[-1])
+        # Longer features would make first steps so large that cameras stay turned away.
+        length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+        vector = vector / (length / _LONGEST).clamp(min=1.0)
         camera, log_focal = self.camera(vector)
         # `len` would fix the batch of an exported graph.
         mean = self.mean_shape.expand(vector.shape[0], -1, -1)

@@ -173,3 +173,16 @@ def test_features_may_be_left_to_the_method(detach: bool) -> None:
     head.losses(prediction, batch, 64)["head3d"].backward()
     assert head.relief.weight.grad.abs().max() > 0
     assert (features.grad is None) is detach
+
+
+def test_long_features_are_shortened() -> None:
+    """The first steps of a training would turn the camera too far to come back."""
+    head = Head3d(6, FACE)
+    torch.nn.init.normal_(head.camera.linear.weight)
+    way = torch.nn.functional.normalize(torch.rand(2, 6), dim=-1)
+    points = torch.rand(2, 68, 2) * 64
+    far, near, short = (
+        head(Prediction(points, features=length * way), 64).pose for length in (50.0, 4.0, 2.0)
+    )
+    torch.testing.assert_close(far, near)
+    assert (near - short).abs().max() > 1e-3

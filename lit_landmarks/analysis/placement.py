@@ -74,27 +74,21 @@ def fit_places(
         moved = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([moved], lr=_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
-        with torch.no_grad():
-            before = after = float(_distance(method, batches, start))
-        queries = start
-        for _ in track(range(steps), "places", transient=True):
+        queries, history = start, []
+        for _ in track(range(steps + 1), "places", transient=True):
             distance = _distance(method, batches, start + moved)
-            value = float(distance.detach())
-            if value < after:  # the last step need not be the best one
-                after, queries = value, (start + moved).detach().clone()
+            history.append(float(distance.detach()))
+            if history[-1] <= min(history):  # the last step need not be the best one
+                queries = (start + moved).detach().clone()
             optimizer.zero_grad()
             loss = distance + _STAY * moved.square().sum(1).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        with torch.no_grad():
-            last = float(_distance(method, batches, start + moved))
-        if last < after:
-            after, queries = last, (start + moved).detach().clone()
     finally:
         for parameter, learns in zip(method.parameters(), wanted, strict=True):
             parameter.requires_grad_(learns)
-    return Placement(queries, 100 * before, 100 * after, labelled)
+    return Placement(queries, 100 * history[0], 100 * min(history), labelled)
 
 
 def _distance(method: LandmarkModule, batches: Sequence[FaceBatch], queries: Tensor) -> Tensor:

@@ -92,23 +92,22 @@ def landmark_boxes(dataset: FaceDataset) -> Numbers:
 
 
 def compare_boxes(
-    detections: Sequence[Detections], boxes: Numbers, pictures: Sequence[str] | None = None
+    detections: Sequence[Detections], boxes: Numbers, pictures: Sequence[str]
 ) -> tuple[int, int, BoxMapping, BoxScatter]:
     """Found faces, boxes of no labelled face, mapping and scatter of one detector.
 
     Args:
         detections: of each row.
         boxes: (n, 4) landmark boxes of the rows.
-        pictures: of each row; None: a picture for each.
+        pictures: of each row; several rows may share one.
 
     Raises:
         UserError: too few faces are found.
     """
     detected, landmarks = [], []
-    #: Picture -> which of its detections lie on none of its labeled faces.
+    # Picture -> which of its detections lie on none of its labeled faces.
     elsewhere: dict[str, npt.NDArray[np.bool_]] = {}
-    names = [str(row) for row in range(len(boxes))] if pictures is None else pictures
-    for faces, box, picture in zip(detections, boxes, names, strict=True):
+    for faces, box, picture in zip(detections, boxes, pictures, strict=True):
         overlap = box_overlap(faces.boxes, box)
         away = overlap < _FOUND
         elsewhere[picture] = elsewhere[picture] & away if picture in elsewhere else away

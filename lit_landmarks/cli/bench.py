@@ -177,7 +177,7 @@ def _bench_detectors(options: argparse.Namespace) -> int:
     if options.share is not None:
         boxes = landmark_boxes(dataset)
         for name, detections in detect_all(detectors, dataset, options.share).items():
-            count, _, _, left = compare_boxes(detections, boxes)
+            count, _, _, left = compare_boxes(detections, boxes, dataset.index().paths)
             scatter = f"sd {left.x:.3f} {left.y:.3f}, of the log size {left.log_size:.3f}"
             print(f"{name}: {count} of {len(boxes)} faces found, {scatter}")
         return 0

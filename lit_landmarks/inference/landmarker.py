@@ -17,7 +17,7 @@ from lit_landmarks.geometry.crops import whole_box
 from lit_landmarks.inference.face import Face, with_own_box
 from lit_landmarks.inference.places import FARTHEST_PLACE
 from lit_landmarks.inference.predictor import Predictor
-from lit_landmarks.methods.anchors import ANCHORS, take_points, with_anchors
+from lit_landmarks.methods.anchors import answer_beside_anchors, take_points
 from lit_landmarks.methods.mirroring import average_flipped, flip_permutation
 from lit_landmarks.schemes import convention_index, get_scheme
 from lit_landmarks.template import query_points
@@ -249,8 +249,7 @@ class Landmarker:
         """The prediction with visibility, which does not depend on what else is asked for."""
         if inputs.queries is None:
             return self.method.add_visibility(self._predict(inputs).detach(), inputs)
-        wide = with_anchors(inputs)
-        answer = self.method.add_visibility(self._predict(wide).detach(), wide, ANCHORS)
+        _, answer = answer_beside_anchors(self._predict, self.method.add_visibility, inputs)
         return take_points(answer, inputs.queries.shape[1])
 
     def _predict(self, inputs: FaceInputs) -> Prediction:

@@ -7,6 +7,7 @@ asked for iBUG's 68 points too, whose answers leave out nothing of the face and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import torch
@@ -44,6 +45,23 @@ def with_anchors(inputs: FaceInputs) -> FaceInputs:
     assert inputs.queries is not None
     anchors = query_points(ANCHOR_SCHEME).to(inputs.queries).expand(len(inputs), -1, -1)
     return replace(inputs, queries=torch.cat((inputs.queries, anchors), 1))
+
+
+def answer_beside_anchors(
+    predict: Callable[[FaceInputs], Prediction],
+    add_visibility: Callable[[Prediction, FaceInputs, int], Prediction],
+    inputs: FaceInputs,
+) -> tuple[Prediction, Prediction]:
+    """The prediction, and the same without graph and with visibility; anchors last in both.
+
+    Args:
+        predict: a method of queries, or what stands for one.
+        add_visibility: its own.
+        inputs: with queries.
+    """
+    wide = with_anchors(inputs)
+    prediction = predict(wide)
+    return prediction, add_visibility(prediction.detach(), wide, ANCHORS)
 
 
 def take_points(prediction: Prediction, count: int) -> Prediction:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -74,8 +73,6 @@ class MethodParts(StageCosts, MethodSteps):
     early_exit: EarlyExit | None
     #: (N, 3) query points of the scheme, of a method that answers queries and has one.
     scheme_queries: Tensor | None
-    #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
-    answers_queries: ClassVar[bool] = False
 
     def take_parts(
         self,

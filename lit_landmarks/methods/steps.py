@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lit_landmarks import metrics
 from lit_landmarks.errors import UserError
-from lit_landmarks.methods.anchors import ANCHORS, take_points, with_anchors, without_places
+from lit_landmarks.methods.anchors import answer_beside_anchors, take_points, without_places
 from lit_landmarks.methods.identity import (
     IDENTITY,
     check_identity,
@@ -70,6 +70,8 @@ class MethodSteps(Built, PhasedOptimization):
     label_shift: LabelShift | None
     teacher: TeacherOptions | None
     channels_last: ClassVar[bool]
+    #: Whether `predict` answers `FaceInputs.queries`, template points, whichever they are.
+    answers_queries: ClassVar[bool] = False
 
     def __init__(self, **optimization: Any) -> None:
         super().__init__(**optimization)
@@ -146,8 +148,7 @@ class MethodSteps(Built, PhasedOptimization):
     def predict_step(self, batch: FaceBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Prediction of a batch, without graph; points without a place on the template are NaN."""
         answer = self.answer_with_visibility(batch.inputs)[1]
-        asked = self.asks_each_set and batch.queries is not None
-        return without_places(answer, batch.queries) if asked else answer
+        return without_places(answer, batch.queries) if self.asks_each_set else answer
 
     def average_flips(self) -> None:
         """Let evaluations average each face with its mirror image, at twice the cost.
@@ -179,13 +180,11 @@ class MethodSteps(Built, PhasedOptimization):
         A method of queries is asked for anchors too where the points are not those of its scheme.
         """
         count = 0 if inputs.queries is None else inputs.queries.shape[1]
-        asked = self.scheme is None or getattr(self, "answers_queries", False)
+        asked = self.scheme is None or self.answers_queries
         if not asked or not count or (self.scheme and count == get_scheme(self.scheme).n_points):
             prediction = self.answer(inputs)
             return prediction, self.add_visibility(prediction.detach(), inputs)
-        wide = with_anchors(inputs)
-        prediction = self.answer(wide)
-        answer = self.add_visibility(prediction.detach(), wide, ANCHORS)
+        prediction, answer = answer_beside_anchors(self.answer, self.add_visibility, inputs)
         return self.take_points(prediction, count), take_points(answer, count)
 
     def leave_out_unplaced(self, batch: FaceBatch) -> FaceBatch:

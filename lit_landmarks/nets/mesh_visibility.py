@@ -76,9 +76,9 @@ class MeshVisibility(nn.Module):
         placed = queries.isfinite().all(-1)
         queries = queries.nan_to_num()
         own = slice(-anchors, None) if anchors else slice(None)
-        solid, seen = prediction.head3d[:, own], prediction.points3d[:, own]
+        solid, pixels = prediction.head3d[:, own], prediction.points3d[:, own]
         mesh = self._bend(solid, queries[:, own], placed[:, own])
-        mesh = _like_points(mesh, solid, seen, placed[:, own])
+        mesh = _like_points(mesh, solid, pixels, placed[:, own])
         low, high = mesh.amin(1, keepdim=True), mesh.amax(1, keepdim=True)
         scale = (_SIZE - 1 - 2 * _MARGIN) / (high - low)[..., :2].amax(-1, keepdim=True)
         mesh = (mesh - low) * scale + _MARGIN

@@ -369,16 +369,19 @@ def distinguish(names: Sequence[str], places: Sequence[Path]) -> list[str]:
         >>> distinguish(["a", "a", "b"], [Path("x/a"), Path("y/a"), Path("z/b")])
         ['x/a', 'y/a', 'b']
     """
-    parts = [place.resolve().parts for place in places]
-    unique = []
-    for name, place, own in zip(names, places, parts, strict=True):
-        same = [p for other, p in zip(names, parts, strict=True) if other == name]
-        if len(same) > 1:
-            if same.count(own) > 1:
-                raise UserError(f"{place} is given twice; name it once")
-            depth = next(n for n in range(2, 99) if [p[-n:] for p in same].count(own[-n:]) == 1)
-            name = "/".join(own[-depth:])
-        unique.append(name)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    unique = [*names]
+    for same in rows.values():
+        if len(same) == 1:
+            continue
+        parts = [places[row].resolve().parts for row in same]
+        for row, own in zip(same, parts, strict=True):
+            if parts.count(own) > 1:
+                raise UserError(f"{places[row]} is given twice; name it once")
+            depth = next(n for n in range(2, 99) if [p[-n:] for p in parts].count(own[-n:]) == 1)
+            unique[row] = "/".join(own[-depth:])
     return unique
 
 

@@ -229,10 +229,9 @@ class Task:
         Raises:
             UserError: no checkpoint was given, or it does not fit the method.
         """
-        if self.request.checkpoint is None:
-            raise UserError("no checkpoint to load; make the task with Task.from_run")
+        checkpoint = self._checkpoint()
         self.connect()
-        load_weights(self.method(), self.request.checkpoint)
+        load_weights(self.method(), checkpoint)
         return self.method(), self.data()
 
     def load_apart(self) -> tuple[LandmarkModule, LandmarkDataModule]:
@@ -243,12 +242,15 @@ class Task:
         Raises:
             UserError: no checkpoint was given, or the data cannot be read.
         """
-        if self.request.checkpoint is None:
-            raise UserError("no checkpoint to load; make the task with Task.from_run")
-        method, _ = load_method(self.request.checkpoint)
+        method, _ = load_method(self._checkpoint())
         self._keep_role("train")
         self.settings["data"]["init_args"]["scheme"] = None
         return method, self.data()
+
+    def _checkpoint(self) -> Path:
+        if self.request.checkpoint is None:
+            raise UserError("no checkpoint to load; make the task with Task.from_run")
+        return self.request.checkpoint
 
     # ---- what is done with them ------------------------------------------------------------
 

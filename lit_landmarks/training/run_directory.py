@@ -105,7 +105,7 @@ class RunDirectory:
             raise UserError(
                 f"{self.root} holds no result.json; finish it with `fit --resume {self.root}`"
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{self.result} is not JSON ({error}); remove it, then fit --resume {self.root}"
             ) from error

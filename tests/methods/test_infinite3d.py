@@ -116,7 +116,7 @@ def test_points_without_a_place_are_left_out() -> None:
 
 
 def test_losses_of_a_validation_are_those_of_its_own_points() -> None:
-    """IBUG's points are asked for beside, for visibility, and dropped again."""
+    """The points that are asked for beside, for visibility, take no part in them."""
     method = shaken()
     inputs = asked(torch.rand(2, 3, 64, 64), "cofw29")
     prediction, answer = method.answer_with_visibility(inputs)

@@ -78,10 +78,10 @@ def test_depth_counts_from_one_place_of_the_head() -> None:
     camera = random_cameras(2)
     nose, middle = FACE[30], torch.tensor(LANDMARK_MIDDLE)
     solid = torch.stack((nose, middle)).expand(2, -1, -1)
-    seen = Prediction((camera.project(solid) + 0.5) * 64 - 0.5)
-    both = add_head(seen, solid, camera, 64).points3d[..., 2]
+    flat = Prediction((camera.project(solid) + 0.5) * 64 - 0.5)
+    both = add_head(flat, solid, camera, 64).points3d[..., 2]
     assert both[:, 1].abs().max() < 1e-4
-    alone = replace(seen, points=seen.points[:, :1])
+    alone = replace(flat, points=flat.points[:, :1])
     torch.testing.assert_close(
         add_head(alone, solid[:, :1], camera, 64).points3d[..., 2], both[:, :1]
     )

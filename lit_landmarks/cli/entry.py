@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lit_landmarks.cli.allocator import keep_freed_memory
 from lit_landmarks.cli.signals import interrupt_on_signals
 from lit_landmarks.cli.verbs import run_verb
 from lit_landmarks.errors import SharedError, UserError
@@ -42,9 +43,11 @@ def main(args: Sequence[str] | None = None) -> int:
         by SIGTERM and 129 by SIGHUP, 141 if nobody reads what is printed any more (`| head`).
     """
     here = str(Path.cwd())
-    if args is None and not sys.flags.safe_path and here not in sys.path:
-        # As `python -m` does: classes of one's own lie beside the files that name them.
-        sys.path.insert(0, here)
+    if args is None:  # a process of its own
+        keep_freed_memory()
+        if not sys.flags.safe_path and here not in sys.path:
+            # As `python -m` does: classes of one's own lie beside the files that name them.
+            sys.path.insert(0, here)
     verb, *arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
     with _print_any_name(), interrupt_on_signals() as ending:
         status = _run(verb, arguments)

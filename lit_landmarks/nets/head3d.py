@@ -21,7 +21,8 @@ from lit_landmarks.geometry.camera import (
     to_camera,
 )
 from lit_landmarks.geometry.crops import points_in_crop, to_centered
-from lit_landmarks.geometry.rotations import matrix_to_euler, six_d_to_matrix
+from lit_landmarks.geometry.posit import posit
+from lit_landmarks.geometry.rotations import euler_to_matrix, matrix_to_euler, six_d_to_matrix
 from lit_landmarks.nets.normalizer import FACE_SIDE
 from lit_landmarks.nets.precision import apply_in_single, full_precision
 from lit_landmarks.types import TIGHT_SCALE, FaceBatch, Prediction
@@ -38,9 +39,7 @@ _CALM = 0.1
 #: Pace of the mean shape. As fast as the cameras it grows deep before they have learned to turn.
 _SLOW = 0.02
 #: Length to which the features of a method are shortened for its 3D head, and the part of a crop's
-#: side by which landmarks that are off the mean face weigh 1 beside them. Of MuSiCa, 6 epochs: with
-#: features alone, whole or shortened, the pitch ran away by 28 to 45 degrees, and yaw was not
-#: learned at all (14 degrees off); so it stayed with poses of POSIT to learn from.
+#: side by which landmarks that are off the mean face weigh 1 beside them.
 _LONGEST, _OFF = 1.0, 0.1
 #: No point is nearer to the camera than this, head units.
 _NEAREST = 0.2
@@ -226,6 +225,9 @@ class Head3dOptions:
         mean: within `head3d`, of the mean shape's own distance from the template; labels of many
             poses tell its depth.
         focal: within `head3d`, of the squared logarithm of the focal length by 1.5 sides.
+        posit: within `head3d`, of the squared distance of the camera's rotation from the one with
+            which POSIT fits the mean shape to the labels. Without it a camera may lean by a tenth
+            of a turn for good, before landmarks are accurate enough to tell it.
         detach: leave the features as the method's own losses make them: 3D then costs no accuracy
             in 2D, and brings none but by `prior`.
     """
@@ -234,6 +236,7 @@ class Head3dOptions:
     prior: float = 0.1
     mean: float = 0.005
     focal: float = 0.1
+    posit: float = 0.1
     detach: bool = False
 
     def __post_init__(self) -> None:
@@ -243,7 +246,7 @@ class Head3dOptions:
                 f"model.head3d has weight {self.weight} and prior {self.prior}; give numbers above"
                 " 0 and from 0, or head3d null for no 3D head"
             )
-        for name in ("mean", "focal"):
+        for name in ("mean", "focal", "posit"):
             if not 0.0 <= (value := getattr(self, name)) < math.inf:
                 raise UserError(f"model.head3d.{name} is {value}; give a number from 0")
 
@@ -333,21 +336,36 @@ class Head3d(nn.Module):
         """
         camera, depth, log_focal = self._see(prediction)
         mean = self.mean_shape.expand(depth.shape[0], -1, -1)
-        terms: list[ShapeTerms] = []
-        for points, mask in (
-            (batch.points.nan_to_num(), batch.mask),
-            (prediction.points, torch.ones_like(batch.mask)),
-        ):
-            places = to_centered(points_in_crop(points, prediction.crop), size)
-            solid = camera.unproject(places, depth)
-            terms.append(measure_offsets(solid - mean, mean, mask))
+        labels, points = (
+            to_centered(points_in_crop(points, prediction.crop), size)
+            for points in (batch.points.nan_to_num(), prediction.points)
+        )
+        terms = [
+            measure_offsets(camera.unproject(places, depth) - mean, mean, mask)
+            for places, mask in ((labels, batch.mask), (points, torch.ones_like(batch.mask)))
+        ]
         everywhere = torch.ones_like(batch.mask[:1])
         own = measure_offsets(self._mean_offset()[None], self.template[None], everywhere)
         focal = log_focal.square().mean()
-        labels = terms[0].offset + terms[0].rigid
-        labels = labels + self.options.mean * own.offset + self.options.focal * focal
-        losses = {"head3d": labels}
+        total = terms[0].offset + terms[0].rigid
+        total = total + self.options.mean * own.offset + self.options.focal * focal
+        if self.options.posit:
+            lean = self._measure_lean(camera, labels, batch.mask)
+            total = total + self.options.posit * lean
+        losses = {"head3d": total}
         return losses | ({"shape": terms[1].offset} if self.options.prior else {})
+
+    def _measure_lean(self, camera: HeadCamera, labels: Tensor, mask: Tensor) -> Tensor:
+        """Mean squared distance of rotations from those of POSIT, where labels bear a pose.
+
+        Args:
+            camera: of B faces.
+            labels: (B, N, 2) sides from the crop's middle.
+            mask: (B, N) bool.
+        """
+        pose, fits = posit(labels, mask, self.mean_shape.detach(), POSE_FOCAL, 0.0)
+        gap = (camera.rotation - euler_to_matrix(pose[:, :3])).square().sum((1, 2))
+        return torch.where(fits, gap, 0.0).sum() / fits.sum().clamp(min=1)
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of `losses`."""

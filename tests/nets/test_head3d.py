@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -156,11 +157,30 @@ def test_depth_of_the_mean_shape_is_learned_from_many_poses() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"weight": 0.0}, {"prior": -1.0}, {"mean": -1.0}, {"focal": float("inf")}]
+    "options",
+    [{"weight": 0.0}, {"prior": -1.0}, {"mean": -1.0}, {"focal": float("inf")}, {"posit": -0.1}],
 )
 def test_weights_that_mean_nothing_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"model\.head3d"):
         Head3dOptions(**options)
+
+
+def test_a_camera_is_led_by_posit() -> None:
+    """A camera that looks straight at a face that is turned by 40 degrees, labelled in part."""
+    angles = torch.tensor([[40.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    pose = torch.cat((angles, torch.tensor([0.0, -0.45, 3.3]).expand(2, -1)), 1)
+    points = project(FACE.expand(2, -1, -1), pose, 150.0, 49.5)
+    batch = FaceBatch.of(torch.zeros(2, 3, 8, 8), points)
+    batch.mask[0, :9] = False
+    batch.mask[1, 3:] = False  # too few labels for a pose
+    losses = []
+    for weight in (0.0, 2.0):
+        head = Head3d(6, FACE, options=Head3dOptions(posit=weight))
+        torch.nn.init.zeros_(head.camera.linear.weight)
+        flat = head(Prediction(points, features=torch.zeros(2, 6)), 100)
+        losses.append(head.losses(flat, batch, 100)["head3d"].item())
+    apart = 2.0 * 4.0 * (1.0 - math.cos(math.radians(40.0)))
+    assert losses[1] - losses[0] == pytest.approx(apart, rel=0.05)
 
 
 @pytest.mark.parametrize("detach", [True, False])

@@ -75,9 +75,11 @@ def test_they_are_symmetric_and_the_dense_points_begin_with_them(head: Any) -> N
     assert np.array_equal(neutral(head, "fitted_points", "dense520")[:68], own)
     others = neutral(head, "fitted_points", "dense520")[68:]
     assert np.array_equal(others, neutral(head, "points", "dense520")[68:])
-    fixed = neutral(head, "points")
+    # The table counts from the vertices that the file of an ICT head names.
+    ict = hasattr(head, "model")
+    fixed = head.model.mean[head.model.ibug68] if ict else neutral(head, "points")
     moved = fitted_offsets().any(1)
-    assert np.array_equal(own[~moved], fixed[~moved])
+    assert np.allclose(own[~moved], fixed[~moved], atol=1e-12)
     corners = fixed[[36, 45]]
     unit = np.linalg.norm(corners[0] - corners[1])
     # Onto the skin from where the table says, which is near it on either head.
@@ -113,7 +115,8 @@ def test_labels_of_rendered_faces_follow_the_convention(real_data: Path) -> None
         assert (fitted.scheme, fitted.convention) == ("dense520", "300w_lp")
         a, b = fixed.index(), fitted.index()
         assert np.array_equal(a.points[:, 68:], b.points[:, 68:])
-        assert np.array_equal(a.points[:, 36:68], b.points[:, 36:68])
+        inner = np.abs(a.points - b.points)[:, 36:68]
+        assert inner.max() < (8 if isinstance(fixed, IctFaces) else 1e-6)
         assert (np.abs(a.points - b.points)[:, :8].max(axis=(1, 2)) > 2).all()
         assert a.pose is not None
         assert np.array_equal(a.pose, b.pose)  # type: ignore[arg-type]

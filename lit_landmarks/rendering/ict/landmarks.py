@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from lit_landmarks.errors import UserError
+from lit_landmarks.rendering.ict.markup import place_markup
 from lit_landmarks.rendering.ict.model import SKIN_END, Array, Indices
 from lit_landmarks.rendering.ict.sites import Places
 from lit_landmarks.schemes import get_scheme
@@ -29,18 +30,16 @@ class Landmarks:
 
     def __init__(self, places: Places, vertex_numbers: Indices, pupil_start: int) -> None:
         self._places, self._vertex_numbers, self._pupils = places, vertex_numbers, pupil_start
-        model = places.model
-        self._jaw = model.mean[model.ibug68[:17]]
-        names = get_scheme("ibug68").point_names
-        self._exact = {name: int(v) for name, v in zip(names, model.ibug68, strict=True)}
+        self._markup = place_markup(places.model, places.outer)
+        self._vertices68 = _at_vertices(places.model.ibug68)
         self._schemes: dict[str, SurfacePoints] = {}
         self._fitted: dict[str, SurfacePoints] = {}
         self._contours: dict[str, ContourPaths] = {}
 
     def points(self, scheme: str) -> SurfacePoints:
-        """The points of a scheme: the file's own where it names them, else the template's."""
+        """The points of a scheme: iBUG's as people place them, the others as on the template."""
         if scheme not in self._schemes:
-            self._schemes[scheme] = self._find_points(scheme)
+            self._schemes[scheme] = self._find_points(scheme, self._markup)
         return self._schemes[scheme]
 
     def fitted_points(self, scheme: str) -> SurfacePoints:
@@ -51,23 +50,30 @@ class Landmarks:
             drawn[self._vertex_numbers[shown]] = self._places.model.mean[shown]
             triangles = self._vertex_numbers[self._places.outer.triangles]
             skin = triangles[(triangles >= 0).all(1)]
-            self._fitted[scheme] = move_to_fits(scheme, self.points(scheme), drawn, skin)
+            # The ways to the fits were measured from the vertices that the file names.
+            points = self._find_points(scheme, self._vertices68)
+            self._fitted[scheme] = move_to_fits(scheme, points, drawn, skin)
         return self._fitted[scheme]
 
-    def _transfer_dense520(self) -> SurfacePoints:
+    def _transfer_dense520(self, ibug: SurfacePoints) -> SurfacePoints:
         """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""
         model = self._places.model
         faced = model.triangles[(model.triangles < SKIN_END).all(1)]
-        ibug = model.ibug68
-        fixed = SurfacePoints(np.repeat(ibug[:, None], 3, 1), np.eye(1, 3).repeat(68, 0))
         skin = model.mean[:SKIN_END]
         mirror = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
-        points = transfer(skin, faced, fixed, np.asarray(mirror, dtype=np.int64))
-        return SurfacePoints(self._vertex_numbers[points.vertices], points.weights)
+        mirrored = np.asarray(mirror, dtype=np.int64)
+        points = transfer(skin, faced, self._vertices68, mirrored)
+        vertices, weights = points.vertices.copy(), points.weights.copy()
+        vertices[:68], weights[:68] = ibug.vertices, ibug.weights
+        return SurfacePoints(self._vertex_numbers[vertices], weights)
 
-    def _find_points(self, scheme: str) -> SurfacePoints:
+    def _find_points(self, scheme: str, ibug: SurfacePoints) -> SurfacePoints:
+        """The points of a scheme; `ibug` are iBUG's 68 in vertices of the model."""
         if scheme == "dense520":
-            return self._require_drawn(scheme, self._transfer_dense520())
+            return self._require_drawn(scheme, self._transfer_dense520(ibug))
+        row = {name: k for k, name in enumerate(get_scheme("ibug68").point_names)}
+        jaw = self._places.model.mean[ibug.vertices[:17]]
+        line = (ibug.weights[:17, :, None] * jaw).sum(1)
         names = get_scheme(scheme).point_names
         points = self._places.transfer_points(scheme)
         vertices, weights = points.vertices.copy(), points.weights.copy()
@@ -80,13 +86,13 @@ class Landmarks:
                 weights[k] = (1.0, 0.0, 0.0)
                 continue
             if part.startswith("jaw_") and jaws != 8:
-                place = self._place_on_jaw((int(part[4:]) - 1) / jaws, side == "left")
+                place = _place_on_jaw(line, (int(part[4:]) - 1) / jaws, side == "left")
                 at, share = self._places.skin.closest(place[None])
                 vertices[k], weights[k] = at[0], share[0]
-            elif name in self._exact and (
+            elif name in row and (
                 eyes_of_6 or "_eye_" not in name or part in ("eye_inner", "eye_outer")
             ):
-                vertices[k], weights[k] = self._exact[name], (1.0, 0.0, 0.0)
+                vertices[k], weights[k] = ibug.vertices[row[name]], ibug.weights[row[name]]
             vertices[k] = self._vertex_numbers[vertices[k]]
         return self._require_drawn(scheme, SurfacePoints(vertices, weights))
 
@@ -95,12 +101,6 @@ class Landmarks:
         if (points.vertices < 0).any():
             raise UserError(f"scheme {scheme!r} has a point where the ICT head is not drawn")
         return points
-
-    def _place_on_jaw(self, share: float, left: bool) -> Array:
-        """A place `share` of the way from the ear to the chin, on the line of the 17 points."""
-        line = self._jaw[16:7:-1] if left else self._jaw[:9]
-        at = share * 8.0
-        return np.stack([np.interp(at, np.arange(9), line[:, c]) for c in range(3)])
 
     def contour(self, scheme: str) -> ContourPaths:
         """The silhouette paths of a scheme's jaw points."""
@@ -148,3 +148,15 @@ class Landmarks:
         angle = start + (fine[last] - start) * np.linspace(0.0, 1.0, _SAMPLES) ** 1.3
         ways = np.stack([np.sin(angle), 0 * angle, -np.cos(angle)], -1)
         return self._places.outer.rays(axis, ways, outermost=True)
+
+
+def _at_vertices(numbers: Indices) -> SurfacePoints:
+    """Points that are vertices (N,)."""
+    return SurfacePoints(np.repeat(numbers[:, None], 3, 1), np.eye(1, 3).repeat(len(numbers), 0))
+
+
+def _place_on_jaw(jaw: Array, share: float, left: bool) -> Array:
+    """A place `share` of the way from the ear to the chin, on the line of the 17 points (17, 3)."""
+    line = jaw[16:7:-1] if left else jaw[:9]
+    at = share * 8.0
+    return np.stack([np.interp(at, np.arange(9), line[:, c]) for c in range(3)])

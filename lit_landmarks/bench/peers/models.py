@@ -145,7 +145,9 @@ PEERS: dict[str, PeerSpec] = {
     "mediapipe": _mesh(BoxMapping(y=-0.05, scale=1.5), _MESH_MMA),
     "mediapipe:twice": _mesh(BoxMapping(y=-0.05, scale=1.3), 2 * _MESH_MMA, passes=2),
     "mediapipe:attention": _mesh(BoxMapping(y=-0.075, scale=1.55), _ATTENTION_MMA, attention=True),
-    "mediapipe:tracking": _mesh(BoxMapping(scale=2.5), _MESH_MMA, "mediapipe_tracking"),
+    "mediapipe:tracking": _mesh(
+        BoxMapping(scale=2.5), _MESH_MMA, "mediapipe_tracking", share=1 / 2.5
+    ),
     "dlib": PeerSpec("dlib", _DLIB, BoxMapping(y=-0.129, scale=1.11), files=_DLIB_FILE),
     "face-api": _face_api(BoxMapping(y=0.075, scale=1.2), tiny=False),
     "face-api:tiny": _face_api(BoxMapping(y=0.05, scale=1.2), tiny=True),

@@ -141,12 +141,17 @@ class MediaPipeTracking:
 
     Shown the part of the photo in a box. In a new box it detects the face first, and its answer is
     that of the frame after, when it tracks; called again in the same box, it goes on tracking.
+
+    Args:
+        share: side of the square in the middle of the box, in sides of the box, in which the middle
+            of the face lies; what it sees elsewhere is another face, and no answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float) -> None:
         mesh: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
         self._mesh = mesh.FaceMesh(static_image_mode=False)
         self._face: tuple[int, list[float]] | None = None
+        self._share = share
         detector = "face_detection/face_detection_short_range.tflite"
         self.size = _mesh_size("face_landmark/face_landmark.tflite", detector)
 
@@ -163,8 +168,10 @@ class MediaPipeTracking:
         faces = self._mesh.process(part).multi_face_landmarks
         if not faces:
             return None
-        points = _mesh_points(faces[0], right - left, bottom - top)
-        return np.asarray(points + np.array([left, top]))
+        points = _mesh_points(faces[0], right - left, bottom - top) + np.array([left, top])
+        corners = np.array(box).reshape(2, 2)
+        away = np.abs(points.mean(0) - corners.mean(0)) / (corners[1] - corners[0])
+        return points if away.max() <= self._share / 2 else None
 
 
 _MODELS: dict[str, type[Any]] = {

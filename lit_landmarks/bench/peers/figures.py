@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import Tensor
 
 from lit_landmarks.bench.peers.models import Peer
-from lit_landmarks.console import print_figures
+from lit_landmarks.console import literal_console, print_figures
 from lit_landmarks.data import FaceDataset
 from lit_landmarks.data.readers.detector_boxes import best_box, read_detector_boxes
 from lit_landmarks.errors import UserError
@@ -30,6 +30,8 @@ FAILURE = 10.0
 #: Of the data set itself, by default tight about the labels.
 OWN_BOXES = "own"
 DETECTOR_BOXES = "detector"
+
+Item = TypeVar("Item")
 
 
 class Faces(NamedTuple):
@@ -116,6 +118,11 @@ def read_faces(dataset: FaceDataset, detector_boxes: Path | None = None) -> Face
     return Faces(dataset, points.float(), mask, boxes)
 
 
+def show_progress(values: Sequence[Item], what: str) -> Iterable[Item]:
+    """The values, with a bar on standard error: what is printed may be JSON."""
+    return track(values, what, console=literal_console(stderr=True), transient=True)
+
+
 #: Kind of box -> points (N, 2) of each face, or None.
 _Answers = dict[str, list[Numbers | None]]
 
@@ -139,7 +146,7 @@ class _Measuring:
     def locate_all(self, faces: Faces) -> dict[str, _Answers]:
         """What every model answers for every face and box."""
         answers: dict[str, _Answers] = {n: {k: [] for k in faces.boxes} for n in self.working}
-        for row in track(range(len(faces.points)), "faces", transient=True):
+        for row in show_progress(range(len(faces.points)), "faces"):
             image = faces.dataset.load([row])[0]
             for name, peer in list(self.working.items()):
                 try:
@@ -156,7 +163,7 @@ class _Measuring:
         boxes = next(iter(faces.boxes.values()))
         fastest: dict[str, list[float]] = {name: [] for name in self.working}
         rows = np.linspace(0, len(boxes) - 1, photos).astype(int)
-        for row in track(list(dict.fromkeys(rows.tolist())), "photos, in turns", transient=True):
+        for row in show_progress(list(dict.fromkeys(rows.tolist())), "photos, in turns"):
             image = faces.dataset.load([row])[0]
             spent: dict[str, list[float]] = {name: [] for name in self.working}
             for turn in range(rounds):

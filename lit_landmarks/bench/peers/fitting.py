@@ -13,9 +13,14 @@ from itertools import product
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 
-from lit_landmarks.bench.peers.figures import OWN_BOXES, Faces, face_errors, pick_points
+from lit_landmarks.bench.peers.figures import (
+    OWN_BOXES,
+    Faces,
+    face_errors,
+    pick_points,
+    show_progress,
+)
 from lit_landmarks.bench.peers.models import OtherModel, Peer
 from lit_landmarks.errors import UserError
 from lit_landmarks.geometry.boxes import BoxMapping, Numbers
@@ -84,7 +89,7 @@ def fit_peers(peers: Mapping[str, Peer | str], faces: Faces) -> dict[str, Fit]:
         UserError: none is, or one stops.
     """
     fits = {}
-    for name, peer in track(list(peers.items()), "models", transient=True):
+    for name, peer in show_progress(list(peers.items()), "models"):
         if isinstance(peer, OtherModel):
             fits[name] = fit_peer(peer, faces)
     if not fits:

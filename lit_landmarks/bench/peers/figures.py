@@ -57,14 +57,14 @@ class BoxFigures:
     Attributes:
         answered: faces of which it gave points.
         nme: mean over them of the error of all 68 points, percent of the distance of the outer
-            eye corners; NaN if there are none.
+            eye corners; None if there are none.
         nme_inner: of the 51 points without the contour.
         fr10: percent of all faces whose `nme` is above 10 %, those without an answer included.
     """
 
     answered: int
-    nme: float
-    nme_inner: float
+    nme: float | None
+    nme_inner: float | None
     fr10: float
 
 
@@ -219,8 +219,11 @@ def box_figures(answers: list[Numbers | None], faces: Faces) -> BoxFigures:
     answered = torch.tensor([points is not None for points in answers])
     # A face that has no answer is a failure, and in no mean.
     failed = failure_indicator(errors[:, 0].masked_fill(~answered, torch.inf), FAILURE)
+    count, fr10 = int(answered.sum()), float(failed.nanmean())
+    if not count:
+        return BoxFigures(0, None, None, fr10)
     nme_all, nme_inner = (float(column[answered].nanmean()) for column in errors.T)
-    return BoxFigures(int(answered.sum()), nme_all, nme_inner, float(failed.nanmean()))
+    return BoxFigures(count, nme_all, nme_inner, fr10)
 
 
 def face_errors(answers: list[Numbers | None], faces: Faces) -> Tensor:
@@ -236,17 +239,19 @@ def face_errors(answers: list[Numbers | None], faces: Faces) -> Tensor:
     return errors.masked_fill(none[:, None], torch.nan)
 
 
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def print_peers(figures: Mapping[str, PeerFigures], n_faces: int, console: Console) -> None:
     """A row for each model and kind of box, then a line for each model that was not measured."""
     rows = []
     for name, one in figures.items():
         for number, (kind, boxes) in enumerate(one.boxes.items()):
             errors = (boxes.nme, boxes.nme_inner, boxes.fr10)
-            cost = [one.milliseconds, one.ratio, one.megabytes, one.mma]
-            cells = ["-" if value is None else f"{value:.2f}" for value in cost]
-            if number:
-                cells = [""] * len(cells)
-            rows.append((name, kind, boxes.answered, *(f"{v:.2f}" for v in errors), *cells))
+            cost = (one.milliseconds, one.ratio, one.megabytes, one.mma)
+            costs = [""] * len(cost) if number else [_cell(value) for value in cost]
+            rows.append((name, kind, boxes.answered, *map(_cell, errors), *costs))
     columns = ("model", "boxes", "answered", "NME", "inner 51", "FR 10 %", "ms", "to first", "MB")
     title = f"{n_faces} faces; errors in % of the distance of the outer eye corners; one core"
     print_figures(title, (*columns, "MMA"), rows, labels=2, console=console)

@@ -108,7 +108,8 @@ class PeerSpec:
 
 
 _MEDIAPIPE = (
-    "pip install mediapipe==0.10.14 in an environment of its own, --python mediapipe=PYTHON"
+    "pip install mediapipe==0.10.14 in an environment of its own, Python 3.12 or older,"
+    " --python mediapipe=PYTHON"
 )
 _DLIB = 'pip install "lit-landmarks[dlib]" and apt-get install libdlib-data, or --files dlib=FILE'
 _FACE_API = (

@@ -15,6 +15,8 @@ from lit_landmarks.errors import UserError
 
 #: Seconds after which a worker that does not answer is given up.
 PATIENCE = 120.0
+#: Seconds that a process may take to end once it has closed its pipe.
+_FAREWELL = 10.0
 #: One thread each: all models are measured on one core.
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
@@ -70,22 +72,29 @@ class Worker:
         line = self._answers.readline()
         if not line.endswith(b"\n"):
             raise self._ended()
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{self._name} answers {line[:60]!r}, no JSON; leave it out") from error
         return answer
 
     def _ended(self) -> UserError:
-        """What the process said last."""
-        status = self._process.wait(PATIENCE)
+        """Says what the process printed last."""
+        try:
+            status = self._process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
         self._printed.seek(0)
         lines = self._printed.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1].strip()}" if lines else ""
         return UserError(f"{self._name} ended with status {status}{last}")
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, which has nothing to save."""
         with contextlib.suppress(OSError):  # it may have ended before
             self._requests.close()
-        self._process.terminate()
+        self._process.kill()
         self._process.wait()
         self._ready.close()
         self._answers.close()

@@ -6,6 +6,7 @@
     sweep.py      cost of a study beside its fits
     samplers.py   one study by several samplers
     detectors.py  face detectors: faces found, boxes against landmarks, time
+    peers/        landmark models of others beside ours: error, time, size
     golden.py     published figures of stored predictions, `python -m lit_landmarks.bench.golden`
 
 Anything of the command line that a measurement runs is handed in by `cli`, which stands above.

@@ -20,7 +20,8 @@ _DESCRIPTION = """Measures the suite beside what it is compared with, in rounds 
   python -m lit_landmarks bench cascade --run RUN         time that an early exit saves
   python -m lit_landmarks bench sweep --rounds 5          cost of a study beside its fits
   python -m lit_landmarks bench samplers --sweep FILE     one study by several samplers
-  python -m lit_landmarks bench detectors --root DIR      face detectors against landmarks"""
+  python -m lit_landmarks bench detectors --root DIR      face detectors against landmarks
+  python -m lit_landmarks bench peers --root DIR          models of others beside ours"""
 
 _DATA = """Measures on embedded synthetic faces, in one run, in rounds that take turns:
   cached source crops to augmented batches of 32, and the same without augmentation
@@ -60,9 +61,34 @@ those of the landmarks (which the suite stores for each), what it leaves, and th
 
 Further --key value pairs are arguments of the data set."""
 
+_PEERS = """Measures landmark models of others and ours on the same faces and the same boxes:
+faces answered, NME of all 68 points and of the inner 51 (percent of the distance of the outer eye
+corners, mean over the answered faces), failures above 10 % (a face without an answer is one),
+milliseconds from a decoded photo with a box to points on one core, megabytes of the weights, and
+multiply-adds in millions. All take turns. What is not installed is one line. --detector_boxes
+measures a second time, with the boxes of a detector.
+
+  python -m lit_landmarks bench peers --root $LIT_LANDMARKS_DATA/300w/afw/afw \\
+    --detector_boxes $LIT_LANDMARKS_DATA/300w/detector_boxes.csv \\
+    --python mediapipe=envs/mediapipe/bin/python --files face-api=envs/face-api
+  python -m lit_landmarks bench peers --root DIR --run runs/first first.onnx --peer dlib
+  python -m lit_landmarks bench peers --root DIR --peer face-api --fit
+
+Models of others:
+  mediapipe            MediaPipe 0.10.14's face_landmark.tflite on the given box
+  mediapipe:twice      the same, then on the region of its own landmarks, as in a next frame
+  mediapipe:attention  the network of refine_landmarks on the given box
+  mediapipe:tracking   FaceMesh as on a video: detects about the box, then tracks
+  dlib                 its 68-point predictor
+  face-api             its 68-point network, and the tiny one, face-api:tiny
+--fit searches the boxes of the models of others, and MediaPipe's points for iBUG's 68, that have
+the least error: on photos of HELEN's training set, `models.PEERS` holds what it found.
+
+Further --key value pairs are arguments of the data set."""
+
 
 def run(arguments: list[str]) -> int:
-    """Runs `bench data`, `cascade`, `sweep`, `samplers` or `detectors`."""
+    """Runs `bench data`, `cascade`, `sweep`, `samplers`, `detectors` or `peers`."""
     parts = Subcommands("bench", _DESCRIPTION)
     data = parts.add("data", "speed of batches, rendering and caching", _bench_data, _DATA)
     data.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
@@ -90,9 +116,25 @@ def run(arguments: list[str]) -> int:
     detectors.add_argument("--detector", nargs="+", default=names, help="name, or name:side")
     detectors.add_argument("--share", type=float, help="of the side that a face fills")
     detectors.add_argument("--write", type=Path, metavar="FILE", help="CSV of the mapped boxes")
-    for parser in (data, cascade, study, samplers, detectors):
+    for parser in (data, cascade, study, samplers, detectors, _add_peers(parts)):
         parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parts.run(arguments)
+
+
+def _add_peers(parts: Subcommands) -> argparse.ArgumentParser:
+    summary = "landmark models of others beside ours: error, time, size"
+    parser = parts.add("peers", summary, _bench_peers, _PEERS, takes_settings=True)
+    add = parser.add_argument
+    add("--dataset", default="Ibug300W", help="reader of the faces")
+    add("--detector_boxes", type=Path, metavar="FILE", help="CSV of boxes: measured with them too")
+    add("--run", nargs="+", default=[], help="ours: runs, registered weights or exported graphs")
+    add("--peer", nargs="+", help="models of others; default: all", metavar="NAME")
+    add("--python", nargs="+", default=[], metavar="NAME=PROGRAM", help="that runs a model")
+    add("--files", nargs="+", default=[], metavar="NAME=PATH", help="file or folder of a model")
+    add("--core", type=int, help="the CPU core of all; default: the last")
+    add("--fit", action="store_true", help="search boxes and points instead")
+    _add_rounds(parser)
+    return parser
 
 
 def _add_rounds(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +232,41 @@ def _bench_detectors(options: argparse.Namespace) -> int:
         count = write_boxes(options.write, next(iter(detectors.values())), dataset)
         plain_console().print(f"{count} boxes: {options.write}")
     return 0
+
+
+def _bench_peers(options: argparse.Namespace) -> int:
+    if options.rounds < 1:
+        raise UserError(f"--rounds is {options.rounds}; give 1 or more")
+    programs, files = _pairs(options.python, "--python"), _pairs(options.files, "--files")
+    from lit_landmarks.bench.peers.figures import bench_peers, print_peers, read_faces
+    from lit_landmarks.bench.peers.fitting import fit_peers, print_fits
+    from lit_landmarks.bench.peers.models import PEERS, open_peers
+    from lit_landmarks.settings.datasets import build_dataset
+
+    dataset = build_dataset(options.dataset, options.settings)
+    faces = read_faces(dataset, options.detector_boxes)
+    names = list(PEERS) if options.peer is None else options.peer
+    with open_peers(options.run, names, programs, files, dataset.convention, options.core) as peers:
+        if options.fit:
+            fits = fit_peers(peers, faces)
+        else:
+            figures = bench_peers(peers, faces, options.rounds)
+    if options.json:
+        measured = fits if options.fit else figures
+        print(json.dumps({name: asdict(one) for name, one in measured.items()}, indent=2))
+    elif options.fit:
+        print_fits(fits, plain_console())
+    else:
+        print_peers(figures, len(faces.points), plain_console())
+    return 0
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    """NAME=VALUE arguments of an option, by the name."""
+    for text in texts:
+        if not all(text.partition("=")):
+            raise UserError(f"{option} {text}: give NAME=PATH, such as dlib={text}")
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _run_study(file: Path, folder: Path) -> None:

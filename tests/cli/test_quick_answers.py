@@ -45,7 +45,7 @@ def answer(*arguments: object, status: int) -> str:
 _PARTS = {
     "analyse": ["calibrate", "tradeoff", "attention"],
     "data": ["check", "convert", "synthesize"],
-    "bench": ["data", "cascade", "sweep", "samplers", "detectors"],
+    "bench": ["data", "cascade", "sweep", "samplers", "detectors", "peers"],
     "results": ["record", "write", "check"],
 }
 

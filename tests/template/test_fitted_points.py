@@ -63,7 +63,7 @@ def test_the_fits_of_real_faces_lie_there(head: Any, real_data: Path) -> None:
         percent = 100 * np.linalg.norm(mean, axis=1) / side
         bias[name] = percent[:17].mean(), percent[17:].mean()
     # Percent of the face's box, in 3D: the jaw that is fixed to the contour is far in front.
-    assert bias["points"][0] > 12.0
+    assert bias["points"][0] > 10.0
     assert bias["fitted_points"][0] < 3.5
     assert bias["fitted_points"][1] < bias["points"][1] - 0.5
 

@@ -63,7 +63,7 @@ def test_the_fits_of_real_faces_lie_there(head: Any, real_data: Path) -> None:
         percent = 100 * np.linalg.norm(mean, axis=1) / side
         bias[name] = percent[:17].mean(), percent[17:].mean()
     # Percent of the face's box, in 3D: the jaw that is fixed to the contour is far in front.
-    assert bias["points"][0] > 10.0
+    assert bias["points"][0] > (11.0 if hasattr(head, "model") else 12.0)
     assert bias["fitted_points"][0] < 3.5
     assert bias["fitted_points"][1] < bias["points"][1] - 0.5
 
@@ -79,7 +79,7 @@ def test_they_are_symmetric_and_the_dense_points_begin_with_them(head: Any) -> N
     ict = hasattr(head, "model")
     fixed = head.model.mean[head.model.ibug68] if ict else neutral(head, "points")
     moved = fitted_offsets().any(1)
-    assert np.allclose(own[~moved], fixed[~moved], atol=1e-12)
+    assert np.array_equal(own[~moved], fixed[~moved])
     corners = fixed[[36, 45]]
     unit = np.linalg.norm(corners[0] - corners[1])
     # Onto the skin from where the table says, which is near it on either head.
@@ -116,7 +116,7 @@ def test_labels_of_rendered_faces_follow_the_convention(real_data: Path) -> None
         a, b = fixed.index(), fitted.index()
         assert np.array_equal(a.points[:, 68:], b.points[:, 68:])
         inner = np.abs(a.points - b.points)[:, 36:68]
-        assert inner.max() < (8 if isinstance(fixed, IctFaces) else 1e-6)
+        assert inner.max() <= (8.0 if isinstance(fixed, IctFaces) else 0.0)
         assert (np.abs(a.points - b.points)[:, :8].max(axis=(1, 2)) > 2).all()
         assert a.pose is not None
         assert np.array_equal(a.pose, b.pose)  # type: ignore[arg-type]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
-from scipy.spatial import cKDTree
 
 from lit_landmarks.errors import UserError
-from lit_landmarks.rendering.ict.markup import place_markup
+from lit_landmarks.rendering.ict.markup import at_vertices, mirror_vertices, place_markup
 from lit_landmarks.rendering.ict.model import SKIN_END, Array, Indices
 from lit_landmarks.rendering.ict.sites import Places
 from lit_landmarks.schemes import get_scheme
@@ -30,8 +31,7 @@ class Landmarks:
 
     def __init__(self, places: Places, vertex_numbers: Indices, pupil_start: int) -> None:
         self._places, self._vertex_numbers, self._pupils = places, vertex_numbers, pupil_start
-        self._markup = place_markup(places.model, places.outer)
-        self._vertices68 = _at_vertices(places.model.ibug68)
+        self._vertices68 = at_vertices(places.model.ibug68)
         self._schemes: dict[str, SurfacePoints] = {}
         self._fitted: dict[str, SurfacePoints] = {}
         self._contours: dict[str, ContourPaths] = {}
@@ -55,22 +55,25 @@ class Landmarks:
             self._fitted[scheme] = move_to_fits(scheme, points, drawn, skin)
         return self._fitted[scheme]
 
-    def _transfer_dense520(self, ibug: SurfacePoints) -> SurfacePoints:
+    @cached_property
+    def _markup(self) -> SurfacePoints:
+        return place_markup(self._places.model, self._places.outer)
+
+    @cached_property
+    def _dense520(self) -> SurfacePoints:
         """The 520 of our own, mirrored exactly, so that a flipped picture has the same points."""
         model = self._places.model
         faced = model.triangles[(model.triangles < SKIN_END).all(1)]
         skin = model.mean[:SKIN_END]
-        mirror = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
-        mirrored = np.asarray(mirror, dtype=np.int64)
-        points = transfer(skin, faced, self._vertices68, mirrored)
-        vertices, weights = points.vertices.copy(), points.weights.copy()
-        vertices[:68], weights[:68] = ibug.vertices, ibug.weights
-        return SurfacePoints(self._vertex_numbers[vertices], weights)
+        return transfer(skin, faced, self._vertices68, mirror_vertices(model))
 
     def _find_points(self, scheme: str, ibug: SurfacePoints) -> SurfacePoints:
         """The points of a scheme; `ibug` are iBUG's 68 in vertices of the model."""
         if scheme == "dense520":
-            return self._require_drawn(scheme, self._transfer_dense520(ibug))
+            vertices = np.concatenate((ibug.vertices, self._dense520.vertices[68:]))
+            weights = np.concatenate((ibug.weights, self._dense520.weights[68:]))
+            points = SurfacePoints(self._vertex_numbers[vertices], weights)
+            return self._require_drawn(scheme, points)
         row = {name: k for k, name in enumerate(get_scheme("ibug68").point_names)}
         jaw = self._places.model.mean[ibug.vertices[:17]]
         line = (ibug.weights[:17, :, None] * jaw).sum(1)
@@ -148,11 +151,6 @@ class Landmarks:
         angle = start + (fine[last] - start) * np.linspace(0.0, 1.0, _SAMPLES) ** 1.3
         ways = np.stack([np.sin(angle), 0 * angle, -np.cos(angle)], -1)
         return self._places.outer.rays(axis, ways, outermost=True)
-
-
-def _at_vertices(numbers: Indices) -> SurfacePoints:
-    """Points that are vertices (N,)."""
-    return SurfacePoints(np.repeat(numbers[:, None], 3, 1), np.eye(1, 3).repeat(len(numbers), 0))
 
 
 def _place_on_jaw(jaw: Array, share: float, left: bool) -> Array:

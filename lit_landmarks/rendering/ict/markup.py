@@ -74,8 +74,8 @@ def place_markup(model: IctModel, skin: Surface) -> SurfacePoints:
         skin: without the inside of mouth, nostrils and eyes.
     """
     scheme = get_scheme("ibug68")
-    vertices = np.repeat(model.ibug68[:, None], 3, 1)
-    weights = np.eye(1, 3).repeat(len(vertices), 0)
+    points = at_vertices(model.ibug68)
+    vertices, weights = points.vertices, points.weights
     number = {name: k for k, name in enumerate(scheme.point_names)}
     for name, (first, second, share) in ON_EDGES.items():
         vertices[number[name]] = (first, second, second)
@@ -84,7 +84,19 @@ def place_markup(model: IctModel, skin: Surface) -> SurfacePoints:
     ways = np.array([(*way, 0.0) for way in MOVES.values()]) / 100.0
     vertices[moved], weights[moved] = _slide(model.mean[model.ibug68[moved]], ways, skin)
     _mirror(model, vertices, weights, [number[name] for name in (*ON_EDGES, *MOVES)])
-    return SurfacePoints(vertices, weights)
+    return points
+
+
+def at_vertices(numbers: Indices) -> SurfacePoints:
+    """Points that are vertices (N,)."""
+    return SurfacePoints(np.repeat(numbers[:, None], 3, 1), np.eye(1, 3).repeat(len(numbers), 0))
+
+
+def mirror_vertices(model: IctModel) -> Indices:
+    """(SKIN_END,) the vertex of the skin at the mirrored place of each."""
+    skin = model.mean[:SKIN_END]
+    nearest = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
+    return np.asarray(nearest, dtype=np.int64)
 
 
 def _slide(places: Array, ways: Array, skin: Surface) -> tuple[Indices, Array]:
@@ -103,8 +115,7 @@ def _slide(places: Array, ways: Array, skin: Surface) -> tuple[Indices, Array]:
 def _mirror(model: IctModel, vertices: Indices, weights: Array, rows: list[int]) -> None:
     """Give points of the left side the mirrored places of those of the right."""
     flip = np.array(get_scheme("ibug68").flip)
-    skin = model.mean[:SKIN_END]
-    mirrored = cKDTree(skin).query(skin * np.array([-1.0, 1.0, 1.0]))[1]
+    mirrored = mirror_vertices(model)
     for row in rows:
         if flip[row] != row:
             vertices[flip[row]], weights[flip[row]] = mirrored[vertices[row]], weights[row]
